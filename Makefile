@@ -1,0 +1,37 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench token lock clean
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/.installed: requirements.txt tests/requirements.txt
+	@echo "Installing the Python packages into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r tests/requirements.txt
+	@touch $@
+
+run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-C
+	@exec $(BIN)/python -m infra.local.stack
+
+test: $(BIN)/.installed ## all tests
+	@exec $(BIN)/python -m pytest
+
+check: $(BIN)/.installed ## lint and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+bench: $(BIN)/.installed ## speed and memory, measured
+	@exec $(BIN)/python -m infra.bench
+
+token: $(BIN)/.installed ## print a new token for the running local stack
+	@exec $(BIN)/python -m infra.local.token
+
+lock: $(BIN)/.installed ## pin the newest versions of what requirements.in names
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
+
+clean: ## remove what was made
+	@rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

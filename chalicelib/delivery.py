@@ -1,0 +1,22 @@
+"""How a publish ends."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    DELIVERED = "DELIVERED"
+    RETRY = "RETRY"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``reason`` and ``detail`` are those of a failed message, such as ``UNROUTABLE``; empty when delivered."""
+
+    result: Result
+    reason: str = ""
+    detail: str = ""
+
+
+DELIVERED = Outcome(Result.DELIVERED)

@@ -1,0 +1,16 @@
+"""Durations as configurations write them: ``30s``, ``5m``, ``72h``, ``7d``."""
+
+import re
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+
+
+def parse_duration(text: str) -> float:
+    """The seconds that ``text`` stands for. Raises ValueError with a sentence for the user."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        raise ValueError(
+            f"'{text[:40]}' is not a duration; write a number and s, m, h or d, such as 30s, 5m, 72h or 7d"
+        )
+    return float(int(match[1]) * _UNITS[match[2]])

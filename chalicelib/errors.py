@@ -1,0 +1,109 @@
+"""The exceptions of this project.
+
+::
+
+    Error
+     ├─ InvalidRequest          the caller's input is wrong; carries every fault with its JSON pointer      422
+     │   └─ Malformed           it is not JSON, or not UTF-8                                                400
+     ├─ Unauthorized            no token, or a bad one                                                      401
+     ├─ Forbidden               the token lacks the scope                                                   403
+     ├─ NotFound                unknown, or another tenant's                                                404
+     ├─ Conflict                a limit, or a name that is taken                                            409
+     ├─ PreconditionFailed      If-Match names an old version                                               412
+     ├─ TooLarge                                                                                            413
+     ├─ Unavailable             an AWS service that we need does not answer; nothing was acknowledged       503
+     ├─ BrokerFault             the customer's broker or its configuration: an outage, never a lost message
+     │   ├─ BrokerUnreachable   DNS, TCP, TLS, time-out                                → UNREACHABLE
+     │   ├─ BrokerRefused       login or certificate refused                           → AUTHENTICATION_FAILED
+     │   └─ BrokerMisconfigured virtual host, exchange or permission                   → CLOSED
+     ├─ DownlinkRejected        the network server answered 4xx
+     └─ DownlinkDelayed         the network server answered 5xx or not at all
+
+SDK errors are translated where the SDK is used; nothing above an adapter sees pika's or botocore's.
+"""
+
+from dataclasses import dataclass
+
+from chalicelib.state import ConnectionState
+
+
+class Error(Exception):
+    """The root: its text may be shown to the user and holds no secret."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a request: a JSON pointer (RFC 6901) and a sentence with the remedy."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidRequest(Error):
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
+        self.faults = faults
+
+
+class Malformed(InvalidRequest):
+    def __init__(self, detail: str) -> None:
+        super().__init__([Fault("", detail)])
+        self.detail = detail
+
+
+class Unauthorized(Error):
+    pass
+
+
+class Forbidden(Error):
+    pass
+
+
+class NotFound(Error):
+    pass
+
+
+class Conflict(Error):
+    pass
+
+
+class PreconditionFailed(Error):
+    pass
+
+
+class TooLarge(Error):
+    pass
+
+
+class Unavailable(Error):
+    pass
+
+
+class BrokerFault(Error):
+    """``type`` names the event; the text is one sentence: what failed and what to do about it."""
+
+    state = ConnectionState.UNREACHABLE
+
+    def __init__(self, type_: str, reason: str) -> None:
+        super().__init__(reason)
+        self.type = type_
+
+
+class BrokerUnreachable(BrokerFault):
+    state = ConnectionState.UNREACHABLE
+
+
+class BrokerRefused(BrokerFault):
+    state = ConnectionState.AUTHENTICATION_FAILED
+
+
+class BrokerMisconfigured(BrokerFault):
+    state = ConnectionState.CLOSED
+
+
+class DownlinkRejected(Error):
+    pass
+
+
+class DownlinkDelayed(Error):
+    pass

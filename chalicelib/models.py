@@ -1,0 +1,253 @@
+"""The documents of the API, the tables and the queues. Field names outside are the camelCase of those here."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from chalicelib.durations import parse_duration
+from chalicelib.state import ConnectionState
+
+CONNECTOR_ID = "actility-amqp-0.9.1-iot"
+MASK = "*****"
+SECRET_FIELDS = ("password", "privateKey", "certificate", "trustedCaCertificate", "downlinkAsKey")
+
+
+def iso(moment: datetime) -> str:
+    """UTC with milliseconds, such as ``2026-11-23T09:00:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Document(BaseModel):
+    """Unknown fields are refused, so that a typing error is not lost."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Protocol(StrEnum):
+    TCP = "TCP"
+    SSL = "SSL"
+
+
+class ReconnectStrategy(StrEnum):
+    CALM = "CALM"
+    NORMAL = "NORMAL"
+    AGGRESSIVE = "AGGRESSIVE"
+
+
+def _duration(value: str) -> str:
+    parse_duration(value)
+    return value
+
+
+class AmqpConfiguration(Document):
+    """How the tenant's broker is reached, and what is sent there.
+
+    Source: the connector's specification. What the types cannot say (PEM, patterns, hosts) is in ``validation``.
+    """
+
+    host_name: str = Field(min_length=1, max_length=260, description="host or host:port; IPv6 in brackets")
+    protocol: Protocol
+    uplink_topic_pattern: str = Field(min_length=1, max_length=1024)
+    downlink_topic_pattern: str | None = Field(default=None, min_length=1, max_length=255)
+    username: str | None = Field(default=None, min_length=1, max_length=255)
+    password: str | None = Field(default=None, min_length=1, max_length=4096)
+    certificate: str | None = Field(default=None, min_length=1, max_length=32768)
+    private_key: str | None = Field(default=None, min_length=1, max_length=16384)
+    trusted_ca_certificate: str | None = Field(default=None, min_length=1, max_length=32768)
+    exchange_name: str = Field(default="amq.topic", max_length=255)
+    virtual_host: str = Field(default="/", min_length=1, max_length=255)
+    connection_timeout: int = Field(default=5000, ge=100, le=10000, description="milliseconds")
+    action_timeout: int = Field(default=1000, ge=100, le=10000, description="milliseconds to wait for a confirm")
+    description: str | None = Field(default=None, max_length=1024)
+    send_metadata: bool = False
+    send_raw_decoded_format: bool = False
+    uplink_time_validity: Annotated[str, AfterValidator(_duration)] | None = None
+    downlink_enabled: bool = True
+    downlink_as_id: str | None = Field(default=None, min_length=1, max_length=255)
+    downlink_as_key: str | None = Field(default=None, min_length=1, max_length=255)
+    downlink_port: int | None = Field(default=None, ge=1, le=224)
+    reconnect_strategy: ReconnectStrategy = ReconnectStrategy.NORMAL
+    create_devices: bool = True
+
+
+class Recurrence(Document):
+    frequency: Literal["daily", "weekly"]
+    by_days: list[str] = []
+
+
+class Alarm(Document):
+    start_time: str
+    end_time: str
+    timezone: str = "UTC"
+    recurrence: list[Recurrence] = []
+    uplink_rate_min_per_hour: int = Field(ge=0)
+    message: str = ""
+
+
+class ConnectionRequest(Document):
+    """The body of a create or a replace, without the read-only fields."""
+
+    connector_id: Literal["actility-amqp-0.9.1-iot"]
+    name: str = Field(min_length=1, max_length=128)
+    active: bool = True
+    alarms: list[Alarm] = []
+    configuration: AmqpConfiguration
+
+
+class Connection(BaseModel):
+    """A connection as it is kept: secrets are elsewhere, only their names and version are here."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant: str
+    id: str
+    name: str
+    active: bool
+    alarms: list[Alarm] = []
+    configuration: AmqpConfiguration
+    """``MASK`` stands where a secret is."""
+    secret_version: str | None = None
+    """Secrets Manager's version id; None when there is no secret field."""
+    version: int = 1
+    created_at: str
+    updated_at: str
+    startup_time: str | None = None
+    state: ConnectionState
+    state_reason: str | None = None
+    epoch: int = 0
+    """Grows with each change of the breaker; conditional writes are made on it."""
+    failures: int = 0
+    """Attempts that failed since the outage began."""
+    outage_since: float | None = None
+    """Unix seconds; None while the breaker is closed."""
+    probe_at: float | None = None
+    wake_at: float | None = None
+    wake_token: str | None = None
+
+    @property
+    def breaker_open(self) -> bool:
+        return self.outage_since is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API shows it."""
+        return {
+            "id": self.id,
+            "connectorId": CONNECTOR_ID,
+            "name": self.name,
+            "active": self.active,
+            "alarms": [alarm.to_json() for alarm in self.alarms],
+            "configuration": {k: v for k, v in self.configuration.to_json().items() if v is not None},
+            "state": self.state.value,
+            "stateReason": self.state_reason,
+            "startupTime": self.startup_time,
+            "createdAt": self.created_at,
+            "updatedAt": self.updated_at,
+            "version": self.version,
+        }
+
+
+class ConnectionSecrets(BaseModel):
+    """What stands in Secrets Manager for one connection. Its text form never shows a value."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    password: str | None = Field(default=None, repr=False)
+    private_key: str | None = Field(default=None, repr=False)
+    certificate: str | None = Field(default=None, repr=False)
+    trusted_ca_certificate: str | None = Field(default=None, repr=False)
+    downlink_as_key: str | None = Field(default=None, repr=False)
+
+
+class ApplicationServerRequest(Document):
+    as_id: str = Field(min_length=1, max_length=255, pattern=r"^[\w.@:-]+$")
+    as_key: str = Field(min_length=1, max_length=255, repr=False)
+
+
+class ApplicationServer(BaseModel):
+    """An application server as the network server knows it; its key is in Secrets Manager under ``secret_id``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant: str
+    as_id: str
+    secret_id: str
+    secret_version: str
+    created_at: str
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Direction(StrEnum):
+    UPLINK = "uplink"
+    DOWNLINK = "downlink"
+
+
+class Event(Document):
+    id: str
+    time: str
+    level: Level
+    type: str
+    connection_id: str | None = None
+    message: str
+    details: dict[str, Any] = {}
+
+
+class FailedMessage(Document):
+    """A message that failed for good, with the reason and the body."""
+
+    id: str
+    time: str
+    direction: Direction
+    status: Literal["failed"] = "failed"
+    reason: str
+    detail: str
+    dev_eui: Annotated[str | None, Field(alias="devEUI")] = None
+    routing_key: str | None = None
+    attempts: int = 1
+    body: str
+    message_id: Annotated[str, Field(exclude=True)] = ""
+    """The AMQP ``message_id``, which a replay keeps."""
+
+
+class Wake(Document):
+    """Names a connection with something to send. ``message_id``: the report it was sent for; none from the
+    reconciler. ``probe``: the breaker's epoch that this attempt is for."""
+
+    tenant: str
+    connection_id: str
+    message_id: str | None = None
+    probe: int | None = None
+
+
+class PollTarget(Document):
+    tenant: str
+    connection_id: str
+
+
+class PollJob(Document):
+    """Up to 50 connections whose downlinks are to be consumed; ``sent_at`` in Unix seconds."""
+
+    sent_at: float
+    targets: list[PollTarget]
+
+
+class DownlinkJob(Document):
+    """A validated downlink on its way to the network server; no key of an application server is in it."""
+
+    tenant: str
+    connection_id: str
+    downlink: dict[str, Any]
+    """The fields inside the ``DevEUI_downlink`` root, AS_KEY removed."""
+    as_key_secret: str | None = None
+    """Secrets Manager's name of the AS key that came with the downlink."""
+    received_at: float
