@@ -19,6 +19,7 @@ LAYERS = [
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
     {"ingress", "drain", "connections", "reconciler"},
+    {"downlink_intake"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
     {"bootstrap"},
