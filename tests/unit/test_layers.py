@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"durations", "times", "strict_json", "state"},
+    {"durations", "times", "state"},
     {"config", "errors"},
+    {"strict_json"},
     {"models"},
     {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
     {"ports", "routing"},
