@@ -34,7 +34,7 @@ def _substitute(value: Any, prefix: str) -> Any:
 
 
 def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
-    """Makes what is missing. ``dynamodb`` and ``sqs`` are boto3 clients; visibility time-outs are those of ``timing``."""
+    """Makes what is missing. ``dynamodb`` and ``sqs`` are boto3 clients; visibility time-outs are of ``timing``."""
     visibility = {
         f"{prefix}-wakes": timing.wake_visibility,
         f"{prefix}-polls": timing.poll_visibility,
