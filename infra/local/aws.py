@@ -18,7 +18,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from infra.local.sqs_api import Sqs
 
 
-class _RequestHandler(MotoRequestHandler):  # type: ignore[misc]  # moto has no types
+class _RequestHandler(MotoRequestHandler):
     # Kept connections, and answers that do not wait for the client's delayed acknowledgement: five times the calls.
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from infra.local.aws import server
 from infra.local.sqs_engine import Engine, ReceiptHandleExpired, Received
 
-if TYPE_CHECKING:
-    from types_boto3_sqs import SQSClient
+SQSClient = Any
+"""boto3's client, without the types that want each attribute's name as a literal."""
 
 FIFO = {
     "FifoQueue": "true",
@@ -40,7 +40,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def sqs(endpoint: str) -> "SQSClient":
+def sqs(endpoint: str) -> SQSClient:
     return boto3.client(
         "sqs",
         endpoint_url=endpoint,
@@ -51,20 +51,20 @@ def sqs(endpoint: str) -> "SQSClient":
 
 
 @pytest.fixture
-def fifo(sqs: "SQSClient", request: pytest.FixtureRequest) -> str:
-    return sqs.create_queue(QueueName=f"{request.node.name}"[:70] + ".fifo", Attributes=FIFO)["QueueUrl"]  # type: ignore[arg-type]
+def fifo(sqs: SQSClient, request: pytest.FixtureRequest) -> str:
+    return str(sqs.create_queue(QueueName=f"{request.node.name}"[:70] + ".fifo", Attributes=FIFO)["QueueUrl"])
 
 
 @pytest.fixture
-def standard(sqs: "SQSClient", request: pytest.FixtureRequest) -> str:
-    return sqs.create_queue(QueueName=f"{request.node.name}"[:70])["QueueUrl"]
+def standard(sqs: SQSClient, request: pytest.FixtureRequest) -> str:
+    return str(sqs.create_queue(QueueName=f"{request.node.name}"[:70])["QueueUrl"])
 
 
-def send(sqs: "SQSClient", queue: str, group: str, body: str) -> dict[str, Any]:
+def send(sqs: SQSClient, queue: str, group: str, body: str) -> dict[str, Any]:
     return dict(sqs.send_message(QueueUrl=queue, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=body))
 
 
-def receive(sqs: "SQSClient", queue: str, count: int = 10, visibility: int = 30, wait: int = 0) -> list[Any]:
+def receive(sqs: SQSClient, queue: str, count: int = 10, visibility: int = 30, wait: int = 0) -> list[Any]:
     answer = sqs.receive_message(
         QueueUrl=queue,
         MaxNumberOfMessages=count,
@@ -80,13 +80,14 @@ def bodies(messages: list[Any]) -> list[str]:
     return [message["Body"] for message in messages]
 
 
-def counts(sqs: "SQSClient", queue: str) -> tuple[int, int, int]:
+def counts(sqs: SQSClient, queue: str) -> tuple[int, int, int]:
     found = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
     kinds = ("", "NotVisible", "Delayed")
-    return tuple(int(found[f"ApproximateNumberOfMessages{kind}"]) for kind in kinds)  # type: ignore[return-value,literal-required]
+    visible, not_visible, delayed = (int(found[f"ApproximateNumberOfMessages{kind}"]) for kind in kinds)
+    return visible, not_visible, delayed
 
 
-def test_one_receive_holds_several_of_a_group_in_order_and_blocks_it(sqs: "SQSClient", fifo: str) -> None:
+def test_one_receive_holds_several_of_a_group_in_order_and_blocks_it(sqs: SQSClient, fifo: str) -> None:
     for body in ("a1", "a2", "b1", "a3"):
         send(sqs, fifo, body[0], body)
 
@@ -100,7 +101,7 @@ def test_one_receive_holds_several_of_a_group_in_order_and_blocks_it(sqs: "SQSCl
     assert bodies(receive(sqs, fifo)) == ["a3"]
 
 
-def test_a_returned_group_comes_back_earliest_first_once_none_of_it_is_in_flight(sqs: "SQSClient", fifo: str) -> None:
+def test_a_returned_group_comes_back_earliest_first_once_none_of_it_is_in_flight(sqs: SQSClient, fifo: str) -> None:
     for body in ("a1", "a2", "a3"):
         send(sqs, fifo, "a", body)
     held = receive(sqs, fifo, count=2)
@@ -114,7 +115,7 @@ def test_a_returned_group_comes_back_earliest_first_once_none_of_it_is_in_flight
     assert [each["Attributes"]["ApproximateReceiveCount"] for each in again] == ["2", "2", "1"]
 
 
-def test_a_long_poll_sees_a_group_return_by_visibility_timeout(sqs: "SQSClient", fifo: str) -> None:
+def test_a_long_poll_sees_a_group_return_by_visibility_timeout(sqs: SQSClient, fifo: str) -> None:
     for body in ("a1", "a2"):
         send(sqs, fifo, "a", body)
     assert bodies(receive(sqs, fifo, visibility=1)) == ["a1", "a2"]
@@ -124,7 +125,7 @@ def test_a_long_poll_sees_a_group_return_by_visibility_timeout(sqs: "SQSClient",
     assert 0.5 < time.monotonic() - began < 5
 
 
-def test_a_repeat_is_answered_as_the_first_even_after_its_deletion(sqs: "SQSClient", fifo: str) -> None:
+def test_a_repeat_is_answered_as_the_first_even_after_its_deletion(sqs: SQSClient, fifo: str) -> None:
     first = send(sqs, fifo, "a", "same")
     [held] = receive(sqs, fifo)
     sqs.delete_message(QueueUrl=fifo, ReceiptHandle=held["ReceiptHandle"])
@@ -137,7 +138,7 @@ def test_a_repeat_is_answered_as_the_first_even_after_its_deletion(sqs: "SQSClie
     assert other_group["MessageId"] != first["MessageId"]
 
 
-def test_a_handle_that_another_receive_replaced_deletes_nothing(sqs: "SQSClient", fifo: str) -> None:
+def test_a_handle_that_another_receive_replaced_deletes_nothing(sqs: SQSClient, fifo: str) -> None:
     send(sqs, fifo, "a", "a1")
     [stale] = receive(sqs, fifo, visibility=0)
     [current] = receive(sqs, fifo)
@@ -149,7 +150,7 @@ def test_a_handle_that_another_receive_replaced_deletes_nothing(sqs: "SQSClient"
         {"Id": "current", "ReceiptHandle": current["ReceiptHandle"]},
         {"Id": "strange", "ReceiptHandle": "strange"},
     ]
-    answer = sqs.delete_message_batch(QueueUrl=fifo, Entries=entries)  # type: ignore[arg-type]
+    answer = sqs.delete_message_batch(QueueUrl=fifo, Entries=entries)
     assert [each["Id"] for each in answer["Successful"]] == ["current"]
     assert [(each["Id"], each["Code"]) for each in answer["Failed"]] == [
         ("stale", "InvalidParameterValue"),
@@ -158,7 +159,7 @@ def test_a_handle_that_another_receive_replaced_deletes_nothing(sqs: "SQSClient"
     assert counts(sqs, fifo) == (0, 0, 0)
 
 
-def test_counts_tell_visible_in_flight_and_delayed_apart(sqs: "SQSClient", standard: str) -> None:
+def test_counts_tell_visible_in_flight_and_delayed_apart(sqs: SQSClient, standard: str) -> None:
     for delay in (0, 0, 900):
         sqs.send_message(QueueUrl=standard, MessageBody="m", DelaySeconds=delay)
     [held] = receive(sqs, standard, count=1)
@@ -173,7 +174,7 @@ def test_counts_tell_visible_in_flight_and_delayed_apart(sqs: "SQSClient", stand
     assert counts(sqs, standard) == (0, 0, 0)
 
 
-def test_a_standard_queue_hands_out_what_is_there_whatever_is_in_flight(sqs: "SQSClient", standard: str) -> None:
+def test_a_standard_queue_hands_out_what_is_there_whatever_is_in_flight(sqs: SQSClient, standard: str) -> None:
     attributes: Any = {"kind": {"DataType": "String", "StringValue": "x"}}
     sqs.send_message(QueueUrl=standard, MessageBody="first", MessageAttributes=attributes)
     sqs.send_message(QueueUrl=standard, MessageBody="second")
@@ -187,7 +188,7 @@ def test_a_standard_queue_hands_out_what_is_there_whatever_is_in_flight(sqs: "SQ
     assert counts(sqs, standard) == (0, 1, 0)
 
 
-def test_a_long_poll_is_answered_by_a_send_and_blocks_nobody(sqs: "SQSClient", standard: str) -> None:
+def test_a_long_poll_is_answered_by_a_send_and_blocks_nobody(sqs: SQSClient, standard: str) -> None:
     found: list[Any] = []
     waiting = threading.Thread(target=lambda: found.extend(receive(sqs, standard, wait=20)))
     began = time.monotonic()
@@ -210,14 +211,14 @@ def test_a_closed_queue_ends_its_long_polls() -> None:
     assert not waiting.is_alive()
 
 
-def test_a_deleted_queue_is_unknown(sqs: "SQSClient", standard: str) -> None:
+def test_a_deleted_queue_is_unknown(sqs: SQSClient, standard: str) -> None:
     sqs.delete_queue(QueueUrl=standard)
     with pytest.raises(sqs.exceptions.QueueDoesNotExist) as caught:
         sqs.send_message(QueueUrl=standard, MessageBody="m")
     assert caught.value.response["Error"]["Code"] == "AWS.SimpleQueueService.NonExistentQueue"
 
 
-def test_a_message_may_have_one_mebibyte_and_no_more(sqs: "SQSClient", fifo: str) -> None:
+def test_a_message_may_have_one_mebibyte_and_no_more(sqs: SQSClient, fifo: str) -> None:
     send_body = {"QueueUrl": fifo, "MessageGroupId": "a", "MessageDeduplicationId": "1"}
     sqs.send_message(**send_body, MessageBody="x" * 1048576)
     with pytest.raises(ClientError, match="shorter than 1048576"):
@@ -225,15 +226,15 @@ def test_a_message_may_have_one_mebibyte_and_no_more(sqs: "SQSClient", fifo: str
     assert len(receive(sqs, fifo)[0]["Body"]) == 1048576
 
 
-def test_queues_are_made_once_listed_by_prefix_and_compared(sqs: "SQSClient", fifo: str) -> None:
+def test_queues_are_made_once_listed_by_prefix_and_compared(sqs: SQSClient, fifo: str) -> None:
     name = fifo.rsplit("/", 1)[-1]
-    assert sqs.create_queue(QueueName=name, Attributes=FIFO)["QueueUrl"] == fifo  # type: ignore[arg-type]
+    assert sqs.create_queue(QueueName=name, Attributes=FIFO)["QueueUrl"] == fifo
     assert sqs.get_queue_url(QueueName=name)["QueueUrl"] == fifo
     assert sqs.list_queues(QueueNamePrefix=name[:20])["QueueUrls"] == [fifo]
     with pytest.raises(sqs.exceptions.QueueNameExists):
-        sqs.create_queue(QueueName=name, Attributes={**FIFO, "VisibilityTimeout": "7"})  # type: ignore[arg-type]
+        sqs.create_queue(QueueName=name, Attributes={**FIFO, "VisibilityTimeout": "7"})
     with pytest.raises(ClientError, match="InvalidParameterValue"):
-        sqs.create_queue(QueueName="no-suffix", Attributes=FIFO)  # type: ignore[arg-type]
+        sqs.create_queue(QueueName="no-suffix", Attributes=FIFO)
 
 
 class Clock:
