@@ -21,6 +21,17 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
+class QueueRecord:
+    """A message that an event source mapping hands over."""
+
+    receipt: str
+    message_id: str
+    body: str
+    group: str = ""
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
 class ReceivedReport:
     """A report as it came from a connection's queue. ``group``: the device; ``attempts`` begins at 1."""
 

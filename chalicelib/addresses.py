@@ -1,0 +1,141 @@
+"""Addresses of brokers: how they are written, and which of them nobody may connect to."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+_COMPATIBLE = IPv6Network("::/96")
+_NEVER_PUBLIC: tuple[Network, ...] = (
+    _COMPATIBLE,  # IPv4-compatible: no such host exists, some stacks unwrap it
+    IPv6Network("2001::/32"),  # Teredo: a tunnel to an address that cannot be judged
+    IPv6Network("64:ff9b:1::/48"),  # NAT64 of a local network
+    ip_network("192.88.99.0/24"),  # 6to4 relays
+    ip_network("168.63.129.16/32"),  # Azure's metadata and DNS, a public address that is local everywhere
+    ip_network("100.64.0.0/10"),  # carrier-grade NAT; Alibaba's metadata lives there
+)
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_PORT = re.compile(r"[0-9]{1,5}")
+_DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
+
+
+def forbidden(address: Address, allowed: Sequence[Network]) -> bool:
+    """Whether a broker must not be reached at this address: loopback, link-local, private, multicast, metadata,
+    unspecified, reserved, or an IPv6 address that stands for such an IPv4 address.
+
+    ``allowed`` lists the networks that may be reached all the same.
+    """
+    faces = [address, *_embedded(address)]
+    if any(face in network for face in faces for network in allowed):
+        return False
+    return any(_local(face) for face in faces)
+
+
+def literal_address(host: str) -> Address | None:
+    """The address that ``host`` spells, in any way a resolver would take: also decimal, hexadecimal, octal, short
+    and full-width. None for a name."""
+    text = _plain(host).partition("%")[0].removesuffix(".")
+    try:
+        return ip_address(text)
+    except ValueError:
+        return _inet_aton(text)
+
+
+def parse_host_port(text: str, default_port: int) -> tuple[str, int]:
+    """Splits ``host``, ``host:port``, ``[IPv6]`` or ``[IPv6]:port``. Raises ValueError with a sentence."""
+    if "://" in text:
+        raise ValueError("Write the host without a scheme, such as broker.example.com or broker.example.com:5671.")
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or not isinstance(literal_address(host), IPv6Address):
+            raise ValueError("What stands in brackets must be an IPv6 address, such as [2001:db8::1]:5671.")
+        if rest and not rest.startswith(":"):
+            raise ValueError("After an IPv6 address in brackets only :port may follow.")
+        return host, _port(rest[1:]) if rest else default_port
+    if text.count(":") > 1:
+        raise ValueError("Write an IPv6 address in brackets, such as [2001:db8::1]:5671.")
+    host, colon, port = text.partition(":")
+    _check_host(host)
+    return host, _port(port) if colon else default_port
+
+
+def _check_host(host: str) -> None:
+    if not host:
+        raise ValueError("The host is missing.")
+    if literal_address(host) is not None:
+        return
+    try:
+        name = host.encode("idna").decode("ascii").removesuffix(".")
+    except UnicodeError as error:
+        raise ValueError("This is not the name of a host: a part between dots has 1 to 63 characters.") from error
+    labels = name.split(".")
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004  # RFC 1035
+        raise ValueError("This is not the name of a host: only letters, digits, hyphens and dots may stand in it.")
+    if labels[-1].isdigit():
+        raise ValueError("This is neither the name of a host nor an address: a name does not end in a number.")
+
+
+def _port(text: str) -> int:
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:  # noqa: PLR2004  # what TCP has
+        raise ValueError("The port must be a number from 1 to 65535.")
+    return int(text)
+
+
+def _plain(host: str) -> str:
+    return unicodedata.normalize("NFKC", host.translate(_DOTS)).strip()
+
+
+def _inet_aton(text: str) -> IPv4Address | None:
+    """One to four parts, each decimal, octal or hexadecimal; the last one fills the bytes that are left."""
+    parts = text.split(".")
+    if len(parts) > 4:  # noqa: PLR2004  # an IPv4 address has no more bytes
+        return None
+    numbers = [_number(part) for part in parts]
+    value = 0
+    for position, number in enumerate(numbers):
+        last = position == len(numbers) - 1
+        width = 8 * (4 - position) if last else 8
+        if number is None or number >= 1 << width:
+            return None
+        value = value | number if last else value | number << 8 * (3 - position)
+    return IPv4Address(value)
+
+
+def _number(text: str) -> int | None:
+    if re.fullmatch(r"0[xX][0-9a-fA-F]*", text):
+        return int(text[2:] or "0", 16)
+    if re.fullmatch(r"0[0-7]*", text):
+        return int(text, 8)
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,9}", text) else None
+
+
+def _embedded(address: Address) -> list[IPv4Address]:
+    if isinstance(address, IPv4Address):
+        return []
+    if address.ipv4_mapped:
+        return [address.ipv4_mapped]
+    if address.sixtofour:
+        return [address.sixtofour]
+    if address.teredo:
+        return list(address.teredo)
+    if address in _NAT64 or address in _COMPATIBLE:
+        return [IPv4Address(int(address) & 0xFFFFFFFF)]
+    return []
+
+
+def _local(address: Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped or address in _NAT64:
+            return False  # judged by the IPv4 address in it
+        if address.is_site_local:
+            return True
+    return (
+        not address.is_global
+        or address.is_multicast
+        or address.is_reserved
+        or any(address in network for network in _NEVER_PUBLIC)
+    )
