@@ -33,7 +33,7 @@ INACTIVE_DELAY = 300
 """Seconds until a deactivated connection's downlink is looked at again."""
 
 
-class _Later(Exception):  # noqa: N818  # not an error: a wish
+class _Later(Exception):
     def __init__(self, seconds: int) -> None:
         super().__init__()
         self.seconds = seconds
@@ -87,9 +87,10 @@ class DownlinkSender:
     def _send_in_order(self, records: list[QueueRecord], stop_at: float) -> list[QueueRecord]:
         """Those that are finished; the first that is not ends it, so that none overtakes."""
         for index, record in enumerate(records):
+            if time.monotonic() > stop_at:
+                self._queue.delay([r.receipt for r in records[index:]], 0)
+                return records[:index]
             try:
-                if time.monotonic() > stop_at:
-                    raise _Later(0)
                 self._send(record)
             except _Later as later:
                 self._queue.delay([r.receipt for r in records[index:]], later.seconds)
@@ -131,7 +132,9 @@ class DownlinkSender:
             return
         except DownlinkDelayed as error:
             seconds = self._backoff(record.attempts)
-            log.warning("downlink delayed", extra={"connection": connection.id, "reason": str(error), "seconds": seconds})
+            log.warning(
+                "downlink delayed", extra={"connection": connection.id, "reason": str(error), "seconds": seconds}
+            )
             if record.attempts == 1:
                 self._monitoring.event(connection, Level.WARNING, "DOWNLINK_DELAYED", str(error), _device(job))
             raise _Later(seconds) from error
@@ -140,7 +143,7 @@ class DownlinkSender:
 
     def _backoff(self, attempts: int) -> int:
         """Whole seconds: 5 doubling up to 300, shortened with the other times, at least one."""
-        return max(1, round(min(5 * 2 ** min(attempts - 1, 10), 300) / self._timing.scale))
+        return max(1, round(min(5 * 2.0 ** min(attempts - 1, 10), 300) / self._timing.scale))
 
     def _application_server(self, connection: Connection, job: DownlinkJob) -> tuple[str, str | None]:
         """The AS_ID to send with and its key: the downlink's own, the connection's, or the tenant's only one."""

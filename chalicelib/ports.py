@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from chalicelib.delivery import Outcome
@@ -95,7 +96,12 @@ class SecretStore(Protocol):
         """Forgets a version that no record names any more."""
 
     def delete(self, tenant: str, connection_id: str) -> None:
-        """All versions at once, not to be recovered. No error when there is none."""
+        """All versions at once, not to be recovered, and its AS keys. No error when there is none."""
+
+    def put_as_key(self, tenant: str, connection_id: str, as_key: str) -> str:
+        """Keeps the AS key that came with a downlink; returns the name to get it by, the same for the same key."""
+
+    def get_as_key(self, name: str) -> str: ...
 
 
 class ApplicationServerStore(Protocol):
@@ -154,6 +160,14 @@ class DownlinkQueue(Protocol):
     def delete(self, receipts: Sequence[str]) -> None: ...
 
     def delay(self, receipts: Sequence[str], seconds: int) -> None: ...
+
+
+class DownlinkLedger(Protocol):
+    """Which downlinks the network server has taken, so that a crash repeats a call once at the most."""
+
+    def was_sent(self, message_id: str) -> bool: ...
+
+    def record(self, message_id: str) -> None: ...
 
 
 class EventLog(Protocol):
@@ -243,6 +257,17 @@ class ReceivedDownlink:
     message_id: str | None
     app_id: str | None
     redelivered: bool
+
+
+class Verdict(StrEnum):
+    """What becomes of a received downlink."""
+
+    ACK = "ACK"
+    """It is safely ours."""
+    REJECT = "REJECT"
+    """It can never be sent: not requeued, so that a dead-letter exchange of the customer's gets it."""
+    LATER = "LATER"
+    """It could not be kept: the connection is closed, which gives all that is not acknowledged back in order."""
 
 
 class NetworkServer(Protocol):

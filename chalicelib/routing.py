@@ -3,8 +3,10 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
 
 from chalicelib.errors import PatternError, TooLong, Unresolved
@@ -26,6 +28,7 @@ class Placeholder:
     fallback: str | None
 
     def resolve(self, fields: Mapping[str, Any]) -> str:
+        """Raises Unresolved or TooLong."""
         for lookup in self.lookups:
             value = _text(lookup(fields))
             if value is not None:
@@ -40,10 +43,13 @@ class Pattern:
     """A compiled topic pattern."""
 
     parts: tuple[str | Placeholder, ...]
+    limited: Callable[[], AbstractContextManager[None]]
+    """Within it the expressions are evaluated, and end."""
 
     def key(self, fields: Mapping[str, Any]) -> str:
         """The routing key for a report's fields. Raises Unresolved or TooLong."""
-        key = "".join(part if isinstance(part, str) else part.resolve(fields) for part in self.parts)
+        with self.limited():
+            key = "".join(part if isinstance(part, str) else part.resolve(fields) for part in self.parts)
         if len(key.encode("utf-8")) > MAX_ROUTING_KEY:
             raise TooLong(f"the routing key has more than {MAX_ROUTING_KEY} bytes: {key[:60]}...")
         return key
@@ -52,17 +58,27 @@ class Pattern:
 @lru_cache(maxsize=1024)
 def compile_pattern(text: str) -> Pattern:
     """The pattern, ready for use. Raises PatternError with the place and the remedy."""
+    if not _is_utf8(text):
+        raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
     parts: list[str | Placeholder] = []
+    limited: Callable[[], AbstractContextManager[None]] = nullcontext
     for part in parse_pattern(text):
         if isinstance(part, str):
-            if _text(part) is None:
-                raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
             parts.append(part)
             continue
         paths = [alternative for alternative in part.alternatives if isinstance(alternative, Path)]
         literals = [alternative.text for alternative in part.alternatives if isinstance(alternative, Literal)]
+        if any(path.steps is None for path in paths):
+            limited = _json_path().limited
         parts.append(Placeholder(part.text, tuple(map(_lookup, paths)), literals[0] if literals else None))
-    return Pattern(tuple(parts))
+    return Pattern(tuple(parts), limited)
+
+
+def _json_path() -> ModuleType:
+    # Most patterns are names; they need neither the JSONPath library nor RE2, which take long to import.
+    from chalicelib import json_path  # noqa: PLC0415
+
+    return json_path
 
 
 def routing_key(pattern: str, report_fields: Mapping[str, Any]) -> str:
@@ -76,18 +92,16 @@ def routing_key(pattern: str, report_fields: Mapping[str, Any]) -> str:
 
 def _lookup(path: Path) -> Lookup:
     if path.steps is None:
-        # Most patterns are names; they need neither the JSONPath library nor RE2, which take long to import.
-        from chalicelib.json_path import compile_path  # noqa: PLC0415
-
-        return compile_path(path.text, path.position)
+        lookup: Lookup = _json_path().compile_path(path.text, path.position)
+        return lookup
     steps, upper = path.steps, path.is_dev_eui
 
-    def lookup(fields: Mapping[str, Any]) -> Any:
+    def walk(fields: Mapping[str, Any]) -> Any:
         value = _walk(fields, steps)
         # The device is written in upper case everywhere.
         return value.upper() if upper and isinstance(value, str) else value
 
-    return lookup
+    return walk
 
 
 def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
@@ -102,11 +116,21 @@ def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """A value as it stands in a routing key; None for what cannot stand there."""
+    """A value as it stands in a routing key; None for what cannot stand there. Raises TooLong."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return value if not any("\ud800" <= character <= "\udfff" for character in value) else None
+        if len(value) > MAX_ROUTING_KEY:
+            raise TooLong(f"a value of {len(value)} characters makes the routing key longer than 255 bytes")
+        return value if _is_utf8(value) else None
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
     return None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

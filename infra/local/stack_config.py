@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from chalicelib.config import Settings
 from infra.local.errors import StackFailed
 from infra.local.issuer import AUDIENCE
-from infra.local.ports import Ports, ports_from
+from infra.local.stack_ports import Ports, ports_from
 
 REGION = "eu-west-1"
 _NOT_INHERITED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "PYTHONPATH")

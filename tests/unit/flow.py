@@ -153,9 +153,7 @@ class Flow:
     def take(self) -> list[QueueRecord]:
         """The wakes sent so far, as an event source mapping would hand them over."""
         wakes, self.wakes.sent = self.wakes.sent, []
-        return [
-            QueueRecord(f"r{next(self._numbers)}", "m", wake.model_dump_json(by_alias=True)) for wake in wakes
-        ]
+        return [QueueRecord(f"r{next(self._numbers)}", "m", wake.model_dump_json(by_alias=True)) for wake in wakes]
 
     def forward(self, records: Sequence[QueueRecord] | None = None, seconds: float = 30) -> None:
         self.forwarder.handle(self.take() if records is None else records, time.monotonic() + seconds)

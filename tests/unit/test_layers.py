@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"durations", "times", "strict_json", "state"},
+    {"durations", "times", "state"},
     {"config", "errors"},
+    {"strict_json"},
     {"models"},
     {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
     {"ports", "routing"},
@@ -19,6 +20,7 @@ LAYERS = [
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
     {"ingress", "drain", "connections", "reconciler"},
+    {"downlink_intake"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
     {"bootstrap"},
