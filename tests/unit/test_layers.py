@@ -11,11 +11,11 @@ LAYERS = [
     {"config", "errors"},
     {"strict_json", "cursors"},
     {"models"},
-    {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
+    {"delivery", "addresses", "pem", "certificates", "patterns", "json_path", "topics", "breaker"},
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
-    {"monitoring"},
+    {"monitoring", "invocations"},
     {"aws"},
     {"dynamodb", "connection_items"},
     # Adapters: each owns one SDK.
