@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"durations", "times", "state"},
-    {"config", "errors"},
+    {"durations", "times", "state", "pem"},
+    {"config", "errors", "faults"},
     {"strict_json"},
     {"models"},
     {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
