@@ -11,7 +11,7 @@ LAYERS = [
     {"config", "errors", "faults"},
     {"strict_json"},
     {"models"},
-    {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
+    {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker", "alarm_validation"},
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
