@@ -27,7 +27,7 @@ class Reconciler:
     def run(self) -> None:
         """Raises Unavailable when an AWS service fails; the next run goes on where this one stopped."""
         now = self._clock()
-        jobs = self._send_polls(now)
+        jobs = self._send_polls(now) if self._poll_is_due(now) else 0
         marks = self._send_marks(now)
         probes = self._send_probes(now)
         log.info("reconciled", extra={"marks": marks, "probes": probes, "pollJobs": jobs})
@@ -51,6 +51,11 @@ class Reconciler:
                 self._connections.postpone_probe(connection, now + self._timing.wake_visibility)
             number += len(part)
         return number
+
+    def _poll_is_due(self, now: float) -> bool:
+        """Each time; but where times are scaled so far that a poll lasts longer than a period, only as often."""
+        period = self._timing.poll + 1
+        return self._timing.schedule >= period or int(now / period) != int((now - self._timing.schedule) / period)
 
     def _send_polls(self, now: float) -> int:
         wanted = (c for c in self._connections.all_active() if c.configuration.downlink_enabled and not c.breaker_open)

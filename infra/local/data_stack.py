@@ -7,7 +7,7 @@ uses is understood; anything else is an error.
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # it comes with moto, its types do not
 from botocore.exceptions import ClientError
 
 from chalicelib.config import Timing

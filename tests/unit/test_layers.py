@@ -7,15 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"durations", "times", "state", "pem"},
+    {"durations", "times", "state", "ids", "merge_patch", "pem"},
     {"config", "errors", "faults"},
-    {"strict_json"},
+    {"strict_json", "cursors"},
     {"models"},
     {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker", "alarm_validation"},
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
     {"monitoring"},
+    {"aws"},
+    {"dynamodb", "connection_items"},
     # Adapters: each owns one SDK.
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
