@@ -40,13 +40,19 @@ _PATTERNS = ("uplinkTopicPattern", "downlinkTopicPattern")
 
 
 def parse_connection(
-    document: object, *, stored: Connection | None, now: float, allowed: Networks = ()
+    document: object,
+    *,
+    stored: Connection | None,
+    now: float,
+    stored_secrets: ConnectionSecrets | None = None,
+    allowed: Networks = (),
 ) -> ConnectionRequest:
-    """The request in ``document``, with its PEM texts normalised; ``MASK`` stays where a stored secret is kept.
+    """The request in ``document``, with its PEM texts normalised and stored secrets in place of their masks.
 
-    ``stored``: the connection that is replaced, None for a new one. ``now``: Unix seconds, for certificates.
-    ``allowed``: private networks that a broker may be in. A certificate or key sent while the other one is kept can
-    only be compared after ``merge_secrets``, with ``check_certificate_pair``. Raises InvalidRequest with every fault.
+    ``stored`` and ``stored_secrets``: the connection that is replaced, None for a new one. Without the secrets
+    ``MASK`` stays where one is kept, and a new certificate is not compared with a key that is kept. ``now``: Unix
+    seconds, for certificates. ``allowed``: private networks that a broker may be in. Raises InvalidRequest with every
+    fault.
     """
     if not isinstance(document, dict):
         raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
@@ -61,13 +67,18 @@ def parse_connection(
     faults += wrong
     wrong_places = {fault.pointer for fault in wrong}
     values = well_formed(document.get("configuration"), "/configuration", wrong_places)
-    faults += _configuration(values, wrong_places, stored, now, allowed)
+    kept = {} if stored_secrets is None else stored_secrets.model_dump(by_alias=True, exclude_none=True)
+    faults += _configuration(values, wrong_places, stored, allowed) + _certificates(values, kept, now)
     faults += text_faults(document.get("name"), "/name", allow_blank=False)
     faults += alarm_faults(document.get("alarms"), wrong_places)
     faults = _unique(faults)
     if faults or request is None:
         raise InvalidRequest(faults[:MAX_FAULTS])
-    return request.model_copy(update={"configuration": _normalised(request.configuration)})
+    configuration = _normalised(request.configuration)
+    if stored_secrets is not None:
+        secrets = merge_secrets(configuration, stored_secrets)
+        configuration = configuration.model_copy(update=dict(secrets))
+    return request.model_copy(update={"configuration": configuration})
 
 
 def parse_configuration(document: object, *, now: float, allowed: Networks = ()) -> AmqpConfiguration:
@@ -76,21 +87,15 @@ def parse_configuration(document: object, *, now: float, allowed: Networks = ())
     return parse_connection(whole, stored=None, now=now, allowed=allowed).configuration
 
 
-def split_secrets(request: ConnectionRequest) -> tuple[AmqpConfiguration, ConnectionSecrets]:
-    """The configuration with ``MASK`` for each secret, and the secrets that came with the request.
-
-    A secret that is kept is None there: ``merge_secrets`` adds those.
-    """
-    configuration = request.configuration
+def split_secrets(configuration: AmqpConfiguration) -> tuple[AmqpConfiguration, ConnectionSecrets]:
+    """The configuration with ``MASK`` for each secret, and the secrets. A mask in it is no secret, so None there."""
     given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
     masks = {name: MASK for name, value in given.items() if value is not None}
-    new = {name: value for name, value in given.items() if value != MASK}
-    return configuration.model_copy(update=masks), ConnectionSecrets(**new)
+    return configuration.model_copy(update=masks), merge_secrets(configuration, ConnectionSecrets())
 
 
 def merge_secrets(configuration: AmqpConfiguration, stored: ConnectionSecrets) -> ConnectionSecrets:
-    """All secrets of a replaced connection. ``configuration``: the request's, before it was split; where it has
-    ``MASK`` the stored value is kept, what it leaves out is gone."""
+    """The secrets of a configuration: where it has ``MASK`` the stored one, and none where it has none."""
     given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
     return ConnectionSecrets(
         **{name: getattr(stored, name) if value == MASK else value for name, value in given.items()}
@@ -141,9 +146,7 @@ def _unique(faults: Sequence[Fault]) -> list[Fault]:
     return list(dict.fromkeys(faults))
 
 
-def _configuration(
-    values: Values, wrong_places: set[str], stored: Connection | None, now: float, allowed: Networks
-) -> list[Fault]:
+def _configuration(values: Values, wrong_places: set[str], stored: Connection | None, allowed: Networks) -> list[Fault]:
     if not values:
         return []
     faults = _host(values, allowed) + _masks(values, stored) + _together(values, wrong_places)
@@ -157,7 +160,7 @@ def _configuration(
     if values.get("exchangeName") == "":
         detail = "An exchange needs a name, for nothing can be bound to the default one; leave it out for amq.topic."
         faults.append(Fault("/configuration/exchangeName", detail))
-    return faults + _certificates(values, now)
+    return faults
 
 
 def _host(values: Values, allowed: Networks) -> list[Fault]:
@@ -247,18 +250,25 @@ def _pattern(values: Values, name: str) -> list[Fault]:
     return faults
 
 
-def _certificates(values: Values, now: float) -> list[Fault]:
-    def given(name: str) -> str | None:
+def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[Fault]:
+    """``kept``: the stored secrets, so that a new certificate is compared with a key that stays."""
+
+    def text(name: str) -> str | None:
         value = values.get(name)
-        return value if isinstance(value, str) and value != MASK else None
+        value = kept.get(name) if value == MASK else value
+        return value if isinstance(value, str) else None
+
+    def is_new(name: str) -> bool:
+        return isinstance(values.get(name), str) and values[name] != MASK
 
     if values.get("protocol") == "TCP":
         return []
     faults: list[Fault] = []
-    if given("certificate") or given("privateKey"):
-        faults += check_certificate_pair(given("certificate"), given("privateKey"), now)
-    bundle = given("trustedCaCertificate")
-    return faults + (check_ca(bundle, now) if bundle else [])
+    # What is kept was checked when it came; if it has expired since, that must not stand in the way of other changes.
+    if is_new("certificate") or is_new("privateKey"):
+        faults += check_certificate_pair(text("certificate"), text("privateKey"), now)
+    bundle = text("trustedCaCertificate") if is_new("trustedCaCertificate") else None
+    return faults + (check_ca(bundle, now) if bundle is not None else [])
 
 
 def _normalised(configuration: AmqpConfiguration) -> AmqpConfiguration:

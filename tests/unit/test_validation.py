@@ -9,7 +9,6 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.certificates import check_certificate_pair
 from chalicelib.errors import InvalidRequest
 from chalicelib.models import MASK, AmqpConfiguration, Connection, ConnectionRequest, ConnectionSecrets
 from chalicelib.state import ConnectionState
@@ -281,19 +280,38 @@ def test_the_default_port_written_out_is_no_other_host() -> None:
     assert parse_connection(document(configuration), stored=kept, now=NOW).configuration.password == MASK
 
 
-def test_secrets_are_split_off_and_kept_ones_merged_in() -> None:
+def test_kept_secrets_take_the_place_of_their_masks_and_are_split_off() -> None:
+    had = ConnectionSecrets(password="old", downlink_as_key="gone")
     request = parse_connection(
         document({**ENCRYPTED, "username": "u", "password": MASK, **PAIR}),
         stored=stored(username="u", password=MASK, downlinkAsKey=MASK),
+        stored_secrets=had,
         now=NOW,
     )
-    masked, new = split_secrets(request)
+    masked, secrets = split_secrets(request.configuration)
+    assert secrets == ConnectionSecrets(password="old", certificate=CERTIFICATE, private_key=KEY)
     assert (masked.password, masked.certificate, masked.private_key) == (MASK, MASK, MASK)
     assert (masked.downlink_as_key, masked.trusted_ca_certificate, masked.username) == (None, None, "u")
-    assert new == ConnectionSecrets(certificate=CERTIFICATE, private_key=KEY)
-    merged = merge_secrets(request.configuration, ConnectionSecrets(password="old", downlink_as_key="gone"))
-    assert merged == ConnectionSecrets(password="old", certificate=CERTIFICATE, private_key=KEY)
-    assert check_certificate_pair(merged.certificate, merged.private_key, NOW) == []
+    assert merge_secrets(masked, secrets) == secrets
+    assert split_secrets(masked) == (masked, ConnectionSecrets())
+
+
+def test_a_new_certificate_must_fit_the_key_that_is_kept() -> None:
+    kept = stored(certificate=MASK, privateKey=MASK)
+    changed = document({**ENCRYPTED, "certificate": CERTIFICATE, "privateKey": MASK})
+    fitting = ConnectionSecrets(certificate="an old one", private_key=KEY)
+    parse_connection(changed, stored=kept, stored_secrets=fitting, now=NOW)
+    with pytest.raises(InvalidRequest, match="does not belong"):
+        parse_connection(
+            changed, stored=kept, stored_secrets=ConnectionSecrets(certificate="", private_key=OTHER_KEY), now=NOW
+        )
+
+
+def test_a_kept_certificate_that_has_expired_does_not_stand_in_the_way() -> None:
+    kept = stored(certificate=MASK, privateKey=MASK)
+    had = ConnectionSecrets(certificate=CERTIFICATE, private_key=KEY)
+    request = parse_connection(kept.to_json(), stored=kept, stored_secrets=had, now=NOW + 100 * 365 * 86400)
+    assert request.configuration.private_key == KEY
 
 
 def test_no_fault_shows_a_secret() -> None:
