@@ -15,7 +15,7 @@ LAYERS = [
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
-    {"monitoring"},
+    {"monitoring", "invocations"},
     {"aws"},
     {"dynamodb", "connection_items"},
     # Adapters: each owns one SDK.
