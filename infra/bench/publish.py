@@ -19,7 +19,7 @@ from chalicelib.delivery import Result
 from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
 from chalicelib.ports import OutgoingMessage
 from chalicelib.state import ConnectionState
-from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed
+from infra.local.broker import Broker, BrokerConfig
 from infra.local.certificates import issue
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.ports import free_ports
@@ -49,28 +49,25 @@ class Measure:
         return f"{self.name}: {self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s, ratio {self.ratio:.1f}{verdict}"
 
 
-def measure() -> list[Measure]:
-    """Starts a broker of its own, measures, prints and returns what was measured."""
-    ensure_installed()
-    with tempfile.TemporaryDirectory() as directory, _broker(Path(directory)) as broker:
-        password = broker.config.password
-        port = broker.config.port
-        measures = [
-            _compare("publish, 10 devices", port, password, batch=10, rounds=100, goal=3),
-            _compare("publish, 100 devices", port, password, batch=100, rounds=30),
+def measure(port: int, password: str) -> list[Measure]:
+    """Prints and returns what was measured on the broker at ``port``, near and 20 ms away."""
+    measures = [
+        _compare("publish, 10 devices", port, password, batch=10, rounds=100, goal=3),
+        _compare("publish, 100 devices", port, password, batch=100, rounds=30),
+    ]
+    with delaying_proxy(port, 0.02) as far:
+        measures += [
+            _compare("publish, 10 devices, 20 ms away", far, password, batch=10, rounds=10, goal=8),
+            _compare("publish, 100 devices, 20 ms away", far, password, batch=100, rounds=3),
         ]
-        with delaying_proxy(port, 0.02) as far:
-            measures += [
-                _compare("publish, 10 devices, 20 ms away", far, password, batch=10, rounds=10, goal=8),
-                _compare("publish, 100 devices, 20 ms away", far, password, batch=100, rounds=3),
-            ]
     for line in measures:
         print(line)
     return measures
 
 
-def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, goal: float | None = None) -> Measure:
-    messages = [
+def bench_messages(number_of_devices: int) -> list[OutgoingMessage]:
+    """A message of each device."""
+    return [
         OutgoingMessage(
             key=str(number),
             group=f"{number:016X}",
@@ -79,20 +76,31 @@ def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, go
             message_id=secrets.token_hex(32),
             type="DevEUI_uplink",
             timestamp=1_700_000_000,
-            headers={"devEUI": f"{number:016X}", "fPort": 1, "fCntUp": number, "customerId": "1", "connectionId": "01X"},
+            headers={
+                "devEUI": f"{number:016X}",
+                "fPort": 1,
+                "fCntUp": number,
+                "customerId": "1",
+                "connectionId": "01X",
+            },
         )
-        for number in range(batch)
+        for number in range(number_of_devices)
     ]
+
+
+def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, goal: float | None = None) -> Measure:
+    messages = bench_messages(batch)
     return Measure(
         name,
         ours=_ours(port, password, messages, rounds),
-        one_at_a_time=_one_at_a_time(port, password, messages, rounds),
+        one_at_a_time=one_at_a_time(port, password, messages, rounds),
         goal=goal,
     )
 
 
-def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
-    connection = Connection(
+def bench_connection(port: int) -> Connection:
+    """To the broker at ``port``; its password goes apart."""
+    return Connection(
         tenant="bench",
         id="01BENCH",
         name="bench",
@@ -108,6 +116,10 @@ def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds:
         updated_at="",
         state=ConnectionState.OPENING,
     )
+
+
+def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+    connection = bench_connection(port)
     factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
     with closing(factory.open(connection, ConnectionSecrets(password=password), time.monotonic() + 10)) as publisher:
 
@@ -116,10 +128,10 @@ def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds:
             if any(outcome.result is not Result.DELIVERED for outcome in result.outcomes.values()):
                 raise RuntimeError(f"not everything was delivered: {result}")
 
-        return _rate(publish, len(messages), rounds)
+        return rate(publish, len(messages), rounds)
 
 
-def _one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+def one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
     with _blocking_channel(port, password) as channel:
 
         def publish() -> None:
@@ -129,10 +141,10 @@ def _one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage]
                 )
 
         channel.confirm_delivery()
-        return _rate(publish, len(messages), rounds)
+        return rate(publish, len(messages), rounds)
 
 
-def _rate(publish: Callable[[], None], messages: int, rounds: int) -> float:
+def rate(publish: Callable[[], None], messages: int, rounds: int) -> float:
     for _ in range(WARM_UP):
         publish()
     seconds = []
@@ -151,7 +163,7 @@ def _blocking_channel(port: int, password: str) -> Iterator[pika.adapters.blocki
 
 
 @contextmanager
-def _broker(directory: Path) -> Iterator[Broker]:
+def bench_broker(directory: Path) -> Iterator[Broker]:
     files = issue(directory / "tls", USER)
     port, tls_port, management_port, dist_port, epmd_port = free_ports(5)
     broker = Broker(
@@ -178,10 +190,3 @@ def _broker(directory: Path) -> Iterator[Broker]:
         yield broker
     finally:
         broker.stop()
-
-
-if __name__ == "__main__":
-    try:
-        measure()
-    except BrokerFailed as error:
-        raise SystemExit(str(error)) from error
