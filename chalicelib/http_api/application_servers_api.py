@@ -26,7 +26,8 @@ class ApplicationServersApi:
         caller = self._auth.caller(request, WRITE)
         wanted = _parse(json_body(request))
         server = self._servers.put(caller.tenant, wanted.as_id, wanted.as_key)
-        return json_response(_document(server), 201, {"Location": path_of(request, "application-servers", server.as_id)})
+        location = path_of(request, "application-servers", server.as_id)
+        return json_response(_document(server), 201, {"Location": location})
 
     @answered
     def all(self, request: Request) -> Response:

@@ -406,7 +406,7 @@ def test_the_list_is_newest_first_and_paged_with_link(api: Api) -> None:
 def test_query_parameters_that_mean_nothing_are_refused(api: Api, query: str) -> None:
     answer = api.call("GET", f"/connections?{query}")
     expect_problem(answer, 422)
-    assert answer.pointers == {f"/{query.split('=')[0]}"}
+    assert answer.pointers == {f"/{query.partition('=')[0]}"}
 
 
 def test_a_cursor_of_another_list_is_refused(api: Api, issuer: TestIssuer) -> None:
@@ -429,7 +429,7 @@ def test_names_that_are_no_ids_are_not_found(api: Api, name: str) -> None:
 def test_paths_in_headers_begin_with_the_stage(api: Api) -> None:
     from app import app  # noqa: PLC0415  # the handler itself, as Lambda calls it
 
-    event = {
+    event: dict[str, Any] = {
         "requestContext": {
             "httpMethod": "POST",
             "resourcePath": "/connections",
@@ -507,7 +507,8 @@ def test_put_without_an_id_in_the_path_takes_it_from_the_body(api: Api) -> None:
     made = create(api)
     renamed = api.call("PUT", "/connections", made | {"name": "renamed"})
     assert (renamed.status, renamed.json["name"], renamed.json["version"]) == (200, "renamed", 2)
-    for document in (TCP, TCP | {"id": 5}, TCP | {"id": ""}, []):
+    wrong: list[Any] = [TCP, TCP | {"id": 5}, TCP | {"id": ""}, []]
+    for document in wrong:
         answer = api.call("PUT", "/connections", document)
         expect_problem(answer, 422)
         assert answer.pointers == {"/id"}
@@ -560,7 +561,9 @@ def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Se
     # (Moto takes all labels of a version that loses AWSCURRENT; AWS takes that one.)
     labels = services.secretsmanager.describe_secret(SecretId=f"iot-flow/demo/{made['id']}")["VersionIdsToStages"]
     current = services.connection_store.get("demo", made["id"]).secret_version
-    assert not [label for version, stages in labels.items() if version != current for label in stages if label[:2] == "v-"]
+    assert not [
+        label for version, stages in labels.items() if version != current for label in stages if label[:2] == "v-"
+    ]
 
 
 def interrupt(services: Services, other: Callable[[], Any]) -> None:
@@ -818,10 +821,9 @@ def test_no_secret_stands_anywhere_but_in_secrets_manager(
     seen += [api.call("POST", "/application-servers", {"asId": "AS", "asKey": "as-key-value"})]
     seen += [api.call("POST", f"{path}/restart")]
     everything = [answer.body.decode() + json.dumps(answer.headers) for answer in seen]
-    for table in services.dynamodb.list_tables()["TableNames"]:
-        everything.append(repr(services.dynamodb.scan(TableName=table)["Items"]))
-    for url in services.sqs.list_queues()["QueueUrls"]:
-        everything.append(repr(services.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)))
+    tables, queues = services.dynamodb.list_tables()["TableNames"], services.sqs.list_queues()["QueueUrls"]
+    everything += [repr(services.dynamodb.scan(TableName=table)["Items"]) for table in tables]
+    everything += [repr(services.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)) for url in queues]
     everything += [repr(record.__dict__) for record in caplog.records]
     marks = [
         "mypassword2",

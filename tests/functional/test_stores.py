@@ -236,7 +236,7 @@ def test_what_was_begun_and_not_ended_is_found(store: DynamoDbConnections, servi
     assert {c.id for c in store.all_active()} == {done.id}
 
 
-def test_throttling_and_silence_are_unavailable(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttling_and_silence_are_unavailable(services: Services) -> None:
     services.dynamodb.delete_table(TableName=services.settings.table("connections"))
     with pytest.raises(Unavailable):
         services.connection_store.get("demo", new_id(NOW))
