@@ -34,8 +34,7 @@ class Transport(SelectorIOServicesAdapter):
         self._twin: socket.socket | None = None
         self._linked = False
 
-    def getaddrinfo(self, host: Any, port: Any, on_done: Any, family: int = 0, socktype: int = 0, proto: int = 0,
-                    flags: int = 0) -> AbstractIOReference:  # fmt: skip
+    def getaddrinfo(self, host: Any, port: Any, on_done: Any, *_hints: Any, **_named: Any) -> AbstractIOReference:  # noqa: ARG002
         """No look-up: the addresses that were checked are the ones connected to."""
         found = [
             (

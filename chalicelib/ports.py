@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from chalicelib.delivery import Outcome
+from chalicelib.errors import BrokerFault
 from chalicelib.models import (
     ApplicationServer,
     Connection,
@@ -232,6 +234,63 @@ class ReceivedDownlink:
     message_id: str | None
     app_id: str | None
     redelivered: bool
+
+
+class Verdict(StrEnum):
+    """What becomes of a message. ACK: it is safe on our side. REJECT: to the customer's dead-letter exchange, if
+    there is one. REQUEUE: neither; its connection is closed in order, so that everything from it on comes back in
+    order with the next poll."""
+
+    ACK = "ACK"
+    REJECT = "REJECT"
+    REQUEUE = "REQUEUE"
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One connection's downlinks. ``old_bindings``: (exchange, key) pairs that the queue is to be freed of."""
+
+    connection: Connection
+    secrets: ConnectionSecrets
+    binding_key: str
+    old_bindings: Sequence[tuple[str, str]] = ()
+
+
+class DownlinkHandler(Protocol):
+    """What a consumer tells. Called in threads of the consumer's, so it may wait and may call the consumer; what it
+    raises ends the run. All but ``on_batch`` are called one after the other, in the order of what happened."""
+
+    def on_batch(self, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
+        """A verdict for each. Messages of one connection come in order, one batch of up to 100 at a time."""
+
+    def on_opened(self, connection_id: str) -> None:
+        """The queue is bound and consumed from."""
+
+    def on_closed(self, connection_id: str, fault: BrokerFault | None) -> None:
+        """The connection is gone, in order (no fault) or not; nothing of it comes any more until it is opened again."""
+
+    def on_tick(self) -> None:
+        """About once a second."""
+
+
+class DownlinkConsumer(Protocol):
+    """Consumes from many brokers on one I/O loop. All methods but ``run`` may be called from any thread at any time."""
+
+    def open(self, subscription: Subscription) -> None:
+        """Starts connecting; ends in ``on_opened`` or ``on_closed``. For a connection that is there, it begins once
+        that one is closed."""
+
+    def close(self, connection_id: str) -> None:
+        """Cancel, drain, ack, close; ends in ``on_closed``. No effect on one that is not there."""
+
+    def delete_queue(self, connection_id: str) -> None:
+        """Deletes the downlink queue over the live connection and closes it; it is not opened again after that."""
+
+    def finish(self) -> None:
+        """Makes ``run`` close everything now."""
+
+    def run(self, handler: DownlinkHandler, until: float, close_by: float) -> None:
+        """Serves until ``until`` (time.monotonic()), then closes all in order; what is left at ``close_by`` is reset."""
 
 
 class NetworkServer(Protocol):
