@@ -12,9 +12,11 @@ from chalicelib.amqp_connection import Link
 from chalicelib.amqp_errors import translate
 from chalicelib.amqp_loop import Loop, Reply, Task
 from chalicelib.amqp_place import ConsumerCancelledByBroker
-from chalicelib.amqp_topology import NOT_FOUND, bind, downlink_queue, ensure_exchange, ensure_queue
+from chalicelib.amqp_topology import NOT_FOUND, Binding, bind, downlink_queue, ensure_exchange, ensure_queue
 from chalicelib.errors import BrokerFault
-from chalicelib.ports import ReceivedDownlink, Subscription, Verdict
+from chalicelib.models import Connection, ConnectionSecrets
+from chalicelib.ports import ReceivedDownlink, Verdict
+from chalicelib.topics import binding_key
 
 HEARTBEAT = 10
 """Seconds. Short: the queue has one active consumer, and a killed one must not hold the downlinks back."""
@@ -30,20 +32,23 @@ class Feed:
     ``judged``, and only then the next batch is handed out, so that order holds."""
 
     def __init__(
-        self, loop: Loop, subscription: Subscription, allowed: Sequence[Network], hand_out: HandOut,
+        self, loop: Loop, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[Binding],
+        allowed: Sequence[Network], hand_out: HandOut,
         on_opened: Callable[[], None], on_closed: Callable[[BrokerFault | None], None],
     ) -> None:  # fmt: skip
         self._loop = loop
-        self._subscription = subscription
+        self._old_bindings = old_bindings
         self._hand_out = hand_out
         self._on_opened = on_opened
         self._on_closed = on_closed
-        connection = subscription.connection
         self.id = connection.id
+        configuration = connection.configuration
+        self.binding = (configuration.exchange_name, binding_key(configuration.downlink_topic_pattern or ""))
         self._queue = downlink_queue(connection.id)
-        self._seconds = connection.configuration.connection_timeout / 1000
+        self._consumer_tag = f"iot-flow.{connection.id}"
+        self._seconds = configuration.connection_timeout / 1000
         self._link = Link(
-            loop, connection, subscription.secrets, role="consumer", heartbeat=HEARTBEAT, allowed=allowed
+            loop, connection, secrets, role="consumer", heartbeat=HEARTBEAT, allowed=allowed
         )  # fmt: skip
         self._link.on_lost = self._fail
         self._channel: Channel | None = None
@@ -98,23 +103,25 @@ class Feed:
         await self._loop.start_task(self._link.close(), CLOSE)
 
     async def _subscribe(self) -> None:
-        link, configuration = self._link, self._subscription.connection.configuration
+        link = self._link
         link.place = link.place.at("exchange")
-        await ensure_exchange(link, configuration.exchange_name)
+        await ensure_exchange(link, self.binding[0])
         link.place = link.place.at("downlink")
         await ensure_queue(link, self._queue)
         channel = await link.channel()
         channel.add_on_close_callback(lambda _channel, error: self._fail(error))
         channel.add_on_cancel_callback(lambda _frame: self._fail(ConsumerCancelledByBroker()))
-        binding = (configuration.exchange_name, self._subscription.binding_key)
-        await bind(link, channel, self._queue, binding, self._subscription.old_bindings)
+        await bind(link, channel, self._queue, self.binding, self._old_bindings)
         await link.call(channel, lambda done: channel.basic_qos(prefetch_count=PREFETCH, callback=done))
         self._channel = channel
-        await link.call(channel, lambda done: channel.basic_consume(self._queue, self._on_message, callback=done))
+        tag = self._consumer_tag
+        await link.call(
+            channel, lambda done: channel.basic_consume(self._queue, self._on_message, consumer_tag=tag, callback=done)
+        )
 
     async def _cancel(self, channel: Channel) -> None:
-        for tag in channel.consumer_tags:
-            await self._link.call(channel, lambda done, tag=tag: channel.basic_cancel(tag, callback=done))
+        tag = self._consumer_tag
+        await self._link.call(channel, lambda done: channel.basic_cancel(tag, callback=done))
         self._cancelled = True
         self._next_batch()
 

@@ -20,3 +20,6 @@ class Outcome:
 
 
 DELIVERED = Outcome(Result.DELIVERED)
+
+NACKED = "NACKED"
+"""The reason of a RETRY that a queue's basic.nack caused."""

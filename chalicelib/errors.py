@@ -16,6 +16,11 @@
      │   ├─ BrokerUnreachable   DNS, TCP, TLS, time-out                                → UNREACHABLE
      │   ├─ BrokerRefused       login or certificate refused                           → AUTHENTICATION_FAILED
      │   └─ BrokerMisconfigured virtual host, exchange or permission                   → CLOSED
+     ├─ PatternError            a topic pattern cannot be used; says where and what to write instead
+     ├─ NotRoutable             a report has no usable routing key: failed for good
+     │   ├─ Unresolved          no alternative of an expression resolves                → PATTERN_UNRESOLVED
+     │   └─ TooLong             more than AMQP's 255 bytes                              → ROUTING_KEY_TOO_LONG
+     ├─ DownlinkInvalid         what the customer published cannot be sent to a device: rejected without requeue
      ├─ DownlinkRejected        the network server answered 4xx
      └─ DownlinkDelayed         the network server answered 5xx or not at all
 
@@ -99,6 +104,38 @@ class BrokerRefused(BrokerFault):
 
 class BrokerMisconfigured(BrokerFault):
     state = ConnectionState.CLOSED
+
+
+class PatternError(Error):
+    """``position`` counts the pattern's characters from 0."""
+
+    def __init__(self, detail: str, position: int) -> None:
+        super().__init__(f"{detail} (at character {position + 1})")
+        self.position = position
+
+
+class NotRoutable(Error):
+    """``reason`` is that of the failed message."""
+
+    reason = "PATTERN_UNRESOLVED"
+
+
+class Unresolved(NotRoutable):
+    reason = "PATTERN_UNRESOLVED"
+
+
+class TooLong(NotRoutable):
+    reason = "ROUTING_KEY_TOO_LONG"
+
+
+class DownlinkInvalid(Error):
+    """``reason`` is ``MALFORMED``, ``INVALID`` or ``PAYLOAD_NOT_ENCODABLE``; ``dev_eui`` is None where unknown."""
+
+    def __init__(self, reason: str, detail: str, dev_eui: str | None = None) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+        self.dev_eui = dev_eui
 
 
 class DownlinkRejected(Error):

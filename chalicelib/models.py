@@ -20,6 +20,11 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def iso_time(seconds: float) -> str:
+    """The same of Unix seconds."""
+    return iso(datetime.fromtimestamp(seconds, UTC))
+
+
 class Document(BaseModel):
     """Unknown fields are refused, so that a typing error is not lost."""
 

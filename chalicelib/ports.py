@@ -23,6 +23,17 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
+class QueueRecord:
+    """A message that an event source mapping hands over."""
+
+    receipt: str
+    message_id: str
+    body: str
+    group: str = ""
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
 class ReceivedReport:
     """A report as it came from a connection's queue. ``group``: the device; ``attempts`` begins at 1."""
 
@@ -86,7 +97,12 @@ class SecretStore(Protocol):
         """Forgets a version that no record names any more."""
 
     def delete(self, tenant: str, connection_id: str) -> None:
-        """All versions at once, not to be recovered. No error when there is none."""
+        """All versions at once, not to be recovered, and its AS keys. No error when there is none."""
+
+    def put_as_key(self, tenant: str, connection_id: str, as_key: str) -> str:
+        """Keeps the AS key that came with a downlink; returns the name to get it by, the same for the same key."""
+
+    def get_as_key(self, name: str) -> str: ...
 
 
 class ApplicationServerStore(Protocol):
@@ -144,7 +160,15 @@ class DownlinkQueue(Protocol):
 
     def delete(self, receipts: Sequence[str]) -> None: ...
 
-    def delay(self, receipt: str, seconds: int) -> None: ...
+    def delay(self, receipts: Sequence[str], seconds: int) -> None: ...
+
+
+class DownlinkLedger(Protocol):
+    """Which downlinks the network server has taken, so that a crash repeats a call once at the most."""
+
+    def was_sent(self, message_id: str) -> bool: ...
+
+    def record(self, message_id: str) -> None: ...
 
 
 class EventLog(Protocol):
@@ -237,60 +261,56 @@ class ReceivedDownlink:
 
 
 class Verdict(StrEnum):
-    """What becomes of a message. ACK: it is safe on our side. REJECT: to the customer's dead-letter exchange, if
-    there is one. REQUEUE: neither; its connection is closed in order, so that everything from it on comes back in
-    order with the next poll."""
+    """What becomes of a received downlink."""
 
     ACK = "ACK"
+    """It is safely ours."""
     REJECT = "REJECT"
-    REQUEUE = "REQUEUE"
+    """It can never be sent: not requeued, so that a dead-letter exchange of the customer's gets it."""
+    LATER = "LATER"
+    """It could not be kept: the connection is closed, which gives all that is not acknowledged back in order."""
 
 
-@dataclass(frozen=True)
-class Subscription:
-    """One connection's downlinks. ``old_bindings``: (exchange, key) pairs that the queue is to be freed of."""
-
-    connection: Connection
-    secrets: ConnectionSecrets
-    binding_key: str
-    old_bindings: Sequence[tuple[str, str]] = ()
-
-
-class DownlinkHandler(Protocol):
-    """What a consumer tells. Called in threads of the consumer's, so it may wait and may call the consumer; what it
-    raises ends the run. All but ``on_batch`` are called one after the other, in the order of what happened."""
-
-    def on_batch(self, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
-        """A verdict for each. Messages of one connection come in order, one batch of up to 100 at a time."""
-
-    def on_opened(self, connection_id: str) -> None:
-        """The queue is bound and consumed from."""
-
-    def on_closed(self, connection_id: str, fault: BrokerFault | None) -> None:
-        """The connection is gone, in order (no fault) or not; nothing of it comes any more until it is opened again."""
-
-    def on_tick(self) -> None:
-        """About once a second."""
+OnBatch = Callable[[str, Sequence[ReceivedDownlink]], Sequence[Verdict]]
+"""(connection id, messages) → a verdict for each. Called in a thread of the consumer's, so it may wait. Messages of
+one connection come in their order, one batch of up to 100 at a time."""
 
 
 class DownlinkConsumer(Protocol):
-    """Consumes from many brokers on one I/O loop. All methods but ``run`` may be called from any thread at any time."""
+    """Consumes the downlinks of many connections on one I/O loop; for one run. All methods but ``run`` may be called
+    from any thread, before and while it runs."""
 
-    def open(self, subscription: Subscription) -> None:
-        """Starts connecting; ends in ``on_opened`` or ``on_closed``. For a connection that is there, it begins once
-        that one is closed."""
+    def open(
+        self, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Starts connecting; ends in ``on_opened`` or ``on_fault``. One that is there already must be told to close
+        first; the new one begins when that is done, and removes its binding if it was another.
+
+        ``old_bindings``: further (exchange, binding key) pairs that the queue is to be freed of."""
 
     def close(self, connection_id: str) -> None:
-        """Cancel, drain, ack, close; ends in ``on_closed``. No effect on one that is not there."""
+        """Cancel, drain, ack, close. No effect on one that is not there."""
 
     def delete_queue(self, connection_id: str) -> None:
-        """Deletes the downlink queue over the live connection and closes it; it is not opened again after that."""
+        """Deletes the downlink queue over the live connection and closes it. It is not opened again in this run."""
 
     def finish(self) -> None:
         """Makes ``run`` close everything now."""
 
-    def run(self, handler: DownlinkHandler, until: float, close_by: float) -> None:
-        """Serves until ``until`` (time.monotonic()), then closes all in order; what is left at ``close_by`` is reset."""
+    def run(
+        self,
+        close_at: float,
+        end: float,
+        on_batch: OnBatch,
+        on_opened: Callable[[str], None],
+        on_fault: Callable[[str, BrokerFault], None],
+        tick: Callable[[], None],
+    ) -> None:
+        """Serves until ``close_at`` (time.monotonic()), then closes all in order; what is left at ``end`` is reset.
+
+        ``on_opened``, ``on_fault`` and ``tick`` (some five times a second) are called by the loop and must not wait.
+        After ``on_fault`` the connection is gone until it is opened again; an orderly end is not told. What a callback
+        raises ends the run and is raised by it."""
 
 
 class NetworkServer(Protocol):

@@ -29,6 +29,8 @@ BODY = b'{"DevEUI_uplink": {"payload_hex": "' + b"0a" * 730 + b'"}}'
 EXCHANGE, QUEUE = "bench", "bench"
 USER = "bench"
 WARM_UP = 3
+PASSWORD_VARIABLE = "BENCH_BROKER_PASSWORD"  # noqa: S105  # a name, not a password
+"""The environment variable by which another process gets the broker's password."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,14 @@ class Measure:
 
     def __str__(self) -> str:
         verdict = "" if self.goal is None else f", goal {self.goal:g}: {'met' if self.ratio >= self.goal else 'MISSED'}"
-        return f"{self.name}: {self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s, ratio {self.ratio:.1f}{verdict}"
+        rates = f"{self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s"
+        return f"{self.name}: {rates}, ratio {self.ratio:.1f}{verdict}"
 
 
 def measure() -> list[Measure]:
     """Starts a broker of its own, measures, prints and returns what was measured."""
     ensure_installed()
-    with tempfile.TemporaryDirectory() as directory, _broker(Path(directory)) as broker:
+    with tempfile.TemporaryDirectory() as directory, bench_broker(Path(directory)) as broker:
         password = broker.config.password
         port = broker.config.port
         measures = [
@@ -79,7 +82,13 @@ def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, go
             message_id=secrets.token_hex(32),
             type="DevEUI_uplink",
             timestamp=1_700_000_000,
-            headers={"devEUI": f"{number:016X}", "fPort": 1, "fCntUp": number, "customerId": "1", "connectionId": "01X"},
+            headers={
+                "devEUI": f"{number:016X}",
+                "fPort": 1,
+                "fCntUp": number,
+                "customerId": "1",
+                "connectionId": "01X",
+            },
         )
         for number in range(batch)
     ]
@@ -91,8 +100,9 @@ def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, go
     )
 
 
-def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
-    connection = Connection(
+def bench_connection(port: int) -> Connection:
+    """A connection to the broker of a benchmark, or to a proxy in front of it."""
+    return Connection(
         tenant="bench",
         id="01BENCH",
         name="bench",
@@ -108,6 +118,10 @@ def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds:
         updated_at="",
         state=ConnectionState.OPENING,
     )
+
+
+def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+    connection = bench_connection(port)
     factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
     with closing(factory.open(connection, ConnectionSecrets(password=password), time.monotonic() + 10)) as publisher:
 
@@ -151,7 +165,8 @@ def _blocking_channel(port: int, password: str) -> Iterator[pika.adapters.blocki
 
 
 @contextmanager
-def _broker(directory: Path) -> Iterator[Broker]:
+def bench_broker(directory: Path) -> Iterator[Broker]:
+    """A broker with an exchange and a bound queue to publish to, its data in ``directory``."""
     files = issue(directory / "tls", USER)
     port, tls_port, management_port, dist_port, epmd_port = free_ports(5)
     broker = Broker(

@@ -7,7 +7,7 @@ uses is understood; anything else is an error.
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # it comes with moto, its types do not
 from botocore.exceptions import ClientError
 
 from chalicelib.config import Timing
@@ -34,7 +34,7 @@ def _substitute(value: Any, prefix: str) -> Any:
 
 
 def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
-    """Makes what is missing. ``dynamodb`` and ``sqs`` are boto3 clients; visibility time-outs are those of ``timing``."""
+    """Makes what is missing. ``dynamodb``, ``sqs``: boto3 clients. Visibility time-outs are those of ``timing``."""
     visibility = {
         f"{prefix}-wakes": timing.wake_visibility,
         f"{prefix}-polls": timing.poll_visibility,

@@ -1,0 +1,37 @@
+"""Clients of AWS, and how their errors become this project's."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import Unavailable
+
+
+def client_configuration() -> Any:
+    """Time-outs in seconds that fit several tries into one request, and botocore's standard retries."""
+    from botocore.config import Config  # noqa: PLC0415  # late: only who builds clients needs it
+
+    return Config(
+        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=32
+    )
+
+
+def error_code(error: ClientError) -> str:
+    """What AWS calls the error, such as ``ConditionalCheckFailedException``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextmanager
+def translated(service: str) -> Iterator[None]:
+    """Every error of the SDK becomes Unavailable. Who expects a certain one catches it inside.
+
+    AWS's own message stays out of the text: it can repeat what was sent.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise Unavailable(f"{service} answered {error_code(error) or 'with an error'}") from error
+    except BotoCoreError as error:
+        raise Unavailable(f"{service} does not answer ({type(error).__name__})") from error

@@ -1,0 +1,332 @@
+"""One connection's drain: receive, publish, settle; and what to do with the wakes that asked for it.
+
+A wake may be let go only if its own report was settled here, or after a mark was written (or the breaker was opened,
+which leaves a mark when it closes). An empty receive proves nothing: another forwarder may hold the device's group,
+and an answer of SQS may have been lost.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ulid import ULID
+
+from chalicelib import breaker
+from chalicelib.config import Timing
+from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.errors import BrokerFault, BrokerUnreachable, InvalidRequest, NotFound, NotRoutable, Unavailable
+from chalicelib.messages import expired, is_sent, outgoing, parse_report
+from chalicelib.models import Connection, Direction, FailedMessage, Level, Wake, iso_time
+from chalicelib.monitoring import Monitoring, log
+from chalicelib.ports import (
+    Clock,
+    ConnectionStore,
+    FailedMessages,
+    OutgoingMessage,
+    Publisher,
+    PublishResult,
+    ReceivedReport,
+    UplinkQueues,
+)
+from chalicelib.publishers import PublisherPool
+from chalicelib.queues import BATCH
+from chalicelib.state import ConnectionState
+
+CHUNK_REPORTS = 100
+CHUNK_BYTES = 4 << 20
+"""What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
+
+
+@dataclass(frozen=True)
+class DrainParts:
+    """What every drain needs."""
+
+    connections: ConnectionStore
+    queues: UplinkQueues
+    pool: PublisherPool
+    failed: FailedMessages
+    monitoring: Monitoring
+    clock: Clock
+    random: Callable[[], float]
+    timing: Timing
+
+
+@dataclass
+class _Progress:
+    settled: set[str] = field(default_factory=set)
+    """Message ids."""
+    counts: Counter[str] = field(default_factory=Counter)
+    reconnected: bool = False
+    mark_at: float | None = None
+    """When a mark is due because of something that was left; None when nothing was."""
+
+
+class Drain:
+    def __init__(self, parts: DrainParts, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
+        self._parts = parts
+        self._tenant = tenant
+        self._id = connection_id
+        self._wakes = wakes
+        self._progress = _Progress()
+        self._connection: Connection
+        self._read_at = 0.0
+        self._connect_by = 0.0
+
+    def run(self, stop_at: float) -> None:
+        """Returns when the wakes may be let go. ``stop_at``: time.monotonic() after which nothing new is started.
+
+        Raises Unavailable when they may not: neither settled nor marked.
+        """
+        self._connect_by = min(stop_at, time.monotonic() + self._parts.timing.connect_budget)
+        try:
+            self._read()
+        except NotFound:
+            self._parts.pool.close(self._id)
+            return
+        if not self._connection.active:
+            # Activating it sends a wake, which finds what waits.
+            self._parts.pool.close(self._id)
+            return
+        probe = any(wake.probe == self._connection.epoch for wake in self._wakes)
+        if self._connection.breaker_open and not probe:
+            return
+        try:
+            self._drain(stop_at, probe)
+        except BrokerFault as fault:
+            self._break(fault)
+            return
+        except NotFound:
+            log.info("connection deleted while it was drained", extra={"connection": self._id})
+            return
+        except Unavailable as error:
+            log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
+            self._leave(self._parts.timing.report_visibility)
+        finally:
+            self._parts.monitoring.count(self._connection, self._progress.counts)
+        self._finish()
+
+    def _read(self) -> None:
+        self._connection = self._parts.connections.get(self._tenant, self._id)
+        self._read_at = time.monotonic()
+
+    def _leave(self, seconds: float) -> None:
+        """Something is left that can be had in so many seconds: a mark must be written."""
+        due = self._parts.clock() + seconds
+        self._progress.mark_at = due if self._progress.mark_at is None else min(due, self._progress.mark_at)
+
+    def _drain(self, stop_at: float, probe: bool) -> None:
+        while time.monotonic() < stop_at:
+            if time.monotonic() - self._read_at > self._parts.timing.recheck:
+                self._read()
+                if not self._connection.active or self._connection.breaker_open:
+                    return
+            # Receive first, connect then: an idle connection costs its broker nothing.
+            reports = self._receive()
+            if not reports:
+                if probe and self._connection.state != ConnectionState.OPENED:
+                    self._publisher()[0].check(self._connect_by)
+                    self._recovered()
+                return
+            self._settle_chunk(reports, stop_at)
+            unproven = probe and self._connection.state != ConnectionState.OPENED
+            if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
+                return
+        self._leave(0)
+
+    def _own(self) -> set[str]:
+        return {wake.message_id for wake in self._wakes if wake.message_id}
+
+    def _receive(self) -> list[ReceivedReport]:
+        held: list[ReceivedReport] = []
+        size = 0
+        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES:
+            try:
+                received = self._parts.queues.receive(self._id, CHUNK_REPORTS - len(held))
+            except Unavailable:
+                self._leave(self._parts.timing.report_visibility)
+                if held:
+                    break
+                raise
+            held += received
+            size += sum(len(report.body) for report in received)
+            if len(received) < BATCH:
+                break
+        return held
+
+    def _publisher(self) -> tuple[Publisher, bool]:
+        return self._parts.pool.get(self._connection, self._connect_by)
+
+    def _settle_chunk(self, reports: list[ReceivedReport], stop_at: float) -> None:
+        outcomes: dict[str, Outcome] = {}
+        messages: list[OutgoingMessage] = []
+        for report in reports:
+            message = self._prepare(report, outcomes)
+            if message:
+                messages.append(message)
+        fault: Exception | None = None
+        if messages:
+            result = self._publish(messages, stop_at)
+            fault = result.fault
+            outcomes.update(result.outcomes)
+        self._settle(reports, outcomes, {message.key: message.routing_key for message in messages})
+        if fault:
+            raise fault
+
+    def _prepare(self, report: ReceivedReport, outcomes: dict[str, Outcome]) -> OutgoingMessage | None:
+        """The publish of a report; or None, and in ``outcomes`` how it ends without one."""
+        try:
+            parsed = parse_report(report.body.encode())
+        except InvalidRequest as error:
+            # It was good when it was accepted: another version of this program did that. It must not block its device.
+            outcomes[report.receipt] = Outcome(Result.FAILED, "INVALID", str(error))
+            return None
+        configuration = self._connection.configuration
+        if expired(parsed, configuration, self._parts.clock()):
+            outcomes[report.receipt] = Outcome(Result.FAILED, "EXPIRED")
+            return None
+        if not is_sent(parsed, configuration):
+            outcomes[report.receipt] = DELIVERED
+            return None
+        try:
+            return outgoing(parsed, self._connection, report.receipt, report.message_id)
+        except NotRoutable as error:
+            outcomes[report.receipt] = Outcome(Result.FAILED, error.reason, str(error))
+            return None
+
+    def _publish(self, messages: list[OutgoingMessage], stop_at: float) -> PublishResult:
+        """Publishes; once in an invocation again on a new connection what a lost connection left unconfirmed."""
+        deadline = stop_at + self._parts.timing.spare / 2
+        try:
+            publisher, _ = self._publisher()
+        except BrokerFault as fault:
+            return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
+        result = publisher.publish(messages, deadline)
+        if result.fault is None:
+            return result
+        self._parts.pool.discard(self._id)
+        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type == "CONNECTION_LOST"
+        if self._progress.reconnected or not lost:
+            return result
+        self._progress.reconnected = True
+        again = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
+        second = self._publish(again, stop_at)
+        return PublishResult({**result.outcomes, **second.outcomes}, second.fault)
+
+    def _settle(
+        self,
+        reports: list[ReceivedReport],
+        outcomes: dict[str, Outcome],
+        routing_keys: dict[str, str],
+    ) -> None:
+        delivered = [r for r in reports if outcomes[r.receipt].result == Result.DELIVERED]
+        given_up = [r for r in reports if outcomes[r.receipt].result == Result.FAILED]
+        retried = [r for r in reports if outcomes[r.receipt].result == Result.RETRY]
+        confirmed = [r for r in delivered if r.receipt in routing_keys]
+        # What was confirmed is deleted whatever else fails.
+        self._delete(delivered)
+        self._progress.counts["uplinksDelivered"] += len(confirmed)
+        if confirmed and self._connection.state != ConnectionState.OPENED:
+            self._recovered()
+        try:
+            self._give_up(given_up, outcomes, routing_keys)
+        finally:
+            self._release(retried, outcomes)
+
+    def _delete(self, reports: list[ReceivedReport]) -> None:
+        if not reports:
+            return
+        left = set(self._parts.queues.delete_messages(self._id, [report.receipt for report in reports]))
+        if left:
+            self._leave(self._parts.timing.report_visibility)
+        self._progress.settled |= {report.message_id for report in reports if report.receipt not in left}
+
+    def _give_up(
+        self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
+    ) -> None:
+        """Keeps the reports as failed, with the reason, and only then deletes them."""
+        lost = [report for report in reports if outcomes[report.receipt].reason == "EXPIRED"]
+        failed = [report for report in reports if outcomes[report.receipt].reason != "EXPIRED"]
+        if failed:
+            documents = [
+                FailedMessage(
+                    id=str(ULID()),
+                    time=iso_time(self._parts.clock()),
+                    direction=Direction.UPLINK,
+                    reason=outcomes[report.receipt].reason,
+                    detail=outcomes[report.receipt].detail,
+                    dev_eui=None if report.group == "-" else report.group,
+                    routing_key=routing_keys.get(report.receipt),
+                    attempts=report.attempts,
+                    body=report.body,
+                    message_id=report.message_id,
+                )
+                for report in failed
+            ]
+            self._parts.failed.add(self._tenant, self._id, documents)
+            for reason, number in Counter(document.reason for document in documents).items():
+                example = next(document for document in documents if document.reason == reason)
+                self._parts.monitoring.event(
+                    self._connection,
+                    Level.WARNING,
+                    reason,
+                    f"{number} uplink(s) failed for good and are kept as failed messages: {example.detail}",
+                    {"count": number, "devEUI": example.dev_eui},
+                )
+        if lost:
+            validity = self._connection.configuration.uplink_time_validity
+            self._parts.monitoring.event(
+                self._connection,
+                Level.WARNING,
+                "UPLINK_EXPIRED",
+                f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were not sent",
+                {"count": len(lost), "devEUI": lost[0].group},
+            )
+        self._progress.counts["uplinksFailed"] += len(failed)
+        self._progress.counts["uplinksLost"] += len(lost)
+        self._delete(reports)
+
+    def _release(self, reports: list[ReceivedReport], outcomes: dict[str, Outcome]) -> None:
+        delays = {report.group: 0 for report in reports}
+        for report in reports:
+            if outcomes[report.receipt].reason == NACKED:
+                # A queue's word, not the connection's: the device waits, longer each time.
+                delays[report.group] = breaker.nack_delay(report.attempts)
+        for delay in set(delays.values()):
+            part = [report.receipt for report in reports if delays[report.group] == delay]
+            self._parts.queues.release(self._id, part, delay)
+            self._leave(delay)
+
+    def _recovered(self) -> None:
+        before = self._connection
+        after = breaker.recovered(before, self._parts.clock(), str(ULID()))
+        if self._parts.connections.update_breaker(after, before.epoch):
+            self._connection = after
+            self._parts.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
+        else:
+            self._read()
+
+    def _break(self, fault: BrokerFault) -> None:
+        """Opens the breaker; when that was somebody else's turn, leaves a mark instead."""
+        self._parts.pool.discard(self._id)
+        before = self._connection
+        after = breaker.failed(before, fault, self._parts.clock(), self._parts.random(), self._parts.timing.scale)
+        if not self._parts.connections.update_breaker(after, before.epoch):
+            self._leave(0)
+            self._finish()
+            return
+        self._parts.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"failures": after.failures})
+
+    def _finish(self) -> None:
+        """Returns when the wakes may be let go."""
+        progress = self._progress
+        own = self._own()
+        if progress.mark_at is None:
+            if own and own <= progress.settled:
+                return
+            if not own and self._parts.queues.depth(self._id) == (0, 0):
+                return
+            # Somebody else holds what these wakes were sent for, or has settled it already.
+            self._leave(self._parts.timing.report_visibility)
+        assert progress.mark_at is not None  # noqa: S101
+        self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()))

@@ -1,0 +1,110 @@
+"""What comes in: JSON bodies, query parameters, If-Match."""
+
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from chalice.app import Request
+
+from chalicelib.errors import Fault, InvalidRequest, Malformed, TooLarge
+from chalicelib.strict_json import parse_json
+
+E = TypeVar("E", bound=StrEnum)
+
+MAX_BODY = 256 * 1024
+"""Bytes. The largest connection has some 100 KB of certificates."""
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 100
+_STRONG_TAG = re.compile(r'(?:^|,)\s*"([^"]*)"\s*(?=,|$)')
+
+
+def json_body(request: Request, limit: int = MAX_BODY) -> Any:
+    """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+    try:
+        raw = request.raw_body
+    except ValueError as error:
+        raise Malformed("the body is not UTF-8; send it as UTF-8") from error
+    body = raw.encode() if isinstance(raw, str) else raw
+    if len(body) > limit:
+        raise TooLarge(f"the body has {len(body)} bytes, the limit is {limit}")
+    if not body.strip():
+        raise Malformed("the body is empty; send a JSON document")
+    _, value = parse_json(body)
+    if _has_surrogate(value):
+        raise Malformed("a string holds half of a surrogate pair, which is no character; send it whole")
+    return value
+
+
+def _has_surrogate(value: Any) -> bool:
+    match value:
+        case str():
+            return any("\ud800" <= character <= "\udfff" for character in value) if not value.isascii() else False
+        case list():
+            return any(_has_surrogate(item) for item in value)
+        case dict():
+            return any(_has_surrogate(key) or _has_surrogate(item) for key, item in value.items())
+        case _:
+            return False
+
+
+def if_match(request: Request) -> frozenset[str] | None:
+    """The versions that the caller allows; None when any will do. A weak tag never matches (RFC 9110, 13.1.1)."""
+    header = request.headers.get("if-match")
+    if header is None or header.strip() == "*":
+        return None
+    return frozenset(_STRONG_TAG.findall(header))
+
+
+class Query:
+    """The query parameters. Faults are gathered; ``check`` raises them all at once."""
+
+    def __init__(self, request: Request) -> None:
+        self._parameters = request.query_params
+        self._faults: list[Fault] = []
+
+    def text(self, name: str) -> str | None:
+        return None if self._parameters is None else self._parameters.get(name)
+
+    def required(self, name: str) -> str:
+        value = self.text(name)
+        if not value:
+            self._faults.append(Fault(f"/{name}", "is missing"))
+        return value or ""
+
+    def limit(self) -> int:
+        text = self.text("limit")
+        if text is None:
+            return DEFAULT_LIMIT
+        # At most three ASCII digits: Python takes other digits, signs and underscores, too.
+        if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
+            self._faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
+            return DEFAULT_LIMIT
+        return int(text)
+
+    def choice(self, name: str, choices: type[E]) -> E | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return choices(text)
+        except ValueError:
+            self._faults.append(Fault(f"/{name}", f"must be one of {', '.join(choices)}"))
+            return None
+
+    def moment(self, name: str) -> float | None:
+        """Unix seconds of an ISO 8601 time; one without an offset is UTC."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            # A plus that was not escaped arrives as a space.
+            moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
+            self._faults.append(Fault(f"/{name}", "must be a time such as 2026-11-23T09:00:00Z"))
+            return None
+
+    def check(self) -> None:
+        if self._faults:
+            raise InvalidRequest(self._faults)

@@ -1,0 +1,119 @@
+"""An OIDC issuer's keys: discovered, fetched and kept."""
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from chalicelib.errors import Unauthorized, Unavailable
+from chalicelib.monitoring import log
+
+if TYPE_CHECKING:
+    from jwt import PyJWK
+
+Fetch = Callable[[str], bytes]
+
+_KEPT = 3600.0
+"""Seconds until the keys are fetched anew, so that a withdrawn one is forgotten."""
+_PAUSE = 30.0
+"""Seconds between two fetches because of an unknown key: strangers' tokens must not make us ask the issuer."""
+_PAUSE_AFTER_FAILURE = 5.0
+_TIMEOUT = 3.0
+_MAX_BYTES = 1 << 20
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Keys come from where the issuer said, or not at all."""
+
+
+def fetch(url: str) -> bytes:
+    """The document at ``url``. Raises Unavailable. Plain HTTP is for an issuer on this computer only."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+        raise Unavailable("the issuer's address does not begin with https://")
+    try:
+        with urllib.request.build_opener(_NoRedirects).open(url, timeout=_TIMEOUT) as response:
+            document: bytes = response.read(_MAX_BYTES + 1)
+    except (OSError, urllib.error.URLError, http.client.HTTPException, ValueError) as error:
+        raise Unavailable(f"the issuer does not answer ({type(error).__name__})") from error
+    if len(document) > _MAX_BYTES:
+        raise Unavailable("the issuer's answer is too long")
+    return document
+
+
+class Issuer:
+    """``name``: the issuer's URL, as in the tokens' ``iss``. ``fetch`` raises Unavailable."""
+
+    def __init__(self, name: str, fetch: Fetch = fetch, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._fetch = fetch
+        self._monotonic = monotonic
+        self._keys: dict[str, PyJWK] = {}
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._failed = False
+        self._lock = Lock()
+
+    def key(self, kid: str) -> "PyJWK":
+        """Raises Unauthorized when the issuer has no such key, Unavailable when it cannot be asked."""
+        with self._lock:
+            now = self._monotonic()
+            pause = _PAUSE_AFTER_FAILURE if self._failed else _PAUSE
+            stale = now - self._fetched_at > _KEPT
+            if (stale or kid not in self._keys) and now - self._tried_at >= pause:
+                self._refresh(now)
+            if kid in self._keys:
+                return self._keys[kid]
+            if self._failed:
+                raise Unavailable("the issuer's keys could not be fetched")
+        raise Unauthorized("the token is signed with a key that the issuer does not publish")
+
+    def _refresh(self, now: float) -> None:
+        self._tried_at = now
+        try:
+            self._keys = self._fetch_keys()
+        except Unavailable as error:
+            # The keys that are known go on being good; a token of another one is told to try again.
+            self._failed = True
+            log.warning("the issuer's keys could not be fetched", extra={"reason": str(error)})
+            return
+        self._failed = False
+        self._fetched_at = now
+
+    def _fetch_keys(self) -> "dict[str, PyJWK]":
+        import jwt  # noqa: PLC0415  # late: it brings cryptography
+
+        if not self.name:
+            raise Unavailable("OIDC_ISSUER is not set")
+        discovered = _json(self._fetch(f"{self.name.rstrip('/')}/.well-known/openid-configuration"))
+        if discovered.get("issuer") != self.name:
+            raise Unavailable("the discovery document is another issuer's")
+        keys: dict[str, PyJWK] = {}
+        entries = _json(self._fetch(str(discovered.get("jwks_uri")))).get("keys")
+        for entry in entries if isinstance(entries, list) else []:
+            try:
+                key = jwt.PyJWK(entry)
+            except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+                # An issuer may publish kinds of keys that we do not know beside those that we do.
+                log.info("key not usable", extra={"reason": type(error).__name__})
+                continue
+            if entry.get("use", "sig") == "sig":
+                keys[str(entry.get("kid", ""))] = key
+        return keys
+
+
+def _json(document: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(document)
+    except ValueError as error:
+        raise Unavailable("the issuer's answer is not JSON") from error
+    if not isinstance(value, dict):
+        raise Unavailable("the issuer's answer is not an object")
+    return value

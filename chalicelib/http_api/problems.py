@@ -1,0 +1,96 @@
+"""Errors as problem documents (RFC 9457).
+
+A decorator of the methods that answer, for Chalice's middleware never sees what a view raises: it is a 500 by then.
+"""
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import uuid4
+
+from chalice.app import Request, Response
+
+from chalicelib.errors import (
+    Conflict,
+    Error,
+    Forbidden,
+    InvalidRequest,
+    Malformed,
+    NotFound,
+    PreconditionFailed,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
+from chalicelib.monitoring import log
+
+P = ParamSpec("P")
+S = TypeVar("S")
+
+_STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
+    (Malformed, HTTPStatus.BAD_REQUEST),
+    (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (PreconditionFailed, HTTPStatus.PRECONDITION_FAILED),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+"""The first that fits counts."""
+
+
+def answered(
+    handler: Callable[Concatenate[S, Request, P], Response],
+) -> Callable[Concatenate[S, Request, P], Response]:
+    """For methods that answer a request, which is their first argument: what they raise becomes an answer, too."""
+
+    @wraps(handler)
+    def wrapper(self: S, request: Request, /, *args: P.args, **kwargs: P.kwargs) -> Response:
+        try:
+            return handler(self, request, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the outermost: nothing may get past it
+            return problem(request, error)
+
+    return wrapper
+
+
+def problem(request: Request, error: Exception) -> Response:
+    """The problem document of an error. One that is none of ours is a 500, which says nothing but a request id."""
+    status = next((status for type_, status in _STATUS if isinstance(error, type_)), None)
+    if status is None:
+        request_id = _request_id(request)
+        log.error("unexpected error", exc_info=error, extra={"requestId": request_id, "route": request.path})
+        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, {"requestId": request_id}, {})
+    members: dict[str, Any] = {"detail": str(error)}
+    headers: dict[str, str] = {}
+    if isinstance(error, Malformed):
+        members["detail"] = error.detail
+    elif isinstance(error, InvalidRequest):
+        members["detail"] = f"{len(error.faults)} fault{'s' * (len(error.faults) > 1)} in the request; see errors"
+        members["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "5"
+        # The service's name helps us, not the caller.
+        members["detail"] = "a service that is needed does not answer; try again in a few seconds"
+        log.error("unavailable", exc_info=error, extra={"reason": str(error), "route": request.path})
+    return _response(status, members, headers)
+
+
+def _response(status: HTTPStatus, members: dict[str, Any], headers: dict[str, str]) -> Response:
+    document = {"type": "about:blank", "title": status.phrase, "status": status.value, **members}
+    return Response(
+        body=json.dumps(document, ensure_ascii=False),
+        status_code=status.value,
+        headers={"Content-Type": "application/problem+json", "Cache-Control": "no-store", **headers},
+    )
+
+
+def _request_id(request: Request) -> str:
+    given = request.context.get("requestId") or getattr(request.lambda_context, "aws_request_id", None)
+    return str(given or uuid4())

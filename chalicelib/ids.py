@@ -1,0 +1,31 @@
+"""ULIDs: the ids of connections, events and failed messages, which sort by time."""
+
+import re
+
+from ulid import ULID
+
+_ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_LATEST = 2**48 - 1
+
+
+def new_id(now: float) -> str:
+    """An id of the moment ``now``, in Unix seconds."""
+    return str(ULID.from_timestamp(float(now)))
+
+
+def is_id(text: str) -> bool:
+    return _ULID.fullmatch(text) is not None
+
+
+def first_id(moment: float) -> str:
+    """The least id that a thing of ``moment`` (Unix seconds) or later can have."""
+    return str(ULID.from_bytes(_milliseconds(moment).to_bytes(6, "big") + bytes(10)))
+
+
+def last_id(moment: float) -> str:
+    """The greatest id that a thing of ``moment`` or earlier can have."""
+    return str(ULID.from_bytes(_milliseconds(moment).to_bytes(6, "big") + b"\xff" * 10))
+
+
+def _milliseconds(moment: float) -> int:
+    return min(max(int(moment * 1000), 0), _LATEST)

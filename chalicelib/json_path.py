@@ -1,0 +1,243 @@
+"""JSONPath with an end: python-jsonpath, counted, and with regular expressions that go through RE2.
+
+Patterns and reports come from outside, and neither may keep a function busy: every node and every comparison is
+counted, what can be slow looks at the clock, and regular expressions run in linear time. Imported only when a pattern
+is more than names, because the library takes long to import.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
+
+import re2
+from jsonpath import JSONPathEnvironment
+from jsonpath.exceptions import JSONPathError, JSONPathSyntaxError
+from jsonpath.filter import BaseExpression, FilterQuery, RegexLiteral, RelativeFilterQuery, RootFilterQuery
+from jsonpath.function_extensions import ExpressionType, FilterFunction
+from jsonpath.match import JSONPathMatch
+from jsonpath.parse import Parser
+from jsonpath.path import JSONPath
+from jsonpath.selectors import SingularQuerySelector
+from jsonpath.stream import TokenStream
+from jsonpath.token import TOKEN_EOF, TOKEN_RE_FLAGS, TOKEN_SELF
+
+from chalicelib.errors import PatternError, Unresolved
+
+MAX_STEPS = 10_000
+"""Nodes and comparisons of one evaluation; a report has some hundred nodes."""
+MAX_CPU = 0.010
+"""Seconds of this thread: what steps cannot measure, such as comparing two large objects."""
+MAX_SUBJECT = 4096
+"""Characters of a text that a regular expression is tried on; a longer one does not match."""
+MAX_REGEX = 256
+"""Characters."""
+_REGEX_MEMORY = 1 << 18
+"""Bytes that RE2 may use for one expression; bounds nested repetitions such as (a{500}){500}."""
+_CLOCK_EVERY = 32
+"""Steps between two looks at the clock, which is a system call."""
+_ELEMENTS_PER_STEP = 2
+"""The library passes over every element of an array or object; that costs half of making a node of it."""
+
+
+class _Exhausted(Exception):
+    """The evaluation has used up its budget."""
+
+
+class _Budget:
+    __slots__ = ("deadline", "steps")
+
+    def __init__(self) -> None:
+        self.steps = MAX_STEPS
+        self.deadline = time.thread_time() + MAX_CPU
+
+    def spend(self, steps: int) -> None:
+        before = self.steps
+        self.steps = before - steps
+        if self.steps < 0:
+            raise _Exhausted
+        if before // _CLOCK_EVERY != self.steps // _CLOCK_EVERY:
+            self.look_at_clock()
+
+    def look_at_clock(self) -> None:
+        if time.thread_time() > self.deadline:
+            raise _Exhausted
+
+
+# The library hands no state of ours through an evaluation, and several threads evaluate at a time.
+_budget: ContextVar[_Budget] = ContextVar("_budget")
+
+
+class _Match(JSONPathMatch):
+    """A node. Its path is not written down: nobody reads it, and with long keys it would cost most of the time."""
+
+    __slots__ = ()
+
+    def __init__(self, *, filter_context: Mapping[str, Any], obj: object, root: Any, **_unused: object) -> None:
+        _budget.get().spend(1 + (len(obj) // _ELEMENTS_PER_STEP if isinstance(obj, list | dict) else 0))
+        super().__init__(filter_context=filter_context, obj=obj, parent=None, path="", parts=(), root=root)
+
+    def new_child(self, obj: object, key: int | str) -> JSONPathMatch:  # noqa: ARG002
+        return _Match(filter_context={}, obj=obj, root=self.root)
+
+    def add_child(self, *children: JSONPathMatch) -> None:
+        """Kept nowhere."""
+
+
+class _Path(JSONPath):
+    __slots__ = ()
+
+    def finditer(self, data: Any, *, filter_context: Any = None) -> Iterable[JSONPathMatch]:  # noqa: ARG002
+        matches: Iterable[JSONPathMatch] = [_Match(filter_context={}, obj=data, root=data)]
+        for segment in self.segments:
+            matches = segment.resolve(matches)
+        return matches
+
+
+class _Parser(Parser):
+    """The library's, except for what would evade the counting or leave RE2 out."""
+
+    def parse_absolute_query(self, stream: TokenStream) -> BaseExpression:
+        stream.next()
+        return RootFilterQuery(_Path(env=self.env, segments=self.parse_query(stream)))
+
+    def parse_relative_query(self, stream: TokenStream) -> BaseExpression:
+        stream.eat(TOKEN_SELF)
+        return RelativeFilterQuery(_Path(env=self.env, segments=self.parse_query(stream)))
+
+    def parse_filter_context_path(self, stream: TokenStream) -> FilterQuery:
+        raise JSONPathSyntaxError("'_' is not supported", token=stream.current())
+
+    def parse_singular_query_selector(self, stream: TokenStream) -> SingularQuerySelector:
+        raise JSONPathSyntaxError("a name in brackets stands in quotes", token=stream.current())
+
+    def parse_regex(self, stream: TokenStream) -> BaseExpression:
+        token = stream.next()
+        flags = stream.next().value if stream.current().kind == TOKEN_RE_FLAGS else ""
+        try:
+            return RegexLiteral(value=_regex(token.value, flags.replace("a", "")))
+        except re2.error as error:
+            raise JSONPathSyntaxError(f"the regular expression cannot be used: {_text(error)}", token=token) from None
+
+
+@lru_cache(maxsize=256)
+def _regex(pattern: str, flags: str) -> Any:
+    """Raises re2.error."""
+    if len(pattern) > MAX_REGEX:
+        raise re2.error(f"it is longer than {MAX_REGEX} characters")
+    options = re2.Options()
+    options.max_mem = _REGEX_MEMORY
+    options.never_capture = True
+    options.log_errors = False
+    return re2.compile(f"(?{''.join(sorted(set(flags)))}){pattern}" if flags else pattern, options)
+
+
+def _text(error: Exception) -> str:
+    detail = error.args[0] if error.args else ""
+    return detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
+
+
+class _RegexFunction(FilterFunction):
+    """RFC 9535's ``match`` and ``search``; a pattern that cannot be used matches nothing."""
+
+    arg_types = [ExpressionType.VALUE, ExpressionType.VALUE]  # noqa: RUF012  # as the base class has it
+    return_type = ExpressionType.LOGICAL
+
+    def __init__(self, method: str) -> None:
+        self._method = method
+
+    def __call__(self, value: object, pattern: object) -> bool:
+        if not isinstance(value, str) or not isinstance(pattern, str) or len(value) > MAX_SUBJECT:
+            return False
+        _budget.get().look_at_clock()
+        try:
+            return getattr(_regex(pattern, ""), self._method)(value) is not None
+        except (re2.error, UnicodeEncodeError):
+            return False
+
+
+class _Environment(JSONPathEnvironment):
+    parser_class = _Parser
+
+    def setup_function_extensions(self) -> None:
+        super().setup_function_extensions()
+        self.function_extensions["match"] = _RegexFunction("fullmatch")
+        self.function_extensions["search"] = _RegexFunction("search")
+
+    def getitem(self, obj: Any, key: Any) -> Any:
+        _budget.get().spend(1)
+        if isinstance(key, slice):
+            _budget.get().look_at_clock()
+        return super().getitem(obj, key)
+
+    def is_truthy(self, obj: object) -> bool:
+        _budget.get().spend(1)
+        return super().is_truthy(obj)
+
+    def compare(self, left: object, operator: str, right: object) -> bool:
+        _budget.get().spend(1)
+        if operator in ("&&", "||"):
+            return super().compare(left, operator, right)
+        if isinstance(left, list | dict | str) and isinstance(right, list | dict | str):
+            _budget.get().look_at_clock()
+        if operator == "=~":
+            return self._matches(left, right)
+        return super().compare(left, operator, right)
+
+    def _matches(self, left: object, right: object) -> bool:
+        """Jayway's ``=~``: the whole text matches; numbers and booleans are matched as they are written."""
+        if isinstance(left, bool):
+            left = "true" if left else "false"
+        elif isinstance(left, int | float):
+            left = str(left)
+        if not isinstance(left, str) or not hasattr(right, "fullmatch") or len(left) > MAX_SUBJECT:
+            return False
+        _budget.get().look_at_clock()
+        try:
+            return right.fullmatch(left) is not None
+        except UnicodeEncodeError:
+            return False
+
+
+_ENVIRONMENT = _Environment(filter_caching=False)
+
+# The library's own functions fail with these on values they do not expect, such as typeof() of a number.
+_EVALUATION_ERRORS = (JSONPathError, RecursionError, AttributeError, TypeError, ValueError, LookupError)
+
+
+def compile_path(text: str, position: int) -> Callable[[Mapping[str, Any]], Any]:
+    """A function that finds the first match of a JSONPath, or None; it must be called within ``limited``.
+
+    Raises PatternError; ``position`` is that of the path in its pattern.
+    """
+    try:
+        stream = TokenStream(_ENVIRONMENT.lexer.tokenize(text))
+        path = _Path(env=_ENVIRONMENT, segments=_ENVIRONMENT.parser.parse(stream))
+    except (JSONPathError, ValueError, OverflowError, RecursionError, AssertionError) as error:
+        reason = " ".join(_text(error).split())[:200]
+        raise PatternError(f"'{text[:60]}' is not a JSONPath: {reason}", position) from None
+    if stream.current().kind != TOKEN_EOF:
+        raise PatternError(f"'{stream.current().value}' cannot join JSONPaths; use | for alternatives", position)
+
+    def lookup(fields: Mapping[str, Any]) -> Any:
+        try:
+            match = next(iter(path.finditer(fields)), None)
+        except _EVALUATION_ERRORS:
+            return None
+        return None if match is None else match.obj
+
+    return lookup
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """The lookups inside share one budget; Unresolved is raised once it is used up."""
+    token = _budget.set(_Budget())
+    try:
+        yield
+    except _Exhausted:
+        raise Unresolved("the pattern takes too long on this report; simplify its expressions") from None
+    finally:
+        _budget.reset(token)

@@ -1,0 +1,83 @@
+"""What happened, said once: the log line, the event the tenant sees, and the counters."""
+
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from ulid import ULID
+
+from chalicelib.errors import Unavailable
+from chalicelib.models import Connection, Event, Level, iso_time
+from chalicelib.ports import Clock, EventLog, Statistics
+
+log = logging.getLogger("iot_flow")
+
+_STANDARD = set(vars(logging.makeLogRecord({})))
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: an input cannot forge a line of the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, Any] = {
+            "level": record.levelname,
+            "time": iso_time(record.created),
+            "message": record.getMessage(),
+        }
+        entry.update({k: v for k, v in vars(record).items() if k not in _STANDARD})
+        if record.exc_info and record.exc_info[1]:
+            # Frames only: an exception's text may quote what the caller sent.
+            entry["error"] = type(record.exc_info[1]).__name__
+            entry["frames"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])]
+        return json.dumps(entry, default=str)
+
+
+def configure_logging(level: str) -> None:
+    """Structured lines on stdout, where Lambda picks them up."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonFormatter())
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(level)
+
+
+class Monitoring:
+    """Events and counters of a connection. A store that is down costs an event, never a message."""
+
+    def __init__(self, events: EventLog, statistics: Statistics, clock: Clock) -> None:
+        self._events = events
+        self._statistics = statistics
+        self._clock = clock
+
+    def event(
+        self, connection: Connection, level: Level, type_: str, message: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Logs, and adds to the tenant's event log. No secret may be in ``message`` or ``details``."""
+        extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details or {}}
+        log.log(logging.getLevelNamesMapping()[level.upper()], message, extra=extra)
+        event = Event(
+            id=str(ULID()),
+            time=iso_time(self._clock()),
+            level=level,
+            type=type_,
+            connection_id=connection.id,
+            message=message,
+            details=dict(details or {}),
+        )
+        try:
+            self._events.add(connection.tenant, event)
+        except Unavailable as error:
+            log.exception("event not stored", extra={"type": type_, "reason": str(error)})
+
+    def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
+        """Adds to the counters of this minute."""
+        wanted = {name: n for name, n in counts.items() if n}
+        if not wanted:
+            return
+        try:
+            self._statistics.add(connection.tenant, connection.id, wanted)
+        except Unavailable as error:
+            log.exception("statistics not stored", extra={"connection": connection.id, "reason": str(error)})

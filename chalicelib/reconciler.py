@@ -1,0 +1,78 @@
+"""Once a minute: wakes for marks that are due, probes for broken brokers, and poll jobs for the consumers.
+
+It never connects to a broker, and is flat in memory: everything is paged.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from chalicelib.config import Timing
+from chalicelib.models import Connection, PollJob, PollTarget, Wake
+from chalicelib.monitoring import log
+from chalicelib.ports import Clock, ConnectionStore, PollQueue, WakeQueue
+from chalicelib.queues import BATCH
+
+TARGETS_PER_JOB = 50
+
+
+class Reconciler:
+    def __init__(
+        self, connections: ConnectionStore, wakes: WakeQueue, polls: PollQueue, clock: Clock, timing: Timing
+    ) -> None:
+        self._connections = connections
+        self._wakes = wakes
+        self._polls = polls
+        self._clock = clock
+        self._timing = timing
+
+    def run(self) -> None:
+        """Raises Unavailable when an AWS service fails; the next run goes on where this one stopped."""
+        now = self._clock()
+        jobs = self._send_polls(now) if self._poll_is_due(now) else 0
+        marks = self._send_marks(now)
+        probes = self._send_probes(now)
+        log.info("reconciled", extra={"marks": marks, "probes": probes, "pollJobs": jobs})
+
+    def _send_marks(self, now: float) -> int:
+        number = 0
+        for part in _parts(self._connections.marks_due(now), BATCH):
+            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
+            for connection in part:
+                # Only the mark that was read: a newer one stands for something that this wake may come too early for.
+                self._connections.clear_mark(connection.tenant, connection.id, connection.wake_token or "")
+            number += len(part)
+        return number
+
+    def _send_probes(self, now: float) -> int:
+        number = 0
+        for part in _parts(self._connections.probes_due(now), BATCH):
+            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id, probe=c.epoch) for c in part])
+            for connection in part:
+                # Should the forwarder never come to it, the probe is due again when its wake would be.
+                self._connections.postpone_probe(connection, now + self._timing.wake_visibility)
+            number += len(part)
+        return number
+
+    def _poll_is_due(self, now: float) -> bool:
+        """Each time; but where times are scaled so far that a poll lasts longer than a period, only as often."""
+        period = self._timing.poll + 1
+        return self._timing.schedule >= period or int(now / period) != int((now - self._timing.schedule) / period)
+
+    def _send_polls(self, now: float) -> int:
+        wanted = (c for c in self._connections.all_active() if c.configuration.downlink_enabled and not c.breaker_open)
+        number = 0
+        for part in _parts(wanted, TARGETS_PER_JOB):
+            targets = [PollTarget(tenant=c.tenant, connection_id=c.id) for c in part]
+            self._polls.send(PollJob(sent_at=now, targets=targets))
+            number += 1
+        return number
+
+
+def _parts(items: Iterable[Connection], size: int) -> Iterator[list[Connection]]:
+    part: list[Connection] = []
+    for item in items:
+        part.append(item)
+        if len(part) == size:
+            yield part
+            part = []
+    if part:
+        yield part

@@ -1,0 +1,41 @@
+"""Counters per connection and minute in DynamoDB (``ports.Statistics``)."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from chalicelib.aws import translated
+from chalicelib.dynamodb import to_item
+from chalicelib.ports import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_KEPT = 8 * 86400
+"""Seconds."""
+
+
+class DynamoDbStatistics:
+    """An item has the keys ``connection`` (``<tenant>#<id>``) and ``minute`` (Unix time / 60), and its counters."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
+        counted = [(name, count) for name, count in counts.items() if count]
+        if not counted:
+            return
+        minute = int(self._clock() // 60)
+        additions = ", ".join(f"#c{index} :c{index}" for index in range(len(counted)))
+        with translated("DynamoDB"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_item({"connection": f"{tenant}#{connection_id}", "minute": minute}),
+                UpdateExpression=f"ADD {additions} SET expires = :expires",
+                ExpressionAttributeNames={f"#c{index}": name for index, (name, _) in enumerate(counted)},
+                ExpressionAttributeValues=to_item(
+                    {f":c{index}": count for index, (_, count) in enumerate(counted)}
+                    | {":expires": minute * 60 + _KEPT}
+                ),
+            )

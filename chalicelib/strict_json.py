@@ -1,0 +1,101 @@
+"""JSON as RFC 8259 has it, without the liberties that Python's parser takes."""
+
+import json
+import math
+import sys
+from typing import Any, NoReturn
+
+from chalicelib.errors import Malformed
+
+MAX_DEPTH = 64
+_MAX_DIGITS = 400
+"""Longer integers are beyond every float, and Python refuses to read those of more than 4300 digits."""
+
+
+def parse_json(body: bytes) -> tuple[str, Any]:
+    """The text of ``body`` and its value. Numbers too large for a float become the largest float.
+
+    Raises Malformed for anything but UTF-8 and JSON, for NaN and Infinity, a key that stands twice in an object, and
+    a nesting deeper than MAX_DEPTH.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Malformed(f"the body is not UTF-8 (byte {error.start}); send it as UTF-8") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(f"the body is not JSON: {error.msg[:100]} ({where})") from None
+    except RecursionError:
+        raise Malformed(_TOO_DEEP) from None
+    # Counting brackets is fast, and few documents have so many that they could be too deep.
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise Malformed(_TOO_DEEP)
+    return text, value
+
+
+_TOO_DEEP = f"the document is nested deeper than {MAX_DEPTH} levels; flatten it"
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise Malformed(f"the key {name[:60]!r} stands twice in one object; send it once")
+    return members
+
+
+def _constant(name: str) -> NoReturn:
+    raise Malformed(f"{name} is not JSON; send a number, a string or null")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else math.copysign(sys.float_info.max, value)
+
+
+def _int(text: str) -> int | float:
+    return int(text) if len(text) < _MAX_DIGITS else _float(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_float=_float, parse_int=_int, parse_constant=_constant, strict=True
+)
+
+
+def member_spans(text: str, start: int = 0) -> dict[str, tuple[int, int]]:
+    """Where the values of the members of the object at ``start`` begin and end in ``text``.
+
+    The text is known to be JSON with an object there. Cutting keeps numbers as they were written: 1.10 stays 1.10.
+    """
+    spans: dict[str, tuple[int, int]] = {}
+    at = _skip(text, _skip(text, start) + 1)
+    while text[at] != "}":
+        name, at = json.decoder.scanstring(text, at + 1, True)  # type: ignore[attr-defined]
+        begin = _skip(text, _skip(text, at) + 1)
+        _, end = _PLAIN.raw_decode(text, begin)
+        spans[name] = (begin, end)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return spans
+
+
+# Only the place where a value ends is wanted, so numbers stay text.
+_PLAIN = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at

@@ -1,0 +1,241 @@
+"""What ``make run`` shows: uplinks of several devices through a TCP and an SSL connection, and a downlink back."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pika
+import urllib3
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError, UnroutableError
+
+from infra.local.api_client import ApiClient
+from infra.local.errors import StackFailed
+from infra.local.lrc import Lrc, timestamp
+
+_DEVICES = ["20635F0161000022", "0018B20000000B20", "A81758FFFE04F27E", "402C765000000074", "70B3D5E75E003D2B"]
+_UPLINKS_PER_DEVICE = 5
+_PATIENCE = 60.0
+_LOOK = 0.2
+_CUSTOMER = "100000042"
+
+
+@dataclass
+class _Line:
+    """One connection and what came of it."""
+
+    name: str
+    exchange: str
+    topic: str
+    connection_id: str = ""
+    queue: str = ""
+    received: set[str] = field(default_factory=set)
+    reports: int = 0
+    confirmed: int = 0
+    downlinks: int = 0
+
+
+def run_demo(stack: dict[str, Any]) -> None:
+    """``stack`` is the document of stack.json. Raises StackFailed that says what did not arrive."""
+    try:
+        _Demo(stack).run()
+    except (AMQPError, urllib3.exceptions.HTTPError) as error:
+        raise StackFailed(f"The demo failed: {type(error).__name__}: {error}") from error
+
+
+class _Demo:
+    def __init__(self, stack: dict[str, Any]) -> None:
+        self._stack = stack
+        self._api = ApiClient(stack["apiUrl"], stack["token"])
+        self._lines = [
+            _Line("Demo over TCP", "amq.topic", "demo.tcp.things"),
+            _Line("Demo over SSL", "IotFlowExchange", "demo.ssl.things"),
+        ]
+
+    def run(self) -> None:
+        amqp = self._stack["amqp"]
+        credentials = pika.PlainCredentials(amqp["username"], amqp["password"])
+        parameters = pika.ConnectionParameters(amqp["host"], amqp["port"], amqp["virtualHost"], credentials)
+        with pika.BlockingConnection(parameters) as broker:
+            channel = broker.channel()
+            channel.confirm_delivery()
+            channel.exchange_declare("IotFlowExchange", "topic", durable=True)
+            for line in self._lines:
+                self._listen(channel, line)
+                self._create(line)
+            self._wait(channel, "the connections to be opened", lambda: all(map(self._is_open, self._lines)))
+            sent = self._send_uplinks()
+            everything = len(_DEVICES) * _UPLINKS_PER_DEVICE
+            self._wait(channel, "the uplinks", lambda: all(len(line.received) >= sent for line in self._lines))
+            self._wait(channel, "the statistics", lambda: all(self._confirmed(line) >= sent for line in self._lines))
+            self._send_downlinks(channel)
+            self._wait(channel, "the downlinks", self._all_downlinks)
+            self._wait(channel, "the reports of sent downlinks", lambda: all(line.reports for line in self._lines))
+        self._show(everything)
+        self._judge(everything)
+
+    def _listen(self, channel: BlockingChannel, line: _Line) -> None:
+        """A consumer of the customer's, as plain as can be."""
+        line.queue = channel.queue_declare("", exclusive=True).method.queue or ""
+        channel.queue_bind(line.queue, line.exchange, f"{line.topic}.*.uplink")
+
+        def on_message(_channel: Any, _method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
+            if properties.type == "DevEUI_uplink":
+                line.received.add(str(properties.message_id))
+            else:
+                line.reports += 1
+
+        channel.basic_consume(line.queue, on_message, auto_ack=True)
+
+    def _create(self, line: _Line) -> None:
+        amqp, server = self._stack["amqp"], self._stack["applicationServer"]
+        configuration = {
+            "protocol": "TCP",
+            "hostName": f"{amqp['host']}:{amqp['port']}",
+            "uplinkTopicPattern": f"{line.topic}.{{DevEUI}}.uplink",
+            "downlinkTopicPattern": f"{line.topic}.{{DevEUI}}.downlink",
+            "exchangeName": line.exchange,
+            "username": amqp["username"],
+            "password": amqp["password"],
+            "downlinkAsId": server["asId"],
+            "downlinkAsKey": server["asKey"],
+        }
+        if line.name.endswith("SSL"):
+            configuration |= {
+                "protocol": "SSL",
+                "hostName": f"{amqp['host']}:{amqp['tlsPort']}",
+                "certificate": Path(amqp["clientCertificateFile"]).read_text(encoding="ascii"),
+                "privateKey": Path(amqp["clientKeyFile"]).read_text(encoding="ascii"),
+                "trustedCaCertificate": Path(amqp["caFile"]).read_text(encoding="ascii"),
+            }
+        document = {"connectorId": "actility-amqp-0.9.1-iot", "name": line.name, "configuration": configuration}
+        line.connection_id = self._api.call("POST", "/connections", document)["id"]
+        _say(f"Created connection {line.connection_id}, {line.name}, exchange {line.exchange}")
+
+    def _is_open(self, line: _Line) -> bool:
+        return bool(self._api.call("GET", f"/connections/{line.connection_id}")["state"] == "OPENED")
+
+    def _confirmed(self, line: _Line) -> int:
+        statistics = self._api.call("GET", f"/connections/{line.connection_id}/statistics?period=1h")
+        line.confirmed = int(statistics["uplinks"]["delivered"])
+        return line.confirmed
+
+    def _send_uplinks(self) -> int:
+        """Posts the uplinks of all devices in turn; how many."""
+        server = self._stack["applicationServer"]
+        lrc = Lrc(self._stack["apiUrl"], server["asId"], server["asKey"])
+        sent = 0
+        for number in range(_UPLINKS_PER_DEVICE):
+            for index, device in enumerate(_DEVICES):
+                status = lrc.post(uplink(device, number + 1, index))
+                if status != 200:  # noqa: PLR2004  # the contract's answer
+                    raise StackFailed(f"The API answered {status} to uplink {number + 1} of {device}.")
+                sent += 1
+        _say(f"Posted {sent} uplinks of {len(_DEVICES)} devices")
+        return sent
+
+    def _send_downlinks(self, channel: BlockingChannel) -> None:
+        for line, device in zip(self._lines, _DEVICES, strict=False):
+            downlink = {"DevEUI_downlink": {"DevEUI": device, "FPort": 2, "payload_hex": "0102ff"}}
+            self._publish(channel, line, f"{line.topic}.{device}.downlink", json.dumps(downlink).encode())
+            _say(f"Published a downlink for {device} to {line.exchange}")
+
+    def _publish(self, channel: BlockingChannel, line: _Line, key: str, body: bytes) -> None:
+        """Until the connector's queue is bound, the broker gives the message back."""
+        deadline = time.monotonic() + _PATIENCE
+        properties = pika.BasicProperties(content_type="application/json", delivery_mode=2)
+        while True:
+            try:
+                channel.basic_publish(line.exchange, key, body, properties, mandatory=True)
+            except UnroutableError:
+                if time.monotonic() > deadline:
+                    raise StackFailed(f"{line.name}: no queue for downlinks is bound to {line.exchange}.") from None
+                channel.connection.process_data_events(_LOOK)
+            else:
+                return
+
+    def _all_downlinks(self) -> bool:
+        answer = urllib3.request("GET", self._stack["networkServer"]["downlinksUrl"], timeout=10, retries=False)
+        found = [item["DevEUI"] for item in answer.json()]
+        for line, device in zip(self._lines, _DEVICES, strict=False):
+            line.downlinks = found.count(device)
+        return all(line.downlinks for line in self._lines)
+
+    def _wait(self, channel: BlockingChannel, what: str, reached: Callable[[], bool]) -> None:
+        """Serves the consumers meanwhile. What is missing after a minute is judged at the end, but for the start."""
+        deadline = time.monotonic() + _PATIENCE
+        while not reached():
+            if time.monotonic() > deadline:
+                self._show(len(_DEVICES) * _UPLINKS_PER_DEVICE)
+                states = [self._api.call("GET", f"/connections/{line.connection_id}") for line in self._lines]
+                told = "; ".join(f"{each['name']} is {each['state']}: {each.get('stateReason')}" for each in states)
+                raise StackFailed(f"The demo waited {_PATIENCE:.0f} s for {what} in vain. {told}")
+            channel.connection.process_data_events(_LOOK)
+
+    def _show(self, sent: int) -> None:
+        _say(f"\n{'':<16}{'sent':>8}{'confirmed':>12}{'received':>10}{'downlinks':>11}{'reports':>9}")
+        for line in self._lines:
+            numbers = f"{sent:>8}{line.confirmed:>12}{len(line.received):>10}{line.downlinks:>11}{line.reports:>9}"
+            _say(f"{line.name:<16}{numbers}")
+
+    def _judge(self, sent: int) -> None:
+        for line in self._lines:
+            if not sent == line.confirmed == len(line.received):
+                raise StackFailed(
+                    f"{line.name}: {sent} uplinks were sent, the connector counted {line.confirmed} as confirmed, "
+                    f"and {len(line.received)} arrived."
+                )
+            if line.downlinks != 1:
+                raise StackFailed(f"{line.name}: the network server got its downlink {line.downlinks} times.")
+
+
+def uplink(dev_eui: str, counter: int, index: int) -> dict[str, Any]:
+    """A report as ThingPark sends it; ``index`` makes devices differ."""
+    moment = datetime.now(UTC) - timedelta(milliseconds=300)
+    strength = -70.0 - 3 * index - counter % 4
+    return {
+        "DevEUI_uplink": {
+            "Time": timestamp(moment),
+            "DevEUI": dev_eui,
+            "FPort": 2 + index,
+            "FCntUp": counter,
+            "ADRbit": 1,
+            "MType": 2,
+            "FCntDn": counter // 2,
+            "payload_hex": f"0{index}67{200 + counter:04x}0268{40 + index:02x}",
+            "mic_hex": f"{counter * 7919 + index:08x}",
+            "Lrcid": "00000201",
+            "LrrRSSI": strength,
+            "LrrSNR": 9.25 - index,
+            "LrrESP": strength - 0.5,
+            "SpFact": 7 + index,
+            "SubBand": "G0",
+            "Channel": f"LC{1 + index % 3}",
+            "DevLrrCnt": 1,
+            "Lrrid": "10000B5E",
+            "Late": 0,
+            "LrrLAT": 48.874931,
+            "LrrLON": 2.333673,
+            "Lrrs": {"Lrr": [{"Lrrid": "10000B5E", "Chain": 0, "LrrRSSI": strength, "LrrSNR": 9.25 - index}]},
+            "CustomerID": _CUSTOMER,
+            "CustomerData": {
+                "alr": {"pro": "LORA/Generic", "ver": "1"},
+                "name": f"Sensor {index + 1}",
+                "tags": [f"site=Paris-{index + 1}"],
+            },
+            "ModelCfg": "0",
+            "DevAddr": f"05CB0A{index:02X}",
+            "TxPower": 14.0,
+            "NbTrans": 1,
+            "Frequency": 868.1 + 0.2 * (index % 3),
+            "DynamicClass": "A",
+        }
+    }
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,84 @@
+"""One execution environment, as Lambda has them: a fresh interpreter that imports the app and runs one event at a time.
+
+Started by the runner. Invocations come as lines of JSON on stdin and are answered on a pipe of their own, so that what
+a handler prints is nothing but its log. When stdin ends, so does this process, in the middle of a handler too: nothing
+outlives the runner, however that ended.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+
+@dataclass(frozen=True)
+class LambdaContext:
+    """What a handler is told about its invocation. Source: AWS Lambda, "context object in Python"."""
+
+    function_name: str
+    aws_request_id: str
+    timeout: float
+    """Seconds."""
+    function_version: str = "$LATEST"
+    memory_limit_in_mb: str = "512"
+    log_stream_name: str = "local"
+    identity: None = None
+    client_context: None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    @property
+    def invoked_function_arn(self) -> str:
+        return f"arn:aws:lambda:{os.environ.get('AWS_REGION', 'local')}:123456789012:function:{self.function_name}"
+
+    @property
+    def log_group_name(self) -> str:
+        return f"/aws/lambda/{self.function_name}"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, int((self.timeout - (time.monotonic() - self._began)) * 1000))
+
+
+def _read_invocations(source: TextIO, invocations: "queue.SimpleQueue[str]") -> None:
+    for line in source:
+        invocations.put(line)
+    os._exit(0)
+
+
+def _invoke(handler: Callable[[Any, Any], Any], function: str, invocation: dict[str, Any]) -> dict[str, Any]:
+    context = LambdaContext(function, invocation["requestId"], invocation["timeout"])
+    try:
+        handler(invocation["event"], context)
+    except Exception as error:  # noqa: BLE001  # as Lambda: whatever a handler raises is its invocation's error
+        traceback.print_exc()
+        return {"requestId": invocation["requestId"], "error": f"{type(error).__name__}: {error}"}
+    return {"requestId": invocation["requestId"], "error": None}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", required=True, help="directory that the module is imported from")
+    parser.add_argument("--module", required=True)
+    parser.add_argument("--function", required=True)
+    parser.add_argument("--answers", type=int, required=True, help="file descriptor")
+    arguments = parser.parse_args()
+    invocations: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read_invocations, args=(sys.stdin, invocations), daemon=True).start()
+    sys.path.insert(0, arguments.project)
+    handler = importlib.import_module(arguments.module).app.handler_map[arguments.function]
+    with os.fdopen(arguments.answers, "w", encoding="utf-8") as answers:
+        print(json.dumps({"ready": True}), file=answers, flush=True)
+        while True:
+            answer = _invoke(handler, arguments.function, json.loads(invocations.get()))
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

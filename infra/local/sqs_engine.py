@@ -1,0 +1,338 @@
+"""One queue that behaves as SQS documents it, FIFO or standard, without HTTP around it.
+
+moto's FIFO queues give a group back out of order after a visibility time-out, forget deleted messages when they
+deduplicate, let a receive and a delete race, and look at every message of the queue on each call. What a call costs
+here does not grow with the backlog.
+
+Source: Amazon SQS Developer Guide, "Amazon SQS FIFO queues" and "visibility timeout"; API reference of each action.
+"""
+
+import heapq
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+DEDUPLICATION_SECONDS = 300.0
+_LONGEST_VISIBILITY = 43200
+
+
+class ReceiptHandleInvalid(Exception):
+    """The handle is none of this queue's."""
+
+
+class ReceiptHandleExpired(Exception):
+    """The message is visible again, or was received anew, so that the handle names nothing any more."""
+
+
+class MessageGone(Exception):
+    """The visibility of a message that was deleted cannot be changed."""
+
+
+class VisibilityTooLong(Exception):
+    """Beyond twelve hours."""
+
+
+class _State(Enum):
+    WAITING = auto()
+    IN_FLIGHT = auto()
+    DELAYED = auto()
+
+
+@dataclass
+class _Stored:
+    number: int
+    message_id: str
+    body: str
+    group: str | None
+    deduplication_id: str | None
+    attributes: dict[str, Any]
+    sent_at: float
+    state: _State = _State.WAITING
+    due: float = 0.0
+    receive_count: int = 0
+    first_received_at: float = 0.0
+
+
+@dataclass
+class _Group:
+    """The messages of one group that wait, the earliest on top, and how many of it are in flight."""
+
+    waiting: list[int] = field(default_factory=list)
+    in_flight: int = 0
+
+
+@dataclass(frozen=True)
+class Sent:
+    message_id: str
+    sequence_number: str
+
+
+@dataclass(frozen=True)
+class Received:
+    message_id: str
+    receipt_handle: str
+    body: str
+    group: str | None
+    deduplication_id: str | None
+    sequence_number: str
+    attributes: dict[str, Any]
+    sent_at: float
+    first_received_at: float
+    receive_count: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    visible: int
+    not_visible: int
+    delayed: int
+
+
+class Engine:
+    """Every method is atomic. Times are Unix seconds of ``clock``; ``settings`` of the queue are plain attributes."""
+
+    def __init__(
+        self,
+        *,
+        fifo: bool = False,
+        deduplicate_per_group: bool = False,
+        retention: float = 345600,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.retention = retention
+        self.deduplicate_per_group = deduplicate_per_group
+        self._fifo = fifo
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._clear()
+        self._mark = uuid.uuid4().hex[:12]
+        self._number = 0
+        self._closed = False
+        self._remembered: OrderedDict[tuple[str | None, str], tuple[float, Sent]] = OrderedDict()
+
+    def _clear(self) -> None:
+        self._messages: OrderedDict[int, _Stored] = OrderedDict()
+        self._groups: dict[str | None, _Group] = {}
+        self._ready: OrderedDict[str | None, None] = OrderedDict()
+        self._due: list[tuple[float, int]] = []
+        self._in_state = dict.fromkeys(_State, 0)
+
+    def send(
+        self,
+        body: str,
+        *,
+        group: str | None = None,
+        deduplication_id: str | None = None,
+        delay: float = 0,
+        attributes: dict[str, Any] | None = None,
+    ) -> Sent:
+        """Keeps a message; a repeat within five minutes is answered as the first one was, and not kept."""
+        with self._changed:
+            now = self._clock()
+            key = (group if self.deduplicate_per_group else None, deduplication_id or "")
+            if self._fifo:
+                self._forget(now)
+                if key in self._remembered:
+                    return self._remembered[key][1]
+            self._number += 1
+            stored = _Stored(
+                number=self._number,
+                message_id=str(uuid.uuid4()),
+                body=body,
+                group=group,
+                deduplication_id=deduplication_id,
+                attributes=attributes or {},
+                sent_at=now,
+            )
+            sent = Sent(stored.message_id, _sequence(stored.number))
+            if self._fifo:
+                self._remembered[key] = (now + DEDUPLICATION_SECONDS, sent)
+            self._messages[stored.number] = stored
+            self._in_state[_State.WAITING] += 1
+            if delay > 0:
+                self._park(stored, _State.DELAYED, now + delay)
+            else:
+                self._wait(stored)
+            self._changed.notify_all()
+            return sent
+
+    def receive(self, count: int, *, visibility: float, wait: float = 0) -> list[Received]:
+        """Up to ``count`` messages, as soon as there is one; none after ``wait`` seconds."""
+        with self._changed:
+            deadline = self._clock() + wait
+            while True:
+                now = self._clock()
+                self._advance(now)
+                received = self._take(count, now, visibility)
+                if received:
+                    # Whoever waits learns when these come back.
+                    self._changed.notify_all()
+                if received or self._closed or now >= deadline:
+                    return received
+                next_due = self._due[0][0] if self._due else deadline
+                self._changed.wait(max(0.001, min(deadline, next_due) - now))
+
+    def delete(self, receipt_handle: str) -> None:
+        """Raises ReceiptHandleInvalid; on a FIFO queue also ReceiptHandleExpired. Deleting twice is no error."""
+        with self._changed:
+            stored, current = self._find(receipt_handle)
+            if stored is None:
+                return
+            if not current:
+                if self._fifo:
+                    raise ReceiptHandleExpired
+                # Another consumer has it now: AWS answers with success and keeps the message.
+                return
+            if self._fifo and stored.state is not _State.IN_FLIGHT:
+                raise ReceiptHandleExpired
+            self._drop(stored)
+            self._changed.notify_all()
+
+    def change_visibility(self, receipt_handle: str, seconds: float) -> None:
+        """Raises ReceiptHandleInvalid, ReceiptHandleExpired, MessageGone or VisibilityTooLong."""
+        with self._changed:
+            stored, current = self._find(receipt_handle)
+            if stored is None:
+                raise MessageGone
+            if not current or stored.state is not _State.IN_FLIGHT:
+                raise ReceiptHandleExpired
+            now = self._clock()
+            if now + seconds - stored.first_received_at > _LONGEST_VISIBILITY + 1:
+                raise VisibilityTooLong
+            stored.due = now + seconds
+            heapq.heappush(self._due, (stored.due, stored.number))
+            self._advance(now)
+            self._changed.notify_all()
+
+    def purge(self) -> None:
+        """Drops every message, in flight too. What was sent in the last five minutes is still remembered."""
+        with self._changed:
+            self._clear()
+
+    def close(self) -> None:
+        """The queue was deleted: everything goes, and whoever waits is answered."""
+        with self._changed:
+            self._closed = True
+            self._clear()
+            self._remembered.clear()
+            self._changed.notify_all()
+
+    def counts(self) -> Counts:
+        with self._changed:
+            self._advance(self._clock())
+            state = self._in_state
+            return Counts(state[_State.WAITING], state[_State.IN_FLIGHT], state[_State.DELAYED])
+
+    def _forget(self, now: float) -> None:
+        while self._remembered and next(iter(self._remembered.values()))[0] <= now:
+            self._remembered.popitem(last=False)
+
+    def _key(self, stored: _Stored) -> str | None:
+        """What is kept in order together: a group, or the whole of a standard queue."""
+        return stored.group if self._fifo else None
+
+    def _wait(self, stored: _Stored) -> None:
+        key = self._key(stored)
+        group = self._groups.setdefault(key, _Group())
+        heapq.heappush(group.waiting, stored.number)
+        if not (self._fifo and group.in_flight):
+            self._ready[key] = None
+
+    def _park(self, stored: _Stored, state: _State, due: float) -> None:
+        self._enter(stored, state)
+        stored.due = due
+        heapq.heappush(self._due, (due, stored.number))
+
+    def _enter(self, stored: _Stored, state: _State) -> None:
+        self._in_state[stored.state] -= 1
+        self._in_state[state] += 1
+        stored.state = state
+
+    def _leave_flight(self, stored: _Stored) -> None:
+        """One less of the group is in flight; with none left, the group can be received again."""
+        key = self._key(stored)
+        group = self._groups[key]
+        group.in_flight -= 1
+        if group.in_flight == 0 and group.waiting:
+            self._ready[key] = None
+        elif group.in_flight == 0:
+            del self._groups[key]
+
+    def _advance(self, now: float) -> None:
+        """What is due becomes visible; what is older than the retention goes."""
+        while self._due and self._due[0][0] <= now:
+            due, number = heapq.heappop(self._due)
+            stored = self._messages.get(number)
+            # The heap keeps what was changed or deleted since: only the entry of the message's own time counts.
+            if stored is None or stored.due != due or stored.state is _State.WAITING:
+                continue
+            was_in_flight = stored.state is _State.IN_FLIGHT
+            self._enter(stored, _State.WAITING)
+            self._wait(stored)
+            if was_in_flight:
+                self._leave_flight(stored)
+        while self._messages:
+            oldest = next(iter(self._messages.values()))
+            if oldest.sent_at + self.retention > now:
+                break
+            self._drop(oldest)
+
+    def _drop(self, stored: _Stored) -> None:
+        del self._messages[stored.number]
+        self._in_state[stored.state] -= 1
+        if stored.state is _State.IN_FLIGHT:
+            self._leave_flight(stored)
+
+    def _take(self, count: int, now: float, visibility: float) -> list[Received]:
+        """As many of one group as there are, in order, then of the next group."""
+        received: list[Received] = []
+        while self._ready and len(received) < count:
+            key = next(iter(self._ready))
+            group = self._groups[key]
+            while group.waiting and len(received) < count:
+                stored = self._messages.get(heapq.heappop(group.waiting))
+                if stored is None or stored.state is not _State.WAITING:
+                    continue
+                group.in_flight += 1
+                received.append(self._hand_out(stored, now, visibility))
+            if self._fifo or not group.waiting:
+                del self._ready[key]
+            if not group.waiting and not group.in_flight:
+                del self._groups[key]
+        return received
+
+    def _hand_out(self, stored: _Stored, now: float, visibility: float) -> Received:
+        stored.receive_count += 1
+        stored.first_received_at = stored.first_received_at or now
+        self._park(stored, _State.IN_FLIGHT, now + visibility)
+        return Received(
+            message_id=stored.message_id,
+            receipt_handle=f"{self._mark}.{stored.number}.{stored.receive_count}.{uuid.uuid4().hex}",
+            body=stored.body,
+            group=stored.group,
+            deduplication_id=stored.deduplication_id,
+            sequence_number=_sequence(stored.number),
+            attributes=stored.attributes,
+            sent_at=stored.sent_at,
+            first_received_at=stored.first_received_at,
+            receive_count=stored.receive_count,
+        )
+
+    def _find(self, receipt_handle: str) -> tuple[_Stored | None, bool]:
+        """The message, None when it is gone, and whether the handle is of its latest receive."""
+        self._advance(self._clock())
+        parts = receipt_handle.split(".")
+        if len(parts) != 4 or parts[0] != self._mark or not parts[1].isdigit() or not parts[2].isdigit():  # noqa: PLR2004  # the parts that _hand_out writes
+            raise ReceiptHandleInvalid
+        stored = self._messages.get(int(parts[1]))
+        return stored, stored is not None and stored.receive_count == int(parts[2])
+
+
+def _sequence(number: int) -> str:
+    """Twenty digits, growing with each message, as AWS numbers them."""
+    return f"{18850000000000000000 + number * 256:020d}"

@@ -1,0 +1,100 @@
+"""The ports of a local stack: PORT_BASE moves all of them."""
+
+import socket
+from dataclasses import dataclass
+
+from infra.local.errors import StackFailed
+
+DEFAULT_BASE = 8000
+_SPAN = 20
+_LOWEST, _HIGHEST = 1024, 65535 - _SPAN
+_ERLANG_TOOLS = range(35672, 35683)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All on 127.0.0.1."""
+
+    base: int
+
+    @property
+    def api(self) -> int:
+        return self.base
+
+    @property
+    def aws(self) -> int:
+        return self.base + 1
+
+    @property
+    def issuer(self) -> int:
+        return self.base + 2
+
+    @property
+    def network_server(self) -> int:
+        return self.base + 3
+
+    @property
+    def amqp(self) -> int:
+        return self.base + 4
+
+    @property
+    def amqp_tls(self) -> int:
+        return self.base + 5
+
+    @property
+    def management(self) -> int:
+        return self.base + 6
+
+    @property
+    def distribution(self) -> int:
+        return self.base + 7
+
+    @property
+    def epmd(self) -> int:
+        return self.base + 8
+
+    def purposes(self) -> dict[int, str]:
+        """What each port is for."""
+        return {
+            self.api: "the API",
+            self.aws: "the emulation of AWS",
+            self.issuer: "the token issuer",
+            self.network_server: "the network server's double",
+            self.amqp: "AMQP",
+            self.amqp_tls: "AMQP over TLS",
+            self.management: "RabbitMQ's management page",
+            self.distribution: "Erlang's distribution",
+            self.epmd: "Erlang's port mapper",
+        }
+
+    def check(self) -> None:
+        """Raises StackFailed that names the first port that is taken."""
+        for port, purpose in self.purposes().items():
+            if not _is_free(port):
+                raise StackFailed(
+                    f"Port {port}, for {purpose}, is taken by another program; "
+                    f"stop that or move all ports with PORT_BASE, such as PORT_BASE={self.base + 100}."
+                )
+
+
+def ports_from(text: str | None) -> Ports:
+    """The ports of PORT_BASE. Raises StackFailed when it is none."""
+    if not text:
+        return Ports(DEFAULT_BASE)
+    if not text.isascii() or not text.isdigit() or not _LOWEST <= int(text) <= _HIGHEST:
+        raise StackFailed(f"PORT_BASE is a number from {_LOWEST} to {_HIGHEST}, not {text!r}.")
+    ports = Ports(int(text))
+    if ports.epmd in _ERLANG_TOOLS:
+        raise StackFailed(f"PORT_BASE={text} puts Erlang's port mapper where Erlang's tools are; take another.")
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # What a stopped stack left in TIME_WAIT is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,221 @@
+"""The local runner calls an app's handlers as Lambda would. The app is one of these tests' own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from infra.local.aws import server
+from infra.local.processes import ROOT
+
+APP = """
+import json, os, time
+from chalice import Chalice
+
+app = Chalice(app_name="tests")
+OUT = os.environ["OUT"]
+
+def note(**fields):
+    with open(OUT, "a") as file:
+        file.write(json.dumps({"pid": os.getpid(), **fields}) + "\\n")
+
+@app.on_sqs_message(queue="work", batch_size=10, maximum_concurrency=2)
+def forward(event):
+    bodies = [record.body for record in event]
+    note(function="forward", bodies=bodies, raw=event.to_dict(), request=event.context.aws_request_id,
+         left=event.context.get_remaining_time_in_millis(), variable=os.environ["FROM_STAGE"])
+    print("handled", *bodies)
+    if "slow" in bodies:
+        time.sleep(60)
+    if "bad" in bodies:
+        raise ValueError("refused")
+
+@app.on_sqs_message(queue_arn="arn:aws:sqs:eu-west-1:123456789012:ordered.fifo", batch_size=10)
+def send_downlinks(event):
+    note(function="send_downlinks", bodies=[record.body for record in event])
+
+@app.schedule("rate(1 minute)")
+def reconcile(event):
+    note(function="reconcile", id=event.event_id, source=event.source)
+    if not os.path.exists(OUT + ".healthy"):
+        raise RuntimeError("not healthy")
+"""
+CONFIG = {"version": "2.0", "app_name": "tests", "stages": {"local": {"environment_variables": {"FROM_STAGE": "yes"}}}}
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+class Running:
+    """A runner as a process, and what its app noted."""
+
+    def __init__(self, directory: Path, endpoint: str, scale: str) -> None:
+        self.directory = directory
+        (directory / "app.py").write_text(textwrap.dedent(APP))
+        (directory / ".chalice").mkdir()
+        (directory / ".chalice" / "config.json").write_text(json.dumps(CONFIG))
+        environment = {
+            **os.environ,
+            "OUT": str(directory / "out"),
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "TIME_SCALE": scale,
+        }
+        self.client: Any = boto3.client(
+            "sqs", endpoint_url=endpoint, region_name="eu-west-1", aws_access_key_id="t", aws_secret_access_key="t"
+        )
+        self.work = self.client.create_queue(QueueName="work", Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
+        self.ordered = self.client.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        self.client.purge_queue(QueueUrl=self.work)
+        self.log = (directory / "runner.log").open("w")
+        arguments = ["--project", str(directory), "--directory", str(directory), "--timeout", "forward=2"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "infra.local.runner", *arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+        wait_for(lambda: len(self.pids()) == 4, "four workers")
+
+    def notes(self, function: str) -> list[dict[str, Any]]:
+        path = self.directory / "out"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [note for line in lines if (note := json.loads(line))["function"] == function]
+
+    def pids(self) -> list[int]:
+        path = self.directory / "workers.json"
+        return list(json.loads(path.read_text())["pids"]) if path.exists() else []
+
+    def left(self) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.client.get_queue_attributes(QueueUrl=self.work, AttributeNames=names)["Attributes"]
+        return sum(map(int, found.values()))
+
+    def stop(self, signal_number: int) -> None:
+        self.process.send_signal(signal_number)
+        self.process.wait(20)
+        self.log.close()
+
+
+@pytest.fixture
+def endpoint() -> Iterator[str]:
+    running = server(0)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def running(tmp_path: Path, endpoint: str) -> Iterator[Running]:
+    started = Running(tmp_path, endpoint, scale="60")
+    yield started
+    if started.process.poll() is None:
+        started.stop(signal.SIGTERM)
+    assert not any(map(alive, started.pids()))
+
+
+def test_messages_are_handed_over_in_lambdas_shape_and_deleted(running: Running) -> None:
+    for body in ("one", "two"):
+        running.client.send_message(QueueUrl=running.work, MessageBody=body)
+    wait_for(lambda: running.left() == 0, "an empty queue")
+
+    notes = running.notes("forward")
+    assert sorted(body for note in notes for body in note["bodies"]) == ["one", "two"]
+    record = notes[0]["raw"]["Records"][0]
+    assert record["eventSourceARN"] == "arn:aws:sqs:eu-west-1:123456789012:work"
+    assert record["attributes"]["ApproximateReceiveCount"] == "1"
+    assert {"messageId", "receiptHandle", "messageAttributes", "awsRegion"} <= set(record)
+    assert 0 < notes[0]["left"] <= 2000
+    assert notes[0]["variable"] == "yes"
+    assert "handled" in (running.directory / "logs" / "forward.log").read_text()
+
+
+def test_a_failed_batch_comes_back(running: Running) -> None:
+    running.client.send_message(QueueUrl=running.work, MessageBody="bad")
+    wait_for(lambda: len(running.notes("forward")) >= 2, "a second attempt")
+
+    first, second = running.notes("forward")[:2]
+    assert first["raw"]["Records"][0]["messageId"] == second["raw"]["Records"][0]["messageId"]
+    assert second["raw"]["Records"][0]["attributes"]["ApproximateReceiveCount"] == "2"
+
+
+def test_a_fifo_queue_keeps_its_order(running: Running) -> None:
+    for number in range(25):
+        running.client.send_message(
+            QueueUrl=running.ordered, MessageBody=str(number), MessageGroupId="g", MessageDeduplicationId=str(number)
+        )
+
+    def sent() -> list[int]:
+        return [int(body) for note in running.notes("send_downlinks") for body in note["bodies"]]
+
+    wait_for(lambda: len(sent()) >= 25, "all of the group")
+    assert sent() == list(range(25))
+
+
+def test_a_handler_beyond_its_timeout_is_killed_and_its_messages_come_back(running: Running) -> None:
+    running.client.send_message(QueueUrl=running.work, MessageBody="slow")
+    wait_for(lambda: len(running.notes("forward")) >= 2, "a second attempt")
+
+    first, second = running.notes("forward")[:2]
+    assert not alive(first["pid"])
+    assert first["pid"] not in running.pids()
+    assert first["request"] != second["request"]
+
+
+def test_a_worker_killed_from_outside_is_replaced_at_once(running: Running) -> None:
+    victim = running.pids()[0]
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: victim not in running.pids() and len(running.pids()) == 4, "another worker", seconds=5)
+
+    running.client.send_message(QueueUrl=running.work, MessageBody="after")
+    wait_for(lambda: running.left() == 0, "an empty queue")
+
+
+def test_a_schedule_fires_each_scaled_minute_and_is_retried_twice(running: Running) -> None:
+    notes = wait_for(
+        lambda: (found := running.notes("reconcile")) and sum(n["id"] == found[0]["id"] for n in found) == 3 and found,
+        "two retries",
+    )
+    assert len({note["id"] for note in notes}) >= 2
+    assert notes[0]["source"] == "aws.events"
+
+    (running.directory / "out.healthy").touch()
+    wait_for(lambda: len({note["id"] for note in running.notes("reconcile")}) >= 6, "further minutes")
+
+
+def test_no_worker_survives_the_runner_that_is_killed_while_a_handler_runs(running: Running) -> None:
+    running.client.send_message(QueueUrl=running.work, MessageBody="slow")
+    wait_for(lambda: running.notes("forward"), "a running handler")
+    workers = running.pids()
+
+    running.stop(signal.SIGKILL)
+    wait_for(lambda: not any(map(alive, workers)), "the workers' end", seconds=5)

@@ -1,0 +1,178 @@
+"""A forwarder on ports in memory, and a broker that does what a test tells it."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from chalicelib.config import Settings
+from chalicelib.delivery import DELIVERED, Outcome, Result
+from chalicelib.drain import DrainParts
+from chalicelib.errors import BrokerFault
+from chalicelib.forwarder import Forwarder
+from chalicelib.ingress import Ingress
+from chalicelib.messages import parse_report
+from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol, Wake
+from chalicelib.monitoring import Monitoring
+from chalicelib.ports import OutgoingMessage, PublishResult, QueueRecord
+from chalicelib.publishers import PublisherPool
+from chalicelib.reconciler import Reconciler
+from chalicelib.state import ConnectionState
+from infra.local.in_memory import (
+    MemoryConnectionStore,
+    MemoryEventLog,
+    MemoryFailedMessages,
+    MemoryPollQueue,
+    MemorySecretStore,
+    MemoryStatistics,
+    MemoryUplinkQueues,
+    MemoryWakeQueue,
+)
+
+TENANT = "demo"
+
+
+@dataclass
+class ScriptedBroker:
+    """Confirms everything, unless it is ``down`` or ``answer`` says otherwise."""
+
+    down: BrokerFault | None = None
+    answer: Callable[[OutgoingMessage], Outcome] = lambda _: DELIVERED
+    received: list[OutgoingMessage] = field(default_factory=list)
+    opened: int = 0
+    fault: BrokerFault | None = None
+    """Ends the next publish, once, before anything is confirmed."""
+
+    def open(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> "ScriptedPublisher":
+        if self.down:
+            raise self.down
+        self.opened += 1
+        return ScriptedPublisher(self)
+
+
+@dataclass
+class ScriptedPublisher:
+    broker: ScriptedBroker
+    usable: bool = True
+
+    def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
+        fault, self.broker.fault = self.broker.down or self.broker.fault, None
+        if fault:
+            return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
+        outcomes: dict[str, Outcome] = {}
+        broken: set[str] = set()
+        for message in messages:
+            outcome = Outcome(Result.RETRY) if message.group in broken else self.broker.answer(message)
+            if outcome.result == Result.DELIVERED:
+                self.broker.received.append(message)
+            if outcome.result == Result.RETRY:
+                broken.add(message.group)
+            outcomes[message.key] = outcome
+        return PublishResult(outcomes)
+
+    def check(self, _deadline: float) -> None:
+        if self.broker.down:
+            raise self.broker.down
+
+    def close(self) -> None:
+        self.usable = False
+
+    def abort(self) -> None:
+        self.usable = False
+
+
+class Flow:
+    """Reports in, wakes by hand, and what the broker got."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.settings = Settings()
+        self.queues = MemoryUplinkQueues(60, lambda: self.now)
+        self.connections = MemoryConnectionStore()
+        self.wakes = MemoryWakeQueue()
+        self.polls = MemoryPollQueue()
+        self.failed = MemoryFailedMessages()
+        self.events = MemoryEventLog()
+        self.statistics = MemoryStatistics()
+        self.broker = ScriptedBroker()
+        self.secrets = MemorySecretStore()
+        self.executor = ThreadPoolExecutor(4)
+        self.monitoring = Monitoring(self.events, self.statistics, self.clock)
+        self.pool = PublisherPool(self.broker, self.secrets)
+        parts = DrainParts(
+            self.connections,
+            self.queues,
+            self.pool,
+            self.failed,
+            self.monitoring,
+            self.clock,
+            lambda: 0.0,
+            self.settings.timing,
+        )
+        self.forwarder = Forwarder(parts, self.wakes, self.executor)
+        self.reconciler = Reconciler(self.connections, self.wakes, self.polls, self.clock, self.settings.timing)
+        self.ingress = Ingress(
+            self.connections, NoApplicationServers(), self.queues, self.wakes, self.executor, self.clock, self.settings
+        )
+        self._numbers = itertools.count(1)
+
+    def clock(self) -> float:
+        return self.now
+
+    def connect(self, connection_id: str = "c1", **configuration: object) -> Connection:
+        connection = Connection(
+            tenant=TENANT,
+            id=connection_id,
+            name=connection_id,
+            active=True,
+            configuration=AmqpConfiguration.model_validate(
+                {
+                    "hostName": "broker.example",
+                    "protocol": Protocol.TCP,
+                    "uplinkTopicPattern": "up.{DevEUI}",
+                    "downlinkTopicPattern": "down.{DevEUI}",
+                    **configuration,
+                }
+            ),
+            created_at="",
+            updated_at="",
+            state=ConnectionState.OPENING,
+        )
+        self.queues.create(connection_id)
+        self.connections.create(connection, 100)
+        return connection
+
+    def post(self, device: int = 1, **fields: object) -> str:
+        """Accepts an uplink and returns its body."""
+        body = json.dumps({"DevEUI_uplink": {"DevEUI": f"{device:016X}", "FCntUp": next(self._numbers), **fields}})
+        self.ingress.store(TENANT, parse_report(body.encode()))
+        return body
+
+    def take(self) -> list[QueueRecord]:
+        """The wakes sent so far, as an event source mapping would hand them over."""
+        wakes, self.wakes.sent = self.wakes.sent, []
+        return [QueueRecord(f"r{next(self._numbers)}", "m", wake.model_dump_json(by_alias=True)) for wake in wakes]
+
+    def forward(self, records: Sequence[QueueRecord] | None = None, seconds: float = 30) -> None:
+        self.forwarder.handle(self.take() if records is None else records, time.monotonic() + seconds)
+
+    def state(self, connection_id: str = "c1") -> Connection:
+        return self.connections.get(TENANT, connection_id)
+
+    def wake(self, connection_id: str = "c1", **fields: object) -> None:
+        self.wakes.send([Wake.model_validate({"tenant": TENANT, "connectionId": connection_id, **fields})])
+
+    def bodies(self) -> list[str]:
+        return [message.body.decode() for message in self.broker.received]
+
+    def event_types(self) -> list[str]:
+        return [event.type for _, event in self.events.events]
+
+
+class NoApplicationServers:
+    """For flows that do not come in with the LRC's token."""
+
+    def keys(self, _as_id: str) -> list[tuple[str, str]]:
+        return []

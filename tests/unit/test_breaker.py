@@ -1,0 +1,93 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import breaker
+from chalicelib.errors import BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+from chalicelib.models import AmqpConfiguration, Connection, Protocol, ReconnectStrategy
+from chalicelib.state import ConnectionState
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+def connection(strategy: ReconnectStrategy = ReconnectStrategy.NORMAL) -> Connection:
+    return Connection(
+        tenant="demo",
+        id="01",
+        name="c",
+        active=True,
+        configuration=AmqpConfiguration(
+            host_name="broker", protocol=Protocol.TCP, uplink_topic_pattern="a", reconnect_strategy=strategy
+        ),
+        created_at="",
+        updated_at="",
+        state=ConnectionState.OPENED,
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "outage", "expected"),
+    [
+        ("CALM", 0, 600),
+        ("CALM", 12 * HOUR - 1, 600),
+        ("CALM", 12 * HOUR, HOUR),
+        ("CALM", 36 * HOUR - 1, HOUR),
+        ("CALM", 36 * HOUR, None),
+        ("NORMAL", 0, 300),
+        ("NORMAL", HOUR, HOUR),
+        ("NORMAL", 25 * HOUR, DAY),
+        ("NORMAL", 1000 * DAY, DAY),
+        ("AGGRESSIVE", 0, 180),
+        ("AGGRESSIVE", 3 * HOUR, 1800),
+        ("AGGRESSIVE", 3 * HOUR + 7 * DAY, HOUR),
+    ],
+)
+def test_the_schedule_of_attempts_follows_the_strategy(strategy: str, outage: float, expected: float | None) -> None:
+    assert breaker.interval(ReconnectStrategy(strategy), outage) == expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [
+        (BrokerUnreachable("REFUSED", "nobody listens"), "UNREACHABLE"),
+        (BrokerRefused("LOGIN_REFUSED", "wrong password"), "AUTHENTICATION_FAILED"),
+        (BrokerMisconfigured("EXCHANGE_MISSING", "no exchange"), "CLOSED"),
+    ],
+)
+def test_a_fault_decides_the_state_and_the_reason(fault: BrokerUnreachable, state: str) -> None:
+    after = breaker.failed(connection(), fault, 1000.0, 0.5, 1.0)
+    assert (after.state, after.state_reason, after.failures, after.epoch) == (state, str(fault), 1, 1)
+    assert after.breaker_open
+    assert after.probe_at == 1000 + 300 + 30
+
+
+def test_calm_gives_up_at_last_and_keeps_what_waits() -> None:
+    down = connection(ReconnectStrategy.CALM).model_copy(update={"outage_since": 0.0})
+    after = breaker.failed(down, BrokerUnreachable("REFUSED", "nobody listens"), 36 * HOUR, 0.0, 1.0)
+    assert (after.state, after.probe_at, after.active) == ("CLOSED", None, True)
+
+
+def test_a_scaled_schedule_is_the_same_in_less_time() -> None:
+    after = breaker.failed(connection(), BrokerUnreachable("REFUSED", "nobody listens"), 1000.0, 1.0, 60.0)
+    assert after.probe_at == 1000 + 6
+
+
+def test_recovering_closes_the_breaker_and_leaves_a_mark() -> None:
+    down = breaker.failed(connection(), BrokerUnreachable("REFUSED", "nobody listens"), 1000.0, 0.5, 1.0)
+    after = breaker.recovered(down, 2000.0, "token")
+    assert not after.breaker_open
+    assert (after.state, after.wake_at, after.wake_token, after.epoch) == ("OPENED", 2000.0, "token", 2)
+
+
+@given(st.sampled_from(ReconnectStrategy), st.floats(0, 400 * DAY), st.floats(0, 1), st.floats(1, 5000))
+def test_a_probe_is_never_in_the_past(strategy: ReconnectStrategy, outage: float, jitter: float, scale: float) -> None:
+    down = connection(strategy).model_copy(update={"outage_since": 0.0})
+    after = breaker.failed(down, BrokerUnreachable("REFUSED", "nobody listens"), outage / scale, jitter, scale)
+    assert after.probe_at is None or after.probe_at > outage / scale
+
+
+def test_a_nacked_device_waits_longer_each_time() -> None:
+    delays = [breaker.nack_delay(n) for n in range(1, 12)]
+    assert delays[0] == 5
+    assert delays == sorted(delays)
+    assert delays[-1] == 900

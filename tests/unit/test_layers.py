@@ -1,0 +1,45 @@
+"""Imports point down only."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = [
+    {"durations", "times", "state", "ids", "merge_patch"},
+    {"config", "errors"},
+    {"strict_json", "cursors"},
+    {"models"},
+    {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
+    {"ports", "routing"},
+    {"messages", "downlink_messages", "validation"},
+    {"tokens"},
+    {"monitoring"},
+    {"aws"},
+    {"dynamodb", "connection_items"},
+    # Adapters: each owns one SDK.
+    {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
+    # Services: one per flow.
+    {"ingress", "drain", "connections", "reconciler"},
+    {"downlink_intake"},
+    {"forwarder", "downlinks", "consumer"},
+    {"http_api"},
+    {"bootstrap"},
+]
+
+
+def layer_of(module: str) -> int:
+    name = module.removeprefix("chalicelib.").split(".", maxsplit=1)[0]
+    name = "amqp" if name.startswith("amqp_") else name
+    return next(i for i, names in enumerate(LAYERS) if name in names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "chalicelib").rglob("*.py")), ids=lambda p: p.stem)
+def test_a_module_imports_from_its_own_layer_or_below(path: Path) -> None:
+    if path.name == "__init__.py":
+        return
+    own = layer_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("chalicelib."):
+            assert layer_of(node.module or "") <= own, f"{path.name} imports {node.module}, which is above it"
