@@ -129,7 +129,8 @@ class Drain:
                     self._recovered()
                 return
             self._settle_chunk(reports, stop_at)
-            if len(reports) < BATCH and self._own() <= self._progress.settled:
+            unproven = probe and self._connection.state != ConnectionState.OPENED
+            if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
                 return
         self._leave(0)
 

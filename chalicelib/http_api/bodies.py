@@ -19,15 +19,21 @@ MAX_LIMIT = 100
 _STRONG_TAG = re.compile(r'(?:^|,)\s*"([^"]*)"\s*(?=,|$)')
 
 
-def json_body(request: Request, limit: int = MAX_BODY) -> Any:
-    """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+def raw_body(request: Request, limit: int) -> bytes:
+    """The request's body as it came. Raises TooLarge, or Malformed where it is not UTF-8."""
     try:
         raw = request.raw_body
     except ValueError as error:
         raise Malformed("the body is not UTF-8; send it as UTF-8") from error
-    body = raw.encode() if isinstance(raw, str) else raw
+    body: bytes = raw.encode() if isinstance(raw, str) else raw
     if len(body) > limit:
         raise TooLarge(f"the body has {len(body)} bytes, the limit is {limit}")
+    return body
+
+
+def json_body(request: Request, limit: int = MAX_BODY) -> Any:
+    """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+    body = raw_body(request, limit)
     if not body.strip():
         raise Malformed("the body is empty; send a JSON document")
     _, value = parse_json(body)

@@ -1,13 +1,13 @@
 """Errors as problem documents (RFC 9457).
 
-A decorator of the handlers, for Chalice's middleware never sees what a view raises: by then it is a 500 already.
+A decorator of the methods that answer, for Chalice's middleware never sees what a view raises: it is a 500 by then.
 """
 
 import json
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 from chalice.app import Request, Response
@@ -27,6 +27,7 @@ from chalicelib.errors import (
 from chalicelib.monitoring import log
 
 P = ParamSpec("P")
+S = TypeVar("S")
 
 _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
     (Malformed, HTTPStatus.BAD_REQUEST),
@@ -43,14 +44,14 @@ _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
 
 
 def answered(
-    handler: Callable[Concatenate[Request, P], Response],
-) -> Callable[Concatenate[Request, P], Response]:
-    """Turns what ``handler`` raises into an answer. Its first argument is the request."""
+    handler: Callable[Concatenate[S, Request, P], Response],
+) -> Callable[Concatenate[S, Request, P], Response]:
+    """For methods that answer a request, which is their first argument: what they raise becomes an answer, too."""
 
     @wraps(handler)
-    def wrapper(request: Request, /, *args: P.args, **kwargs: P.kwargs) -> Response:
+    def wrapper(self: S, request: Request, /, *args: P.args, **kwargs: P.kwargs) -> Response:
         try:
-            return handler(request, *args, **kwargs)
+            return handler(self, request, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  # the outermost: nothing may get past it
             return problem(request, error)
 

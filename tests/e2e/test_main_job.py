@@ -90,7 +90,9 @@ def test_a_downlink_reaches_the_network_server_once(stack: Stack, connected: dic
     body = {"DevEUI_downlink": {"DevEUI": "70B3D5E75E000001", "FPort": 3, "payload_hex": payload}}
     with stack.channel() as channel:
         channel.confirm_delivery()
-        channel.basic_publish("amq.topic", f"{connected['tag']}.down.70B3D5E75E000001", json.dumps(body), mandatory=True)
+        channel.basic_publish(
+            "amq.topic", f"{connected['tag']}.down.70B3D5E75E000001", json.dumps(body), mandatory=True
+        )
     eventually(lambda: [d for d in stack.downlinks() if d["Payload"] == payload], "the downlink")
     eventually(lambda: stack.management(f"/api/queues/%2F/{queue}").get("messages") == 0, "the queue is empty")
     (downlink,) = [d for d in stack.downlinks() if d["Payload"] == payload]
@@ -157,8 +159,8 @@ def test_no_secret_is_in_a_table_a_queue_or_a_log(stack: Stack) -> None:
 
 
 def _tables(endpoint: str) -> list[Any]:
-    credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "eu-west-1"}
-    client = boto3.client("dynamodb", endpoint_url=endpoint, **credentials)
+    session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-west-1")
+    client = session.client("dynamodb", endpoint_url=endpoint)
     return [client.scan(TableName=name)["Items"] for name in client.list_tables()["TableNames"]]
 
 
@@ -174,5 +176,3 @@ def test_a_killed_worker_is_replaced_and_what_it_held_arrives(stack: Stack, conn
     received = {p.message_id: b for _, p, b in stack.collect(connected["tag"], len(sent))}
     eventually(lambda: received.update({p.message_id: b for _, p, b in stack.messages(connected["tag"])})
                or len(received) == len(sent), "every report")  # fmt: skip
-
-

@@ -7,15 +7,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"durations", "times", "state"},
+    {"durations", "times", "state", "ids", "merge_patch"},
     {"config", "errors"},
-    {"strict_json"},
+    {"strict_json", "cursors"},
     {"models"},
-    {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker"},
+    {"delivery", "addresses", "pem", "certificates", "patterns", "json_path", "topics", "breaker"},
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
-    {"monitoring"},
+    {"monitoring", "invocations"},
+    {"aws"},
+    {"dynamodb", "connection_items"},
     # Adapters: each owns one SDK.
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.

@@ -1,0 +1,140 @@
+"""Routes, queue and schedule handlers. No logic: each delegates with one call."""
+
+from typing import cast
+
+from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
+
+from chalicelib.bootstrap import services, start
+from chalicelib.config import settings
+from chalicelib.invocations import deadline, records
+
+app = Chalice(app_name="iot-flow-amqp")
+app.debug = False
+start()
+
+_JSON = ["application/json"]
+_PATCH = ["application/merge-patch+json", "application/json"]
+
+
+def _request() -> Request:
+    # It is None outside of a request only.
+    return cast("Request", app.current_request)
+
+
+@app.route("/health", methods=["GET"])
+def health() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@app.route("/connectors", methods=["GET"])
+def list_connectors() -> Response:
+    return services().connectors_api.all(_request())
+
+
+@app.route("/connectors/{id}", methods=["GET"])
+def get_connector(id: str) -> Response:  # noqa: A002  # the name in the route
+    return services().connectors_api.get(_request(), id)
+
+
+@app.route("/connections", methods=["POST"], content_types=_JSON)
+def create_connection() -> Response:
+    return services().connections_api.create(_request())
+
+
+@app.route("/connections", methods=["GET"])
+def list_connections() -> Response:
+    return services().connections_api.page(_request())
+
+
+@app.route("/connections", methods=["PUT"], content_types=_JSON)
+def replace_connection_named_in_body() -> Response:
+    return services().connections_api.replace(_request())
+
+
+@app.route("/connections", methods=["DELETE"])
+def delete_connection_named_in_query() -> Response:
+    return services().connections_api.delete(_request())
+
+
+@app.route("/connections/{id}", methods=["GET"])
+def get_connection(id: str) -> Response:  # noqa: A002
+    return services().connections_api.get(_request(), id)
+
+
+@app.route("/connections/{id}", methods=["PUT"], content_types=_JSON)
+def replace_connection(id: str) -> Response:  # noqa: A002
+    return services().connections_api.replace(_request(), id)
+
+
+@app.route("/connections/{id}", methods=["PATCH"], content_types=_PATCH)
+def patch_connection(id: str) -> Response:  # noqa: A002
+    return services().connections_api.patch(_request(), id)
+
+
+@app.route("/connections/{id}", methods=["DELETE"])
+def delete_connection(id: str) -> Response:  # noqa: A002
+    return services().connections_api.delete(_request(), id)
+
+
+@app.route("/connections/{id}/restart", methods=["POST"])
+def restart_connection(id: str) -> Response:  # noqa: A002
+    return services().connections_api.restart(_request(), id)
+
+
+@app.route("/connections/{id}/messages", methods=["GET"])
+def list_messages(id: str) -> Response:  # noqa: A002
+    return services().history_api.messages(_request(), id)
+
+
+@app.route("/connections/{id}/events", methods=["GET"])
+def list_connection_events(id: str) -> Response:  # noqa: A002
+    return services().history_api.events(_request(), id)
+
+
+@app.route("/events", methods=["GET"])
+def list_events() -> Response:
+    return services().history_api.events(_request())
+
+
+@app.route("/application-servers", methods=["POST"], content_types=_JSON)
+def create_application_server() -> Response:
+    return services().application_servers_api.create(_request())
+
+
+@app.route("/application-servers", methods=["GET"])
+def list_application_servers() -> Response:
+    return services().application_servers_api.all(_request())
+
+
+@app.route("/application-servers/{asId}", methods=["DELETE"])
+def delete_application_server(asId: str) -> Response:  # noqa: N803  # the name in the route
+    return services().application_servers_api.delete(_request(), asId)
+
+
+@app.route("/uplinks", methods=["POST"], content_types=_JSON)
+def deliver_report() -> Response:
+    return services().uplinks_api.deliver(_request())
+
+
+# Queues and schedule. Each handler deletes what it settled and raises where something must come again: Chalice cannot
+# ask for partial batch responses, and what a handler returns from normally is deleted.
+
+
+@app.on_sqs_message(queue=settings().queue("wakes"), batch_size=10, maximum_concurrency=50)
+def forward(event: SQSEvent) -> None:
+    services().forwarder.handle(records(event), deadline(event))
+
+
+@app.on_sqs_message(queue=settings().queue("polls"), batch_size=1, maximum_concurrency=50)
+def consume(event: SQSEvent) -> None:
+    services().consumer.handle(records(event), deadline(event))
+
+
+@app.on_sqs_message(queue=settings().queue("downlinks.fifo"), batch_size=10, maximum_concurrency=50)
+def send_downlinks(event: SQSEvent) -> None:
+    services().downlinks.handle(records(event), deadline(event))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def reconcile(_event: CloudWatchEvent) -> None:
+    services().reconciler.run()

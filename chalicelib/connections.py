@@ -1,0 +1,315 @@
+"""The connections as their owners manage them: made, read, changed, deleted, restarted."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chalicelib import cursors, validation
+from chalicelib.config import Settings
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.ids import is_id, new_id
+from chalicelib.merge_patch import merge_patch
+from chalicelib.models import Connection, ConnectionSecrets, PollJob, PollTarget, Wake, iso_time
+from chalicelib.monitoring import log
+from chalicelib.ports import (
+    Clock,
+    ConnectionStore,
+    FailedMessages,
+    PollQueue,
+    SecretStore,
+    UplinkQueues,
+    WakeQueue,
+)
+from chalicelib.state import ConnectionState
+
+_TRIES = 4
+"""So often a change is made anew on top of somebody else's."""
+
+UNFINISHED_AFTER = 600.0
+"""Seconds after which a create or delete that has not ended was killed: no function lives so long."""
+
+
+class ManagedConnectionStore(ConnectionStore, Protocol):
+    """What the management needs of the store beyond what the flows do."""
+
+    def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
+        """Notes that a connection's secret and queue are about to be made. Raises Conflict at the limit."""
+
+    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
+        """``reset``: also the breaker's fields, the epoch one further; else they stay."""
+
+    def is_pending(self, tenant: str, connection_id: str) -> bool:
+        """Whether a create or delete was begun and not ended."""
+
+    def settle(self, tenant: str, connection_id: str) -> None:
+        """Notes that nothing of a connection without a record is left."""
+
+    def unfinished(self, before: float) -> Iterator[tuple[str, str]]:
+        """(tenant, connection id) of what was begun before ``before`` and not ended."""
+
+    def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
+        """A tenant's connections older than the id ``before``."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which connections to list: a part of the name in any case, and the state."""
+
+    name: str | None = None
+    state: ConnectionState | None = None
+
+    def matches(self, connection: Connection) -> bool:
+        named = self.name is None or self.name.casefold() in connection.name.casefold()
+        return named and (self.state is None or connection.state == self.state)
+
+
+class Connections:
+    """Record, secret and queue of a connection come and go together, whatever fails or is killed in between:
+    a record is written last and removed first, and a note of what was begun stays until it ended."""
+
+    def __init__(
+        self,
+        store: ManagedConnectionStore,
+        secrets: SecretStore,
+        queues: UplinkQueues,
+        wakes: WakeQueue,
+        polls: PollQueue,
+        failed: FailedMessages,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._store = store
+        self._secrets = secrets
+        self._queues = queues
+        self._wakes = wakes
+        self._polls = polls
+        self._failed = failed
+        self._clock = clock
+        self._limit = settings.max_connections_per_tenant
+
+    def create(self, tenant: str, document: Any) -> Connection:
+        """Makes a connection; it connects at once. Raises InvalidRequest, Conflict at the tenant's limit."""
+        now = self._clock()
+        request = validation.parse_connection(document, stored=None, now=now)
+        configuration, secrets = validation.split_secrets(request.configuration)
+        connection_id = new_id(now)
+        self._store.reserve(tenant, connection_id, self._limit)
+        try:
+            version = self._secrets.put(tenant, connection_id, secrets) if _any(secrets) else None
+            # Before the record: ingress must never see a connection that has no queue.
+            self._queues.create(connection_id)
+            connection = Connection(
+                tenant=tenant,
+                id=connection_id,
+                name=request.name,
+                active=request.active,
+                alarms=request.alarms,
+                configuration=configuration,
+                secret_version=version,
+                created_at=iso_time(now),
+                updated_at=iso_time(now),
+                state=_first_state(request.active),
+                epoch=1,
+                probe_at=now if request.active else None,
+            )
+            self._store.create(connection, self._limit)
+        except Exception:
+            self._undo(tenant, connection_id)
+            raise
+        self._connect(connection)
+        return connection
+
+    def get(self, tenant: str, connection_id: str) -> Connection:
+        """Raises NotFound."""
+        return self._store.get(tenant, connection_id)
+
+    def page(self, tenant: str, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Connection], str | None]:
+        """Newest first, and the next page's cursor. Raises InvalidRequest for a cursor that is none of ours."""
+        scope = f"connections#{tenant}"
+        before = None if cursor is None else cursors.decode(scope, cursor)
+        if before is not None and not is_id(before):
+            return [], None
+        found: list[Connection] = []
+        for connection in self._store.newest_first(tenant, before):
+            if wanted.matches(connection):
+                if len(found) == limit:
+                    return found, cursors.encode(scope, found[-1].id)
+                found.append(connection)
+        return found, None
+
+    def replace(
+        self, tenant: str, connection_id: str, document: Any, allowed_versions: frozenset[str] | None
+    ) -> Connection:
+        """PUT. ``allowed_versions``: those of If-Match, None for any. Raises InvalidRequest, NotFound,
+        PreconditionFailed."""
+        return self._change(tenant, connection_id, lambda _: document, allowed_versions)
+
+    def patch(self, tenant: str, connection_id: str, patch: Any, allowed_versions: frozenset[str] | None) -> Connection:
+        """PATCH: a JSON merge patch of what is read. Raises as ``replace`` does."""
+        return self._change(
+            tenant, connection_id, lambda stored: merge_patch(stored.to_json(), patch), allowed_versions
+        )
+
+    def delete(self, tenant: str, connection_id: str) -> None:
+        """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound."""
+        try:
+            self._store.delete(tenant, connection_id)
+        except NotFound:
+            if not self._store.is_pending(tenant, connection_id):
+                raise
+        self._clean_up(tenant, connection_id)
+
+    def restart(self, tenant: str, connection_id: str) -> Connection:
+        """Forgets the retry schedule and connects at once. Raises NotFound, Conflict when it is not active."""
+        for _ in range(_TRIES):
+            stored = self._store.get(tenant, connection_id)
+            if not stored.active:
+                raise Conflict("the connection is not active; set active to true instead")
+            restarted = stored.model_copy(update={"epoch": stored.epoch + 1, **_fresh(self._clock(), active=True)})
+            if self._store.update_breaker(restarted, stored.epoch):
+                self._connect(restarted)
+                return restarted
+        raise Unavailable("the connection is being changed by too many at once")
+
+    def finish(self) -> int:
+        """Ends the creates and deletes that were killed; returns how many. For the reconciler."""
+        finished = 0
+        for tenant, connection_id in self._store.unfinished(self._clock() - UNFINISHED_AFTER):
+            try:
+                self._store.get(tenant, connection_id)
+            except NotFound:
+                self._clean_up(tenant, connection_id)
+                finished += 1
+            else:
+                self._store.settle(tenant, connection_id)
+        return finished
+
+    def _change(
+        self,
+        tenant: str,
+        connection_id: str,
+        document_for: Callable[[Connection], Any],
+        allowed_versions: frozenset[str] | None,
+    ) -> Connection:
+        for _ in range(_TRIES):
+            stored = self._store.get(tenant, connection_id)
+            if allowed_versions is not None and str(stored.version) not in allowed_versions:
+                raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")
+            # Lost against another writer: once more on top of what that one wrote, if the caller allows it.
+            with suppress(PreconditionFailed):
+                return self._write(stored, document_for(stored))
+        raise Conflict("the connection is being changed by others at the same time; read it again")
+
+    def _write(self, stored: Connection, document: Any) -> Connection:
+        tenant, connection_id, now = stored.tenant, stored.id, self._clock()
+        had = self._stored_secrets(stored)
+        request = validation.parse_connection(document, stored=stored, now=now, stored_secrets=had)
+        configuration, secrets = validation.split_secrets(request.configuration)
+        unchanged = secrets == had
+        version = stored.secret_version
+        if not unchanged:
+            # Even if none is left: the old ones go away only when a newer version takes their place.
+            version = self._secrets.put(tenant, connection_id, secrets)
+        changed = stored.model_copy(
+            update={
+                "name": request.name,
+                "active": request.active,
+                "alarms": request.alarms,
+                "configuration": configuration,
+                "secret_version": version,
+                "version": stored.version + 1,
+                "updated_at": iso_time(now),
+            }
+        )
+        reset = request.active != stored.active or configuration != stored.configuration or not unchanged
+        if reset:
+            changed = changed.model_copy(update=_fresh(now, active=request.active))
+        try:
+            self._store.replace(changed, stored.version, reset=reset)
+        except (PreconditionFailed, NotFound):
+            # Only then it is sure that no record names it; after a time-out one may.
+            self._drop(stored, version)
+            raise
+        self._drop(changed, stored.secret_version)
+        if not reset:
+            return changed
+        # The epoch grew on top of what the forwarder may have written meanwhile.
+        changed = changed.model_copy(update={"epoch": self._epoch(changed)})
+        self._connect(changed)
+        return changed
+
+    def _stored_secrets(self, stored: Connection) -> ConnectionSecrets:
+        if stored.secret_version is None:
+            return ConnectionSecrets()
+        try:
+            return self._secrets.get(stored.tenant, stored.id, stored.secret_version)
+        except NotFound as error:
+            # Another writer, or a delete, was faster: the record says which.
+            raise PreconditionFailed("the connection was changed meanwhile") from error
+
+    def _epoch(self, connection: Connection) -> int:
+        try:
+            return self._store.get(connection.tenant, connection.id).epoch
+        except (NotFound, Unavailable):
+            # The change is made; connecting at once is all that depends on it, and the reconciler sees to that, too.
+            return connection.epoch + 1
+
+    def _drop(self, current: Connection, version: str | None) -> None:
+        """Drops a version of the secret unless it is the current one. What fails leaves a label behind, no more."""
+        if version is None or version == current.secret_version:
+            return
+        try:
+            self._secrets.drop_version(current.tenant, current.id, version)
+        except Unavailable as error:
+            log.warning("secret version not dropped", extra={"connection": current.id, "reason": str(error)})
+
+    def _connect(self, connection: Connection) -> None:
+        """Asks the forwarder and the consumer to connect now. If that fails, the request does not: ``probe_at`` is
+        in the record, so the reconciler asks within a minute."""
+        if not connection.active:
+            return
+        tenant, connection_id = connection.tenant, connection.id
+        try:
+            self._wakes.send([Wake(tenant=tenant, connection_id=connection_id, probe=connection.epoch)])
+            if connection.configuration.downlink_enabled:
+                target = PollTarget(tenant=tenant, connection_id=connection_id)
+                self._polls.send(PollJob(sent_at=self._clock(), targets=[target]))
+        except (Unavailable, NotFound) as error:
+            log.warning("not connected at once", extra={"connection": connection_id, "reason": str(error)})
+
+    def _undo(self, tenant: str, connection_id: str) -> None:
+        """Removes what a failed create made; the note of it stays where that fails, too."""
+        try:
+            # A write whose answer was lost may have been made.
+            with suppress(NotFound):
+                self._store.delete(tenant, connection_id)
+            self._clean_up(tenant, connection_id)
+        except Unavailable as error:
+            log.warning("create not undone yet", extra={"connection": connection_id, "reason": str(error)})
+
+    def _clean_up(self, tenant: str, connection_id: str) -> None:
+        self._queues.delete(connection_id)
+        self._secrets.delete(tenant, connection_id)
+        self._failed.purge(tenant, connection_id)
+        self._store.settle(tenant, connection_id)
+
+
+def _any(secrets: ConnectionSecrets) -> bool:
+    return secrets != ConnectionSecrets()
+
+
+def _first_state(active: bool) -> ConnectionState:
+    return ConnectionState.OPENING if active else ConnectionState.DEACTIVATED
+
+
+def _fresh(now: float, *, active: bool) -> dict[str, Any]:
+    """The breaker as in a connection just made; the epoch is another matter."""
+    return {
+        "state": _first_state(active),
+        "state_reason": None,
+        "startup_time": None,
+        "failures": 0,
+        "outage_since": None,
+        "probe_at": now if active else None,
+    }

@@ -1,0 +1,58 @@
+"""Answers of ``/application-servers`` and below."""
+
+from urllib.parse import unquote
+
+from chalice.app import Request, Response
+from pydantic import ValidationError
+
+from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.bodies import json_body
+from chalicelib.http_api.connections_api import READ, WRITE
+from chalicelib.http_api.problems import answered
+from chalicelib.http_api.responses import json_response, no_content, path_of
+from chalicelib.models import MASK, ApplicationServer, ApplicationServerRequest
+from chalicelib.ports import ApplicationServerStore
+
+
+class ApplicationServersApi:
+    def __init__(self, auth: TokenVerifier, servers: ApplicationServerStore) -> None:
+        self._auth = auth
+        self._servers = servers
+
+    @answered
+    def create(self, request: Request) -> Response:
+        caller = self._auth.caller(request, WRITE)
+        wanted = _parse(json_body(request))
+        server = self._servers.put(caller.tenant, wanted.as_id, wanted.as_key)
+        return json_response(_document(server), 201, {"Location": path_of(request, server.as_id)})
+
+    @answered
+    def all(self, request: Request) -> Response:
+        caller = self._auth.caller(request, READ)
+        return json_response([_document(server) for server in self._servers.of_tenant(caller.tenant)])
+
+    @answered
+    def delete(self, request: Request, as_id: str) -> Response:
+        caller = self._auth.caller(request, WRITE)
+        self._servers.delete(caller.tenant, unquote(as_id))
+        return no_content()
+
+
+def _document(server: ApplicationServer) -> dict[str, str]:
+    return {"asId": server.as_id, "asKey": MASK, "createdAt": server.created_at}
+
+
+def _parse(document: object) -> ApplicationServerRequest:
+    try:
+        wanted = ApplicationServerRequest.model_validate(document)
+    except ValidationError as error:
+        raise InvalidRequest(
+            [
+                Fault("".join(f"/{part}" for part in fault["loc"]), fault["msg"])
+                for fault in error.errors(include_url=False, include_context=False, include_input=False)
+            ]
+        ) from None
+    if wanted.as_key == MASK:
+        raise InvalidRequest([Fault("/asKey", "is the mask of a key; send the key itself")])
+    return wanted

@@ -1,0 +1,85 @@
+"""Answers about what happened: events, and messages that failed for good."""
+
+from enum import StrEnum
+from typing import Protocol
+from urllib.parse import unquote
+
+from chalice.app import Request, Response
+
+from chalicelib.connections import Connections
+from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.bodies import Query
+from chalicelib.http_api.connections_api import READ
+from chalicelib.http_api.problems import answered
+from chalicelib.http_api.responses import json_response, next_link
+from chalicelib.models import Direction, Event, FailedMessage, Level
+
+
+class _Status(StrEnum):
+    FAILED = "failed"
+
+
+class ReadableEventLog(Protocol):
+    def page(
+        self,
+        tenant: str,
+        connection_id: str | None,
+        *,
+        since: float | None,
+        until: float | None,
+        level: Level | None,
+        limit: int,
+        cursor: str | None,
+    ) -> tuple[list[Event], str | None]:
+        """Newest first, and the next page's cursor; without ``connection_id`` the whole tenant's."""
+
+
+class ReadableFailedMessages(Protocol):
+    def page(
+        self, tenant: str, connection_id: str, limit: int, cursor: str | None, direction: Direction | None = None
+    ) -> tuple[list[FailedMessage], str | None]:
+        """Newest first, and the next page's cursor."""
+
+
+class HistoryApi:
+    def __init__(
+        self, auth: TokenVerifier, connections: Connections, events: ReadableEventLog, failed: ReadableFailedMessages
+    ) -> None:
+        self._auth = auth
+        self._connections = connections
+        self._events = events
+        self._failed = failed
+
+    @answered
+    def events(self, request: Request, connection_id: str | None = None) -> Response:
+        """Without ``connection_id`` the tenant's, those of deleted connections included."""
+        caller = self._auth.caller(request, READ)
+        query = Query(request)
+        since, until = query.moment("from"), query.moment("to")
+        level, limit = query.choice("level", Level), query.limit()
+        query.check()
+        if connection_id is not None:
+            connection_id = self._connections.get(caller.tenant, unquote(connection_id)).id
+        cursor = query.text("cursor")
+        return _list(
+            request,
+            *self._events.page(
+                caller.tenant, connection_id, since=since, until=until, level=level, limit=limit, cursor=cursor
+            ),
+        )
+
+    @answered
+    def messages(self, request: Request, connection_id: str) -> Response:
+        caller = self._auth.caller(request, READ)
+        query = Query(request)
+        # There is one status: what waits for the broker is in SQS, which cannot be looked into.
+        query.choice("status", _Status)
+        direction, limit = query.choice("direction", Direction), query.limit()
+        query.check()
+        connection = self._connections.get(caller.tenant, unquote(connection_id))
+        return _list(request, *self._failed.page(caller.tenant, connection.id, limit, query.text("cursor"), direction))
+
+
+def _list(request: Request, documents: list[Event] | list[FailedMessage], cursor: str | None) -> Response:
+    body = [document.to_json() for document in documents]
+    return json_response(body, headers={} if cursor is None else {"Link": next_link(request, cursor)})

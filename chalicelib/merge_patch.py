@@ -1,0 +1,17 @@
+"""JSON Merge Patch (RFC 7396)."""
+
+from typing import Any
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """``target`` with the members of ``patch`` put in its place, those that are null removed; nothing is changed in
+    place. A patch that is no object is the result."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged

@@ -1,0 +1,118 @@
+"""What a function costs: the time of a cold start's imports, and the memory of a full drain. Each in fresh processes."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+
+from chalicelib.config import Settings
+from chalicelib.queues import SqsUplinkQueues, SqsWakeQueue
+from infra.bench.publish import PASSWORD_VARIABLE, bench_broker, bench_connection
+from infra.local import data_stack
+from infra.local.ports import free_ports
+from infra.local.waiting import accepts, wait_until
+
+COLD_IMPORTS = 10
+IMPORT_GOAL = 700
+"""Milliseconds."""
+MEMORY_GOAL = 160
+"""MB."""
+REPORTS = 1000
+REPORT_BYTES = 256 * 1024
+
+HANDLERS = {
+    "api_handler": ("connections", "ingress", "connections_api", "uplinks_api"),
+    "forward": ("forwarder",),
+    "consume": ("consumer",),
+    "send_downlinks": ("downlinks",),
+    "reconcile": ("reconciler",),
+}
+"""What each handler builds on its first call."""
+
+_IMPORT = """
+import sys, time
+began = time.perf_counter()
+import app
+services = app.services()
+for name in sys.argv[1:]:
+    getattr(services, name)
+print((time.perf_counter() - began) * 1000)
+"""
+
+
+def cold_imports() -> None:
+    """Prints the median of fresh interpreters that import ``app.py`` and build what the handler uses."""
+    environment = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
+    for handler, names in HANDLERS.items():
+        milliseconds = statistics.median(
+            float(_run([sys.executable, "-c", _IMPORT, *names], environment)) for _ in range(COLD_IMPORTS)
+        )
+        verdict = "met" if milliseconds <= IMPORT_GOAL else "MISSED"
+        print(f"cold import, {handler}: {milliseconds:.0f} ms, goal {IMPORT_GOAL} ms: {verdict}")
+
+
+def _run(argv: list[str], environment: dict[str, str]) -> str:
+    return subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def drain_memory() -> None:
+    """Prints the peak of a forwarder's process that drains ``REPORTS`` of the largest reports from SQS (moto)."""
+    with tempfile.TemporaryDirectory() as directory, _aws() as endpoint, bench_broker(Path(directory)) as broker:
+        connection = bench_connection(broker.config.port)
+        _fill(connection.id)
+        environment = {**os.environ, PASSWORD_VARIABLE: broker.config.password, "AWS_ENDPOINT_URL": endpoint}
+        began = time.monotonic()
+        argv = [sys.executable, "-m", "infra.bench.drain_once", str(broker.config.port)]
+        result = json.loads(_run(argv, environment).splitlines()[-1])
+        seconds = time.monotonic() - began
+    if result["delivered"] != REPORTS:
+        raise RuntimeError(f"{result['delivered']} of {REPORTS} reports were delivered")
+    verdict = "met" if result["peakMegabytes"] <= MEMORY_GOAL else "MISSED"
+    print(
+        f"peak memory, forwarder draining {REPORTS} reports of {REPORT_BYTES // 1024} KB ({seconds:.0f} s): "
+        f"{result['peakMegabytes']:.0f} MB, goal {MEMORY_GOAL} MB: {verdict}"
+    )
+
+
+def _fill(connection_id: str) -> None:
+    settings = Settings()
+    sqs = boto3.client("sqs")
+    data_stack.create(boto3.client("dynamodb"), sqs, settings.resource_prefix, settings.timing)
+    queues = SqsUplinkQueues(sqs, settings, lambda: SqsWakeQueue(sqs, settings).url)
+    queues.create(connection_id)
+    for number in range(REPORTS):
+        fields = {"DevEUI": f"{number % 100:016X}", "FCntUp": number, "payload_hex": "00"}
+        text = json.dumps({"DevEUI_uplink": {**fields, "filler": "x" * (REPORT_BYTES - 200)}})
+        queues.send(
+            connection_id,
+            body=text,
+            group=fields["DevEUI"],
+            message_id=f"{number:064x}",
+            deduplication_id=f"{number:064x}",
+        )
+
+
+@contextmanager
+def _aws() -> Iterator[str]:
+    (port,) = free_ports(1)
+    process = subprocess.Popen([sys.executable, "-m", "infra.local.aws", "--port", str(port)])
+    os.environ.update(
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106
+        AWS_DEFAULT_REGION="eu-west-1",
+    )
+    try:
+        wait_until(lambda: accepts(port), 30)
+        yield os.environ["AWS_ENDPOINT_URL"]
+    finally:
+        process.terminate()
+        process.wait(10)
