@@ -5,12 +5,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from chalicelib import cursors, validation
+from chalicelib import cursors
+from chalicelib.certificates import check_certificate_pair
 from chalicelib.config import Settings
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import is_id, new_id
 from chalicelib.merge_patch import merge_patch
-from chalicelib.models import Connection, ConnectionSecrets, PollJob, PollTarget, Wake, iso_time
+from chalicelib.models import (
+    MASK,
+    Connection,
+    ConnectionRequest,
+    ConnectionSecrets,
+    PollJob,
+    PollTarget,
+    Wake,
+    iso_time,
+)
 from chalicelib.monitoring import log
 from chalicelib.ports import (
     Clock,
@@ -22,6 +32,7 @@ from chalicelib.ports import (
     WakeQueue,
 )
 from chalicelib.state import ConnectionState
+from chalicelib.validation import merge_secrets, parse_connection, split_secrets
 
 _TRIES = 4
 """So often a change is made anew on top of somebody else's."""
@@ -87,12 +98,13 @@ class Connections:
         self._failed = failed
         self._clock = clock
         self._limit = settings.max_connections_per_tenant
+        self._allowed = settings.allowed_private_networks
 
     def create(self, tenant: str, document: Any) -> Connection:
         """Makes a connection; it connects at once. Raises InvalidRequest, Conflict at the tenant's limit."""
         now = self._clock()
-        request = validation.parse_connection(document, stored=None, now=now)
-        configuration, secrets = validation.split_secrets(request.configuration)
+        request = parse_connection(document, stored=None, now=now, allowed=self._allowed)
+        configuration, secrets = split_secrets(request)
         connection_id = new_id(now)
         self._store.reserve(tenant, connection_id, self._limit)
         try:
@@ -204,8 +216,10 @@ class Connections:
     def _write(self, stored: Connection, document: Any) -> Connection:
         tenant, connection_id, now = stored.tenant, stored.id, self._clock()
         had = self._stored_secrets(stored)
-        request = validation.parse_connection(document, stored=stored, now=now, stored_secrets=had)
-        configuration, secrets = validation.split_secrets(request.configuration)
+        request = parse_connection(document, stored=stored, now=now, allowed=self._allowed)
+        configuration, _ = split_secrets(request)
+        secrets = merge_secrets(request.configuration, had)
+        _check_pair(request, secrets, now)
         unchanged = secrets == had
         version = stored.secret_version
         if not unchanged:
@@ -297,6 +311,17 @@ class Connections:
 
 def _any(secrets: ConnectionSecrets) -> bool:
     return secrets != ConnectionSecrets()
+
+
+def _check_pair(request: ConnectionRequest, secrets: ConnectionSecrets, now: float) -> None:
+    """A certificate or key that is kept must still fit the other one, which came anew."""
+    kept = [value == MASK for value in (request.configuration.certificate, request.configuration.private_key)]
+    if (
+        any(kept)
+        and not all(kept)
+        and (faults := check_certificate_pair(secrets.certificate, secrets.private_key, now))
+    ):
+        raise InvalidRequest(faults)
 
 
 def _first_state(active: bool) -> ConnectionState:

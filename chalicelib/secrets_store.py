@@ -71,7 +71,7 @@ class SecretsManagerSecrets:
         """Stores a new version and returns its id. Raises InvalidRequest when all together is too large."""
         text = json.dumps(secrets.model_dump(by_alias=True, exclude_none=True), ensure_ascii=False)
         if len(text.encode()) > _MAX_BYTES:
-            detail = "its certificates, key and passwords together exceed 64 KB; leave out certificates not needed"
+            detail = "The certificates, key and passwords together exceed 64 KB; leave out what is not needed."
             raise InvalidRequest([Fault("/configuration", detail)])
         name, version = self._name(tenant, connection_id), str(uuid.uuid4())
         # AWSCURRENT as well: it cannot be taken from a version, so it must move on for an old one to go away.
