@@ -29,7 +29,6 @@ from infra.local.in_memory import (
     MemoryWakeQueue,
 )
 
-
 WARM_UP = 3
 FILLER = "0a" * 700
 """Makes a report of 1.5 KB."""
