@@ -58,6 +58,7 @@ class Link:
         """Why it was lost."""
         self.blocked: ConnectionBlocked | None = None
         """Set while the broker's alarm is on."""
+        self.on_lost: Callable[[BaseException], None] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -198,4 +199,6 @@ class Link:
         if self._transport is not None:
             self._transport.release()
         opened.fail(error)
+        if self.on_lost is not None:
+            self.on_lost(error)
         self.closed.set(None)

@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pika.exceptions
@@ -15,7 +16,6 @@ from chalicelib.amqp_loop import Loop
 from chalicelib.amqp_place import ConfirmTimeout
 from chalicelib.amqp_topology import ensure_exchange
 from chalicelib.config import Settings
-from chalicelib.errors import BrokerFault
 from chalicelib.models import Connection, ConnectionSecrets
 from chalicelib.ports import OutgoingMessage, PublishResult
 
@@ -123,11 +123,9 @@ class AmqpPublisher:
     def close(self) -> None:
         """Closes in order; at the latest after a second with a reset."""
         if not self._ended and self._link.is_open:
-            try:
+            # It is given up: the reset that follows ends it, whatever the broker said.
+            with suppress(TimeoutError, pika.exceptions.AMQPError):
                 self._loop.run(self._link.close(), time.monotonic() + CLOSE)
-            except (TimeoutError, pika.exceptions.AMQPError):
-                # It is being given up; the reset that follows ends it whatever it said.
-                pass
         self.abort()
 
     def abort(self) -> None:

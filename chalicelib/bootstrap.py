@@ -210,7 +210,7 @@ class Services:
 
     @cached_property
     def consumer(self) -> "Consumer":
-        from chalicelib.amqp_consumer import AmqpConsumer
+        from chalicelib.amqp_consumer import AmqpDownlinkConsumer
         from chalicelib.consumer import Consumer, PollParts
         from chalicelib.downlink_intake import DownlinkIntake
 
@@ -221,7 +221,7 @@ class Services:
             leases=self.leases,
             intake=intake,
             monitoring=self.monitoring,
-            make_consumer=lambda: AmqpConsumer(self.settings),
+            make_consumer=lambda: AmqpDownlinkConsumer(self.settings),
             executor=_threads("poll", 16),
             clock=self.clock,
             random=random.random,

@@ -2,7 +2,6 @@
 
 import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -29,6 +28,8 @@ BODY = b'{"DevEUI_uplink": {"payload_hex": "' + b"0a" * 730 + b'"}}'
 EXCHANGE, QUEUE = "bench", "bench"
 USER = "bench"
 WARM_UP = 3
+PASSWORD_VARIABLE = "BENCH_BROKER_PASSWORD"  # noqa: S105  # a name, not a password
+"""The environment variable by which another process gets the broker's password."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Measure:
 
     def __str__(self) -> str:
         verdict = "" if self.goal is None else f", goal {self.goal:g}: {'met' if self.ratio >= self.goal else 'MISSED'}"
-        return f"{self.name}: {self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s, ratio {self.ratio:.1f}{verdict}"
+        rates = f"{self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s"
+        return f"{self.name}: {rates}, ratio {self.ratio:.1f}{verdict}"
 
 
 def measure(port: int, password: str) -> list[Measure]:
@@ -119,6 +121,7 @@ def bench_connection(port: int) -> Connection:
 
 
 def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+    purge(port, password)
     connection = bench_connection(port)
     factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
     with closing(factory.open(connection, ConnectionSecrets(password=password), time.monotonic() + 10)) as publisher:
@@ -132,6 +135,7 @@ def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds:
 
 
 def one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+    purge(port, password)
     with _blocking_channel(port, password) as channel:
 
         def publish() -> None:
@@ -142,6 +146,12 @@ def one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage],
 
         channel.confirm_delivery()
         return rate(publish, len(messages), rounds)
+
+
+def purge(port: int, password: str) -> None:
+    """Empties the queue: a long one slows the broker, and each measure is to begin alike."""
+    with _blocking_channel(port, password) as channel:
+        channel.queue_purge(QUEUE)
 
 
 def rate(publish: Callable[[], None], messages: int, rounds: int) -> float:
@@ -164,6 +174,7 @@ def _blocking_channel(port: int, password: str) -> Iterator[pika.adapters.blocki
 
 @contextmanager
 def bench_broker(directory: Path) -> Iterator[Broker]:
+    """A broker with an exchange and a bound queue to publish to, its data in ``directory``."""
     files = issue(directory / "tls", USER)
     port, tls_port, management_port, dist_port, epmd_port = free_ports(5)
     broker = Broker(

@@ -17,7 +17,7 @@ from chalicelib.models import Connection, ConnectionSecrets, Wake
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports import QueueRecord
 from chalicelib.publishers import PublisherPool
-from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time
+from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.in_memory import (
     MemoryConnectionStore,
@@ -28,7 +28,6 @@ from infra.local.in_memory import (
     MemoryUplinkQueues,
     MemoryWakeQueue,
 )
-
 
 WARM_UP = 3
 FILLER = "0a" * 700
@@ -51,6 +50,7 @@ def measure(port: int, password: str) -> list[Measure]:
 
 
 def _compare(name: str, port: int, password: str, *, devices: int, rounds: int, goal: float | None) -> Measure:
+    purge(port, password)
     bench = ForwarderBench(bench_connection(port), ConnectionSecrets(password=password))
     seconds = []
     for number in range(WARM_UP + rounds):

@@ -115,7 +115,13 @@ class Flow:
         self.forwarder = Forwarder(parts, self.wakes, self.executor)
         self.reconciler = Reconciler(self.connections, self.wakes, self.polls, self.clock, self.settings.timing)
         self.ingress = Ingress(
-            self.connections, MemoryApplicationServerStore(), self.queues, self.wakes, self.executor, self.clock, self.settings
+            self.connections,
+            MemoryApplicationServerStore(),
+            self.queues,
+            self.wakes,
+            self.executor,
+            self.clock,
+            self.settings,
         )
         self._numbers = itertools.count(1)
 

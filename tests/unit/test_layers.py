@@ -11,7 +11,7 @@ LAYERS = [
     {"config", "errors", "faults"},
     {"strict_json", "cursors"},
     {"models"},
-    {"delivery", "addresses", "certificates", "patterns", "json_path", "topics", "breaker", "alarm_validation"},
+    {"delivery", "addresses", "certificates", "patterns", "json_path", "breaker", "alarm_validation"},
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
