@@ -32,7 +32,8 @@ class Transport(SelectorIOServicesAdapter):
         self._port = port
         self._on_step = on_step
         self._twin: socket.socket | None = None
-        self._linked = False
+        self.linked = False
+        """Whether TCP and TLS are done, so that pika's protocol has begun."""
 
     def getaddrinfo(self, host: Any, port: Any, on_done: Any, *_hints: Any, **_named: Any) -> AbstractIOReference:  # noqa: ARG002
         """No look-up: the addresses that were checked are the ones connected to."""
@@ -69,7 +70,7 @@ class Transport(SelectorIOServicesAdapter):
 
         def linked(result: Linked) -> None:
             if isinstance(result, tuple):
-                self._linked = True
+                self.linked = True
                 self._on_step("authenticate")
             on_done(result)
 
@@ -103,7 +104,7 @@ class Transport(SelectorIOServicesAdapter):
         self._close_twin()
 
     def _cork(self, value: int) -> None:
-        if self._twin is not None and self._linked and _CORK is not None:
+        if self._twin is not None and self.linked and _CORK is not None:
             self._twin.setsockopt(socket.IPPROTO_TCP, _CORK, value)
 
     def _close_twin(self) -> None:
