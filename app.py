@@ -2,12 +2,15 @@
 
 from typing import cast
 
-from chalice.app import Chalice, Request, Response
+from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
-from chalicelib.bootstrap import services
+from chalicelib.bootstrap import services, start
+from chalicelib.config import settings
+from chalicelib.invocations import deadline, records
 
 app = Chalice(app_name="iot-flow-amqp")
 app.debug = False
+start()
 
 _JSON = ["application/json"]
 _PATCH = ["application/merge-patch+json", "application/json"]
@@ -106,3 +109,32 @@ def list_application_servers() -> Response:
 @app.route("/application-servers/{asId}", methods=["DELETE"])
 def delete_application_server(asId: str) -> Response:  # noqa: N803  # the name in the route
     return services().application_servers_api.delete(_request(), asId)
+
+
+@app.route("/uplinks", methods=["POST"], content_types=_JSON)
+def deliver_report() -> Response:
+    return services().uplinks_api.deliver(_request())
+
+
+# Queues and schedule. Each handler deletes what it settled and raises where something must come again: Chalice cannot
+# ask for partial batch responses, and what a handler returns from normally is deleted.
+
+
+@app.on_sqs_message(queue=settings().queue("wakes"), batch_size=10, maximum_concurrency=50)
+def forward(event: SQSEvent) -> None:
+    services().forwarder.handle(records(event), deadline(event))
+
+
+@app.on_sqs_message(queue=settings().queue("polls"), batch_size=1, maximum_concurrency=50)
+def consume(event: SQSEvent) -> None:
+    services().consumer.handle(records(event), deadline(event))
+
+
+@app.on_sqs_message(queue=settings().queue("downlinks.fifo"), batch_size=10, maximum_concurrency=50)
+def send_downlinks(event: SQSEvent) -> None:
+    services().downlinks.handle(records(event), deadline(event))
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def reconcile(_event: CloudWatchEvent) -> None:
+    services().reconciler.run()

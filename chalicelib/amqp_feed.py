@@ -15,8 +15,8 @@ from chalicelib.amqp_place import ConsumerCancelledByBroker
 from chalicelib.amqp_topology import NOT_FOUND, Binding, bind, downlink_queue, ensure_exchange, ensure_queue
 from chalicelib.errors import BrokerFault
 from chalicelib.models import Connection, ConnectionSecrets
+from chalicelib.patterns import binding_key
 from chalicelib.ports import ReceivedDownlink, Verdict
-from chalicelib.topics import binding_key
 
 HEARTBEAT = 10
 """Seconds. Short: the queue has one active consumer, and a killed one must not hold the downlinks back."""

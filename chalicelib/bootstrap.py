@@ -5,11 +5,14 @@ function needs all of them.
 """
 # ruff: noqa: PLC0415  # see above
 
+import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.config import Settings, settings
+from chalicelib.monitoring import Monitoring, configure_logging
 from chalicelib.ports import Clock
 
 if TYPE_CHECKING:
@@ -20,16 +23,25 @@ if TYPE_CHECKING:
     from chalicelib.application_servers_store import DynamoDbApplicationServers
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
+    from chalicelib.consumer import Consumer
+    from chalicelib.downlinks import DownlinkSender
     from chalicelib.events_store import DynamoDbEventLog
     from chalicelib.failed_messages_store import DynamoDbFailedMessages
+    from chalicelib.forwarder import Forwarder
     from chalicelib.http_api.application_servers_api import ApplicationServersApi
     from chalicelib.http_api.auth import TokenVerifier
     from chalicelib.http_api.connections_api import ConnectionsApi
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.uplinks_api import UplinksApi
+    from chalicelib.ingress import Ingress
     from chalicelib.leases_store import DynamoDbLeases
-    from chalicelib.queues import SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
+    from chalicelib.ledger_store import DynamoDbDownlinkLedger
+    from chalicelib.network_server import LrcNetworkServer
+    from chalicelib.publishers import PublisherPool
+    from chalicelib.queues import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
+    from chalicelib.reconciler import Reconciler
     from chalicelib.secrets_store import SecretsManagerSecrets
     from chalicelib.statistics_store import DynamoDbStatistics
 
@@ -127,7 +139,114 @@ class Services:
 
         return SqsUplinkQueues(self.sqs, self.settings, lambda: self.wake_queue.url)
 
+    @cached_property
+    def downlink_queue(self) -> "SqsDownlinkQueue":
+        from chalicelib.queues import SqsDownlinkQueue
+
+        return SqsDownlinkQueue(self.sqs, self.settings)
+
+    @cached_property
+    def ledger(self) -> "DynamoDbDownlinkLedger":
+        from chalicelib.ledger_store import DynamoDbDownlinkLedger
+
+        return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def network_server(self) -> "LrcNetworkServer":
+        from chalicelib.network_server import LrcNetworkServer
+
+        return LrcNetworkServer(self.settings.network_server_url, self.settings.timing.downlink_timeout)
+
+    @cached_property
+    def publisher_pool(self) -> "PublisherPool":
+        from chalicelib.amqp_publisher import AmqpPublisherFactory
+        from chalicelib.publishers import PublisherPool
+
+        return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
+
     # Services
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        return Monitoring(self.event_log, self.statistics, self.clock)
+
+    @cached_property
+    def ingress(self) -> "Ingress":
+        from chalicelib.ingress import Ingress
+
+        return Ingress(
+            self.connection_store,
+            self.application_server_store,
+            self.uplink_queues,
+            self.wake_queue,
+            # Of its own: who waits for a report to be stored may be in a thread of another pool.
+            _threads("ingress", 16),
+            self.clock,
+            self.settings,
+        )
+
+    @cached_property
+    def forwarder(self) -> "Forwarder":
+        from chalicelib.drain import DrainParts
+        from chalicelib.forwarder import Forwarder
+
+        parts = DrainParts(
+            connections=self.connection_store,
+            queues=self.uplink_queues,
+            pool=self.publisher_pool,
+            failed=self.failed_messages,
+            monitoring=self.monitoring,
+            clock=self.clock,
+            random=random.random,
+            timing=self.settings.timing,
+        )
+        return Forwarder(parts, self.wake_queue, _threads("drain", 10))
+
+    @cached_property
+    def reconciler(self) -> "Reconciler":
+        from chalicelib.reconciler import Reconciler
+
+        return Reconciler(self.connection_store, self.wake_queue, self.poll_queue, self.clock, self.settings.timing)
+
+    @cached_property
+    def consumer(self) -> "Consumer":
+        from chalicelib.amqp_consumer import AmqpDownlinkConsumer
+        from chalicelib.consumer import Consumer, PollParts
+        from chalicelib.downlink_intake import DownlinkIntake
+
+        intake = DownlinkIntake(self.downlink_queue, self.secret_store, self.ingress, self.monitoring, self.clock)
+        parts = PollParts(
+            connections=self.connection_store,
+            secrets=self.secret_store,
+            leases=self.leases,
+            intake=intake,
+            monitoring=self.monitoring,
+            make_consumer=lambda: AmqpDownlinkConsumer(self.settings),
+            executor=_threads("poll", 16),
+            clock=self.clock,
+            random=random.random,
+            timing=self.settings.timing,
+        )
+        return Consumer(parts)
+
+    @cached_property
+    def downlinks(self) -> "DownlinkSender":
+        from chalicelib.downlinks import DownlinkSender
+
+        return DownlinkSender(
+            self.connection_store,
+            self.secret_store,
+            self.application_server_store,
+            self.downlink_queue,
+            self.ledger,
+            self.failed_messages,
+            self.network_server,
+            self.ingress,
+            self.monitoring,
+            _threads("downlink", 10),
+            self.clock,
+            self.settings.timing,
+        )
 
     @cached_property
     def connections(self) -> "Connections":
@@ -177,10 +296,20 @@ class Services:
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
 
     @cached_property
+    def uplinks_api(self) -> "UplinksApi":
+        from chalicelib.http_api.uplinks_api import UplinksApi
+
+        return UplinksApi(self.auth, self.ingress)
+
+    @cached_property
     def application_servers_api(self) -> "ApplicationServersApi":
         from chalicelib.http_api.application_servers_api import ApplicationServersApi
 
         return ApplicationServersApi(self.auth, self.application_server_store)
+
+
+def _threads(name: str, number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix=name)
 
 
 def _client(service: str) -> Any:
@@ -198,6 +327,11 @@ _services = Services()
 def services() -> Services:
     """Those of this process."""
     return _services
+
+
+def start() -> None:
+    """What a fresh process does first."""
+    configure_logging(settings().log_level)
 
 
 def use(replacement: Services) -> None:

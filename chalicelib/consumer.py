@@ -137,7 +137,7 @@ class Poll:
             # Without a sure lease nothing is consumed; what is not acknowledged goes back.
             log.warning("poll interrupted", extra={"connection": seat.target.connection_id, "reason": str(error)})
             self._close(seat)
-        except Exception:
+        except Exception:  # noqa: BLE001
             log.exception("poll failed", extra={"connection": seat.target.connection_id})
             self._close(seat)
             seat.given_up = True

@@ -6,14 +6,11 @@ from typing import Any, Protocol
 from chalicelib.ports import QueueRecord
 
 
-class LambdaContext(Protocol):
-    def get_remaining_time_in_millis(self) -> int: ...
-
-
 class LambdaEvent(Protocol):
     """The part of Chalice's event classes that is used."""
 
-    context: LambdaContext
+    context: Any
+    """Lambda's context object; Chalice's own annotation of it is another."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -34,4 +31,5 @@ def records(event: LambdaEvent) -> list[QueueRecord]:
 
 def deadline(event: LambdaEvent) -> float:
     """The time.monotonic() at which Lambda ends the function."""
-    return time.monotonic() + event.context.get_remaining_time_in_millis() / 1000
+    milliseconds: int = event.context.get_remaining_time_in_millis()
+    return time.monotonic() + milliseconds / 1000

@@ -19,33 +19,25 @@ MAX_LIMIT = 100
 _STRONG_TAG = re.compile(r'(?:^|,)\s*"([^"]*)"\s*(?=,|$)')
 
 
-def json_body(request: Request, limit: int = MAX_BODY) -> Any:
-    """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+def raw_body(request: Request, limit: int) -> bytes:
+    """The request's body as it came. Raises TooLarge, or Malformed where it is not UTF-8."""
     try:
         raw = request.raw_body
     except ValueError as error:
         raise Malformed("the body is not UTF-8; send it as UTF-8") from error
-    body = raw.encode() if isinstance(raw, str) else raw
+    body: bytes = raw.encode() if isinstance(raw, str) else raw
     if len(body) > limit:
         raise TooLarge(f"the body has {len(body)} bytes, the limit is {limit}")
+    return body
+
+
+def json_body(request: Request, limit: int = MAX_BODY) -> Any:
+    """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+    body = raw_body(request, limit)
     if not body.strip():
         raise Malformed("the body is empty; send a JSON document")
     _, value = parse_json(body)
-    if _has_surrogate(value):
-        raise Malformed("a string holds half of a surrogate pair, which is no character; send it whole")
     return value
-
-
-def _has_surrogate(value: Any) -> bool:
-    match value:
-        case str():
-            return any("\ud800" <= character <= "\udfff" for character in value) if not value.isascii() else False
-        case list():
-            return any(_has_surrogate(item) for item in value)
-        case dict():
-            return any(_has_surrogate(key) or _has_surrogate(item) for key, item in value.items())
-        case _:
-            return False
 
 
 def if_match(request: Request) -> frozenset[str] | None:
@@ -69,7 +61,7 @@ class Query:
     def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            self._faults.append(Fault(f"/{name}", "is missing"))
+            self._faults.append(Fault(f"/{name}", f"The parameter {name} is mandatory; add it."))
         return value or ""
 
     def limit(self) -> int:
@@ -78,7 +70,7 @@ class Query:
             return DEFAULT_LIMIT
         # At most three ASCII digits: Python takes other digits, signs and underscores, too.
         if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
-            self._faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
+            self._faults.append(Fault("/limit", f"This must be a whole number from 1 to {MAX_LIMIT}."))
             return DEFAULT_LIMIT
         return int(text)
 
@@ -89,7 +81,7 @@ class Query:
         try:
             return choices(text)
         except ValueError:
-            self._faults.append(Fault(f"/{name}", f"must be one of {', '.join(choices)}"))
+            self._faults.append(Fault(f"/{name}", f"This must be one of {', '.join(choices)}."))
             return None
 
     def moment(self, name: str) -> float | None:
@@ -102,7 +94,7 @@ class Query:
             moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            self._faults.append(Fault(f"/{name}", "must be a time such as 2026-11-23T09:00:00Z"))
+            self._faults.append(Fault(f"/{name}", "This must be a time such as 2026-11-23T09:00:00Z."))
             return None
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from chalicelib.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
 from chalicelib.models import (
+    ApplicationServer,
     Connection,
     ConnectionSecrets,
     Event,
@@ -227,6 +228,7 @@ class MemoryPollQueue:
 class MemorySecretStore:
     def __init__(self) -> None:
         self._versions: dict[tuple[str, str], dict[str, ConnectionSecrets]] = defaultdict(dict)
+        self._as_keys: dict[str, str] = {}
         self._numbers = itertools.count(1)
 
     def put(self, tenant: str, connection_id: str, secrets: ConnectionSecrets) -> str:
@@ -242,6 +244,14 @@ class MemorySecretStore:
 
     def delete(self, tenant: str, connection_id: str) -> None:
         self._versions.pop((tenant, connection_id), None)
+
+    def put_as_key(self, tenant: str, connection_id: str, as_key: str) -> str:
+        name = f"{tenant}/{connection_id}/{len(self._as_keys)}"
+        self._as_keys[name] = as_key
+        return name
+
+    def get_as_key(self, name: str) -> str:
+        return self._as_keys[name]
 
 
 class MemoryFailedMessages:
@@ -277,3 +287,23 @@ class MemoryStatistics:
     def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
         for name, number in counts.items():
             self.counts[tenant, connection_id][name] += number
+
+
+class MemoryApplicationServerStore:
+    def __init__(self) -> None:
+        self._servers: dict[tuple[str, str], tuple[ApplicationServer, str]] = {}
+
+    def put(self, tenant: str, as_id: str, as_key: str) -> ApplicationServer:
+        server = ApplicationServer(tenant=tenant, as_id=as_id, secret_id="", secret_version="", created_at="")
+        self._servers[tenant, as_id] = (server, as_key)
+        return server
+
+    def of_tenant(self, tenant: str) -> list[ApplicationServer]:
+        return [server for (owner, _), (server, _) in self._servers.items() if owner == tenant]
+
+    def delete(self, tenant: str, as_id: str) -> None:
+        if self._servers.pop((tenant, as_id), None) is None:
+            raise NotFound("no such application server")
+
+    def keys(self, as_id: str) -> list[tuple[str, str]]:
+        return [(owner, key) for (owner, name), (_, key) in self._servers.items() if name == as_id]

@@ -25,6 +25,7 @@ from infra.local import certificates, data_stack, directory
 from infra.local.api_client import ApiClient
 from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed, find_program
 from infra.local.demo import run_demo
+from infra.local.directory import STACK_FILE
 from infra.local.errors import StackFailed, StopRequested
 from infra.local.files import write_atomically
 from infra.local.issuer import Issuer
@@ -34,7 +35,6 @@ from infra.local.runner import PIDS_FILE
 from infra.local.stack_config import StackConfig
 from infra.local.token import ISSUER_FILE
 
-STACK_FILE = "stack.json"
 BROKER_USER = "iotflow"
 _START_SECONDS = 60.0
 _LOOK = 0.2
@@ -64,9 +64,11 @@ class Stack:
         config, where = self.config, self.config.directory
         timing = config.settings().timing
         self._lock = directory.take(where)
-        if directory.clear(where, where / "broker"):
+        cleared = directory.clear(where, where / "broker")
+        if cleared:
             _say(f"The previous run's data in {where} are removed.")
-        config.ports.check()
+        # The last processes of a run that was killed may be about to end.
+        config.ports.check(patience=_PATIENCE if cleared else 0)
         if find_program() is None:
             _say("Installing RabbitMQ; this takes a minute ...")
         ensure_installed()

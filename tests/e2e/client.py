@@ -146,7 +146,7 @@ class Stack:
 
     def messages(self, queue: str) -> list[tuple[Any, Any, bytes]]:
         """All that is in the queue: (method, properties, body)."""
-        found = []
+        found: list[tuple[Any, Any, bytes]] = []
         with self.channel() as channel:
             while True:
                 method, properties, body = channel.basic_get(queue, auto_ack=True)

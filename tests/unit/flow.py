@@ -21,6 +21,7 @@ from chalicelib.publishers import PublisherPool
 from chalicelib.reconciler import Reconciler
 from chalicelib.state import ConnectionState
 from infra.local.in_memory import (
+    MemoryApplicationServerStore,
     MemoryConnectionStore,
     MemoryEventLog,
     MemoryFailedMessages,
@@ -114,7 +115,13 @@ class Flow:
         self.forwarder = Forwarder(parts, self.wakes, self.executor)
         self.reconciler = Reconciler(self.connections, self.wakes, self.polls, self.clock, self.settings.timing)
         self.ingress = Ingress(
-            self.connections, NoApplicationServers(), self.queues, self.wakes, self.executor, self.clock, self.settings
+            self.connections,
+            MemoryApplicationServerStore(),
+            self.queues,
+            self.wakes,
+            self.executor,
+            self.clock,
+            self.settings,
         )
         self._numbers = itertools.count(1)
 
@@ -169,10 +176,3 @@ class Flow:
 
     def event_types(self) -> list[str]:
         return [event.type for _, event in self.events.events]
-
-
-class NoApplicationServers:
-    """For flows that do not come in with the LRC's token."""
-
-    def keys(self, _as_id: str) -> list[tuple[str, str]]:
-        return []

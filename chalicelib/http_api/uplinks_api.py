@@ -1,0 +1,31 @@
+"""The answer of ``POST /uplinks``: the network server delivers a report."""
+
+from chalice.app import Request, Response
+
+from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.bodies import raw_body
+from chalicelib.http_api.problems import answered
+from chalicelib.http_api.responses import json_response
+from chalicelib.ingress import Ingress
+from chalicelib.messages import MAX_REPORT_SIZE
+
+SCOPE = "uplinks:write"
+
+
+class UplinksApi:
+    def __init__(self, auth: TokenVerifier, ingress: Ingress) -> None:
+        self._auth = auth
+        self._ingress = ingress
+
+    @answered
+    def deliver(self, request: Request) -> Response:
+        """With a bearer token, else with the LRC's. 200 says that every matching connection's queue has the report."""
+        if request.headers.get("authorization"):
+            tenant = self._auth.caller(request, SCOPE).tenant
+            self._ingress.accept(tenant, raw_body(request, MAX_REPORT_SIZE))
+        else:
+            query = request.query_params
+            # The order received: Chalice keeps that of the event, and the token is tried with others, too.
+            items = [] if query is None else [(name, value) for name in query for value in query.getlist(name)]
+            self._ingress.accept_from_lrc(items, raw_body(request, MAX_REPORT_SIZE))
+        return json_response({"status": 200})
