@@ -16,6 +16,7 @@ from chalicelib.amqp_loop import Loop
 from chalicelib.amqp_place import ConfirmTimeout
 from chalicelib.amqp_topology import ensure_exchange
 from chalicelib.config import Settings
+from chalicelib.errors import BrokerFault
 from chalicelib.models import Connection, ConnectionSecrets
 from chalicelib.ports import OutgoingMessage, PublishResult
 
@@ -98,7 +99,7 @@ class AmqpPublisher:
             self._be_sure(deadline)
             self._run(batch, deadline)
         except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
-            fault = translate(self._link.error or self._failure or error, self._link.place)
+            fault = self._fault(error)
             batch.settle_rest(fault.type, str(fault))
             self.abort()
             return PublishResult(batch.outcomes, fault)
@@ -115,7 +116,7 @@ class AmqpPublisher:
                 request: Callable[[Any], object] = lambda done: channel.basic_qos(callback=done)  # noqa: E731
                 self._loop.run(_answer(self._link, channel, request), min(deadline, time.monotonic() + CHECK))
         except Exception as error:
-            fault = translate(self._link.error or self._failure or error, self._link.place)
+            fault = self._fault(error)
             self.abort()
             raise fault from error
         self._quiet_since = _now()
@@ -132,6 +133,12 @@ class AmqpPublisher:
         if not self._ended:
             self._ended = True
             end(self._loop, self._link)
+
+    def _fault(self, error: Exception) -> BrokerFault:
+        """What broke the connection, or the channel, says more than the wait that failed because of it."""
+        if isinstance(error, BrokerFault):
+            return error
+        return translate(self._link.error or self._failure or error, self._link.place)
 
     def _be_sure(self, deadline: float) -> None:
         """A thawed environment still thinks that it is connected: look before anything is sent."""

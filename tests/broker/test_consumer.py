@@ -282,7 +282,7 @@ def test_a_changed_pattern_removes_the_old_binding(site: Site) -> None:
     assert [one["routing_key"] for one in bindings if one["source"]] == ["new.*"]
 
 
-def test_unacknowledged_downlinks_come_back_when_the_consumer_is_lost(site: Site, other_site: Site) -> None:
+def test_unacknowledged_downlinks_come_back_when_the_consumer_is_lost(other_site: Site) -> None:
     # Given: a broker that dies while a batch is being kept
     connection = other_site.connection()
     queue = bound_queue(other_site, connection)
