@@ -3,6 +3,7 @@
 import struct
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pika.exceptions
@@ -98,7 +99,7 @@ class AmqpPublisher:
             self._be_sure(deadline)
             self._run(batch, deadline)
         except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
-            fault = translate(self._link.error or self._failure or error, self._link.place)
+            fault = self._fault(error)
             batch.settle_rest(fault.type, str(fault))
             self.abort()
             return PublishResult(batch.outcomes, fault)
@@ -115,7 +116,7 @@ class AmqpPublisher:
                 request: Callable[[Any], object] = lambda done: channel.basic_qos(callback=done)  # noqa: E731
                 self._loop.run(_answer(self._link, channel, request), min(deadline, time.monotonic() + CHECK))
         except Exception as error:
-            fault = translate(self._link.error or self._failure or error, self._link.place)
+            fault = self._fault(error)
             self.abort()
             raise fault from error
         self._quiet_since = _now()
@@ -123,17 +124,21 @@ class AmqpPublisher:
     def close(self) -> None:
         """Closes in order; at the latest after a second with a reset."""
         if not self._ended and self._link.is_open:
-            try:
+            # It is given up: the reset that follows ends it, whatever the broker said.
+            with suppress(TimeoutError, pika.exceptions.AMQPError):
                 self._loop.run(self._link.close(), time.monotonic() + CLOSE)
-            except (TimeoutError, pika.exceptions.AMQPError):
-                # It is being given up; the reset that follows ends it whatever it said.
-                pass
         self.abort()
 
     def abort(self) -> None:
         if not self._ended:
             self._ended = True
             end(self._loop, self._link)
+
+    def _fault(self, error: Exception) -> BrokerFault:
+        """What broke the connection, or the channel, says more than the wait that failed because of it."""
+        if isinstance(error, BrokerFault):
+            return error
+        return translate(self._link.error or self._failure or error, self._link.place)
 
     def _be_sure(self, deadline: float) -> None:
         """A thawed environment still thinks that it is connected: look before anything is sent."""
