@@ -11,6 +11,7 @@ from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailabl
 from chalicelib.ids import is_id, new_id
 from chalicelib.merge_patch import merge_patch
 from chalicelib.models import (
+    AmqpConfiguration,
     Connection,
     ConnectionSecrets,
     PollJob,
@@ -19,6 +20,7 @@ from chalicelib.models import (
     iso_time,
 )
 from chalicelib.monitoring import log
+from chalicelib.patterns import binding_key
 from chalicelib.ports import (
     Clock,
     ConnectionStore,
@@ -31,6 +33,8 @@ from chalicelib.ports import (
 from chalicelib.state import ConnectionState
 from chalicelib.validation import parse_connection, split_secrets
 
+_MAX_BINDINGS = 8
+"""So many changes of pattern or exchange are remembered while the broker cannot be reached."""
 _TRIES = 4
 """So often a change is made anew on top of somebody else's."""
 
@@ -227,6 +231,7 @@ class Connections:
                 "alarms": request.alarms,
                 "configuration": configuration,
                 "secret_version": version,
+                "old_bindings": _old_bindings(stored, configuration),
                 "version": stored.version + 1,
                 "updated_at": iso_time(now),
             }
@@ -326,3 +331,17 @@ def _fresh(now: float, *, active: bool) -> dict[str, Any]:
         "outage_since": None,
         "probe_at": now if active else None,
     }
+
+
+def _old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:
+    """What the downlink queue may be bound with and should not be any more."""
+    had = [*stored.old_bindings, _binding(stored.configuration)]
+    return [binding for binding in dict.fromkeys(had) if binding and binding != _binding(configuration)][
+        -_MAX_BINDINGS:
+    ]
+
+
+def _binding(configuration: AmqpConfiguration) -> tuple[str, str] | None:
+    if not configuration.downlink_topic_pattern:
+        return None
+    return configuration.exchange_name, binding_key(configuration.downlink_topic_pattern)

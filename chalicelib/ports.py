@@ -78,6 +78,9 @@ class ConnectionStore(Protocol):
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         """Moves the next probe if the epoch is still the connection's."""
 
+    def forget_old_bindings(self, connection: Connection) -> None:
+        """The broker has removed them. No effect when the version is another."""
+
     def marks_due(self, now: float) -> Iterable[Connection]: ...
 
     def probes_due(self, now: float) -> Iterable[Connection]: ...
