@@ -9,8 +9,9 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from chalicelib.aws import aws_client
 from chalicelib.config import Settings, settings
 from chalicelib.monitoring import Monitoring, configure_logging
 from chalicelib.ports import Clock
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
     from chalicelib.leases_store import DynamoDbLeases
@@ -61,17 +63,17 @@ class Services:
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        client: DynamoDBClient = _client("dynamodb")
+        client: DynamoDBClient = aws_client("dynamodb")
         return client
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        client: SQSClient = _client("sqs")
+        client: SQSClient = aws_client("sqs")
         return client
 
     @cached_property
     def secretsmanager(self) -> "SecretsManagerClient":
-        client: SecretsManagerClient = _client("secretsmanager")
+        client: SecretsManagerClient = aws_client("secretsmanager")
         return client
 
     # Adapters
@@ -303,6 +305,14 @@ class Services:
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
 
     @cached_property
+    def statistics_api(self) -> "StatisticsApi":
+        from chalicelib.http_api.statistics_api import StatisticsApi
+        from chalicelib.statistics import StatisticsReader
+
+        reader = StatisticsReader(self.statistics, self.uplink_queues, self.clock)
+        return StatisticsApi(self.auth, self.connections, reader)
+
+    @cached_property
     def uplinks_api(self) -> "UplinksApi":
         from chalicelib.http_api.uplinks_api import UplinksApi
 
@@ -317,15 +327,6 @@ class Services:
 
 def _threads(name: str, number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix=name)
-
-
-def _client(service: str) -> Any:
-    import boto3
-
-    from chalicelib.aws import client_configuration
-
-    # boto3's type hints name each service in an overload of its own.
-    return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
 
 
 _services = Services()
