@@ -334,6 +334,7 @@ def test_mixed_up_protocols_are_named(site: Site) -> None:
 def test_nobody_listening_an_unknown_name_and_a_forbidden_address_are_named(site: Site) -> None:
     assert refusal(site.connection(host_name="127.0.0.1:1"), site.secrets).type == "CONNECTION_REFUSED"
     assert refusal(site.connection(host_name="no-such-host.invalid"), site.secrets).type == "DNS_FAILURE"
+    assert refusal(site.connection(host_name="a" * 70 + ".invalid"), site.secrets).type == "DNS_FAILURE"
     for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "169.254.169.254"):
         fault = refusal(site.connection(host_name=host), site.secrets, Settings())
         assert fault.type == "ADDRESS_FORBIDDEN"
@@ -455,6 +456,32 @@ def test_a_memory_alarm_is_named_and_ends(other_site: Site) -> None:
     assert "memory" in str(result.fault)
     with other_site.publisher() as publisher:
         assert publisher.publish([outgoing("1", routing_key=key)], soon()).outcomes == {"1": DELIVERED}
+
+
+def test_the_name_is_verified_however_it_is_spelled(site: Site) -> None:
+    for host in ("127.1", "localhost", "2130706433"):
+        connection = site.tls_connection(host_name=f"{host}:{site.broker.config.tls_port}")
+        with site.publisher(connection, site.tls_secrets) as publisher:
+            assert publisher.usable
+
+
+def test_an_alarm_that_ends_in_time_costs_only_the_wait(other_site: Site) -> None:
+    # Given
+    key = unique("key")
+    bound_queue(other_site, key)
+    with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
+        other_site.broker.ctl("set_vm_memory_high_watermark", "0.00001")
+        alarm_over = threading.Timer(2, other_site.broker.ctl, ("set_vm_memory_high_watermark", "0.4"))
+        alarm_over.start()
+
+        # When: the alarm ends while the first message waits
+        result = publisher.publish([outgoing("1", routing_key=key)], soon(20))
+        alarm_over.join()
+
+        # Then
+        assert result.outcomes == {"1": DELIVERED}
+        assert publisher.usable
+        assert publisher.publish([outgoing("2", routing_key=key)], soon()).outcomes == {"2": DELIVERED}
 
 
 def test_a_connection_that_was_closed_while_idle_is_found_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
