@@ -206,7 +206,14 @@ class Services:
     def reconciler(self) -> "Reconciler":
         from chalicelib.reconciler import Reconciler
 
-        return Reconciler(self.connection_store, self.wake_queue, self.poll_queue, self.clock, self.settings.timing)
+        return Reconciler(
+            self.connection_store,
+            self.wake_queue,
+            self.poll_queue,
+            self.connections.finish,
+            self.clock,
+            self.settings.timing,
+        )
 
     @cached_property
     def consumer(self) -> "Consumer":

@@ -236,9 +236,13 @@ class Connections:
             changed = changed.model_copy(update=_fresh(now, active=request.active))
         try:
             self._store.replace(changed, stored.version, reset=reset)
-        except (PreconditionFailed, NotFound):
-            # Only then it is sure that no record names it; after a time-out one may.
+        except PreconditionFailed:
+            # It is sure that no record names it; after a time-out one may.
             self._drop(stored, version)
+            raise
+        except NotFound:
+            # Deleted meanwhile, and its secret was perhaps made anew by the put.
+            self._secrets.delete(tenant, connection_id)
             raise
         self._drop(changed, stored.secret_version)
         if not reset:

@@ -566,6 +566,13 @@ def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Se
     ]
 
 
+def test_a_change_that_comes_too_late_for_a_delete_leaves_no_secret_behind(api: Api, services: Services) -> None:
+    made = create(api)
+    interrupt(services, lambda: Services(services.settings).connections.delete("demo", made["id"]))
+    expect_problem(api.call("PATCH", f"/connections/{made['id']}", {"configuration": {"password": "late"}}), 404)
+    assert left_behind(services) == NOTHING
+
+
 def interrupt(services: Services, other: Callable[[], Any]) -> None:
     """Lets somebody else in just before the next replace is written."""
     store = services.connection_store

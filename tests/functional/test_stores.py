@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from chalicelib.bootstrap import Services
 from chalicelib.connections_store import DynamoDbConnections
@@ -244,6 +245,52 @@ def test_throttling_and_silence_are_unavailable(services: Services) -> None:
         services.connection_store.generation("demo")
     with pytest.raises(Unavailable):
         services.connection_store.create(connection(), 5)
+
+
+class _Conflicting:
+    """A client whose first calls meet a transaction on the same item."""
+
+    def __init__(self, client: Any, conflicts: int) -> None:
+        self._client, self._left = client, conflicts
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._client, name)
+        if name not in {"update_item", "transact_write_items"}:
+            return function
+
+        def call(**arguments: Any) -> Any:
+            self._left -= 1
+            if self._left < 0:
+                return function(**arguments)
+            code = "TransactionConflictException" if name == "update_item" else "TransactionCanceledException"
+            reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+            response: Any = {"Error": {"Code": code}, "CancellationReasons": reasons}
+            raise ClientError(response, name)
+
+        return call
+
+
+@pytest.mark.parametrize("conflicts", [1, 5, 6])
+def test_a_transaction_on_the_same_item_is_waited_for(services: Services, conflicts: int) -> None:
+    pauses: list[float] = []
+    table = services.settings.table("connections")
+
+    def store() -> DynamoDbConnections:
+        client: Any = _Conflicting(services.dynamodb, conflicts)
+        return DynamoDbConnections(client, table, services.clock, pauses.append)
+
+    stored = connection()
+    if conflicts == 6:
+        with pytest.raises(Unavailable):
+            store().create(stored, 5)
+        services.connection_store.create(stored, 5)
+        with pytest.raises(Unavailable):
+            store().mark("demo", stored.id, NOW, "t")
+    else:
+        store().create(stored, 5)
+        store().mark("demo", stored.id, NOW, "t")
+        assert services.connection_store.get("demo", stored.id).wake_token == "t"
+        assert len(pauses) == 2 * conflicts
 
 
 # Secrets
