@@ -164,7 +164,9 @@ class Link:
             credentials=self._credentials(),
             # A function, for pika copies its parameters in depth.
             heartbeat=lambda _connection, _proposed: self._on_tune(),
-            ssl_options=SSLOptions(self._tls(), _certified_name(host)) if configuration.protocol is Protocol.SSL else None,
+            ssl_options=SSLOptions(self._tls(), _certified_name(host))
+            if configuration.protocol is Protocol.SSL
+            else None,
             # One address that swallows packets leaves time for the others.
             socket_timeout=max(0.1, seconds / addresses),
             stack_timeout=None,  # the callers' deadlines are shorter
