@@ -1,17 +1,23 @@
 """Ports that nobody listens on."""
 
+import random
 import socket
-from contextlib import ExitStack
+
+PORTS = range(20000, 32000)
+"""Below those that systems give to outgoing connections, which could take a port before its server is up."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports of 127.0.0.1, outside of those that Erlang's command-line tools take (35672-35682)."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            taken = stack.enter_context(socket.socket())
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-            if not 35672 <= port <= 35682:  # noqa: PLR2004  # see above
-                found.append(port)
-        return found
+    """Distinct free ports of 127.0.0.1. Chosen at random, so that processes that ask at the same time get others."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(port)
+    return found
