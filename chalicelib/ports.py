@@ -248,6 +248,23 @@ class PublisherFactory(Protocol):
 
 
 @dataclass(frozen=True)
+class StepResult:
+    """One step of trying a connection: ``resolve``, ``connect``, ``tls``, ``authenticate``, ``vhost``, ``exchange`` or
+    ``downlink``; ``detail`` is the sentence of the fault, empty when it went well."""
+
+    name: str
+    ok: bool
+    milliseconds: int
+    detail: str
+
+
+class ConnectionTester(Protocol):
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[StepResult]:
+        """The steps up to the first failure; ends at ``deadline`` (time.monotonic()) and leaves nothing at the broker.
+        Never raises for a broker's fault."""
+
+
+@dataclass(frozen=True)
 class ReceivedDownlink:
     """What came from a downlink queue. ``tag``: to acknowledge it with."""
 
