@@ -333,6 +333,12 @@ class DownlinkConsumer(Protocol):
         raises ends the run and is raised by it."""
 
 
+class DownlinkQueueRemover(Protocol):
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        """Deletes the connection's queue at its broker, consumed from or not. ``deadline``: time.monotonic(). Raises
+        BrokerFault."""
+
+
 class NetworkServer(Protocol):
     def send_downlink(self, parameters: Sequence[tuple[str, str]], as_key: str) -> None:
         """The LRC call. Raises DownlinkRejected (4xx) or DownlinkDelayed (5xx, time-out)."""

@@ -44,6 +44,16 @@ def test_a_deleted_connection_takes_its_downlink_queue_along(stack: Stack) -> No
     assert stack.api("GET", f"/connections/{created['id']}").status == 404
 
 
+def test_a_deleted_connection_that_nobody_consumed_from_takes_its_queue_along(stack: Stack) -> None:
+    created = stack.connect("Quiet", stack.configuration(downlinkTopicPattern="quiet.{DevEUI}"))
+    eventually(lambda: bindings(stack, created["id"]) == ["quiet.*"], "the binding")
+    patch(stack, created["id"], {"active": False})
+    name = f"/ConnectionId.{created['id']}#consumer"
+    eventually(lambda: name not in str(stack.management("/api/connections")), "nobody consumes")
+    assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
+    assert f"iot-flow.{created['id']}.downlink" not in str(stack.management("/api/queues"))
+
+
 def test_a_deactivated_connection_keeps_what_waits_until_it_is_activated(stack: Stack) -> None:
     stack.bind("paused", "paused.#")
     created = stack.connect("Paused", stack.configuration(uplinkTopicPattern="paused.{DevEUI}"))
