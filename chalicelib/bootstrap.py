@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
+    from chalicelib.amqp_remover import AmqpQueueRemover
     from chalicelib.application_servers_store import DynamoDbApplicationServers
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
@@ -166,6 +167,12 @@ class Services:
 
         return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
 
+    @cached_property
+    def queue_remover(self) -> "AmqpQueueRemover":
+        from chalicelib.amqp_remover import AmqpQueueRemover
+
+        return AmqpQueueRemover(self.settings)
+
     # Services
 
     @cached_property
@@ -268,6 +275,7 @@ class Services:
             self.wake_queue,
             self.poll_queue,
             self.failed_messages,
+            self.queue_remover,
             self.clock,
             self.settings,
         )
