@@ -21,7 +21,6 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import error_code, translated
 from chalicelib.dynamodb import from_item, query, to_item
-from chalicelib.errors import Unavailable
 from chalicelib.ports import Clock
 from chalicelib.sketch import Sketch, device_hash
 
@@ -35,7 +34,7 @@ _INTERVAL = 60.0
 _CREDIT = 1000.0
 """Write units (one for each KB begun) that a process may spend on earlier writes of one connection's sketch."""
 _CREDIT_PER_SECOND = 0.1
-_TRIES = 4
+_TRIES = 8
 """Of a write that others were faster with."""
 _MOST_CONNECTIONS = 256
 _MOST_ENTRIES = 200_000
@@ -90,8 +89,8 @@ class DynamoDbDeviceSketches:
                     noted.pending.add(hash_, minute)
 
     def write(self, tenant: str, connection_id: str) -> None:
-        """Stores what is remembered of a connection, if it is time to. Raises Unavailable: it is kept for the next
-        time then."""
+        """Stores what is remembered of a connection, if it is time to. What others were faster with several times is
+        kept for the next time; so it is when this raises Unavailable."""
         partition = _partition(tenant, connection_id)
         state = self._state(partition)
         with state.lock:
@@ -157,9 +156,8 @@ class DynamoDbDeviceSketches:
             if self._put(key, number, hour):
                 hour.pending = Sketch()
                 return
-            # Somebody else wrote meanwhile; what is pending here is merged with theirs.
+            # Somebody else wrote meanwhile; what is pending here is merged with theirs, now or at the next write.
             hour.stored = None
-        raise Unavailable("the sketch of devices is being written by others")
 
     def _read(self, key: dict[str, dict[str, str]], hour: _Hour) -> None:
         with translated("DynamoDB"):
