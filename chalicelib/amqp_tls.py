@@ -33,7 +33,8 @@ def _no_password() -> str:
 
 @contextmanager
 def _readable_path(content: bytes) -> Iterator[str]:
-    """A path that OpenSSL can read ``content`` from: in memory where there is memfd, else a file of 0600, at once gone."""
+    """A path that OpenSSL can read ``content`` from: in memory where there is memfd, else a file of 0600 that is gone
+    at once."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         try:

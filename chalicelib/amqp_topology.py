@@ -1,4 +1,4 @@
-"""Exchanges, queues and bindings at a tenant's broker. What exists is used as it is, never declared with other arguments.
+"""Exchanges, queues and bindings at a tenant's broker. What exists is used as it is, never declared anew otherwise.
 
 A refused request closes its channel, so each question that may be answered with no is asked on a channel of its own.
 """
@@ -13,6 +13,11 @@ from chalicelib.amqp_connection import Link
 NOT_FOUND, PRECONDITION_FAILED = 404, 406
 Binding = tuple[str, str]
 """(exchange, binding key)."""
+
+
+def downlink_queue(connection_id: str) -> str:
+    """The name of a connection's downlink queue at its broker."""
+    return f"iot-flow.{connection_id}.downlink"
 
 
 async def ensure_exchange(link: Link, exchange: str) -> None:

@@ -8,10 +8,10 @@ import ssl
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from pika.adapters.utils.nbio_interface import AbstractIOReference, AbstractStreamProtocol, AbstractStreamTransport
-from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
+from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop, SelectorIOServicesAdapter
 
 from chalicelib.addresses import Address
 from chalicelib.amqp_loop import Loop
@@ -27,15 +27,15 @@ class Transport(SelectorIOServicesAdapter):
     """One connection's I/O services. ``on_step`` hears ``connect``, ``tls`` and ``authenticate`` as each begins."""
 
     def __init__(self, loop: Loop, addresses: Sequence[Address], port: int, on_step: Callable[[str], None]) -> None:
-        super().__init__(loop)
+        super().__init__(cast("AbstractSelectorIOLoop[object]", loop))  # what the stubs have for any loop
         self._addresses = addresses
         self._port = port
         self._on_step = on_step
         self._twin: socket.socket | None = None
-        self._linked = False
+        self.linked = False
+        """Whether TCP and TLS are done, so that pika's protocol has begun."""
 
-    def getaddrinfo(self, host: Any, port: Any, on_done: Any, family: int = 0, socktype: int = 0, proto: int = 0,
-                    flags: int = 0) -> AbstractIOReference:  # fmt: skip
+    def getaddrinfo(self, host: Any, port: Any, on_done: Any, *_hints: Any, **_named: Any) -> AbstractIOReference:  # noqa: ARG002
         """No look-up: the addresses that were checked are the ones connected to."""
         found = [
             (
@@ -70,7 +70,7 @@ class Transport(SelectorIOServicesAdapter):
 
         def linked(result: Linked) -> None:
             if isinstance(result, tuple):
-                self._linked = True
+                self.linked = True
                 self._on_step("authenticate")
             on_done(result)
 
@@ -104,7 +104,7 @@ class Transport(SelectorIOServicesAdapter):
         self._close_twin()
 
     def _cork(self, value: int) -> None:
-        if self._twin is not None and self._linked and _CORK is not None:
+        if self._twin is not None and self.linked and _CORK is not None:
             self._twin.setsockopt(socket.IPPROTO_TCP, _CORK, value)
 
     def _close_twin(self) -> None:

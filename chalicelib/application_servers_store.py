@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.aws import error_code, translated
+from chalicelib.caches import BoundedCache
 from chalicelib.dynamodb import from_item, query, to_item
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.ids import new_id
 from chalicelib.models import ApplicationServer, iso_time
 from chalicelib.ports import Clock
-from chalicelib.secrets_store import BoundedCache
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -206,11 +206,18 @@ class Services:
     def reconciler(self) -> "Reconciler":
         from chalicelib.reconciler import Reconciler
 
-        return Reconciler(self.connection_store, self.wake_queue, self.poll_queue, self.clock, self.settings.timing)
+        return Reconciler(
+            self.connection_store,
+            self.wake_queue,
+            self.poll_queue,
+            self.connections.finish,
+            self.clock,
+            self.settings.timing,
+        )
 
     @cached_property
     def consumer(self) -> "Consumer":
-        from chalicelib.amqp_consumer import AmqpConsumer
+        from chalicelib.amqp_consumer import AmqpDownlinkConsumer
         from chalicelib.consumer import Consumer, PollParts
         from chalicelib.downlink_intake import DownlinkIntake
 
@@ -221,7 +228,7 @@ class Services:
             leases=self.leases,
             intake=intake,
             monitoring=self.monitoring,
-            make_consumer=lambda: AmqpConsumer(self.settings),
+            make_consumer=lambda: AmqpDownlinkConsumer(self.settings),
             executor=_threads("poll", 16),
             clock=self.clock,
             random=random.random,

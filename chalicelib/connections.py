@@ -5,12 +5,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from chalicelib import cursors, validation
+from chalicelib import cursors
 from chalicelib.config import Settings
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import is_id, new_id
 from chalicelib.merge_patch import merge_patch
-from chalicelib.models import Connection, ConnectionSecrets, PollJob, PollTarget, Wake, iso_time
+from chalicelib.models import (
+    Connection,
+    ConnectionSecrets,
+    PollJob,
+    PollTarget,
+    Wake,
+    iso_time,
+)
 from chalicelib.monitoring import log
 from chalicelib.ports import (
     Clock,
@@ -22,6 +29,7 @@ from chalicelib.ports import (
     WakeQueue,
 )
 from chalicelib.state import ConnectionState
+from chalicelib.validation import parse_connection, split_secrets
 
 _TRIES = 4
 """So often a change is made anew on top of somebody else's."""
@@ -87,12 +95,13 @@ class Connections:
         self._failed = failed
         self._clock = clock
         self._limit = settings.max_connections_per_tenant
+        self._allowed = settings.allowed_private_networks
 
     def create(self, tenant: str, document: Any) -> Connection:
         """Makes a connection; it connects at once. Raises InvalidRequest, Conflict at the tenant's limit."""
         now = self._clock()
-        request = validation.parse_connection(document, stored=None, now=now)
-        configuration, secrets = validation.split_secrets(request.configuration)
+        request = parse_connection(document, stored=None, now=now, allowed=self._allowed)
+        configuration, secrets = split_secrets(request.configuration)
         connection_id = new_id(now)
         self._store.reserve(tenant, connection_id, self._limit)
         try:
@@ -204,8 +213,8 @@ class Connections:
     def _write(self, stored: Connection, document: Any) -> Connection:
         tenant, connection_id, now = stored.tenant, stored.id, self._clock()
         had = self._stored_secrets(stored)
-        request = validation.parse_connection(document, stored=stored, now=now, stored_secrets=had)
-        configuration, secrets = validation.split_secrets(request.configuration)
+        request = parse_connection(document, stored=stored, stored_secrets=had, now=now, allowed=self._allowed)
+        configuration, secrets = split_secrets(request.configuration)
         unchanged = secrets == had
         version = stored.secret_version
         if not unchanged:
@@ -227,9 +236,13 @@ class Connections:
             changed = changed.model_copy(update=_fresh(now, active=request.active))
         try:
             self._store.replace(changed, stored.version, reset=reset)
-        except (PreconditionFailed, NotFound):
-            # Only then it is sure that no record names it; after a time-out one may.
+        except PreconditionFailed:
+            # It is sure that no record names it; after a time-out one may.
             self._drop(stored, version)
+            raise
+        except NotFound:
+            # Deleted meanwhile, and its secret was perhaps made anew by the put.
+            self._secrets.delete(tenant, connection_id)
             raise
         self._drop(changed, stored.secret_version)
         if not reset:

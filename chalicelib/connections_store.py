@@ -267,16 +267,24 @@ class DynamoDbConnections:
         return from_item(answer.get("Item", {}))
 
     def _update(self, tenant: str, connection_id: str, update: Update, condition: str, values: dict[str, Any]) -> bool:
-        with translated("DynamoDB"):
-            try:
-                self._client.update_item(
-                    TableName=self._table, Key=self._key(tenant, connection_id), **update.arguments(condition, values)
-                )
-            except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
-                    return False
-                raise
-        return True
+        for attempt in range(_TRIES):
+            with translated("DynamoDB"):
+                try:
+                    self._client.update_item(
+                        TableName=self._table,
+                        Key=self._key(tenant, connection_id),
+                        **update.arguments(condition, values),
+                    )
+                except ClientError as error:
+                    if error_code(error) == "ConditionalCheckFailedException":
+                        return False
+                    # The API changes the same item in a transaction, which takes some milliseconds.
+                    if error_code(error) != "TransactionConflictException" or attempt == _TRIES - 1:
+                        raise
+                else:
+                    return True
+            self._pause(attempt)
+        raise AssertionError
 
     def _transact(self, actions: Sequence[dict[str, Any]]) -> list[bool]:
         """Which of the actions' conditions failed. Another transaction on the same item is waited for."""
@@ -295,8 +303,11 @@ class DynamoDbConnections:
                         raise
                 else:
                     return [False] * len(actions)
-            self._sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography
+            self._pause(attempt)
         raise AssertionError
+
+    def _pause(self, attempt: int) -> None:
+        self._sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography
 
     def _key(self, tenant: str, connection_id: str) -> dict[str, Any]:
         if not is_id(connection_id):

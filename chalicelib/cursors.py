@@ -23,7 +23,9 @@ def decode(scope: str, cursor: str) -> str:
         check, position = b"", ""
     # Not a signature: the query is bound to the caller's own tenant anyway. It only tells ours from others.
     if check != _check(scope, position) or encode(scope, position) != cursor:
-        raise InvalidRequest([Fault("/cursor", "is none of this list's; take it from the Link header, rel=next")])
+        raise InvalidRequest(
+            [Fault("/cursor", "This cursor is none of this list's; take it from the Link header, rel=next.")]
+        )
     return position
 
 

@@ -4,10 +4,10 @@ What makes a 200 safe: every queue has the report, and for each a wake that name
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
+from chalicelib.caches import BoundedCache
 from chalicelib.config import Settings
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.messages import Report, message_id, parse_report
@@ -37,7 +37,7 @@ class Ingress:
         self._executor = executor
         self._clock = clock
         self._settings = settings
-        self._active: OrderedDict[str, tuple[int, list[Connection]]] = OrderedDict()
+        self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
 
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], body: bytes) -> None:
         """A report with the LRC's query parameters. Raises Unauthorized, InvalidRequest or Unavailable."""
@@ -111,8 +111,5 @@ class Ingress:
         cached = self._active.get(tenant)
         if cached is None or cached[0] != generation:
             cached = (generation, [c for c in self._connections.of_tenant(tenant) if c.active])
-            self._active[tenant] = cached
-        self._active.move_to_end(tenant)
-        while len(self._active) > _CACHED_TENANTS:
-            self._active.popitem(last=False)
+            self._active.put(tenant, cached)
         return cached[1]

@@ -28,7 +28,7 @@ from chalicelib.errors import PatternError, Unresolved
 
 MAX_STEPS = 10_000
 """Nodes and comparisons of one evaluation; a report has some hundred nodes."""
-MAX_CPU = 0.010
+MAX_CPU = 0.015
 """Seconds of this thread: what steps cannot measure, such as comparing two large objects."""
 MAX_SUBJECT = 4096
 """Characters of a text that a regular expression is tried on; a longer one does not match."""

@@ -27,8 +27,6 @@ _MAX_FRAME_COUNTER = 2**32 - 1
 _MAX_PORT = 255
 _MAX_CUSTOMER_ID = 255
 """Characters: an AMQP header frame has a limit, and a report must not be able to exceed it."""
-# SQS refuses these two, which JSON allows; as an escape (\\uffff) they pass.
-_NONCHARACTERS = re.compile("[\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -89,8 +87,6 @@ def _report(text: str, document: Any) -> Report:
         raise _invalid(pointer, "the root is not that of a report; use DevEUI_uplink, another DevEUI_* or BS_alarm")
     if not isinstance(fields, dict):
         raise _invalid(pointer, "the root's value must be an object with the report's fields")
-    if _NONCHARACTERS.search(text):
-        raise _invalid(pointer, "U+FFFE and U+FFFF cannot be transported; write them as \\ufffe and \\uffff")
     return Report(
         root=root,
         fields=fields,

@@ -19,6 +19,8 @@ MAX_NESTING = 12
 MAX_DESCENTS = 2
 """How often ``..`` may stand in one alternative: each multiplies the work."""
 MAX_FILTERS = 4
+MAX_REGEXES = 8
+"""In one pattern: compiling each may take some milliseconds."""
 
 Step = str | int
 
@@ -57,6 +59,10 @@ Part = str | Expression
 @lru_cache(maxsize=1024)
 def parse_pattern(pattern: str) -> tuple[Part, ...]:
     """The literal texts and expressions of ``pattern``, in order. Raises PatternError."""
+    if pattern.count("=~") > MAX_REGEXES:
+        raise PatternError(
+            f"there are more than {MAX_REGEXES} regular expressions; join some with |", pattern.find("=~")
+        )
     parts: list[Part] = []
     at = begin = 0
     while at < len(pattern):

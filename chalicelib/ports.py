@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from chalicelib.delivery import Outcome
+from chalicelib.errors import BrokerFault
 from chalicelib.models import (
     ApplicationServer,
     Connection,
@@ -247,6 +248,23 @@ class PublisherFactory(Protocol):
 
 
 @dataclass(frozen=True)
+class StepResult:
+    """One step of trying a connection: ``resolve``, ``connect``, ``tls``, ``authenticate``, ``vhost``, ``exchange`` or
+    ``downlink``; ``detail`` is the sentence of the fault, empty when it went well."""
+
+    name: str
+    ok: bool
+    milliseconds: int
+    detail: str
+
+
+class ConnectionTester(Protocol):
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[StepResult]:
+        """The steps up to the first failure; ends at ``deadline`` (time.monotonic()) and leaves nothing at the broker.
+        Never raises for a broker's fault."""
+
+
+@dataclass(frozen=True)
 class ReceivedDownlink:
     """What came from a downlink queue. ``tag``: to acknowledge it with."""
 
@@ -268,6 +286,48 @@ class Verdict(StrEnum):
     """It can never be sent: not requeued, so that a dead-letter exchange of the customer's gets it."""
     LATER = "LATER"
     """It could not be kept: the connection is closed, which gives all that is not acknowledged back in order."""
+
+
+OnBatch = Callable[[str, Sequence[ReceivedDownlink]], Sequence[Verdict]]
+"""(connection id, messages) → a verdict for each. Called in a thread of the consumer's, so it may wait. Messages of
+one connection come in their order, one batch of up to 100 at a time."""
+
+
+class DownlinkConsumer(Protocol):
+    """Consumes the downlinks of many connections on one I/O loop; for one run. All methods but ``run`` may be called
+    from any thread, before and while it runs."""
+
+    def open(
+        self, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Starts connecting; ends in ``on_opened`` or ``on_fault``. One that is there already must be told to close
+        first; the new one begins when that is done, and removes its binding if it was another.
+
+        ``old_bindings``: further (exchange, binding key) pairs that the queue is to be freed of."""
+
+    def close(self, connection_id: str) -> None:
+        """Cancel, drain, ack, close. No effect on one that is not there."""
+
+    def delete_queue(self, connection_id: str) -> None:
+        """Deletes the downlink queue over the live connection and closes it. It is not opened again in this run."""
+
+    def finish(self) -> None:
+        """Makes ``run`` close everything now."""
+
+    def run(
+        self,
+        close_at: float,
+        end: float,
+        on_batch: OnBatch,
+        on_opened: Callable[[str], None],
+        on_fault: Callable[[str, BrokerFault], None],
+        tick: Callable[[], None],
+    ) -> None:
+        """Serves until ``close_at`` (time.monotonic()), then closes all in order; what is left at ``end`` is reset.
+
+        ``on_opened``, ``on_fault`` and ``tick`` (some five times a second) are called by the loop and must not wait.
+        After ``on_fault`` the connection is gone until it is opened again; an orderly end is not told. What a callback
+        raises ends the run and is raised by it."""
 
 
 class NetworkServer(Protocol):

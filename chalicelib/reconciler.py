@@ -3,7 +3,7 @@
 It never connects to a broker, and is flat in memory: everything is paged.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from chalicelib.config import Timing
 from chalicelib.models import Connection, PollJob, PollTarget, Wake
@@ -16,11 +16,19 @@ TARGETS_PER_JOB = 50
 
 class Reconciler:
     def __init__(
-        self, connections: ConnectionStore, wakes: WakeQueue, polls: PollQueue, clock: Clock, timing: Timing
+        self,
+        connections: ConnectionStore,
+        wakes: WakeQueue,
+        polls: PollQueue,
+        finish: Callable[[], int],
+        clock: Clock,
+        timing: Timing,
     ) -> None:
+        """``finish``: ends the creates and deletes that were killed, and says how many."""
         self._connections = connections
         self._wakes = wakes
         self._polls = polls
+        self._finish = finish
         self._clock = clock
         self._timing = timing
 
@@ -30,7 +38,8 @@ class Reconciler:
         jobs = self._send_polls(now) if self._poll_is_due(now) else 0
         marks = self._send_marks(now)
         probes = self._send_probes(now)
-        log.info("reconciled", extra={"marks": marks, "probes": probes, "pollJobs": jobs})
+        finished = self._finish()
+        log.info("reconciled", extra={"marks": marks, "probes": probes, "pollJobs": jobs, "finished": finished})
 
     def _send_marks(self, now: float) -> int:
         number = 0

@@ -3,22 +3,18 @@
 import hashlib
 import json
 import uuid
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from chalicelib.aws import error_code, translated
+from chalicelib.caches import BoundedCache
 from chalicelib.errors import Fault, InvalidRequest, NotFound
 from chalicelib.models import ConnectionSecrets
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 _MISSING = "ResourceNotFoundException"
 _CACHED = 128
@@ -28,32 +24,6 @@ _AS_KEY_LABELS = 16
 _HASH_ROUNDS = 20_000
 _MAX_BYTES = 65536
 """What Secrets Manager takes."""
-
-
-class BoundedCache(Generic[K, V]):
-    """The values used last, at most ``size`` of them; for what never changes under its key."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._values: OrderedDict[K, V] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: K) -> V | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-
-    def drop(self, key: K) -> None:
-        with self._lock:
-            self._values.pop(key, None)
 
 
 class SecretsManagerSecrets:
@@ -71,7 +41,7 @@ class SecretsManagerSecrets:
         """Stores a new version and returns its id. Raises InvalidRequest when all together is too large."""
         text = json.dumps(secrets.model_dump(by_alias=True, exclude_none=True), ensure_ascii=False)
         if len(text.encode()) > _MAX_BYTES:
-            detail = "its certificates, key and passwords together exceed 64 KB; leave out certificates not needed"
+            detail = "The certificates, key and passwords together exceed 64 KB; leave out what is not needed."
             raise InvalidRequest([Fault("/configuration", detail)])
         name, version = self._name(tenant, connection_id), str(uuid.uuid4())
         # AWSCURRENT as well: it cannot be taken from a version, so it must move on for an old one to go away.

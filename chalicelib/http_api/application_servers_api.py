@@ -6,6 +6,7 @@ from chalice.app import Request, Response
 from pydantic import ValidationError
 
 from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.faults import faults_of
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import json_body
 from chalicelib.http_api.connections_api import READ, WRITE
@@ -25,7 +26,8 @@ class ApplicationServersApi:
         caller = self._auth.caller(request, WRITE)
         wanted = _parse(json_body(request))
         server = self._servers.put(caller.tenant, wanted.as_id, wanted.as_key)
-        return json_response(_document(server), 201, {"Location": path_of(request, server.as_id)})
+        location = path_of(request, "application-servers", server.as_id)
+        return json_response(_document(server), 201, {"Location": location})
 
     @answered
     def all(self, request: Request) -> Response:
@@ -45,14 +47,9 @@ def _document(server: ApplicationServer) -> dict[str, str]:
 
 def _parse(document: object) -> ApplicationServerRequest:
     try:
-        wanted = ApplicationServerRequest.model_validate(document)
+        wanted = ApplicationServerRequest.model_validate(document, strict=True, by_name=False, by_alias=True)
     except ValidationError as error:
-        raise InvalidRequest(
-            [
-                Fault("".join(f"/{part}" for part in fault["loc"]), fault["msg"])
-                for fault in error.errors(include_url=False, include_context=False, include_input=False)
-            ]
-        ) from None
+        raise InvalidRequest(faults_of(error, {"": ["asId", "asKey"]})) from None
     if wanted.as_key == MASK:
-        raise InvalidRequest([Fault("/asKey", "is the mask of a key; send the key itself")])
+        raise InvalidRequest([Fault("/asKey", "This is the mask of a key; send the key itself.")])
     return wanted

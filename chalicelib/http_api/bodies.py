@@ -37,21 +37,7 @@ def json_body(request: Request, limit: int = MAX_BODY) -> Any:
     if not body.strip():
         raise Malformed("the body is empty; send a JSON document")
     _, value = parse_json(body)
-    if _has_surrogate(value):
-        raise Malformed("a string holds half of a surrogate pair, which is no character; send it whole")
     return value
-
-
-def _has_surrogate(value: Any) -> bool:
-    match value:
-        case str():
-            return any("\ud800" <= character <= "\udfff" for character in value) if not value.isascii() else False
-        case list():
-            return any(_has_surrogate(item) for item in value)
-        case dict():
-            return any(_has_surrogate(key) or _has_surrogate(item) for key, item in value.items())
-        case _:
-            return False
 
 
 def if_match(request: Request) -> frozenset[str] | None:
@@ -75,7 +61,7 @@ class Query:
     def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            self._faults.append(Fault(f"/{name}", "is missing"))
+            self._faults.append(Fault(f"/{name}", f"The parameter {name} is mandatory; add it."))
         return value or ""
 
     def limit(self) -> int:
@@ -84,7 +70,7 @@ class Query:
             return DEFAULT_LIMIT
         # At most three ASCII digits: Python takes other digits, signs and underscores, too.
         if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
-            self._faults.append(Fault("/limit", f"must be a whole number from 1 to {MAX_LIMIT}"))
+            self._faults.append(Fault("/limit", f"This must be a whole number from 1 to {MAX_LIMIT}."))
             return DEFAULT_LIMIT
         return int(text)
 
@@ -95,7 +81,7 @@ class Query:
         try:
             return choices(text)
         except ValueError:
-            self._faults.append(Fault(f"/{name}", f"must be one of {', '.join(choices)}"))
+            self._faults.append(Fault(f"/{name}", f"This must be one of {', '.join(choices)}."))
             return None
 
     def moment(self, name: str) -> float | None:
@@ -108,7 +94,7 @@ class Query:
             moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            self._faults.append(Fault(f"/{name}", "must be a time such as 2026-11-23T09:00:00Z"))
+            self._faults.append(Fault(f"/{name}", "This must be a time such as 2026-11-23T09:00:00Z."))
             return None
 
     def check(self) -> None:

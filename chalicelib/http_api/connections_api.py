@@ -29,7 +29,7 @@ class ConnectionsApi:
     def create(self, request: Request) -> Response:
         caller = self._auth.caller(request, WRITE)
         connection = self._connections.create(caller.tenant, json_body(request))
-        location = path_of(request, connection.id)
+        location = path_of(request, "connections", connection.id)
         return _answer(connection, 201, {"Location": location})
 
     @answered
@@ -85,5 +85,7 @@ def _answer(connection: Connection, status: int = 200, headers: dict[str, str] |
 def _id_in(document: Any) -> str:
     wanted = document.get("id") if isinstance(document, dict) else None
     if not isinstance(wanted, str) or not wanted:
-        raise InvalidRequest([Fault("/id", "is missing; name the connection here, or use PUT /connections/{id}")])
+        raise InvalidRequest(
+            [Fault("/id", "This names the connection and is mandatory here; add it, or use PUT /connections/{id}.")]
+        )
     return wanted

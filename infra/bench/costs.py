@@ -1,24 +1,23 @@
-"""What a function costs: the time of a cold start's imports, and the memory of a full drain. Each in fresh processes."""
+"""What a function costs: a cold start's imports, and the memory of a full drain, each in processes of their own."""
 
 import json
 import os
+import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import boto3
 
 from chalicelib.config import Settings
 from chalicelib.queues import SqsUplinkQueues, SqsWakeQueue
-from infra.bench.publish import PASSWORD_VARIABLE, bench_broker, bench_connection
+from infra.bench.publish import bench_connection
 from infra.local import data_stack
 from infra.local.ports import free_ports
-from infra.local.waiting import accepts, wait_until
+from infra.local.waiting import wait_until
 
 COLD_IMPORTS = 10
 IMPORT_GOAL = 700
@@ -63,15 +62,13 @@ def _run(argv: list[str], environment: dict[str, str]) -> str:
     return subprocess.run(argv, env=environment, check=True, capture_output=True, text=True).stdout
 
 
-def drain_memory() -> None:
+def drain_memory(port: int, password: str) -> None:
     """Prints the peak of a forwarder's process that drains ``REPORTS`` of the largest reports from SQS (moto)."""
-    with tempfile.TemporaryDirectory() as directory, _aws() as endpoint, bench_broker(Path(directory)) as broker:
-        connection = bench_connection(broker.config.port)
-        _fill(connection.id)
-        environment = {**os.environ, PASSWORD_VARIABLE: broker.config.password, "AWS_ENDPOINT_URL": endpoint}
+    with _aws():
+        _fill(bench_connection(port).id)
         began = time.monotonic()
-        argv = [sys.executable, "-m", "infra.bench.drain_once", str(broker.config.port)]
-        result = json.loads(_run(argv, environment).splitlines()[-1])
+        argv = [sys.executable, "-m", "infra.bench.drain_once", str(port)]
+        result = json.loads(_run(argv, {**os.environ, "BENCH_PASSWORD": password}).splitlines()[-1])
         seconds = time.monotonic() - began
     if result["delivered"] != REPORTS:
         raise RuntimeError(f"{result['delivered']} of {REPORTS} reports were delivered")
@@ -94,14 +91,14 @@ def _fill(connection_id: str) -> None:
         queues.send(
             connection_id,
             body=text,
-            group=fields["DevEUI"],
+            group=f"{number % 100:016X}",
             message_id=f"{number:064x}",
             deduplication_id=f"{number:064x}",
         )
 
 
 @contextmanager
-def _aws() -> Iterator[str]:
+def _aws() -> Iterator[None]:
     (port,) = free_ports(1)
     process = subprocess.Popen([sys.executable, "-m", "infra.local.aws", "--port", str(port)])
     os.environ.update(
@@ -111,8 +108,14 @@ def _aws() -> Iterator[str]:
         AWS_DEFAULT_REGION="eu-west-1",
     )
     try:
-        wait_until(lambda: accepts(port), 30)
-        yield os.environ["AWS_ENDPOINT_URL"]
+        if not wait_until(lambda: _accepts(port), 30):
+            raise RuntimeError("the emulation of AWS did not start")
+        yield
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -2,7 +2,6 @@
 
 import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -19,7 +18,7 @@ from chalicelib.delivery import Result
 from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
 from chalicelib.ports import OutgoingMessage
 from chalicelib.state import ConnectionState
-from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed
+from infra.local.broker import Broker, BrokerConfig
 from infra.local.certificates import issue
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.ports import free_ports
@@ -29,6 +28,8 @@ BODY = b'{"DevEUI_uplink": {"payload_hex": "' + b"0a" * 730 + b'"}}'
 EXCHANGE, QUEUE = "bench", "bench"
 USER = "bench"
 WARM_UP = 3
+PASSWORD_VARIABLE = "BENCH_BROKER_PASSWORD"  # noqa: S105  # a name, not a password
+"""The environment variable by which another process gets the broker's password."""
 
 
 @dataclass(frozen=True)
@@ -46,31 +47,29 @@ class Measure:
 
     def __str__(self) -> str:
         verdict = "" if self.goal is None else f", goal {self.goal:g}: {'met' if self.ratio >= self.goal else 'MISSED'}"
-        return f"{self.name}: {self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s, ratio {self.ratio:.1f}{verdict}"
+        rates = f"{self.ours:,.0f}/s, one at a time {self.one_at_a_time:,.0f}/s"
+        return f"{self.name}: {rates}, ratio {self.ratio:.1f}{verdict}"
 
 
-def measure() -> list[Measure]:
-    """Starts a broker of its own, measures, prints and returns what was measured."""
-    ensure_installed()
-    with tempfile.TemporaryDirectory() as directory, _broker(Path(directory)) as broker:
-        password = broker.config.password
-        port = broker.config.port
-        measures = [
-            _compare("publish, 10 devices", port, password, batch=10, rounds=100, goal=3),
-            _compare("publish, 100 devices", port, password, batch=100, rounds=30),
+def measure(port: int, password: str) -> list[Measure]:
+    """Prints and returns what was measured on the broker at ``port``, near and 20 ms away."""
+    measures = [
+        _compare("publish, 10 devices", port, password, batch=10, rounds=100, goal=3),
+        _compare("publish, 100 devices", port, password, batch=100, rounds=30),
+    ]
+    with delaying_proxy(port, 0.02) as far:
+        measures += [
+            _compare("publish, 10 devices, 20 ms away", far, password, batch=10, rounds=10, goal=8),
+            _compare("publish, 100 devices, 20 ms away", far, password, batch=100, rounds=3),
         ]
-        with delaying_proxy(port, 0.02) as far:
-            measures += [
-                _compare("publish, 10 devices, 20 ms away", far, password, batch=10, rounds=10, goal=8),
-                _compare("publish, 100 devices, 20 ms away", far, password, batch=100, rounds=3),
-            ]
     for line in measures:
         print(line)
     return measures
 
 
-def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, goal: float | None = None) -> Measure:
-    messages = [
+def bench_messages(number_of_devices: int) -> list[OutgoingMessage]:
+    """A message of each device."""
+    return [
         OutgoingMessage(
             key=str(number),
             group=f"{number:016X}",
@@ -87,18 +86,23 @@ def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, go
                 "connectionId": "01X",
             },
         )
-        for number in range(batch)
+        for number in range(number_of_devices)
     ]
+
+
+def _compare(name: str, port: int, password: str, *, batch: int, rounds: int, goal: float | None = None) -> Measure:
+    messages = bench_messages(batch)
     return Measure(
         name,
         ours=_ours(port, password, messages, rounds),
-        one_at_a_time=_one_at_a_time(port, password, messages, rounds),
+        one_at_a_time=one_at_a_time(port, password, messages, rounds),
         goal=goal,
     )
 
 
-def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
-    connection = Connection(
+def bench_connection(port: int) -> Connection:
+    """To the broker at ``port``; its password goes apart."""
+    return Connection(
         tenant="bench",
         id="01BENCH",
         name="bench",
@@ -114,6 +118,11 @@ def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds:
         updated_at="",
         state=ConnectionState.OPENING,
     )
+
+
+def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+    purge(port, password)
+    connection = bench_connection(port)
     factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
     with closing(factory.open(connection, ConnectionSecrets(password=password), time.monotonic() + 10)) as publisher:
 
@@ -122,10 +131,11 @@ def _ours(port: int, password: str, messages: Sequence[OutgoingMessage], rounds:
             if any(outcome.result is not Result.DELIVERED for outcome in result.outcomes.values()):
                 raise RuntimeError(f"not everything was delivered: {result}")
 
-        return _rate(publish, len(messages), rounds)
+        return rate(publish, len(messages), rounds)
 
 
-def _one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+def one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage], rounds: int) -> float:
+    purge(port, password)
     with _blocking_channel(port, password) as channel:
 
         def publish() -> None:
@@ -135,10 +145,16 @@ def _one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage]
                 )
 
         channel.confirm_delivery()
-        return _rate(publish, len(messages), rounds)
+        return rate(publish, len(messages), rounds)
 
 
-def _rate(publish: Callable[[], None], messages: int, rounds: int) -> float:
+def purge(port: int, password: str) -> None:
+    """Empties the queue: a long one slows the broker, and each measure is to begin alike."""
+    with _blocking_channel(port, password) as channel:
+        channel.queue_purge(QUEUE)
+
+
+def rate(publish: Callable[[], None], messages: int, rounds: int) -> float:
     for _ in range(WARM_UP):
         publish()
     seconds = []
@@ -157,7 +173,8 @@ def _blocking_channel(port: int, password: str) -> Iterator[pika.adapters.blocki
 
 
 @contextmanager
-def _broker(directory: Path) -> Iterator[Broker]:
+def bench_broker(directory: Path) -> Iterator[Broker]:
+    """A broker with an exchange and a bound queue to publish to, its data in ``directory``."""
     files = issue(directory / "tls", USER)
     port, tls_port, management_port, dist_port, epmd_port = free_ports(5)
     broker = Broker(
@@ -184,10 +201,3 @@ def _broker(directory: Path) -> Iterator[Broker]:
         yield broker
     finally:
         broker.stop()
-
-
-if __name__ == "__main__":
-    try:
-        measure()
-    except BrokerFailed as error:
-        raise SystemExit(str(error)) from error

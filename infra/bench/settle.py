@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from chalicelib.models import Connection, ConnectionSecrets, Wake
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports import QueueRecord
 from chalicelib.publishers import PublisherPool
+from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
+from infra.local.delay_proxy import delaying_proxy
 from infra.local.in_memory import (
     MemoryConnectionStore,
     MemoryEventLog,
@@ -25,6 +28,44 @@ from infra.local.in_memory import (
     MemoryUplinkQueues,
     MemoryWakeQueue,
 )
+
+WARM_UP = 3
+FILLER = "0a" * 700
+"""Makes a report of 1.5 KB."""
+
+
+def measure(port: int, password: str) -> list[Measure]:
+    """Prints and returns the forwarder's rates near and 20 ms away, against bare publishes one at a time."""
+    measures = [
+        _compare("publish and settle, 10 devices", port, password, devices=10, rounds=60, goal=3),
+        _compare("publish and settle, 100 devices", port, password, devices=100, rounds=20, goal=None),
+    ]
+    with delaying_proxy(port, 0.02) as far:
+        measures += [
+            _compare("publish and settle, 10 devices, 20 ms away", far, password, devices=10, rounds=10, goal=8)
+        ]
+    for line in measures:
+        print(line)
+    return measures
+
+
+def _compare(name: str, port: int, password: str, *, devices: int, rounds: int, goal: float | None) -> Measure:
+    purge(port, password)
+    bench = ForwarderBench(bench_connection(port), ConnectionSecrets(password=password))
+    seconds = []
+    for number in range(WARM_UP + rounds):
+        forward = bench.round(devices, FILLER)
+        began = time.perf_counter()
+        forward()
+        if number >= WARM_UP:
+            seconds.append(time.perf_counter() - began)
+    bench.close()
+    return Measure(
+        name,
+        ours=devices / statistics.median(seconds),
+        one_at_a_time=one_at_a_time(port, password, bench_messages(devices), max(3, rounds // 3)),
+        goal=goal,
+    )
 
 
 class ForwarderBench:

@@ -116,9 +116,11 @@ class Broker:
 
     def kill(self) -> None:
         """Kills the node as a power cut would; its data stays."""
-        pid = self.pid
-        os.kill(pid, signal.SIGKILL)
-        self._wait_gone(pid)
+        pid = self._running_pid()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+            self._wait_gone(pid)
+        self._end_launched()
 
     def freeze(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)

@@ -3,12 +3,26 @@
 import fcntl
 import os
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.local.broker import Broker
 from infra.local.errors import StackFailed
 
+STACK_FILE = "stack.json"
 _LOCK = ".iot-flow-local.lock"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def take(directory: Path) -> int:
@@ -33,8 +47,12 @@ def clear(directory: Path, broker_directory: Path) -> bool:
 
     Raises BrokerFailed when that broker does not stop.
     """
+    # What a killed run says about itself is not true any more.
+    (directory / STACK_FILE).unlink(missing_ok=True)
     if (broker_directory / "broker.json").exists():
-        Broker.load(broker_directory).stop()
+        # A broker that is half stopped has lost its pid file: the next start could not find it.
+        with _undisturbed():
+            Broker.load(broker_directory).stop()
     found = [path for path in directory.iterdir() if path.name != _LOCK]
     for path in found:
         if path.is_dir() and not path.is_symlink():

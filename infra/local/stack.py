@@ -25,6 +25,7 @@ from infra.local import certificates, data_stack, directory
 from infra.local.api_client import ApiClient
 from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed, find_program
 from infra.local.demo import run_demo
+from infra.local.directory import STACK_FILE
 from infra.local.errors import StackFailed, StopRequested
 from infra.local.files import write_atomically
 from infra.local.issuer import Issuer
@@ -34,7 +35,6 @@ from infra.local.runner import PIDS_FILE
 from infra.local.stack_config import StackConfig
 from infra.local.token import ISSUER_FILE
 
-STACK_FILE = "stack.json"
 BROKER_USER = "iotflow"
 _START_SECONDS = 60.0
 _LOOK = 0.2
@@ -64,9 +64,11 @@ class Stack:
         config, where = self.config, self.config.directory
         timing = config.settings().timing
         self._lock = directory.take(where)
-        if directory.clear(where, where / "broker"):
+        cleared = directory.clear(where, where / "broker")
+        if cleared:
             _say(f"The previous run's data in {where} are removed.")
-        config.ports.check()
+        # The last processes of a run that was killed may be about to end.
+        config.ports.check(patience=_PATIENCE if cleared else 0)
         if find_program() is None:
             _say("Installing RabbitMQ; this takes a minute ...")
         ensure_installed()
@@ -93,6 +95,10 @@ class Stack:
         write_atomically(where / STACK_FILE, self._document)
         return self._document
 
+    @property
+    def holds_directory(self) -> bool:
+        return self._lock is not None
+
     def watch(self) -> None:
         """Keeps stack.json true until a signal. Raises StackFailed when a process died."""
         while True:
@@ -103,7 +109,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stops everything that this stack started, and nothing else."""
-        if self._lock is None:
+        if not self.holds_directory:
             return
         (self.config.directory / STACK_FILE).unlink(missing_ok=True)
         for child in reversed(self._children):
@@ -303,7 +309,8 @@ def main() -> int:
         _say("\nStopping ...")
         return 0
     except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe local stack stops: {error}", file=sys.stderr, flush=True)
+        where = f" (logs: {stack.config.directory / 'logs'})" if stack is not None and stack.holds_directory else ""
+        print(f"\nThe local stack stops{where}: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
         # From here on nothing interrupts the stopping.

@@ -1,9 +1,12 @@
 """The ports of a local stack: PORT_BASE moves all of them."""
 
 import socket
+import time
 from dataclasses import dataclass
+from functools import partial
 
 from infra.local.errors import StackFailed
+from infra.local.waiting import wait_until
 
 DEFAULT_BASE = 8000
 _SPAN = 20
@@ -67,10 +70,11 @@ class Ports:
             self.epmd: "Erlang's port mapper",
         }
 
-    def check(self) -> None:
-        """Raises StackFailed that names the first port that is taken."""
+    def check(self, patience: float = 0) -> None:
+        """Raises StackFailed that names the first port that is taken, still after ``patience`` seconds in all."""
+        deadline = time.monotonic() + patience
         for port, purpose in self.purposes().items():
-            if not _is_free(port):
+            if not wait_until(partial(_is_free, port), deadline - time.monotonic()):
                 raise StackFailed(
                     f"Port {port}, for {purpose}, is taken by another program; "
                     f"stop that or move all ports with PORT_BASE, such as PORT_BASE={self.base + 100}."

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from infra.local.directory import STACK_FILE
 from infra.local.issuer import ALL_SCOPES, Issuer
 
 ISSUER_FILE = "issuer.json"
@@ -14,7 +15,7 @@ def main() -> int:
     """The command line: ``[TENANT [SCOPE ...]]``."""
     directory = Path(os.environ.get("LOCAL_DIR") or ".local")
     file = directory / ISSUER_FILE
-    if not (directory / "stack.json").exists() or not file.exists():
+    if not (directory / STACK_FILE).exists() or not file.exists():
         print(f"No local stack runs in {directory}; start it with `make run`.", file=sys.stderr)
         return 1
     tenant, *scopes = sys.argv[1:] or ["demo"]

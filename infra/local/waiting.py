@@ -1,5 +1,6 @@
 """Waiting for a condition, with a deadline."""
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -12,3 +13,10 @@ def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.05
             return False
         time.sleep(step)
     return True
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

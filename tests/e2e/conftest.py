@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,6 @@ PORT_BASE = 18100
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack for all tests here, a minute in a second, without the demo."""
-    directory: Path = tmp_path_factory.mktemp("stack")
+    directory = tmp_path_factory.mktemp("stack")
     with running_stack(directory, PORT_BASE, DEMO="0", TIME_SCALE="60") as (running, _):
         yield running

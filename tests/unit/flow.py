@@ -113,9 +113,17 @@ class Flow:
             self.settings.timing,
         )
         self.forwarder = Forwarder(parts, self.wakes, self.executor)
-        self.reconciler = Reconciler(self.connections, self.wakes, self.polls, self.clock, self.settings.timing)
+        self.reconciler = Reconciler(
+            self.connections, self.wakes, self.polls, lambda: 0, self.clock, self.settings.timing
+        )
         self.ingress = Ingress(
-            self.connections, MemoryApplicationServerStore(), self.queues, self.wakes, self.executor, self.clock, self.settings
+            self.connections,
+            MemoryApplicationServerStore(),
+            self.queues,
+            self.wakes,
+            self.executor,
+            self.clock,
+            self.settings,
         )
         self._numbers = itertools.count(1)
 

@@ -7,11 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"durations", "times", "state", "ids", "merge_patch"},
-    {"config", "errors"},
+    {"caches", "durations", "times", "state", "ids", "merge_patch", "pem"},
+    {"config", "errors", "faults"},
     {"strict_json", "cursors"},
     {"models"},
-    {"delivery", "addresses", "pem", "certificates", "patterns", "json_path", "topics", "breaker"},
+    {"delivery", "addresses", "certificates", "patterns", "json_path", "breaker", "alarm_validation"},
     {"ports", "routing"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},

@@ -1,0 +1,104 @@
+"""Faults of a document as JSON pointers and sentences with a remedy: what pydantic finds, and what texts can have."""
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+
+from chalicelib.errors import Fault
+
+MAX_FAULTS = 100
+"""In one answer; more would help nobody."""
+
+MAX_SHORT_STRING = 255
+"""Bytes of UTF-8 that AMQP takes for a name."""
+
+Values = Mapping[str, Any]
+"""The fields of an object that are well-formed and not null, named as in the document."""
+
+_SENTENCES = {
+    "missing": "This field is mandatory; add it.",
+    "string_type": "This must be a string.",
+    "string_too_short": "This must have at least {min_length} character(s).",
+    "string_too_long": "This must have at most {max_length} characters.",
+    "bool_type": "This must be true or false.",
+    "int_type": "This must be a whole number.",
+    "int_from_float": "This must be a whole number.",
+    "int_parsing_size": "This number is too large.",
+    "greater_than_equal": "This must be at least {ge}.",
+    "less_than_equal": "This must be at most {le}.",
+    "literal_error": "This must be {expected}.",
+    "enum": "This must be {expected}.",
+    "list_type": "This must be an array.",
+    "model_type": "This must be an object.",
+    "model_attributes_type": "This must be an object.",
+    "dict_type": "This must be an object.",
+    "string_pattern_mismatch": "This must match {pattern}.",
+}
+
+
+def pointer(location: Sequence[str | int]) -> str:
+    """The JSON pointer (RFC 6901) to a place in a document."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
+
+
+def faults_of(error: ValidationError, known_names: Mapping[str, Sequence[str]]) -> list[Fault]:
+    """The faults of a document; no sentence shows a value, since it could be a secret.
+
+    ``known_names``: the fields of the object at a pointer, to propose one for a name that is unknown.
+    """
+    faults = []
+    for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
+        location = item["loc"]
+        if item["type"] == "extra_forbidden":
+            detail = _unknown(str(location[-1]), known_names.get(pointer(location[:-1]), ()))
+        else:
+            detail = _sentence(item["type"], item.get("ctx", {}), item["msg"])
+        faults.append(Fault(pointer(location), detail))
+    return faults
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name[:64], known, n=1)
+    return f"This field is unknown; did you mean {close[0]}?" if close else "This field is unknown; remove it."
+
+
+def _sentence(type_: str, context: Mapping[str, Any], message: str) -> str:
+    if type_ == "value_error":
+        detail = str(context["error"])
+        return detail[:1].upper() + detail[1:]
+    template = _SENTENCES.get(type_)
+    return template.format_map(context) if template is not None else f"{message}."
+
+
+def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Values:
+    """The fields of the object at ``place`` that have a value and no fault in their structure."""
+    if not isinstance(value, dict):
+        return {}
+    return {
+        name: member
+        for name, member in value.items()
+        if member is not None and isinstance(name, str) and place + pointer([name]) not in wrong_places
+    }
+
+
+def text_faults(value: object, place: str, *, breaks: str = "", allow_blank: bool = True) -> list[Fault]:
+    """Control characters other than ``breaks``, and nothing but blanks. What is no text has no such fault."""
+    if not isinstance(value, str):
+        return []
+    if any(unicodedata.category(character) == "Cc" and character not in breaks for character in value):
+        return [Fault(place, "There is a control character in this text; remove it.")]
+    if not allow_blank and value and not value.strip():
+        return [Fault(place, "There are only blanks here; write a name.")]
+    return []
+
+
+def short_string_faults(value: object, place: str) -> list[Fault]:
+    """A name that AMQP cannot carry."""
+    if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_SHORT_STRING:
+        return [
+            Fault(place, f"This has more than {MAX_SHORT_STRING} bytes of UTF-8, which is AMQP's limit; shorten it.")
+        ]
+    return []

@@ -1,0 +1,114 @@
+"""PEM in the forms in which people paste it, brought to the one that OpenSSL reads (RFC 7468)."""
+
+import re
+from dataclasses import dataclass
+
+MAX_LABEL = 40
+"""Characters between BEGIN and the dashes; longer than any label in use."""
+
+_ESCAPED_BREAK = re.compile(r"\\{1,2}[nrt]")
+# The dashes behind a marker are only looked at: on one line they are also those before the next. The lookbehind and
+# the small bounds keep this linear on hostile text.
+_MARKER = re.compile(
+    rf"(?<!-)-{{2,32}} {{0,3}}(?P<edge>BEGIN|END) {{1,3}}"
+    rf"(?P<label>[A-Z0-9][A-Z0-9 ]{{0,{MAX_LABEL - 1}}}?) {{0,3}}(?=--)"
+)
+_SPACE = re.compile(r"\s+")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+_BARE_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{64,}")
+_SYNONYMS = {
+    "X509 CERTIFICATE": "CERTIFICATE",
+    "TRUSTED CERTIFICATE": "CERTIFICATE",
+    "NEW CERTIFICATE REQUEST": "CERTIFICATE REQUEST",
+}
+_PARAMETERS = frozenset({"EC PARAMETERS", "DSA PARAMETERS"})
+"""OpenSSL writes them before a key, which says the same itself."""
+
+
+class PemError(ValueError):
+    """A text that is no PEM. The sentence goes to the user and shows nothing of the text."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One thing in a PEM text. ``body``: its base64, without breaks."""
+
+    label: str
+    body: str
+    encrypted: bool = False
+
+    def __repr__(self) -> str:
+        return f"Block({self.label})"
+
+    @property
+    def text(self) -> str:
+        lines = [self.body[at : at + 64] for at in range(0, len(self.body), 64)]
+        return "\n".join((f"-----BEGIN {self.label}-----", *lines, f"-----END {self.label}-----", ""))
+
+
+def normalise_pem(text: str) -> str:
+    """``text`` as RFC 7468 has it: five dashes, lines of 64, nothing around or between the blocks.
+
+    Understands line breaks lost or written as ``\\n``, CRLF, blanks, a byte order mark, the attributes that PKCS#12
+    exports leave between blocks, and markers with any number of dashes from two. Raises PemError.
+    """
+    return "".join(block.text for block in blocks(text))
+
+
+def blocks(text: str) -> list[Block]:
+    """What stands in a PEM text, in order. Raises PemError."""
+    text = _ESCAPED_BREAK.sub("\n", text.replace("\ufeff", ""))
+    markers = list(_MARKER.finditer(text))
+    if not markers:
+        raise PemError(_without_markers(text))
+    found: list[Block] = []
+    for begin, end in zip(markers[::2], [*markers[1::2], None], strict=False):
+        if begin["edge"] != "BEGIN":
+            raise PemError("An END line has no BEGIN line before it; paste the whole file.")
+        if end is None or end["edge"] != "END":
+            raise PemError(f"The {_name(begin)} has no END line; the text was cut off, paste the whole file.")
+        if end["label"] != begin["label"]:
+            raise PemError(f"The {_name(begin)} ends as another kind; paste the file as it is.")
+        if begin["label"] not in _PARAMETERS:
+            label = _SYNONYMS.get(begin["label"], begin["label"])
+            found.append(_block(label, text[begin.end() : end.start()].lstrip("-")))
+    if not found:
+        raise PemError("There are only parameters in the text, neither a certificate nor a key.")
+    return found
+
+
+def _name(marker: re.Match[str]) -> str:
+    return f"block {marker['label']}"
+
+
+def _block(label: str, content: str) -> Block:
+    encrypted = label.startswith("ENCRYPTED") or ("Proc-Type" in content and "ENCRYPTED" in content)
+    if encrypted:
+        return Block(label, "", encrypted=True)
+    if ":" in content:
+        # Headers such as "Comment: ..." stand before an empty line.
+        _, _, content = content.replace("\r", "").partition("\n\n")
+    if "..." in content or "\u2026" in content:
+        raise PemError(f"The block {label} was shortened with dots; paste all of it.")
+    body = _SPACE.sub("", content)
+    if not body:
+        raise PemError(f"The block {label} is empty; paste the whole file.")
+    if not _BASE64.fullmatch(body) or len(body) % 4 == 1:
+        raise PemError(f"The block {label} is not base64 all through; paste the file as it is.")
+    body = body.rstrip("=")
+    return Block(label, body + "=" * (-len(body) % 4))
+
+
+def _without_markers(text: str) -> str:
+    stripped = text.strip()
+    if not stripped:
+        return "There is nothing but blanks; paste a PEM file."
+    if "BEGIN" in stripped or "END" in stripped:
+        return "The BEGIN and END lines are damaged; they look like -----BEGIN CERTIFICATE-----."
+    if stripped.startswith(("ssh-", "ecdsa-")):
+        return "This is an SSH key; a PEM file that begins with -----BEGIN is needed."
+    if any(ord(character) < 32 and character not in "\t\r\n" for character in stripped):  # noqa: PLR2004
+        return "This looks like DER or PKCS#12, a binary format; convert it to PEM with openssl and paste that."
+    if _BARE_BASE64.fullmatch(stripped):
+        return "The BEGIN and END lines are missing; paste the whole PEM file, from -----BEGIN to END-----."
+    return "This is not PEM; paste a file that begins with -----BEGIN, or choose it with the file button."

@@ -1,0 +1,62 @@
+"""A forwarder's process that drains one connection's queue to its end; prints what it delivered and its peak memory.
+
+``python -m infra.bench.drain_once PORT``, the broker's password in BENCH_PASSWORD. Like a Lambda function it has SQS
+behind boto3 and the broker behind pika; the records are in memory, for they cost nothing.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from chalicelib.bootstrap import Services
+from chalicelib.config import Settings
+from chalicelib.drain import DrainParts
+from chalicelib.forwarder import Forwarder
+from chalicelib.models import ConnectionSecrets, Wake
+from chalicelib.monitoring import Monitoring
+from chalicelib.ports import QueueRecord
+from infra.bench.publish import bench_connection
+from infra.local.in_memory import (
+    MemoryConnectionStore,
+    MemoryEventLog,
+    MemoryFailedMessages,
+    MemorySecretStore,
+    MemoryStatistics,
+    MemoryWakeQueue,
+)
+
+
+def main() -> None:
+    services = Services(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
+    connection = bench_connection(int(sys.argv[1]))
+    secrets = MemorySecretStore()
+    services.secret_store = secrets  # type: ignore[assignment]  # a cached property takes what it is given
+    version = secrets.put(connection.tenant, connection.id, ConnectionSecrets(password=os.environ["BENCH_PASSWORD"]))
+    store, statistics = MemoryConnectionStore(), MemoryStatistics()
+    store.create(connection.model_copy(update={"secret_version": version}), 1)
+    parts = DrainParts(
+        connections=store,
+        queues=services.uplink_queues,
+        pool=services.publisher_pool,
+        failed=MemoryFailedMessages(),
+        monitoring=Monitoring(MemoryEventLog(), statistics, time.time),
+        clock=time.time,
+        random=lambda: 0.0,
+        timing=services.settings.timing,
+    )
+    wake = Wake(tenant=connection.tenant, connection_id=connection.id)
+    with ThreadPoolExecutor(1) as executor:
+        forwarder = Forwarder(parts, MemoryWakeQueue(), executor)
+        while services.uplink_queues.depth(connection.id) != (0, 0):
+            forwarder.handle([QueueRecord("r", "m", wake.model_dump_json(by_alias=True))], time.monotonic() + 30)
+    services.publisher_pool.close(connection.id)
+    delivered = statistics.counts[connection.tenant, connection.id]["uplinksDelivered"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"delivered": delivered, "peakMegabytes": peak}))
+
+
+if __name__ == "__main__":
+    main()

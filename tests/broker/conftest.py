@@ -1,0 +1,50 @@
+"""A RabbitMQ node for the tests of one process: with several workers, each has its own."""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.broker import Broker, BrokerConfig, ensure_installed
+from infra.local.certificates import issue
+from infra.local.ports import free_ports
+from tests.broker.support import Site
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A node with plain and mutual-TLS listeners."""
+    yield from _site(tmp_path_factory.mktemp("rabbitmq"))
+
+
+@pytest.fixture(scope="session")
+def other_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A second node, for what concerns more than one broker, and for being frozen and killed."""
+    yield from _site(tmp_path_factory.mktemp("rabbitmq-other"))
+
+
+def _site(directory: Path) -> Iterator[Site]:
+    ensure_installed()
+    certificates = issue(directory / "tls", "tenant")
+    port, tls_port, management_port, dist_port, epmd_port = free_ports(5)
+    broker = Broker(
+        directory / "node",
+        BrokerConfig(
+            port=port,
+            tls_port=tls_port,
+            management_port=management_port,
+            dist_port=dist_port,
+            epmd_port=epmd_port,
+            username="tenant",
+            password=secrets.token_hex(8),
+            ca_file=str(certificates.ca_file),
+            certificate_file=str(certificates.server_certificate_file),
+            key_file=str(certificates.server_key_file),
+        ),
+    )
+    broker.start()
+    try:
+        yield Site(broker, certificates)
+    finally:
+        broker.stop()

@@ -1,0 +1,172 @@
+"""What the tests use to look at a broker from the customer's side."""
+
+import base64
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+from uuid import uuid4
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+from chalicelib.amqp_consumer import AmqpDownlinkConsumer
+from chalicelib.amqp_publisher import AmqpPublisher, AmqpPublisherFactory
+from chalicelib.config import Settings
+from chalicelib.errors import BrokerFault  # noqa: TC001  # a plain import reads better
+from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.ports import OutgoingMessage, ReceivedDownlink, Verdict
+from chalicelib.state import ConnectionState
+from infra.local.broker import Broker
+from infra.local.certificates import Certificates
+
+LOCAL = Settings.model_validate({"allowed_private_networks": "127.0.0.0/8,::1/128"})
+
+
+def unique(prefix: str) -> str:
+    return f"{prefix}-{uuid4().hex[:12]}"
+
+
+class Site:
+    """A broker with its certificates, and connections to it as a tenant would configure them."""
+
+    def __init__(self, broker: Broker, certificates: Certificates) -> None:
+        self.broker = broker
+        self.certificates = certificates
+        self.user = broker.config.username
+        self.secrets = ConnectionSecrets(password=broker.config.password)
+        self.tls_secrets = ConnectionSecrets(
+            certificate=certificates.client_certificate_file.read_text(),
+            private_key=certificates.client_key_file.read_text(),
+            trusted_ca_certificate=certificates.ca_file.read_text(),
+        )
+
+    def connection(self, **configuration: Any) -> Connection:
+        """Plain TCP with user and password unless said otherwise."""
+        fields = {
+            "host_name": f"127.0.0.1:{self.broker.config.port}",
+            "protocol": "TCP",
+            "username": self.user,
+            "uplink_topic_pattern": "up.{DevEUI}",
+            "downlink_topic_pattern": "down.{DevEUI}",
+            **configuration,
+        }
+        return Connection(
+            tenant="acme",
+            id=unique("01C"),
+            name="test",
+            active=True,
+            configuration=AmqpConfiguration(**fields),
+            created_at="",
+            updated_at="",
+            state=ConnectionState.OPENING,
+        )
+
+    def tls_connection(self, **configuration: Any) -> Connection:
+        """Mutual TLS, the client certificate being the login."""
+        fields = {"host_name": f"localhost:{self.broker.config.tls_port}", "protocol": "SSL", "username": None}
+        return self.connection(**{**fields, **configuration})
+
+    @contextmanager
+    def publisher(
+        self, connection: Connection | None = None, secrets: ConnectionSecrets | None = None
+    ) -> Iterator[AmqpPublisher]:
+        opened = AmqpPublisherFactory(LOCAL).open(
+            connection or self.connection(), secrets or self.secrets, time.monotonic() + 10
+        )
+        with closing(opened):
+            yield opened
+
+    @contextmanager
+    def channel(self) -> Iterator[BlockingChannel]:
+        """The customer's own application."""
+        parameters = pika.ConnectionParameters(
+            "127.0.0.1",
+            self.broker.config.port,
+            credentials=pika.PlainCredentials(self.user, self.broker.config.password),
+        )
+        with closing(pika.BlockingConnection(parameters)) as connection:
+            yield connection.channel()
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        """A call of the management API."""
+        credentials = base64.b64encode(f"{self.user}:{self.broker.config.password}".encode()).decode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.broker.config.management_port}/api/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  # http is written above
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def user_with(self, **permissions: str) -> tuple[str, ConnectionSecrets]:
+        """A new user on ``/`` with the given configure, write and read; none where nothing is given."""
+        name = unique("user")
+        self.api("PUT", f"users/{name}", {"password": "pw-of-user", "tags": ""})
+        self.api("PUT", f"permissions/%2F/{name}", {"configure": "", "write": "", "read": "", **permissions})
+        return name, ConnectionSecrets(password="pw-of-user")
+
+    def connections_named(self, name: str) -> list[dict[str, Any]]:
+        listed = self.api("GET", "connections")
+        return [one for one in listed if one.get("client_properties", {}).get("connection_name") == name]
+
+
+def outgoing(key: str, group: str = "0000000000000001", **changes: Any) -> OutgoingMessage:
+    fields: dict[str, Any] = {
+        "key": key,
+        "group": group,
+        "routing_key": f"up.{group}",
+        "body": b'{"DevEUI_uplink": {}}',
+        "message_id": f"message-{key}",
+        "type": "DevEUI_uplink",
+        **changes,
+    }
+    return OutgoingMessage(**fields)
+
+
+class Run:
+    """A run of a consumer on the test's thread, with what it told. ``ends`` is asked at every tick."""
+
+    def __init__(
+        self, ends: Callable[["Run"], bool], judge: Callable[[ReceivedDownlink], Verdict] = lambda _message: Verdict.ACK
+    ) -> None:
+        self.consumer = AmqpDownlinkConsumer(LOCAL)
+        self.batches: list[list[ReceivedDownlink]] = []
+        self.opened: list[str] = []
+        self.faults: list[tuple[str, BrokerFault]] = []
+        self.ticks = 0
+        self.timed_out = True
+        self._ends = ends
+        self._judge = judge
+
+    @property
+    def bodies(self) -> list[bytes]:
+        return [message.body for batch in self.batches for message in batch]
+
+    def __call__(self, seconds: float = 15.0, close_seconds: float = 8.0) -> "Run":
+        began = time.monotonic()
+        self.consumer.run(
+            began + seconds,
+            began + seconds + close_seconds,
+            self._on_batch,
+            self.opened.append,
+            lambda connection_id, fault: self.faults.append((connection_id, fault)),
+            self._tick,
+        )
+        assert not self.timed_out, f"opened {self.opened}, faults {self.faults}, bodies {self.bodies}"
+        return self
+
+    def _on_batch(self, _connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
+        verdicts = [self._judge(message) for message in messages]
+        self.batches.append(list(messages))
+        return verdicts
+
+    def _tick(self) -> None:
+        self.ticks += 1
+        if self._ends(self):
+            self.timed_out = False
+            self.consumer.finish()

@@ -1,0 +1,52 @@
+"""AWS as moto emulates it, with the data stack's tables and queues, and the API on top."""
+
+from collections.abc import Iterator
+
+import pytest
+from chalice.test import Client
+from moto import mock_aws
+
+from app import app
+from chalicelib import bootstrap
+from chalicelib.bootstrap import Services
+from chalicelib.config import Settings
+from chalicelib.http_api.issuer import Issuer
+from infra.local import data_stack
+
+from .doubles import AUDIENCE, ISSUER, Api, TestIssuer
+
+SETTINGS = Settings(
+    resource_prefix="iot-flow-test",
+    oidc_issuer=ISSUER,
+    oidc_audience=AUDIENCE,
+    tenant_claim="tenant",
+    max_connections_per_tenant=5,
+)
+
+
+@pytest.fixture(scope="session")
+def issuer() -> TestIssuer:
+    return TestIssuer()
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer) -> Iterator[Services]:
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    with mock_aws():
+        made = Services(SETTINGS)
+        made.issuer = Issuer(ISSUER, issuer.fetch)
+        data_stack.create(made.dynamodb, made.sqs, SETTINGS.resource_prefix, SETTINGS.timing)
+        before = bootstrap.services()
+        bootstrap.use(made)
+        yield made
+        bootstrap.use(before)
+
+
+@pytest.fixture
+def api(services: Services, issuer: TestIssuer) -> Iterator[Api]:
+    assert services.settings is SETTINGS
+    with Client(app, stage_name="test") as client:
+        yield Api(client, issuer.token())

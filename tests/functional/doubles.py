@@ -1,0 +1,78 @@
+"""An issuer of tokens, and the API as a caller sees it."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from chalice.test import Client
+from cryptography.hazmat.primitives.asymmetric import ec
+
+ISSUER = "https://issuer.test"
+AUDIENCE = "iot-flow"
+ALL_SCOPES = "connections:read connections:write"
+READ_ONLY = "connections:read"
+
+
+class TestIssuer:
+    """Signs tokens; ``fetch`` answers with what its discovery and JWKS addresses would."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.kid = "one"
+        self.extra_keys: list[dict[str, Any]] = []
+        self.fetched: list[str] = []
+
+    def fetch(self, url: str) -> bytes:
+        self.fetched.append(url)
+        if url.endswith("/.well-known/openid-configuration"):
+            return json.dumps({"issuer": ISSUER, "jwks_uri": f"{ISSUER}/jwks"}).encode()
+        own = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key()))
+        return json.dumps({"keys": [own | {"kid": self.kid, "use": "sig"}, *self.extra_keys]}).encode()
+
+    def token(self, tenant: str | None = "demo", scope: str | None = ALL_SCOPES, **claims: Any) -> str:
+        """``claims`` replace those of a good token; one that is None is left out."""
+        now = int(time.time())
+        all_claims = {"iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 600, "tenant": tenant, "scope": scope}
+        wanted = {name: value for name, value in (all_claims | claims).items() if value is not None}
+        return jwt.encode(wanted, self.key, algorithm="ES256", headers={"kid": self.kid})
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def pointers(self) -> set[str]:
+        return {fault["pointer"] for fault in self.json["errors"]}
+
+
+@dataclass
+class Api:
+    """``token``: what is sent unless a call says otherwise; None sends none."""
+
+    client: Client
+    token: str | None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def call(self, method: str, path: str, document: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
+        """``headers`` are written with underscores. ``raw`` is sent in place of a document."""
+        sent = {"Accept": "application/json", **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
+        body = raw if raw is not None else b"" if document is None else json.dumps(document).encode()
+        if body:
+            sent["Content-Type"] = "application/json"
+        sent |= self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self.client.http.request(method, path, headers=sent, body=body)
+        return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.body)
+
+    def as_token(self, token: str | None) -> "Api":
+        return Api(self.client, token, self.headers)

@@ -1,0 +1,229 @@
+"""Certificates and keys are taken in every form in which people paste them, and refused with a reason."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.certificates import check_ca, check_certificate_pair, normalise_pem
+from chalicelib.pem import PemError
+
+NOW = 1_800_000_000.0
+
+
+def name_of(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+@cache
+def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, bits)
+
+
+@cache
+def curve_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def certificate(
+    key: CertificateIssuerPrivateKeyTypes | None = None, *, begin: int = -10, end: int = 10, common_name: str = "client"
+) -> str:
+    """``begin`` and ``end``: days from NOW."""
+    key = key or rsa_key()
+    today = datetime.fromtimestamp(NOW, UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name_of(common_name))
+        .issuer_name(name_of("CA"))
+        .serial_number(7)
+        .not_valid_before(today + timedelta(days=begin))
+        .not_valid_after(today + timedelta(days=end))
+        .public_key(key.public_key())
+    )
+    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    return builder.sign(key, algorithm).public_bytes(Encoding.PEM).decode()
+
+
+def key_text(
+    key: CertificateIssuerPrivateKeyTypes | None = None,
+    form: PrivateFormat = PrivateFormat.PKCS8,
+    encryption: KeySerializationEncryption | None = None,
+) -> str:
+    return (key or rsa_key()).private_bytes(Encoding.PEM, form, encryption or NoEncryption()).decode()
+
+
+PASTED: dict[str, Callable[[str], str]] = {
+    "as it is": lambda text: text,
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "escaped breaks": lambda text: text.replace("\n", "\\n"),
+    "escaped CRLF": lambda text: text.replace("\n", "\\r\\n"),
+    "escaped twice": lambda text: json.dumps(text)[1:-1].replace("\\n", "\\\\n"),
+    "one line": lambda text: text.replace("\n", ""),
+    "one line with blanks": lambda text: text.replace("\n", " "),
+    "two dashes": lambda text: text.replace("-----", "--").replace("\n", ""),
+    "blanks around": lambda text: f"\n\t  {text}  \n\n",
+    "byte order mark": lambda text: "\ufeff" + text,
+    "indented": lambda text: text.replace("\n", "\n    "),
+    "bag attributes": lambda text: f"Bag Attributes\n    friendlyName: client\nKey Attributes: <No Attributes>\n{text}",
+}
+
+
+@pytest.mark.parametrize("form", PASTED)
+@pytest.mark.parametrize("key_form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
+@pytest.mark.parametrize("make", [rsa_key, curve_key])
+def test_every_pasted_form_is_the_same_pair(
+    form: str, key_form: PrivateFormat, make: Callable[[], CertificateIssuerPrivateKeyTypes]
+) -> None:
+    chain = certificate(make()) + certificate(curve_key(), common_name="CA")
+    key = key_text(make(), key_form)
+    paste = PASTED[form]
+    assert normalise_pem(paste(chain)) == chain
+    assert normalise_pem(paste(key)) == key
+    assert normalise_pem(normalise_pem(paste(key))) == key
+    assert check_certificate_pair(paste(chain), paste(key), NOW) == []
+
+
+def test_a_curve_key_may_come_with_its_parameters() -> None:
+    key = key_text(curve_key(), PrivateFormat.TraditionalOpenSSL)
+    parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    assert normalise_pem(parameters + key) == key
+
+
+def test_an_edwards_key_is_as_good() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    assert check_certificate_pair(certificate(key), key_text(key), NOW) == []
+
+
+BODY = "A" * 64
+REQUEST = (
+    x509.CertificateSigningRequestBuilder()
+    .subject_name(name_of("client"))
+    .sign(curve_key(), hashes.SHA256())
+    .public_bytes(Encoding.PEM)
+    .decode()
+)
+PUBLIC = curve_key().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+DER = base64.b64decode("".join(certificate().splitlines()[1:-1]))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("   ", "nothing but blanks"),
+        ("hello", "not PEM"),
+        (base64.b64encode(DER).decode(), "BEGIN and END lines are missing"),
+        (DER.decode("latin-1"), "DER"),
+        ("ssh-rsa AAAA me@host", "SSH"),
+        ("BEGIN CERTIFICATE\nAAAA", "damaged"),
+        (certificate()[:500], "no END line"),
+        (certificate()[30:], "no BEGIN line"),
+        (certificate().replace("-----END CERTIFICATE", "-----END PRIVATE KEY"), "another kind"),
+        ("--BEGIN CERTIFICATE--kCFG...QJvW3--END CERTIFICATE--", "shortened with dots"),
+        ("--BEGIN CERTIFICATE--kCFG\u2026QJvW3--END CERTIFICATE--", "shortened with dots"),
+        ("--BEGIN CERTIFICATE----END CERTIFICATE--", "BEGIN|damaged|empty|END"),
+        ("--BEGIN CERTIFICATE-- --END CERTIFICATE--", "empty"),
+        ("--BEGIN CERTIFICATE--kC!G--END CERTIFICATE--", "not base64"),
+        (f"--BEGIN CERTIFICATE--{BODY}--END CERTIFICATE--", "cannot be read"),
+        (REQUEST, "signing request"),
+        (PUBLIC, "public key"),
+        (key_text(), "field for the private key"),
+        (certificate() + key_text(), "field for the private key"),
+        (certificate(end=-1), "expired on 2027-01-14"),
+        (certificate(begin=5), "not valid before 2027-01-20"),
+        (certificate() + certificate(curve_key(), end=-1), "Certificate 2 of the chain expired"),
+        (certificate(rsa_key(1024)), "at least 2048"),
+    ],
+)
+def test_an_unusable_certificate_is_refused_with_the_reason(text: str, words: str) -> None:
+    faults = check_certificate_pair(text, None, NOW)
+    assert [fault.pointer for fault in faults] == ["/configuration/certificate"]
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(faults[0].detail)
+
+
+DSA = (
+    dsa.generate_private_key(1024)  # noqa: S505  # it is here to be refused
+    .private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    .decode()
+)
+ENCRYPTED = BestAvailableEncryption(b"secret")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (key_text(encryption=ENCRYPTED), "encrypted"),
+        (key_text(form=PrivateFormat.TraditionalOpenSSL, encryption=ENCRYPTED), "encrypted"),
+        (certificate(), "This is a certificate"),
+        (REQUEST, "signing request"),
+        (PUBLIC, "public key"),
+        (key_text(curve_key(), PrivateFormat.OpenSSH), "OpenSSH"),
+        (key_text() + key_text(curve_key()), "more than one"),
+        (f"--BEGIN PRIVATE KEY--{BODY}--END PRIVATE KEY--", "cannot be read"),
+        ("--BEGIN RSA PRIVATE KEY--MIIEow...HHK7--END RSA PRIVATE KEY--", "shortened with dots"),
+        (key_text(rsa_key(1024)), "at least 2048"),
+        (DSA, "DSA"),
+    ],
+)
+def test_an_unusable_key_is_refused_with_the_reason_and_without_its_text(text: str, words: str) -> None:
+    faults = check_certificate_pair(None, text, NOW)
+    assert [fault.pointer for fault in faults] == ["/configuration/privateKey"]
+    assert words in faults[0].detail
+    assert not any(line in faults[0].detail for line in text.splitlines()[1:-1] if line)
+
+
+def test_a_key_of_another_certificate_is_refused() -> None:
+    faults = check_certificate_pair(certificate(curve_key()), key_text(), NOW)
+    assert [fault.pointer for fault in faults] == ["/configuration/privateKey"]
+    assert "does not belong" in faults[0].detail
+
+
+def test_the_clients_own_certificate_comes_first() -> None:
+    faults = check_certificate_pair(certificate(curve_key()) + certificate(), key_text(), NOW)
+    assert "must come first" in faults[0].detail
+
+
+def test_all_that_is_wrong_with_a_pair_is_said_at_once() -> None:
+    faults = check_certificate_pair(certificate(end=-1), key_text(curve_key(), encryption=ENCRYPTED), NOW)
+    assert [fault.pointer for fault in faults] == ["/configuration/certificate", "/configuration/privateKey"]
+
+
+def test_a_bundle_of_cas_may_have_some_that_expired() -> None:
+    assert check_ca(certificate() + certificate(end=-1), NOW) == []
+    assert "expired" in check_ca(certificate(end=-1), NOW)[0].detail
+    assert check_ca(key_text(), NOW)[0].pointer == "/configuration/trustedCaCertificate"
+
+
+@given(st.text(alphabet="-BEGINEDCRTIFAPVKY \\n\n.:A=", max_size=200))
+def test_any_text_is_normalised_or_refused(text: str) -> None:
+    try:
+        normal = normalise_pem(text)
+    except PemError:
+        return
+    assert normalise_pem(normal) == normal
+
+
+@pytest.mark.parametrize("unit", ["-", "--BEGIN ", "--BEGIN CERTIFICATE--", "- ", "--BEGIN A ", " ", "\\n"])
+def test_a_hostile_text_is_refused_quickly(unit: str) -> None:
+    begin = datetime.now(UTC)
+    with pytest.raises(PemError):
+        normalise_pem(unit * (32_768 // len(unit)))
+    assert datetime.now(UTC) - begin < timedelta(seconds=0.5)
