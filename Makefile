@@ -35,7 +35,8 @@ lock: $(BIN)/.installed ## pin the newest versions of what requirements.in names
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
 
 deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra/README.md)
-	@PIP_CONFIG_FILE=infra/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
+	@find chalicelib -name __pycache__ -prune -exec rm -r {} +
+	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
 
 clean: ## remove what was made
 	@rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments
