@@ -74,8 +74,11 @@ class Link:
         """Resolves, connects, logs in. Whoever stops waiting has to call ``abort``."""
         self._begin("resolve")
         configuration = self._connection.configuration
-        host, port = parse_host_port(configuration.host_name, PORTS[configuration.protocol])
-        addresses = await self._resolve(host, port)
+        try:
+            host, port = parse_host_port(configuration.host_name, PORTS[configuration.protocol])
+            addresses = await self._resolve(host, port)
+        except ValueError as error:  # also a name that cannot be written in the domain name system
+            raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
         self._begin("connect")
         self._transport = Transport(self._loop, addresses, port, self._begin)
         opened: Reply[None] = Reply()
@@ -161,7 +164,9 @@ class Link:
             credentials=self._credentials(),
             # A function, for pika copies its parameters in depth.
             heartbeat=lambda _connection, _proposed: self._on_tune(),
-            ssl_options=SSLOptions(self._tls(), host) if configuration.protocol is Protocol.SSL else None,
+            ssl_options=SSLOptions(self._tls(), _certified_name(host))
+            if configuration.protocol is Protocol.SSL
+            else None,
             # One address that swallows packets leaves time for the others.
             socket_timeout=max(0.1, seconds / addresses),
             stack_timeout=None,  # the callers' deadlines are shorter
@@ -210,6 +215,12 @@ class Link:
         if self.on_lost is not None:
             self.on_lost(error)
         self.closed.set(None)
+
+
+def _certified_name(host: str) -> str:
+    """The name, or the address, as certificates have it, however it is spelled."""
+    literal = literal_address(host)
+    return host.removesuffix(".") if literal is None else str(literal)
 
 
 def end(loop: Loop, link: Link, *, in_order: bool = False) -> None:

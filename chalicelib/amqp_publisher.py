@@ -135,6 +135,9 @@ class AmqpPublisher:
         """What broke the connection, or the channel, says more than the wait that failed because of it."""
         if isinstance(error, BrokerFault):
             return error
+        if isinstance(error, TimeoutError) and self._link.blocked is not None:
+            # With an alarm on, the broker reads nothing from who has published.
+            return translate(self._link.blocked, self._link.place)
         return translate(self._link.error or self._failure or error, self._link.place)
 
     def _be_sure(self, deadline: float) -> None:
