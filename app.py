@@ -81,6 +81,11 @@ def restart_connection(id: str) -> Response:  # noqa: A002
     return services().connections_api.restart(_request(), id)
 
 
+@app.route("/connections/{id}/statistics", methods=["GET"])
+def get_statistics(id: str) -> Response:  # noqa: A002
+    return services().statistics_api.get(_request(), id)
+
+
 @app.route("/connections/{id}/messages", methods=["GET"])
 def list_messages(id: str) -> Response:  # noqa: A002
     return services().history_api.messages(_request(), id)

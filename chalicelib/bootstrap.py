@@ -9,8 +9,9 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from chalicelib.aws import aws_client
 from chalicelib.config import Settings, settings
 from chalicelib.monitoring import Monitoring, configure_logging
 from chalicelib.ports import Clock
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
+    from chalicelib.amqp_remover import AmqpQueueRemover
     from chalicelib.application_servers_store import DynamoDbApplicationServers
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
     from chalicelib.leases_store import DynamoDbLeases
@@ -61,17 +64,17 @@ class Services:
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        client: DynamoDBClient = _client("dynamodb")
+        client: DynamoDBClient = aws_client("dynamodb")
         return client
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        client: SQSClient = _client("sqs")
+        client: SQSClient = aws_client("sqs")
         return client
 
     @cached_property
     def secretsmanager(self) -> "SecretsManagerClient":
-        client: SecretsManagerClient = _client("secretsmanager")
+        client: SecretsManagerClient = aws_client("secretsmanager")
         return client
 
     # Adapters
@@ -163,6 +166,12 @@ class Services:
         from chalicelib.publishers import PublisherPool
 
         return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
+
+    @cached_property
+    def queue_remover(self) -> "AmqpQueueRemover":
+        from chalicelib.amqp_remover import AmqpQueueRemover
+
+        return AmqpQueueRemover(self.settings)
 
     # Services
 
@@ -266,6 +275,7 @@ class Services:
             self.wake_queue,
             self.poll_queue,
             self.failed_messages,
+            self.queue_remover,
             self.clock,
             self.settings,
         )
@@ -303,6 +313,14 @@ class Services:
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
 
     @cached_property
+    def statistics_api(self) -> "StatisticsApi":
+        from chalicelib.http_api.statistics_api import StatisticsApi
+        from chalicelib.statistics import StatisticsReader
+
+        reader = StatisticsReader(self.statistics, self.uplink_queues, self.clock)
+        return StatisticsApi(self.auth, self.connections, reader)
+
+    @cached_property
     def uplinks_api(self) -> "UplinksApi":
         from chalicelib.http_api.uplinks_api import UplinksApi
 
@@ -317,15 +335,6 @@ class Services:
 
 def _threads(name: str, number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix=name)
-
-
-def _client(service: str) -> Any:
-    import boto3
-
-    from chalicelib.aws import client_configuration
-
-    # boto3's type hints name each service in an overload of its own.
-    return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
 
 
 _services = Services()

@@ -78,6 +78,9 @@ class ConnectionStore(Protocol):
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         """Moves the next probe if the epoch is still the connection's."""
 
+    def forget_old_bindings(self, connection: Connection) -> None:
+        """The broker has removed them. No effect when the version is another."""
+
     def marks_due(self, now: float) -> Iterable[Connection]: ...
 
     def probes_due(self, now: float) -> Iterable[Connection]: ...
@@ -248,6 +251,23 @@ class PublisherFactory(Protocol):
 
 
 @dataclass(frozen=True)
+class StepResult:
+    """One step of trying a connection: ``resolve``, ``connect``, ``tls``, ``authenticate``, ``vhost``, ``exchange`` or
+    ``downlink``; ``detail`` is the sentence of the fault, empty when it went well."""
+
+    name: str
+    ok: bool
+    milliseconds: int
+    detail: str
+
+
+class ConnectionTester(Protocol):
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[StepResult]:
+        """The steps up to the first failure; ends at ``deadline`` (time.monotonic()) and leaves nothing at the broker.
+        Never raises for a broker's fault."""
+
+
+@dataclass(frozen=True)
 class ReceivedDownlink:
     """What came from a downlink queue. ``tag``: to acknowledge it with."""
 
@@ -311,6 +331,12 @@ class DownlinkConsumer(Protocol):
         ``on_opened``, ``on_fault`` and ``tick`` (some five times a second) are called by the loop and must not wait.
         After ``on_fault`` the connection is gone until it is opened again; an orderly end is not told. What a callback
         raises ends the run and is raised by it."""
+
+
+class DownlinkQueueRemover(Protocol):
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        """Deletes the connection's queue at its broker, consumed from or not. ``deadline``: time.monotonic(). Raises
+        BrokerFault."""
 
 
 class NetworkServer(Protocol):
