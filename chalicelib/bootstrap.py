@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
+    from chalicelib.amqp_check import AmqpConnectionCheck
     from chalicelib.application_servers_store import DynamoDbApplicationServers
+    from chalicelib.connection_check import ConnectionTester
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
     from chalicelib.consumer import Consumer
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
     from chalicelib.leases_store import DynamoDbLeases
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from chalicelib.network_server import LrcNetworkServer
     from chalicelib.publishers import PublisherPool
     from chalicelib.queues import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
+    from chalicelib.rates_store import DynamoDbRateLimits
     from chalicelib.reconciler import Reconciler
     from chalicelib.secrets_store import SecretsManagerSecrets
     from chalicelib.statistics_store import DynamoDbStatistics
@@ -150,6 +154,18 @@ class Services:
         from chalicelib.ledger_store import DynamoDbDownlinkLedger
 
         return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def rate_limits(self) -> "DynamoDbRateLimits":
+        from chalicelib.rates_store import DynamoDbRateLimits
+
+        return DynamoDbRateLimits(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def connection_check(self) -> "AmqpConnectionCheck":
+        from chalicelib.amqp_check import AmqpConnectionCheck
+
+        return AmqpConnectionCheck(self.settings)
 
     @cached_property
     def network_server(self) -> "LrcNetworkServer":
@@ -270,6 +286,19 @@ class Services:
             self.settings,
         )
 
+    @cached_property
+    def tester(self) -> "ConnectionTester":
+        from chalicelib.connection_check import ConnectionTester
+
+        return ConnectionTester(
+            self.connection_store,
+            self.secret_store,
+            self.connection_check,
+            self.rate_limits,
+            self.clock,
+            self.settings,
+        )
+
     # The HTTP API
 
     @cached_property
@@ -301,6 +330,12 @@ class Services:
         from chalicelib.http_api.history_api import HistoryApi
 
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
+
+    @cached_property
+    def trials_api(self) -> "TrialsApi":
+        from chalicelib.http_api.trials_api import TrialsApi
+
+        return TrialsApi(self.auth, self.tester)
 
     @cached_property
     def uplinks_api(self) -> "UplinksApi":

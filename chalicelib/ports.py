@@ -9,6 +9,7 @@ from chalicelib.delivery import Outcome
 from chalicelib.errors import BrokerFault
 from chalicelib.models import (
     ApplicationServer,
+    CheckStep,
     Connection,
     ConnectionSecrets,
     DownlinkJob,
@@ -245,6 +246,20 @@ class Publisher(Protocol):
 class PublisherFactory(Protocol):
     def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> Publisher:
         """Connects, logs in, opens a channel in confirm mode, finds or declares the exchange. Raises BrokerFault."""
+
+
+class ConnectionCheck(Protocol):
+    """Tries a connection as its owner watches."""
+
+    def run(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
+        """The steps up to the first that fails; ends at ``deadline`` (time.monotonic()) and soon after. Publishes
+        nothing and leaves nothing behind."""
+
+
+class RateLimits(Protocol):
+    def take(self, tenant: str, kind: str, limit: int) -> None:
+        """Counts one call of a kind. Raises TooManyRequests when the tenant has made ``limit`` of them within this
+        minute."""
 
 
 @dataclass(frozen=True)
