@@ -101,6 +101,16 @@ def list_messages(id: str) -> Response:  # noqa: A002
     return services().history_api.messages(_request(), id)
 
 
+@app.route("/connections/{id}/messages", methods=["DELETE"])
+def purge_messages(id: str) -> Response:  # noqa: A002
+    return services().messages_api.purge(_request(), id)
+
+
+@app.route("/connections/{id}/messages/replay", methods=["POST"], content_types=_JSON)
+def replay_messages(id: str) -> Response:  # noqa: A002
+    return services().messages_api.replay(_request(), id)
+
+
 @app.route("/connections/{id}/events", methods=["GET"])
 def list_connection_events(id: str) -> Response:  # noqa: A002
     return services().history_api.events(_request(), id)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.messages_api import MessagesApi
     from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from chalicelib.queues import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
     from chalicelib.rates_store import DynamoDbRateLimits
     from chalicelib.reconciler import Reconciler
+    from chalicelib.replay import Replay
     from chalicelib.secrets_store import SecretsManagerSecrets
     from chalicelib.statistics_store import DynamoDbStatistics
 
@@ -287,6 +289,21 @@ class Services:
         )
 
     @cached_property
+    def replay(self) -> "Replay":
+        from chalicelib.replay import Replay
+
+        return Replay(
+            self.connection_store,
+            self.failed_messages,
+            self.uplink_queues,
+            self.wake_queue,
+            self.downlink_queue,
+            self.monitoring,
+            _threads("replay", 8),
+            self.clock,
+        )
+
+    @cached_property
     def tester(self) -> "ConnectionTester":
         from chalicelib.connection_check import ConnectionTester
 
@@ -330,6 +347,12 @@ class Services:
         from chalicelib.http_api.history_api import HistoryApi
 
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
+
+    @cached_property
+    def messages_api(self) -> "MessagesApi":
+        from chalicelib.http_api.messages_api import MessagesApi
+
+        return MessagesApi(self.auth, self.replay)
 
     @cached_property
     def trials_api(self) -> "TrialsApi":

@@ -255,6 +255,22 @@ class FailedMessage(Document):
     body: str
     message_id: Annotated[str, Field(exclude=True)] = ""
     """The AMQP ``message_id``, which a replay keeps."""
+    as_key_secret: Annotated[str | None, Field(exclude=True)] = None
+    """Secrets Manager's name of the AS key that came with a downlink."""
+
+
+class MessageStatus(StrEnum):
+    """Of messages that can be listed: what waits for the broker is in SQS, which cannot be looked into."""
+
+    FAILED = "failed"
+
+
+class ReplayIds(Document):
+    ids: list[str] = Field(max_length=1000)
+
+
+class ReplayAll(Document):
+    all: Literal[True]
 
 
 class CheckStep(Document):
