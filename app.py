@@ -96,6 +96,11 @@ def test_connection(id: str) -> Response:  # noqa: A002
     return services().trials_api.test_saved(_request(), id)
 
 
+@app.route("/connections/{id}/statistics", methods=["GET"])
+def get_statistics(id: str) -> Response:  # noqa: A002
+    return services().statistics_api.get(_request(), id)
+
+
 @app.route("/connections/{id}/messages", methods=["GET"])
 def list_messages(id: str) -> Response:  # noqa: A002
     return services().history_api.messages(_request(), id)

@@ -9,8 +9,9 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from chalicelib.aws import aws_client
 from chalicelib.config import Settings, settings
 from chalicelib.monitoring import Monitoring, configure_logging
 from chalicelib.ports import Clock
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
-    from chalicelib.amqp_check import AmqpConnectionCheck
+    from chalicelib.amqp_remover import AmqpQueueRemover
+    from chalicelib.amqp_tester import AmqpConnectionTester
     from chalicelib.application_servers_store import DynamoDbApplicationServers
-    from chalicelib.connection_check import ConnectionTester
+    from chalicelib.connection_trial import ConnectionTrial
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
     from chalicelib.consumer import Consumer
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
     from chalicelib.http_api.messages_api import MessagesApi
+    from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
@@ -67,17 +70,17 @@ class Services:
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        client: DynamoDBClient = _client("dynamodb")
+        client: DynamoDBClient = aws_client("dynamodb")
         return client
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        client: SQSClient = _client("sqs")
+        client: SQSClient = aws_client("sqs")
         return client
 
     @cached_property
     def secretsmanager(self) -> "SecretsManagerClient":
-        client: SecretsManagerClient = _client("secretsmanager")
+        client: SecretsManagerClient = aws_client("secretsmanager")
         return client
 
     # Adapters
@@ -164,10 +167,10 @@ class Services:
         return DynamoDbRateLimits(self.dynamodb, self.settings.table("leases"), self.clock)
 
     @cached_property
-    def connection_check(self) -> "AmqpConnectionCheck":
-        from chalicelib.amqp_check import AmqpConnectionCheck
+    def connection_tester(self) -> "AmqpConnectionTester":
+        from chalicelib.amqp_tester import AmqpConnectionTester
 
-        return AmqpConnectionCheck(self.settings)
+        return AmqpConnectionTester(self.settings)
 
     @cached_property
     def network_server(self) -> "LrcNetworkServer":
@@ -181,6 +184,12 @@ class Services:
         from chalicelib.publishers import PublisherPool
 
         return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
+
+    @cached_property
+    def queue_remover(self) -> "AmqpQueueRemover":
+        from chalicelib.amqp_remover import AmqpQueueRemover
+
+        return AmqpQueueRemover(self.settings)
 
     # Services
 
@@ -284,6 +293,7 @@ class Services:
             self.wake_queue,
             self.poll_queue,
             self.failed_messages,
+            self.queue_remover,
             self.clock,
             self.settings,
         )
@@ -304,13 +314,13 @@ class Services:
         )
 
     @cached_property
-    def tester(self) -> "ConnectionTester":
-        from chalicelib.connection_check import ConnectionTester
+    def trial(self) -> "ConnectionTrial":
+        from chalicelib.connection_trial import ConnectionTrial
 
-        return ConnectionTester(
+        return ConnectionTrial(
             self.connection_store,
             self.secret_store,
-            self.connection_check,
+            self.connection_tester,
             self.rate_limits,
             self.clock,
             self.settings,
@@ -358,7 +368,15 @@ class Services:
     def trials_api(self) -> "TrialsApi":
         from chalicelib.http_api.trials_api import TrialsApi
 
-        return TrialsApi(self.auth, self.tester)
+        return TrialsApi(self.auth, self.trial)
+
+    @cached_property
+    def statistics_api(self) -> "StatisticsApi":
+        from chalicelib.http_api.statistics_api import StatisticsApi
+        from chalicelib.statistics import StatisticsReader
+
+        reader = StatisticsReader(self.statistics, self.uplink_queues, self.clock)
+        return StatisticsApi(self.auth, self.connections, reader)
 
     @cached_property
     def uplinks_api(self) -> "UplinksApi":
@@ -375,15 +393,6 @@ class Services:
 
 def _threads(name: str, number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix=name)
-
-
-def _client(service: str) -> Any:
-    import boto3
-
-    from chalicelib.aws import client_configuration
-
-    # boto3's type hints name each service in an overload of its own.
-    return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
 
 
 _services = Services()

@@ -171,7 +171,7 @@ class Poll:
         if before:
             self._consumer.close(connection_id)
         seat.connection = current
-        self._consumer.open(current, secrets)
+        self._consumer.open(current, secrets, current.old_bindings)
 
     def _on_batch(self, connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
         """Called in a thread."""
@@ -184,6 +184,8 @@ class Poll:
         seat = self._seats[connection_id]
         seat.opened = True
         connection = seat.connection
+        if connection and connection.old_bindings:
+            self._parts.executor.submit(self._forget_old_bindings, connection)
         if connection and connection.state != ConnectionState.OPENED:
             self._parts.executor.submit(self._record, connection, None)
 
@@ -199,6 +201,13 @@ class Poll:
         seat.given_up = True
         if connection:
             self._parts.executor.submit(self._record, connection, fault)
+
+    def _forget_old_bindings(self, connection: Connection) -> None:
+        try:
+            self._parts.connections.forget_old_bindings(connection)
+        except (NotFound, Unavailable) as error:
+            # The next poll removes them again, which costs a round trip.
+            log.warning("old bindings kept", extra={"connection": connection.id, "reason": str(error)})
 
     def _record(self, connection: Connection, fault: BrokerFault | None) -> None:
         """Closes or opens the breaker, unless the forwarder has changed it since."""

@@ -38,6 +38,10 @@ CHUNK_BYTES = 4 << 20
 """What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
 
 
+_STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
+"""Faults of a broker that took the connection: opening another at once would end in the same."""
+
+
 @dataclass(frozen=True)
 class DrainParts:
     """What every drain needs."""
@@ -205,7 +209,7 @@ class Drain:
         if result.fault is None:
             return result
         self._parts.pool.discard(self._id)
-        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type == "CONNECTION_LOST"
+        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_THERE
         if self._progress.reconnected or not lost:
             return result
         self._progress.reconnected = True

@@ -152,6 +152,8 @@ class Connection(BaseModel):
     """``MASK`` stands where a secret is."""
     secret_version: str | None = None
     """Secrets Manager's version id; None when there is no secret field."""
+    old_bindings: list[tuple[str, str]] = []
+    """(exchange, binding key) pairs that the downlink queue may still have and is to be freed of."""
     version: int = 1
     created_at: str
     updated_at: str

@@ -79,6 +79,9 @@ class ConnectionStore(Protocol):
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         """Moves the next probe if the epoch is still the connection's."""
 
+    def forget_old_bindings(self, connection: Connection) -> None:
+        """The broker has removed them. No effect when the version is another."""
+
     def marks_due(self, now: float) -> Iterable[Connection]: ...
 
     def probes_due(self, now: float) -> Iterable[Connection]: ...
@@ -248,18 +251,16 @@ class PublisherFactory(Protocol):
         """Connects, logs in, opens a channel in confirm mode, finds or declares the exchange. Raises BrokerFault."""
 
 
-class ConnectionCheck(Protocol):
-    """Tries a connection as its owner watches."""
-
-    def run(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
-        """The steps up to the first that fails; ends at ``deadline`` (time.monotonic()) and soon after. Publishes
-        nothing and leaves nothing behind."""
-
-
 class RateLimits(Protocol):
     def take(self, tenant: str, kind: str, limit: int) -> None:
         """Counts one call of a kind. Raises TooManyRequests when the tenant has made ``limit`` of them within this
         minute."""
+
+
+class ConnectionTester(Protocol):
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
+        """The steps up to the first that fails; ends at ``deadline`` (time.monotonic()). Publishes nothing, leaves
+        nothing at the broker, and never raises for a broker's fault."""
 
 
 @dataclass(frozen=True)
@@ -326,6 +327,12 @@ class DownlinkConsumer(Protocol):
         ``on_opened``, ``on_fault`` and ``tick`` (some five times a second) are called by the loop and must not wait.
         After ``on_fault`` the connection is gone until it is opened again; an orderly end is not told. What a callback
         raises ends the run and is raised by it."""
+
+
+class DownlinkQueueRemover(Protocol):
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        """Deletes the connection's queue at its broker, consumed from or not. ``deadline``: time.monotonic(). Raises
+        BrokerFault."""
 
 
 class NetworkServer(Protocol):

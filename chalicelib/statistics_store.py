@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chalicelib.aws import translated
-from chalicelib.dynamodb import to_item
+from chalicelib.dynamodb import query, to_item
 from chalicelib.ports import Clock
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _KEPT = 8 * 86400
 """Seconds."""
+_NO_COUNTERS = {"connection", "minute", "expires"}
 
 
 class DynamoDbStatistics:
@@ -39,3 +40,22 @@ class DynamoDbStatistics:
                     | {":expires": minute * 60 + _KEPT}
                 ),
             )
+
+    def counters(
+        self, tenant: str, connection_id: str, first_minute: int, last_minute: int
+    ) -> dict[int, dict[str, int]]:
+        """By minute, both ends included; minutes in which nothing happened are missing."""
+        items = query(
+            self._client,
+            TableName=self._table,
+            # "minute" alone is a reserved word.
+            KeyConditionExpression="#connection = :connection AND #minute BETWEEN :first AND :last",
+            ExpressionAttributeNames={"#connection": "connection", "#minute": "minute"},
+            ExpressionAttributeValues=to_item(
+                {":connection": f"{tenant}#{connection_id}", ":first": first_minute, ":last": last_minute}
+            ),
+            ConsistentRead=True,
+        )
+        return {
+            item["minute"]: {name: value for name, value in item.items() if name not in _NO_COUNTERS} for item in items
+        }

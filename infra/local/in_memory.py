@@ -190,6 +190,12 @@ class MemoryConnectionStore:
             if current and current.epoch == connection.epoch:
                 self._change(current, probe_at=probe_at)
 
+    def forget_old_bindings(self, connection: Connection) -> None:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current and current.version == connection.version:
+                self._change(current, old_bindings=[])
+
     def marks_due(self, now: float) -> Iterator[Connection]:
         yield from [c for c in self.connections.values() if c.wake_at is not None and c.wake_at <= now]
 

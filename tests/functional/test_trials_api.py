@@ -29,21 +29,21 @@ UPLINK: dict[str, Any] = {
 
 
 @dataclass
-class ScriptedCheck:
+class ScriptedTester:
     """Answers with ``steps``, and keeps what it was asked to try."""
 
     steps: Sequence[CheckStep] = (CheckStep(name="resolve", ok=True, milliseconds=1, detail="Found."),)
     tried: list[tuple[Connection, ConnectionSecrets]] = field(default_factory=list)
 
-    def run(self, connection: Connection, secrets: ConnectionSecrets, _deadline: float) -> list[CheckStep]:
+    def test(self, connection: Connection, secrets: ConnectionSecrets, _deadline: float) -> list[CheckStep]:
         self.tried.append((connection, secrets))
         return list(self.steps)
 
 
 @pytest.fixture
-def check(services: Services) -> ScriptedCheck:
-    scripted = ScriptedCheck()
-    services.connection_check = scripted  # type: ignore[assignment]
+def tester(services: Services) -> ScriptedTester:
+    scripted = ScriptedTester()
+    services.connection_tester = scripted  # type: ignore[assignment]
     return scripted
 
 
@@ -52,7 +52,7 @@ def check(services: Services) -> ScriptedCheck:
 
 @pytest.mark.parametrize("document", [TCP, {"configuration": TCP["configuration"]}], ids=["whole", "configuration"])
 def test_an_unsaved_connection_is_tried_and_not_saved(
-    api: Api, services: Services, check: ScriptedCheck, document: dict[str, Any]
+    api: Api, services: Services, tester: ScriptedTester, document: dict[str, Any]
 ) -> None:
     answer = api.call("POST", "/connections/test", document)
     assert answer.status == 200
@@ -60,13 +60,13 @@ def test_an_unsaved_connection_is_tried_and_not_saved(
         "ok": True,
         "steps": [{"name": "resolve", "ok": True, "milliseconds": 1, "detail": "Found."}],
     }
-    ((connection, secrets),) = check.tried
+    ((connection, secrets),) = tester.tried
     assert (connection.tenant, connection.configuration.password, secrets.password) == ("demo", MASK, "mypassword")
     assert left_behind(services) == {"items": [], "queues": [], "secrets": []}
 
 
-def test_a_failed_step_makes_the_test_fail_and_the_answer_still_200(api: Api, check: ScriptedCheck) -> None:
-    check.steps = [
+def test_a_failed_step_makes_the_test_fail_and_the_answer_still_200(api: Api, tester: ScriptedTester) -> None:
+    tester.steps = [
         CheckStep(name="resolve", ok=True, milliseconds=1, detail="Found."),
         CheckStep(name="connect", ok=False, milliseconds=2, detail="Refused: check the port."),
     ]
@@ -88,33 +88,33 @@ def test_a_failed_step_makes_the_test_fail_and_the_answer_still_200(api: Api, ch
         (TCP | {"name": ""}, "/name"),
     ],
 )
-def test_what_could_not_be_saved_is_not_tried(api: Api, check: ScriptedCheck, document: Any, pointer: str) -> None:
+def test_what_could_not_be_saved_is_not_tried(api: Api, tester: ScriptedTester, document: Any, pointer: str) -> None:
     answer = api.call("POST", "/connections/test", document)
     expect_problem(answer, 422)
     assert pointer in answer.pointers
-    assert check.tried == []
+    assert tester.tried == []
 
 
-def test_a_saved_connection_is_tried_with_its_secrets_active_or_not(api: Api, check: ScriptedCheck) -> None:
+def test_a_saved_connection_is_tried_with_its_secrets_active_or_not(api: Api, tester: ScriptedTester) -> None:
     document = create(api, TCP | {"active": False})
     assert api.call("POST", f"/connections/{document['id']}/test").status == 200
-    ((connection, secrets),) = check.tried
+    ((connection, secrets),) = tester.tried
     assert (connection.id, secrets.password) == (document["id"], "mypassword")
     assert api.call("GET", f"/connections/{document['id']}").json == document
 
 
-def test_nobody_tries_another_tenants_connection(api: Api, issuer: TestIssuer, check: ScriptedCheck) -> None:
+def test_nobody_tries_another_tenants_connection(api: Api, issuer: TestIssuer, tester: ScriptedTester) -> None:
     connection_id = create(api)["id"]
     expect_problem(api.as_token(issuer.token("other")).call("POST", f"/connections/{connection_id}/test"), 404)
     expect_problem(api.call("POST", f"/connections/{UNKNOWN}/test"), 404)
     read_only = api.as_token(issuer.token(scope=READ_ONLY))
     expect_problem(read_only.call("POST", f"/connections/{connection_id}/test"), 403)
     expect_problem(read_only.call("POST", "/connections/test", TCP), 403)
-    assert check.tried == []
+    assert tester.tried == []
 
 
 def test_a_tenant_that_tries_too_often_is_told_when_to_come_again(
-    api: Api, issuer: TestIssuer, services: Services, check: ScriptedCheck
+    api: Api, issuer: TestIssuer, services: Services, tester: ScriptedTester
 ) -> None:
     services.settings = services.settings.model_copy(update={"connection_tests_per_minute": 3})
     services.clock = lambda: 1_800_000_030.0
@@ -123,7 +123,7 @@ def test_a_tenant_that_tries_too_often_is_told_when_to_come_again(
     refused = api.call("POST", "/connections/test", TCP)
     expect_problem(refused, 429)
     assert 1 <= int(refused.headers["retry-after"]) <= 60
-    assert len(check.tried) == 3
+    assert len(tester.tried) == 3
     # One that is refused for its faults counts nothing, and another tenant has a rate of its own.
     expect_problem(api.call("POST", "/connections/test", {}), 422)
     assert api.as_token(issuer.token("other")).call("POST", "/connections/test", TCP).status == 200

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from chalicelib.amqp_check import AmqpConnectionCheck
+from chalicelib.amqp_tester import AmqpConnectionTester
 from chalicelib.config import Settings
 from chalicelib.models import CheckStep, Connection, ConnectionSecrets
 from infra.local.waiting import wait_until
@@ -23,7 +23,7 @@ TLS = ["resolve", "connect", "tls", "authenticate", "vhost", "exchange", "downli
 def check(
     connection: Connection, secrets: ConnectionSecrets, settings: Settings = LOCAL, seconds: float = 20.0
 ) -> list[CheckStep]:
-    return AmqpConnectionCheck(settings).run(connection, secrets, time.monotonic() + seconds)
+    return AmqpConnectionTester(settings).test(connection, secrets, time.monotonic() + seconds)
 
 
 def expect_failure(steps: list[CheckStep], name: str, *words: str) -> None:

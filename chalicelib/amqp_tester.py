@@ -1,17 +1,15 @@
 """Trying a connection step by step, as its owner watches. Nothing is published, and nothing is left at the broker."""
 
 import time
-from contextlib import suppress
 from typing import Any
 
 import pika.exceptions
 from ulid import ULID
 
-from chalicelib.amqp_connection import Link
+from chalicelib.amqp_connection import Link, end
 from chalicelib.amqp_errors import translate
 from chalicelib.amqp_loop import Loop
 from chalicelib.amqp_place import one_line
-from chalicelib.amqp_publisher import CLOSE, end
 from chalicelib.amqp_topology import exchange_exists
 from chalicelib.config import Settings
 from chalicelib.errors import BrokerFault, BrokerMisconfigured
@@ -24,13 +22,13 @@ _AT_TLS = {"CLIENT_CERTIFICATE_REFUSED", "CLIENT_CERTIFICATE_MISSING"}
 """With TLS 1.3 the broker looks at the client's certificate when the handshake is over for us: it is TLS's step."""
 
 
-class AmqpConnectionCheck:
-    """A ``ports.ConnectionCheck``."""
+class AmqpConnectionTester:
+    """A ``ports.ConnectionTester``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def run(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
         loop, steps = Loop(), _Steps(connection)
         link = Link(
             loop, connection, secrets, role="test", heartbeat=HEARTBEAT,
@@ -44,7 +42,7 @@ class AmqpConnectionCheck:
         except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
             steps.fail(translate(link.error or error, link.place))
         finally:
-            _leave(loop, link, deadline)
+            end(loop, link, in_order=True)
         return steps.done
 
 
@@ -161,9 +159,3 @@ async def _must_be_writable(link: Link, exchange: str) -> None:
 
 def _nothing(*_: Any) -> None:
     """A downlink that comes within the moment of the test: it is another queue's, too."""
-
-
-def _leave(loop: Loop, link: Link, deadline: float) -> None:
-    with suppress(TimeoutError, pika.exceptions.AMQPError):
-        loop.run(link.close(), min(deadline, time.monotonic() + CLOSE))
-    end(loop, link)

@@ -7,28 +7,28 @@ from chalicelib.config import Settings
 from chalicelib.errors import Fault, InvalidRequest
 from chalicelib.ids import new_id
 from chalicelib.models import CONNECTOR_ID, CheckResult, Connection, ConnectionSecrets, iso_time
-from chalicelib.ports import Clock, ConnectionCheck, ConnectionStore, RateLimits, SecretStore
+from chalicelib.ports import Clock, ConnectionStore, ConnectionTester, RateLimits, SecretStore
 from chalicelib.state import ConnectionState
 from chalicelib.validation import parse_connection, split_secrets
 
 SECONDS = 21.0
-"""What a check may take; the contract has 25 for the whole call, and closing takes up to two."""
+"""What a test may take; the contract has 25 for the whole call, and closing takes up to two."""
 _KIND = "connection-test"
 
 
-class ConnectionTester:
+class ConnectionTrial:
     def __init__(
         self,
         connections: ConnectionStore,
         secrets: SecretStore,
-        check: ConnectionCheck,
+        tester: ConnectionTester,
         rates: RateLimits,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._connections = connections
         self._secrets = secrets
-        self._check = check
+        self._tester = tester
         self._rates = rates
         self._clock = clock
         self._per_minute = settings.connection_tests_per_minute
@@ -67,5 +67,5 @@ class ConnectionTester:
     def _run(self, connection: Connection, secrets: ConnectionSecrets) -> CheckResult:
         deadline = time.monotonic() + SECONDS
         self._rates.take(connection.tenant, _KIND, self._per_minute)
-        steps = self._check.run(connection, secrets, deadline)
+        steps = self._tester.test(connection, secrets, deadline)
         return CheckResult(ok=all(step.ok for step in steps), steps=steps)
