@@ -185,6 +185,7 @@ class DownlinkSender:
                     detail=detail,
                     dev_eui=job.downlink["DevEUI"],
                     body=job.model_dump_json(by_alias=True, include={"downlink"}),
+                    as_key_secret=job.as_key_secret,
                 )
             ],
         )
