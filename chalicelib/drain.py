@@ -302,7 +302,7 @@ class Drain:
         for report in reports:
             if outcomes[report.receipt].reason == NACKED:
                 # A queue's word, not the connection's: the device waits, longer each time.
-                delays[report.group] = breaker.nack_delay(report.attempts)
+                delays[report.group] = breaker.nack_delay(report.attempts, self._parts.timing.scale)
         for delay in set(delays.values()):
             part = [report.receipt for report in reports if delays[report.group] == delay]
             self._parts.queues.release(self._id, part, delay)

@@ -9,6 +9,7 @@ from chalicelib.delivery import Outcome
 from chalicelib.errors import BrokerFault
 from chalicelib.models import (
     ApplicationServer,
+    CheckStep,
     Connection,
     ConnectionSecrets,
     DownlinkJob,
@@ -256,21 +257,16 @@ class PublisherFactory(Protocol):
         """Connects, logs in, opens a channel in confirm mode, finds or declares the exchange. Raises BrokerFault."""
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """One step of trying a connection: ``resolve``, ``connect``, ``tls``, ``authenticate``, ``vhost``, ``exchange`` or
-    ``downlink``; ``detail`` is the sentence of the fault, empty when it went well."""
-
-    name: str
-    ok: bool
-    milliseconds: int
-    detail: str
+class RateLimits(Protocol):
+    def take(self, tenant: str, kind: str, limit: int) -> None:
+        """Counts one call of a kind. Raises TooManyRequests when the tenant has made ``limit`` of them within this
+        minute."""
 
 
 class ConnectionTester(Protocol):
-    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[StepResult]:
-        """The steps up to the first failure; ends at ``deadline`` (time.monotonic()) and leaves nothing at the broker.
-        Never raises for a broker's fault."""
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
+        """The steps up to the first that fails; ends at ``deadline`` (time.monotonic()). Publishes nothing, leaves
+        nothing at the broker, and never raises for a broker's fault."""
 
 
 @dataclass(frozen=True)
