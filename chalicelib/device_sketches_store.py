@@ -11,6 +11,8 @@ minute, if nobody else saw them.
 """
 
 import math
+import random
+import time
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -34,8 +36,10 @@ _INTERVAL = 60.0
 _CREDIT = 1000.0
 """Write units (one for each KB begun) that a process may spend on earlier writes of one connection's sketch."""
 _CREDIT_PER_SECOND = 0.1
-_TRIES = 8
+_TRIES = 6
 """Of a write that others were faster with."""
+_PAUSE = 0.01
+"""Seconds: the longest pause after the first such try; it grows with each."""
 _MOST_CONNECTIONS = 256
 _MOST_ENTRIES = 200_000
 """What a process remembers: about 100 bytes an entry."""
@@ -146,7 +150,7 @@ class DynamoDbDeviceSketches:
         # Whatever comes of it: a table that does not answer is not asked again at once.
         state.written_at = now
         key = to_item({"connection": partition, "minute": number * 60})
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             if hour.stored is None:
                 self._read(key, hour)
             assert hour.stored is not None  # noqa: S101
@@ -158,6 +162,7 @@ class DynamoDbDeviceSketches:
                 return
             # Somebody else wrote meanwhile; what is pending here is merged with theirs, now or at the next write.
             hour.stored = None
+            time.sleep(random.uniform(0, _PAUSE * (attempt + 1)))  # noqa: S311  # to come between them, no secret
 
     def _read(self, key: dict[str, dict[str, str]], hour: _Hour) -> None:
         with translated("DynamoDB"):
