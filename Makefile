@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench token lock deploy clean
+.PHONY: help run test check bench chaos token lock deploy clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,20 @@ check: $(BIN)/.installed ## lint and types
 
 bench: $(BIN)/.installed ## speed and memory, measured
 	@exec $(BIN)/python -m infra.bench
+
+REPORTS ?= 4000
+DEVICES ?= 200
+CONNECTIONS ?= 5
+BROKER_KILLS ?= 6
+WORKER_KILLS ?= 12
+DOWNLINKS ?= 2000
+CONSUMER_KILLS ?= 5
+SEED ?= 1
+
+chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
+	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
+		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
+		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED)
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token

@@ -2,9 +2,8 @@
 
 import itertools
 import json
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,13 +29,14 @@ from chalicelib.models import (
     Wake,
     iso_time,
 )
-from chalicelib.ports import OnBatch, ReceivedDownlink
+from chalicelib.ports import ReceivedDownlink
 from chalicelib.publishers import PublisherPool
 from tests.unit.flow import ScriptedBroker
 
 from .call_handler import Context
 from .doubles import Api, TestIssuer
 from .iam import Recorder
+from .policy_doubles import NoRemover, NoTester, OnePoll, ScriptedNetworkServer
 
 TENANT = "demo"
 DEVICE = "70B3D5E75E000001"
@@ -57,48 +57,6 @@ def uplink(count: int, **fields: Any) -> dict[str, Any]:
     return {"DevEUI_uplink": {"DevEUI": DEVICE, "FPort": 1, "FCntUp": count, "payload_hex": "00", **fields}}
 
 
-class NoRemover:
-    def remove(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> None:
-        return
-
-
-class OnePoll:
-    """A consumer that opens its connection, hands over what a test gives it, and ends."""
-
-    def __init__(self, messages: Sequence[ReceivedDownlink], fault: BrokerFault | None = None) -> None:
-        self._messages = messages
-        self._fault = fault
-        self._open = threading.Event()
-
-    def open(self, _connection: Connection, _secrets: ConnectionSecrets, _old: Sequence[tuple[str, str]] = ()) -> None:
-        self._open.set()
-
-    def close(self, connection_id: str) -> None:
-        raise AssertionError(connection_id)
-
-    delete_queue = close
-
-    def finish(self) -> None:
-        raise AssertionError
-
-    def run(
-        self,
-        _close_at: float,
-        _end: float,
-        on_batch: OnBatch,
-        on_opened: Callable[[str], None],
-        on_fault: Callable[[str, BrokerFault], None],
-        tick: Callable[[], None],
-    ) -> None:
-        tick()
-        assert self._open.wait(10)
-        if self._fault:
-            on_fault(self._messages[0].connection_id, self._fault)
-            return
-        on_opened(self._messages[0].connection_id)
-        on_batch(self._messages[0].connection_id, self._messages)
-
-
 @dataclass
 class World:
     """AWS, seen by each function through clients of its own."""
@@ -114,6 +72,7 @@ class World:
         made = Services(self.plain.settings, clock)
         made.issuer = self.plain.issuer
         made.queue_remover = NoRemover()  # type: ignore[assignment]
+        made.connection_tester = NoTester()  # type: ignore[assignment]
         for client in (made.dynamodb, made.sqs, made.secretsmanager):
             self.recorders[handler].listen(client)
         bootstrap.use(made)
@@ -160,16 +119,21 @@ class World:
         document = {**CONNECTION, "configuration": CONFIGURATION | configuration}
         return str(self.call("POST", "/connections", document)["id"])
 
-    def fail_one(self, connection_id: str) -> None:
+    def fail_one(self, connection_id: str, direction: Direction = Direction.UPLINK) -> str:
+        """Leaves a failed message, of the present, and returns its id."""
+        body = {"downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
         message = FailedMessage(
             id=new_id(time.time()),
             time=iso_time(time.time()),
-            direction=Direction.UPLINK,
+            direction=direction,
             reason="UNROUTABLE",
             detail="no queue is bound",
-            body="{}",
+            dev_eui=DEVICE,
+            message_id=new_id(time.time()),
+            body=json.dumps(body),
         )
         self.plain.failed_messages.add(TENANT, connection_id, [message])
+        return message.id
 
 
 def run_api(world: World) -> None:
@@ -185,8 +149,17 @@ def run_api(world: World) -> None:
     world.call("PATCH", "/connections/{id}", {"configuration": {"password": "changed"}}, id=connection_id)
     world.call("POST", "/connections/{id}/restart", id=connection_id)
     world.call("GET", "/connections/{id}/statistics", id=connection_id)
-    world.fail_one(connection_id)
+    world.call("POST", "/connections/test", CONNECTION)
+    world.call("POST", "/connections/preview", {"configuration": CONFIGURATION, "uplink": uplink(1)})
+    world.call("POST", "/connections/{id}/test", id=connection_id)
+    failed = world.fail_one(connection_id), world.fail_one(connection_id, Direction.DOWNLINK)
     world.call("GET", "/connections/{id}/messages", id=connection_id)
+    world.call("POST", "/connections/{id}/messages/replay", {"ids": failed}, id=connection_id)
+    world.fail_one(connection_id)
+    world.call("POST", "/connections/{id}/messages/replay", {"all": True}, id=connection_id)
+    world.fail_one(connection_id)
+    world.call("DELETE", "/connections/{id}/messages", id=connection_id, query="?status=failed")
+    world.fail_one(connection_id)
     world.call("GET", "/connections/{id}/events", id=connection_id)
     world.call("GET", "/events")
     world.call("POST", "/application-servers", {"asId": "AS", "asKey": "key of the AS"})
@@ -278,15 +251,6 @@ def run_consume(world: World) -> None:
     consume({"DevEUI_downlink": good}, fault=BrokerUnreachable("REFUSED", "nobody listens"))
 
 
-@dataclass
-class ScriptedNetworkServer:
-    error: Exception | None = None
-
-    def send_downlink(self, _parameters: Sequence[tuple[str, str]], _as_key: str) -> None:
-        if self.error:
-            raise self.error
-
-
 def run_send_downlinks(world: World) -> None:
     plain = world.plain
     # Each of its own, for one that is delayed holds its device's others back.
@@ -298,15 +262,17 @@ def run_send_downlinks(world: World) -> None:
     name = plain.secret_store.put_as_key(TENANT, without, "key of the downlink")
 
     def send(connection_id: str, error: Exception | None = None, as_key: str | None = None, **fields: str) -> None:
+        name_in_queue = new_id(time.time())
         job = DownlinkJob(
             tenant=TENANT,
             connection_id=connection_id,
             downlink={"DevEUI": f"{next(devices):016X}", "FPort": 1, "payload_hex": "00", **fields},
             as_key_secret=as_key,
             received_at=time.time(),
+            deduplication_id=name_in_queue,
         )
         world.empty("downlinks.fifo")
-        plain.downlink_queue.send([(job, new_id(time.time()))])
+        plain.downlink_queue.send([(job, name_in_queue)])
         made = world.function("send_downlinks")
         made.network_server = ScriptedNetworkServer(error)  # type: ignore[assignment]
         world.invoke("send_downlinks")
