@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
     from chalicelib.amqp_remover import AmqpQueueRemover
+    from chalicelib.amqp_tester import AmqpConnectionTester
     from chalicelib.application_servers_store import DynamoDbApplicationServers
+    from chalicelib.connection_trial import ConnectionTrial
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
     from chalicelib.consumer import Consumer
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.messages_api import MessagesApi
     from chalicelib.http_api.statistics_api import StatisticsApi
+    from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
     from chalicelib.leases_store import DynamoDbLeases
@@ -44,7 +48,9 @@ if TYPE_CHECKING:
     from chalicelib.network_server import LrcNetworkServer
     from chalicelib.publishers import PublisherPool
     from chalicelib.queues import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
+    from chalicelib.rates_store import DynamoDbRateLimits
     from chalicelib.reconciler import Reconciler
+    from chalicelib.replay import Replay
     from chalicelib.secrets_store import SecretsManagerSecrets
     from chalicelib.statistics_store import DynamoDbStatistics
 
@@ -153,6 +159,18 @@ class Services:
         from chalicelib.ledger_store import DynamoDbDownlinkLedger
 
         return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def rate_limits(self) -> "DynamoDbRateLimits":
+        from chalicelib.rates_store import DynamoDbRateLimits
+
+        return DynamoDbRateLimits(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def connection_tester(self) -> "AmqpConnectionTester":
+        from chalicelib.amqp_tester import AmqpConnectionTester
+
+        return AmqpConnectionTester(self.settings)
 
     @cached_property
     def network_server(self) -> "LrcNetworkServer":
@@ -280,6 +298,34 @@ class Services:
             self.settings,
         )
 
+    @cached_property
+    def replay(self) -> "Replay":
+        from chalicelib.replay import Replay
+
+        return Replay(
+            self.connection_store,
+            self.failed_messages,
+            self.uplink_queues,
+            self.wake_queue,
+            self.downlink_queue,
+            self.monitoring,
+            _threads("replay", 8),
+            self.clock,
+        )
+
+    @cached_property
+    def trial(self) -> "ConnectionTrial":
+        from chalicelib.connection_trial import ConnectionTrial
+
+        return ConnectionTrial(
+            self.connection_store,
+            self.secret_store,
+            self.connection_tester,
+            self.rate_limits,
+            self.clock,
+            self.settings,
+        )
+
     # The HTTP API
 
     @cached_property
@@ -311,6 +357,18 @@ class Services:
         from chalicelib.http_api.history_api import HistoryApi
 
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
+
+    @cached_property
+    def messages_api(self) -> "MessagesApi":
+        from chalicelib.http_api.messages_api import MessagesApi
+
+        return MessagesApi(self.auth, self.replay)
+
+    @cached_property
+    def trials_api(self) -> "TrialsApi":
+        from chalicelib.http_api.trials_api import TrialsApi
+
+        return TrialsApi(self.auth, self.trial)
 
     @cached_property
     def statistics_api(self) -> "StatisticsApi":

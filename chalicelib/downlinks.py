@@ -102,6 +102,12 @@ class DownlinkSender:
 
     def _send(self, record: QueueRecord) -> None:
         job = DownlinkJob.model_validate_json(record.body)
+        self._settle(record, job)
+        if job.deduplication_id:
+            # However it ended, and at a repeat again, in case that this was not reached the first time.
+            self._monitoring.downlink_settled(job.tenant, job.connection_id, job.deduplication_id)
+
+    def _settle(self, record: QueueRecord, job: DownlinkJob) -> None:
         try:
             connection = self._connections.get(job.tenant, job.connection_id)
         except NotFound:
@@ -179,6 +185,7 @@ class DownlinkSender:
                     detail=detail,
                     dev_eui=job.downlink["DevEUI"],
                     body=job.model_dump_json(by_alias=True, include={"downlink"}),
+                    as_key_secret=job.as_key_secret,
                 )
             ],
         )

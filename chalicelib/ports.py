@@ -1,6 +1,6 @@
 """What the services need from outside, as protocols. Adapters and the tests' fakes have these interfaces."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from chalicelib.delivery import Outcome
 from chalicelib.errors import BrokerFault
 from chalicelib.models import (
     ApplicationServer,
+    CheckStep,
     Connection,
     ConnectionSecrets,
     DownlinkJob,
@@ -190,8 +191,16 @@ class FailedMessages(Protocol):
 
 
 class Statistics(Protocol):
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
-        """Adds to the counters of this minute, such as ``uplinksDelivered``."""
+    """May be down at any time: who calls it goes on without it."""
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        """Adds to the counters of this minute, such as ``uplinksDelivered``, and notes the devices as active."""
+
+    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        """These, named by SQS's deduplication ids, wait from now on. No effect on those that do or did just now."""
+
+    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+        """It does not wait any more. The order of taking and settling does not matter."""
 
 
 class Leases(Protocol):
@@ -250,21 +259,16 @@ class PublisherFactory(Protocol):
         """Connects, logs in, opens a channel in confirm mode, finds or declares the exchange. Raises BrokerFault."""
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """One step of trying a connection: ``resolve``, ``connect``, ``tls``, ``authenticate``, ``vhost``, ``exchange`` or
-    ``downlink``; ``detail`` is the sentence of the fault, empty when it went well."""
-
-    name: str
-    ok: bool
-    milliseconds: int
-    detail: str
+class RateLimits(Protocol):
+    def take(self, tenant: str, kind: str, limit: int) -> None:
+        """Counts one call of a kind. Raises TooManyRequests when the tenant has made ``limit`` of them within this
+        minute."""
 
 
 class ConnectionTester(Protocol):
-    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[StepResult]:
-        """The steps up to the first failure; ends at ``deadline`` (time.monotonic()) and leaves nothing at the broker.
-        Never raises for a broker's fault."""
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
+        """The steps up to the first that fails; ends at ``deadline`` (time.monotonic()). Publishes nothing, leaves
+        nothing at the broker, and never raises for a broker's fault."""
 
 
 @dataclass(frozen=True)
