@@ -380,9 +380,11 @@ class Services:
 
     @cached_property
     def uplinks_api(self) -> "UplinksApi":
+        from chalicelib.bulk_ingress import BulkIngress
         from chalicelib.http_api.uplinks_api import UplinksApi
 
-        return UplinksApi(self.auth, self.ingress)
+        bulk = BulkIngress(self.ingress, _threads("bulk", 8))
+        return UplinksApi(self.auth, self.ingress, bulk)
 
     @cached_property
     def application_servers_api(self) -> "ApplicationServersApi":

@@ -22,7 +22,7 @@ LAYERS = [
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
     {"ingress", "drain", "connections", "connection_trial", "preview", "reconciler", "replay", "statistics"},
-    {"downlink_intake"},
+    {"downlink_intake", "bulk_ingress"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
     {"bootstrap"},
