@@ -337,3 +337,5 @@ class DownlinkJob(Document):
     as_key_secret: str | None = None
     """Secrets Manager's name of the AS key that came with the downlink."""
     received_at: float
+    deduplication_id: str = ""
+    """The one that SQS was given, by which it is counted as waiting."""

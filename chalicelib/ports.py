@@ -1,6 +1,6 @@
 """What the services need from outside, as protocols. Adapters and the tests' fakes have these interfaces."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -191,8 +191,16 @@ class FailedMessages(Protocol):
 
 
 class Statistics(Protocol):
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
-        """Adds to the counters of this minute, such as ``uplinksDelivered``."""
+    """May be down at any time: who calls it goes on without it."""
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        """Adds to the counters of this minute, such as ``uplinksDelivered``, and notes the devices as active."""
+
+    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        """These, named by SQS's deduplication ids, wait from now on. No effect on those that do or did just now."""
+
+    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+        """It does not wait any more. The order of taking and settling does not matter."""
 
 
 class Leases(Protocol):

@@ -51,6 +51,12 @@ class ReadableStatistics(Protocol):
     ) -> Mapping[int, Mapping[str, int]]:
         """By minute (Unix time / 60), both ends included; minutes in which nothing happened are missing."""
 
+    def active_devices(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
+        """Devices with a delivered uplink in these minutes; ``last_minute`` is the present one."""
+
+    def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
+        """Taken from the broker and not settled yet."""
+
 
 class StatisticsReader:
     """Works out the statistics of a connection."""
@@ -70,9 +76,9 @@ class StatisticsReader:
         for counts in counters.values():
             totals.update(counts)
         return Statistics(
-            active_devices=0,
+            active_devices=self._statistics.active_devices(tenant, connection_id, first, now),
             uplinks=_counts("uplinks", totals, self._waiting_uplinks(connection_id)),
-            downlinks=_counts("downlinks", totals, 0),
+            downlinks=_counts("downlinks", totals, self._statistics.waiting_downlinks(tenant, connection_id)),
             series=series(period, first, counters),
         )
 
