@@ -26,6 +26,11 @@ def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@app.route("/openapi.json", methods=["GET"])
+def describe_api() -> Response:
+    return services().openapi.describe(_request())
+
+
 @app.route("/connectors", methods=["GET"])
 def list_connectors() -> Response:
     return services().connectors_api.all(_request())
