@@ -257,16 +257,22 @@ def _cancelled(_error: BaseException, place: Place) -> BrokerFault:
     )
 
 
+def _named(error: BaseException, place: Place) -> str:
+    return place.quote(f"{type(error).__name__}: {error}")
+
+
 def _protocol(error: BaseException, place: Place) -> BrokerFault:
     return BrokerUnreachable(
-        "PROTOCOL_ERROR", f"{place.host} sent what is not AMQP 0-9-1 ({place.quote(repr(error))}): check the port."
+        "PROTOCOL_ERROR",
+        f"{place.host} sent what is not AMQP 0-9-1 ({_named(error, place)}): check the port.",
     )
 
 
 def _unusable(error: BaseException, place: Place) -> BrokerFault:
     """A request that cannot be encoded, or made in this state of a connection: it is opened anew."""
     return BrokerUnreachable(
-        "CONNECTION_UNUSABLE", f"The connection to {place.host} cannot be used ({place.quote(repr(error))}): retry."
+        "CONNECTION_UNUSABLE",
+        f"The connection to {place.host} cannot be used ({_named(error, place)}): retry.",
     )
 
 

@@ -4,7 +4,7 @@ import itertools
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from chalicelib.errors import Conflict, InvalidRequest, NotFound, PreconditionFailed
@@ -190,6 +190,12 @@ class MemoryConnectionStore:
             if current and current.epoch == connection.epoch:
                 self._change(current, probe_at=probe_at)
 
+    def forget_old_bindings(self, connection: Connection) -> None:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current and current.version == connection.version:
+                self._change(current, old_bindings=[])
+
     def marks_due(self, now: float) -> Iterator[Connection]:
         yield from [c for c in self.connections.values() if c.wake_at is not None and c.wake_at <= now]
 
@@ -283,8 +289,22 @@ class MemoryEventLog:
 class MemoryStatistics:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.devices: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._waiting: dict[tuple[str, str, str], bool] = {}
+        """False for what was settled."""
 
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
+    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        for name in names:
+            self._waiting.setdefault((tenant, connection_id, name), True)
+
+    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+        self._waiting[tenant, connection_id, name] = False
+
+    def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
+        return sum(waits for key, waits in self._waiting.items() if key[:2] == (tenant, connection_id))
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        self.devices[tenant, connection_id] |= set(devices)
         for name, number in counts.items():
             self.counts[tenant, connection_id][name] += number
 

@@ -1,16 +1,21 @@
-"""A small OIDC issuer: its documents, its key, and tokens for tests and the console.
+"""A small OIDC issuer: its documents, its key, tokens for tests, and a sign-in for the console that asks nothing.
 
 ``python -m infra.local.issuer --port N --directory DIR``. The key is made at the first start and kept in DIR, so that
 other processes of the stack can make tokens without asking.
 """
 
 import argparse
+import base64
+import hashlib
 import os
+import secrets
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -23,6 +28,7 @@ ALL_SCOPES = ("connections:read", "connections:write", "uplinks:write")
 _KEY_FILE = "issuer-key.pem"
 _KEY_ID = "local-1"
 _KEY_BITS = 2048
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class Issuer:
@@ -53,22 +59,65 @@ class Issuer:
         return {"keys": [{**public, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]}
 
     def configuration(self) -> dict[str, Any]:
-        """The discovery document. There is no sign-in page: tokens come from ``make token``."""
+        """The discovery document."""
         return {
             "issuer": self.url,
             "jwks_uri": f"{self.url}/jwks.json",
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
             "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code"],
+            "code_challenge_methods_supported": ["S256"],
+            "token_endpoint_auth_methods_supported": ["none"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            "scopes_supported": list(ALL_SCOPES),
+            "scopes_supported": ["openid", *ALL_SCOPES],
         }
 
+
+class IssuerService:
+    """The issuer over HTTP. Whoever asks is signed in as tenant ``demo``: it serves this machine only."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
+        self._challenges: dict[str, str] = {}
+
     def respond(self, request: Request) -> Reply:
-        documents = {"/.well-known/openid-configuration": self.configuration, "/jwks.json": self.key_set}
-        document = documents.get(request.path)
-        if document is None or request.method != "GET":
-            return Reply.of_json({"error": "not found"}, 404)
-        return Reply.of_json(document())
+        match request.method, request.path:
+            case "GET", "/.well-known/openid-configuration":
+                reply = Reply.of_json(self._issuer.configuration())
+            case "GET", "/jwks.json":
+                reply = Reply.of_json(self._issuer.key_set())
+            case "GET", "/authorize":
+                reply = self._authorize(dict(parse_qsl(request.query)))
+            case "POST", "/token":
+                reply = self._exchange(dict(parse_qsl(request.body.decode())))
+            case "OPTIONS", _:
+                reply = Reply(204, b"")
+            case _:
+                reply = Reply.of_json({"error": "not found"}, 404)
+        # The console is of another origin, because its port is another.
+        return replace(reply, headers={**reply.headers, "Access-Control-Allow-Origin": "*"})
+
+    def _authorize(self, parameters: dict[str, str]) -> Reply:
+        """Authorization code with PKCE, back to this machine only."""
+        target, challenge = parameters.get("redirect_uri", ""), parameters.get("code_challenge", "")
+        if urlsplit(target).hostname not in _THIS_MACHINE or parameters.get("code_challenge_method") != "S256":
+            return Reply.of_json({"error": "invalid_request"}, 400)
+        code = secrets.token_urlsafe(24)
+        self._challenges[code] = challenge
+        answer = {"code": code} | ({"state": parameters["state"]} if "state" in parameters else {})
+        separator = "&" if urlsplit(target).query else "?"
+        return Reply(302, b"", headers={"Location": f"{target}{separator}{urlencode(answer)}"})
+
+    def _exchange(self, form: dict[str, str]) -> Reply:
+        challenge = self._challenges.pop(form.get("code", ""), None)
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if challenge is None or base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != challenge:
+            return Reply.of_json({"error": "invalid_grant"}, 400)
+        token = self._issuer.token("demo")
+        seconds = 24 * 3600
+        return Reply.of_json({"access_token": token, "id_token": token, "token_type": "Bearer", "expires_in": seconds})
 
 
 def _load_or_make_key(path: Path) -> rsa.RSAPrivateKey:
@@ -92,7 +141,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, required=True)
     arguments = parser.parse_args()
     issuer = Issuer(arguments.directory, f"http://127.0.0.1:{arguments.port}")
-    run(service(arguments.port, issuer.respond))
+    run(service(arguments.port, IssuerService(issuer).respond))
 
 
 if __name__ == "__main__":

@@ -95,6 +95,10 @@ class Stack:
         write_atomically(where / STACK_FILE, self._document)
         return self._document
 
+    @property
+    def holds_directory(self) -> bool:
+        return self._lock is not None
+
     def watch(self) -> None:
         """Keeps stack.json true until a signal. Raises StackFailed when a process died."""
         while True:
@@ -105,7 +109,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stops everything that this stack started, and nothing else."""
-        if self._lock is None:
+        if not self.holds_directory:
             return
         (self.config.directory / STACK_FILE).unlink(missing_ok=True)
         for child in reversed(self._children):
@@ -305,7 +309,8 @@ def main() -> int:
         _say("\nStopping ...")
         return 0
     except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe local stack stops: {error}", file=sys.stderr, flush=True)
+        where = f" (logs: {stack.config.directory / 'logs'})" if stack is not None and stack.holds_directory else ""
+        print(f"\nThe local stack stops{where}: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
         # From here on nothing interrupts the stopping.

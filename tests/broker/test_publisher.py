@@ -1,68 +1,15 @@
-"""Publishing to a real broker, plain and with mutual TLS, and every way in which it goes wrong."""
+"""Publishing to a real broker, plain and with mutual TLS."""
 
-import json
-import os
-import signal
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import trustme
 
-from chalicelib.amqp_publisher import AmqpPublisher, AmqpPublisherFactory
-from chalicelib.config import Settings
 from chalicelib.delivery import DELIVERED, Result
-from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
-from chalicelib.models import Connection, ConnectionSecrets
-from chalicelib.ports import PublishResult
+from chalicelib.errors import BrokerMisconfigured
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.waiting import wait_until
-from tests.broker.support import LOCAL, Site, outgoing, unique
-
-PRECISE = 0.6
-"""Seconds by which a deadline may be missed on a busy machine."""
-
-
-def bound_queue(site: Site, key: str, **arguments: Any) -> str:
-    queue = unique("queue")
-    with site.channel() as channel:
-        channel.queue_declare(queue, durable=True, arguments=arguments)
-        channel.queue_bind(queue, "amq.topic", key)
-    return queue
-
-
-def taken(site: Site, queue: str) -> list[tuple[Any, Any, bytes]]:
-    """All that is in a queue, in order."""
-    with site.channel() as channel:
-        found = []
-        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
-            found.append(got)
-        return found
-
-
-def soon(seconds: float = 5.0) -> float:
-    return time.monotonic() + seconds
-
-
-def results(result: PublishResult) -> dict[str, str]:
-    return {key: outcome.reason or outcome.result.value for key, outcome in result.outcomes.items()}
-
-
-def refusal(connection: Connection, secrets: ConnectionSecrets, settings: Settings = LOCAL) -> BrokerFault:
-    """What opening a publisher is refused with; it leaves no descriptor behind."""
-    before = descriptors()
-    with pytest.raises(BrokerFault) as caught:
-        AmqpPublisherFactory(settings).open(connection, secrets, soon(10))
-    assert descriptors() == before
-    return caught.value
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
+from tests.broker.support import Site, bound_queue, outgoing, results, soon, taken, unique
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "mutual TLS"])
@@ -226,13 +173,6 @@ def test_the_default_exchange_needs_no_check(site: Site) -> None:
         assert publisher.publish([outgoing("1", routing_key=queue)], soon()).outcomes == {"1": DELIVERED}
 
 
-def test_an_exchange_that_may_not_be_declared_is_a_misconfiguration(site: Site) -> None:
-    user, secrets = site.user_with(write=".*", read=".*")
-    fault = refusal(site.connection(username=user, exchange_name=unique("exchange")), secrets)
-    assert isinstance(fault, BrokerMisconfigured)
-    assert fault.type == "PERMISSION_REFUSED"
-
-
 def test_missing_write_permission_shows_with_the_first_publish(site: Site) -> None:
     user, secrets = site.user_with(configure=".*", read=".*")
     with site.publisher(site.connection(username=user), secrets) as publisher:
@@ -254,301 +194,16 @@ def test_an_exchange_that_is_deleted_is_a_misconfiguration(site: Site) -> None:
     assert results(result) == {"1": "EXCHANGE_MISSING"}
 
 
-def test_a_bad_login_is_refused(site: Site) -> None:
-    fault = refusal(site.connection(), ConnectionSecrets(password="not-the-password"))
-    assert isinstance(fault, BrokerRefused)
-    assert fault.type == "LOGIN_REFUSED"
-    assert "not-the-password" not in str(fault)
-
-
-def test_without_a_user_guest_is_tried(site: Site) -> None:
-    fault = refusal(site.connection(username=None), ConnectionSecrets())
-    assert fault.type == "LOGIN_REFUSED"
-    assert "guest" in str(fault)
-
-
-def test_a_bad_virtual_host_is_a_misconfiguration(site: Site) -> None:
-    fault = refusal(site.connection(virtual_host="nowhere"), site.secrets)
-    assert isinstance(fault, BrokerMisconfigured)
-    assert fault.type == "VIRTUAL_HOST_REFUSED"
-    assert "nowhere" in str(fault)
-
-
-def test_a_broker_of_another_authority_is_not_trusted(site: Site) -> None:
-    other = trustme.CA().cert_pem.bytes().decode()
-    fault = refusal(
-        site.tls_connection(), site.tls_secrets.model_copy(update={"trusted_ca_certificate": other})
-    )  # fmt: skip
-    assert isinstance(fault, BrokerUnreachable)
-    assert fault.type == "CERTIFICATE_UNTRUSTED"
-    without = refusal(site.tls_connection(), site.tls_secrets.model_copy(update={"trusted_ca_certificate": None}))
-    assert without.type == "CERTIFICATE_UNTRUSTED"
-
-
-def test_the_name_in_the_brokers_certificate_is_verified(site: Site) -> None:
-    # 127.0.0.1 stands in the certificate, this other loopback address does not
-    with forwarder("127.0.0.2", site.broker.config.tls_port) as port:
-        fault = refusal(site.tls_connection(host_name=f"127.0.0.2:{port}"), site.tls_secrets)
-    assert fault.type == "CERTIFICATE_NAME"
-
-
-def test_a_client_certificate_of_another_authority_is_refused(site: Site) -> None:
-    leaf = trustme.CA().issue_cert("x@localhost", common_name=site.user)
-    stranger = site.tls_secrets.model_copy(
-        update={
-            "certificate": leaf.cert_chain_pems[0].bytes().decode(),
-            "private_key": leaf.private_key_pem.bytes().decode(),
-        }
-    )
-    fault = refusal(site.tls_connection(), stranger)
-    assert isinstance(fault, BrokerRefused)
-    assert fault.type == "CLIENT_CERTIFICATE_REFUSED"
-
-
-def test_a_missing_client_certificate_is_named(site: Site) -> None:
-    secrets = ConnectionSecrets(
-        password=site.secrets.password, trusted_ca_certificate=site.tls_secrets.trusted_ca_certificate
-    )
-    fault = refusal(site.tls_connection(username=site.user), secrets)
-    assert isinstance(fault, BrokerRefused)
-    assert fault.type == "CLIENT_CERTIFICATE_MISSING"
-
-
-def test_a_certificate_without_its_key_is_named(site: Site) -> None:
-    key = trustme.CA().issue_cert("x").private_key_pem.bytes().decode()
-    fault = refusal(site.tls_connection(), site.tls_secrets.model_copy(update={"private_key": key}))
-    assert fault.type == "CERTIFICATE_UNUSABLE"
-
-
-def test_mixed_up_protocols_are_named(site: Site) -> None:
-    config = site.broker.config
-    plain = refusal(site.connection(host_name=f"127.0.0.1:{config.tls_port}"), site.secrets)
-    assert plain.type == "PROTOCOL_MISMATCH"
-    tls = refusal(site.tls_connection(host_name=f"localhost:{config.port}"), site.tls_secrets)
-    assert tls.type == "TLS_NOT_SPOKEN"
-    web = refusal(site.connection(host_name=f"127.0.0.1:{config.management_port}"), site.secrets)
-    assert web.type in {"PROTOCOL_MISMATCH", "CONNECTION_TIMEOUT", "PROTOCOL_ERROR"}
-
-
-def test_nobody_listening_an_unknown_name_and_a_forbidden_address_are_named(site: Site) -> None:
-    assert refusal(site.connection(host_name="127.0.0.1:1"), site.secrets).type == "CONNECTION_REFUSED"
-    assert refusal(site.connection(host_name="no-such-host.invalid"), site.secrets).type == "DNS_FAILURE"
-    for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "169.254.169.254"):
-        fault = refusal(site.connection(host_name=host), site.secrets, Settings())
-        assert fault.type == "ADDRESS_FORBIDDEN"
-
-
-def test_a_frozen_broker_does_not_hold_a_connect_beyond_its_time(other_site: Site) -> None:
-    other_site.broker.freeze()
-    try:
-        for connection, secrets in (
-            (other_site.connection(connection_timeout=500), other_site.secrets),
-            (other_site.tls_connection(connection_timeout=500), other_site.tls_secrets),
-        ):
-            began = time.monotonic()
-            fault = refusal(connection, secrets)
-            assert time.monotonic() - began < 0.5 + PRECISE
-            assert isinstance(fault, BrokerUnreachable)
-            assert fault.type == "CONNECTION_TIMEOUT"
-    finally:
-        other_site.broker.thaw()
-
-
-def test_a_frozen_broker_ends_a_publish_in_time_and_no_confirm_leaks(other_site: Site) -> None:
-    # Given
-    key = unique("key")
-    bound_queue(other_site, key)
-    connection = other_site.connection(action_timeout=400)
-    with other_site.publisher(connection) as publisher:
-        other_site.broker.freeze()
-
-        # When
-        try:
-            began = time.monotonic()
-            messages = [outgoing("1", routing_key=key), outgoing("2", routing_key=key)]
-            result = publisher.publish(messages, soon())
-            seconds = time.monotonic() - began
-        finally:
-            other_site.broker.thaw()
-
-        # Then
-        assert 0.4 <= seconds < 0.4 + PRECISE
-        assert isinstance(result.fault, BrokerUnreachable)
-        assert result.fault.type == "CONFIRM_TIMEOUT"
-        assert {outcome.result for outcome in result.outcomes.values()} == {Result.RETRY}
-        assert not publisher.usable
-        again = publisher.publish(messages, soon())
-        assert {outcome.result for outcome in again.outcomes.values()} == {Result.RETRY}
-        assert isinstance(again.fault, BrokerUnreachable)
-
-
-def test_the_callers_deadline_holds_before_the_action_timeout(other_site: Site) -> None:
-    with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
-        other_site.broker.freeze()
-        try:
-            began = time.monotonic()
-            result = publisher.publish([outgoing("1")], soon(0.5))
-            assert time.monotonic() - began < 0.5 + PRECISE
-        finally:
-            other_site.broker.thaw()
-    assert result.outcomes["1"].result is Result.RETRY
-
-
-def test_a_check_finds_a_frozen_broker(other_site: Site) -> None:
-    with other_site.publisher() as publisher:
-        publisher.check(soon())
-        other_site.broker.freeze()
-        try:
-            with pytest.raises(BrokerUnreachable):
-                publisher.check(soon(0.3))
-        finally:
-            other_site.broker.thaw()
-        assert not publisher.usable
-
-
-def test_a_broker_killed_in_the_middle_of_a_batch_costs_nothing_but_a_retry(other_site: Site) -> None:
-    # Given
-    key = unique("key")
-    queue = bound_queue(other_site, key)
-    messages = [
-        outgoing(f"{number}", group=f"{number % 5}", routing_key=key, body=b"%d" % number) for number in range(20000)
-    ]
-    with other_site.publisher(other_site.connection(action_timeout=5000)) as publisher:
-        pid = other_site.broker.pid
-        killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
-
-        # When
-        killer.start()
-        result = publisher.publish(messages, soon(20))
-        killer.join()
-    other_site.broker.kill()
-    other_site.broker.start()
-
-    # Then
-    assert isinstance(result.fault, BrokerUnreachable)
-    assert len(result.outcomes) == len(messages)
-    delivered = {key for key, outcome in result.outcomes.items() if outcome.result is Result.DELIVERED}
-    assert 0 < len(delivered) < len(messages)
-    kept = {body.decode() for _, _, body in taken(other_site, queue)}
-    assert delivered <= kept
-
-
-def test_a_memory_alarm_is_named_and_ends(other_site: Site) -> None:
-    # Given
-    key = unique("key")
-    bound_queue(other_site, key)
-    with other_site.publisher(other_site.connection(action_timeout=500)) as publisher:
-        other_site.broker.ctl("set_vm_memory_high_watermark", "0.00001")
-
-        # When
-        try:
-            result = publisher.publish([outgoing("1", routing_key=key)], soon())
-        finally:
-            other_site.broker.ctl("set_vm_memory_high_watermark", "0.4")
-
-    # Then
-    assert isinstance(result.fault, BrokerUnreachable)
-    assert result.fault.type == "BROKER_BLOCKED"
-    assert "memory" in str(result.fault)
-    with other_site.publisher() as publisher:
-        assert publisher.publish([outgoing("1", routing_key=key)], soon()).outcomes == {"1": DELIVERED}
-
-
-def test_a_connection_that_was_dropped_while_idle_is_found_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given
-    connection = site.connection()
-    name = f"acme/ConnectionId.{connection.id}#publisher"
-    with site.publisher(connection) as publisher:
-        assert wait_until(lambda: bool(site.connections_named(name)), 15)
-        site.api("DELETE", f"connections/{site.connections_named(name)[0]['name'].replace(' ', '%20')}")
-        assert wait_until(lambda: not site.connections_named(name), 15)
-        assert publisher.usable  # nobody has looked at the socket yet
-
-        # When: idle for long
-        monkeypatch.setattr("chalicelib.amqp_publisher.IDLE", 0.0)
-        result = publisher.publish([outgoing("1")], soon())
-
-        # Then
-        assert isinstance(result.fault, BrokerUnreachable)
-        assert result.outcomes["1"].result is Result.RETRY
-        assert not publisher.usable
-
-
-def test_an_abort_resets_the_connection(site: Site) -> None:
-    connection = site.connection()
-    name = f"acme/ConnectionId.{connection.id}#publisher"
-    before = descriptors()
-    publisher = AmqpPublisherFactory(LOCAL).open(connection, site.secrets, soon())
-    assert wait_until(lambda: bool(site.connections_named(name)), 15)
-    publisher.abort()
-    assert descriptors() == before
-    assert not publisher.usable
-    assert wait_until(lambda: not site.connections_named(name), 15)
-    publisher.abort()
-
-
-def test_an_abort_sends_a_reset_and_nothing_that_was_left(site: Site) -> None:
-    with spying_listener(site.broker.config.port) as (port, ended_by_reset):
-        publisher: AmqpPublisher = AmqpPublisherFactory(LOCAL).open(
-            site.connection(host_name=f"127.0.0.1:{port}"), site.secrets, soon()
-        )
-        publisher.abort()
-        assert ended_by_reset.wait(5)
-
-
 def test_far_away_the_batch_costs_a_round_trip_and_not_one_a_message(site: Site) -> None:
     key = unique("key")
     bound_queue(site, key)
-    with delaying_proxy(site.broker.config.port, 0.1) as port:
-        with site.publisher(site.connection(host_name=f"127.0.0.1:{port}")) as publisher:
-            began = time.monotonic()
-            messages = [outgoing(f"{number}", group=f"{number}", routing_key=key) for number in range(20)]
-            result = publisher.publish(messages, soon())
-            seconds = time.monotonic() - began
+    messages = [outgoing(f"{number}", group=f"{number}", routing_key=key) for number in range(20)]
+    with (
+        delaying_proxy(site.broker.config.port, 0.1) as port,
+        site.publisher(site.connection(host_name=f"127.0.0.1:{port}")) as publisher,
+    ):
+        began = time.monotonic()
+        result = publisher.publish(messages, soon())
+        seconds = time.monotonic() - began
     assert set(result.outcomes.values()) == {DELIVERED}
     assert seconds < 1.0
-
-
-def test_the_text_of_a_fault_is_json_and_one_line(site: Site) -> None:
-    fault = refusal(site.connection(virtual_host="a\n\x07b\u202e" + "c" * 200), site.secrets)
-    text = str(fault)
-    assert "\n" not in text
-    assert "\x07" not in text
-    assert "\u202e" not in text
-    assert json.loads(json.dumps(text)) == text
-
-
-@contextmanager
-def forwarder(host: str, target: int) -> Iterator[int]:
-    """Listens on another loopback address and passes on to a port of 127.0.0.1."""
-    with socket.create_server((host, 0)) as server:
-        threading.Thread(target=_pass_on, args=(server, target, None), daemon=True).start()
-        yield server.getsockname()[1]
-
-
-@contextmanager
-def spying_listener(target: int) -> Iterator[tuple[int, threading.Event]]:
-    """Passes on to the broker, and tells when the client ended its connection by a reset."""
-    reset = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=_pass_on, args=(server, target, reset), daemon=True).start()
-        yield server.getsockname()[1], reset
-
-
-def _pass_on(server: socket.socket, target: int, reset: threading.Event | None) -> None:
-    client, _ = server.accept()
-    with client, socket.create_connection(("127.0.0.1", target)) as broker:
-        back = threading.Thread(target=_copy, args=(broker, client), daemon=True)
-        back.start()
-        try:
-            _copy(client, broker)
-        except ConnectionResetError:
-            if reset is not None:
-                reset.set()
-        broker.shutdown(socket.SHUT_RDWR)
-        back.join()
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)

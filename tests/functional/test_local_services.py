@@ -1,11 +1,14 @@
 """The local stack's own services: the network server's double, the LRC's side of uplinks, and the token issuer."""
 
+import base64
+import hashlib
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 import pytest
@@ -17,7 +20,7 @@ from chalicelib.network_server import LrcNetworkServer
 from chalicelib.tokens import uplink_token_matches
 from infra.local.demo import uplink
 from infra.local.http_service import Reply, Request, Respond, service
-from infra.local.issuer import AUDIENCE, Issuer
+from infra.local.issuer import AUDIENCE, Issuer, IssuerService
 from infra.local.lrc import Lrc, downlink_token
 from infra.local.network_server import NetworkServer, sent_report
 from infra.local.waiting import wait_until
@@ -148,7 +151,7 @@ def test_the_connector_accepts_the_lrcs_tokens(report: dict[str, Any]) -> None:
 
 def test_a_token_is_verified_with_the_keys_that_the_issuer_shows(tmp_path: Path) -> None:
     issuer = Issuer(tmp_path, "http://127.0.0.1:1")
-    with serving(issuer.respond) as url:
+    with serving(IssuerService(issuer).respond) as url:
         configuration = urllib3.request("GET", f"{url}/.well-known/openid-configuration").json()
         assert configuration["jwks_uri"] == "http://127.0.0.1:1/jwks.json"
         keys = jwt.PyJWKClient(f"{url}/jwks.json")
@@ -163,3 +166,27 @@ def test_a_token_is_verified_with_the_keys_that_the_issuer_shows(tmp_path: Path)
         )
     assert (claims["tenant"], claims["scope"]) == ("demo", "connections:read")
     assert claims["exp"] - claims["iat"] == 24 * 3600
+
+
+def test_the_console_can_sign_in_with_a_code_that_is_good_once(tmp_path: Path) -> None:
+    verifier = "a-verifier-of-the-console-that-is-long-enough"
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    ask = {
+        "redirect_uri": "http://127.0.0.1:8000/console",
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+        "state": "s",
+    }
+    with serving(IssuerService(Issuer(tmp_path, "http://127.0.0.1:1")).respond) as url:
+        back = urllib3.request("GET", f"{url}/authorize", fields=ask, redirect=False).headers["Location"]
+        found = dict(parse_qsl(urlsplit(back).query))
+        assert found["state"] == "s"
+
+        form = {"grant_type": "authorization_code", "code": found["code"], "code_verifier": verifier}
+        answer = urllib3.request("POST", f"{url}/token", body=urlencode(form))
+        assert answer.headers["Access-Control-Allow-Origin"] == "*"
+        assert jwt.decode(answer.json()["access_token"], options={"verify_signature": False})["tenant"] == "demo"
+        assert urllib3.request("POST", f"{url}/token", body=urlencode(form)).status == 400
+
+        elsewhere = {**ask, "redirect_uri": "https://elsewhere.example/console"}
+        assert urllib3.request("GET", f"{url}/authorize", fields=elsewhere, redirect=False).status == 400

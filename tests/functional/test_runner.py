@@ -40,6 +40,12 @@ def forward(event):
     if "bad" in bodies:
         raise ValueError("refused")
 
+@app.on_sqs_message(queue="polls", batch_size=1, maximum_concurrency=4)
+def consume(event):
+    note(function="consume")
+    while not os.path.exists(OUT + ".enough"):
+        time.sleep(0.02)
+
 @app.on_sqs_message(queue_arn="arn:aws:sqs:eu-west-1:123456789012:ordered.fifo", batch_size=10)
 def send_downlinks(event):
     note(function="send_downlinks", bodies=[record.body for record in event])
@@ -91,9 +97,10 @@ class Running:
         )
         self.work = self.client.create_queue(QueueName="work", Attributes={"VisibilityTimeout": "3"})["QueueUrl"]
         self.ordered = self.client.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        self.client.purge_queue(QueueUrl=self.work)
+        self.polls = self.client.create_queue(QueueName="polls", Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
         self.log = (directory / "runner.log").open("w")
-        arguments = ["--project", str(directory), "--directory", str(directory), "--timeout", "forward=2"]
+        arguments = ["--project", str(directory), "--directory", str(directory)]
+        arguments += ["--timeout", "forward=2", "--timeout", "consume=30"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "infra.local.runner", *arguments],
             cwd=ROOT,
@@ -101,7 +108,7 @@ class Running:
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        wait_for(lambda: len(self.pids()) == 4, "four workers")
+        wait_for(lambda: len(self.pids()) == 6, "six workers")
 
     def notes(self, function: str) -> list[dict[str, Any]]:
         path = self.directory / "out"
@@ -194,7 +201,7 @@ def test_a_handler_beyond_its_timeout_is_killed_and_its_messages_come_back(runni
 def test_a_worker_killed_from_outside_is_replaced_at_once(running: Running) -> None:
     victim = running.pids()[0]
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: victim not in running.pids() and len(running.pids()) == 4, "another worker", seconds=5)
+    wait_for(lambda: victim not in running.pids() and len(running.pids()) == 6, "another worker", seconds=5)
 
     running.client.send_message(QueueUrl=running.work, MessageBody="after")
     wait_for(lambda: running.left() == 0, "an empty queue")
@@ -219,3 +226,13 @@ def test_no_worker_survives_the_runner_that_is_killed_while_a_handler_runs(runni
 
     running.stop(signal.SIGKILL)
     wait_for(lambda: not any(map(alive, workers)), "the workers' end", seconds=5)
+
+
+def test_invocations_that_all_last_get_further_workers_up_to_the_maximum(running: Running) -> None:
+    for _ in range(5):
+        running.client.send_message(QueueUrl=running.polls, MessageBody="job")
+    wait_for(lambda: len(running.notes("consume")) == 4, "four invocations side by side")
+    wait_for(lambda: len(running.pids()) == 8, "their pids")
+
+    (running.directory / "out.enough").touch()
+    wait_for(lambda: len(running.notes("consume")) == 5, "the fifth")

@@ -1,0 +1,133 @@
+"""Every exception that can come out of an AMQP connection is classified, and its sentence is fit to be shown."""
+
+import inspect
+import socket
+import ssl
+from typing import Any
+
+import pika.exceptions
+import pytest
+from pika.adapters.utils import connection_workflow as workflow
+
+from chalicelib.amqp_errors import RULES, translate
+from chalicelib.amqp_place import AddressForbidden, ConfirmTimeout, Place, one_line
+from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+
+PLACE = Place(
+    host="broker.example.com:5671",
+    tls=False,
+    user="me",
+    virtual_host="/",
+    exchange="amq.topic",
+    client_certificate=False,
+    connection_timeout=5000,
+    action_timeout=1000,
+    secrets=("s3cret-password",),
+    step="publish",
+)
+CLASSES = [
+    class_ for _, class_ in inspect.getmembers(pika.exceptions, inspect.isclass) if issubclass(class_, Exception)
+]
+
+
+def example(class_: type[Exception]) -> Exception:
+    arguments: dict[str, Any] = {"reply_code": 404, "reply_text": "NOT_FOUND - no exchange", "messages": []}
+    named = [name for name in inspect.signature(class_.__init__).parameters if name in arguments]
+    return class_(*[arguments[name] for name in named]) if named else class_("text", "text", "text")
+
+
+@pytest.mark.parametrize("class_", CLASSES, ids=lambda class_: class_.__name__)
+def test_every_exception_of_pika_is_classified_by_itself(class_: type[Exception]) -> None:
+    assert class_ in RULES
+    fault = translate(example(class_), PLACE)
+    assert type(fault) in {BrokerUnreachable, BrokerRefused, BrokerMisconfigured}
+    assert str(fault).endswith(".")
+
+
+def certificate_error(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = code
+    error.verify_message = "something is wrong"
+    error.reason = "CERTIFICATE_VERIFY_FAILED"
+    return error
+
+
+def tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}]")
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "class_", "type_"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "resolve", BrokerUnreachable, "DNS_FAILURE"),
+        (TimeoutError(), "resolve", BrokerUnreachable, "DNS_TIMEOUT"),
+        (TimeoutError(), "tls", BrokerUnreachable, "CONNECTION_TIMEOUT"),
+        (AddressForbidden(), "resolve", BrokerUnreachable, "ADDRESS_FORBIDDEN"),
+        (ConnectionRefusedError(111, "Connection refused"), "connect", BrokerUnreachable, "CONNECTION_REFUSED"),
+        (OSError(113, "No route to host"), "connect", BrokerUnreachable, "CONNECTION_FAILED"),
+        (ConnectionResetError(104, "reset"), "tls", BrokerUnreachable, "TLS_FAILURE"),
+        (ConnectionResetError(104, "reset"), "publish", BrokerUnreachable, "CONNECTION_LOST"),
+        (certificate_error(62), "tls", BrokerUnreachable, "CERTIFICATE_NAME"),
+        (certificate_error(64), "tls", BrokerUnreachable, "CERTIFICATE_NAME"),
+        (certificate_error(10), "tls", BrokerUnreachable, "CERTIFICATE_UNTRUSTED"),
+        (tls_error("WRONG_VERSION_NUMBER"), "tls", BrokerUnreachable, "TLS_NOT_SPOKEN"),
+        (tls_error("TLSV1_ALERT_UNKNOWN_CA"), "tls", BrokerRefused, "CLIENT_CERTIFICATE_MISSING"),
+        (tls_error("TLSV1_ALERT_PROTOCOL_VERSION"), "tls", BrokerUnreachable, "TLS_FAILURE"),
+        (ConfirmTimeout(), "publish", BrokerUnreachable, "CONFIRM_TIMEOUT"),
+        (
+            pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED"),
+            "publish",
+            BrokerMisconfigured,
+            "PERMISSION_REFUSED",
+        ),
+        (
+            pika.exceptions.ChannelClosedByBroker(405, "RESOURCE_LOCKED"),
+            "downlink",
+            BrokerMisconfigured,
+            "RESOURCE_LOCKED",
+        ),
+        (pika.exceptions.ChannelClosedByBroker(541, "INTERNAL_ERROR"), "publish", BrokerUnreachable, "CHANNEL_CLOSED"),
+        (pika.exceptions.ConnectionClosedByBroker(530, "NOT_ALLOWED"), "vhost", BrokerMisconfigured, "NOT_ALLOWED"),
+        (pika.exceptions.ConnectionClosedByBroker(403, "REFUSED"), "authenticate", BrokerRefused, "LOGIN_REFUSED"),
+        (pika.exceptions.IncompatibleProtocolError("EOF"), "authenticate", BrokerUnreachable, "PROTOCOL_MISMATCH"),
+        (
+            workflow.AMQPConnectionWorkflowFailed(
+                [workflow.AMQPConnectorSocketConnectError(ConnectionRefusedError(111, "refused"))]
+            ),
+            "connect",
+            BrokerUnreachable,
+            "CONNECTION_REFUSED",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_behind_an_error_is_told(error: Exception, step: str, class_: type[BrokerFault], type_: str) -> None:
+    fault = translate(error, PLACE.at(step))
+    assert type(fault) is class_
+    assert fault.type == type_
+
+
+def test_an_error_of_our_own_is_not_taken_for_the_brokers() -> None:
+    with pytest.raises(KeyError):
+        translate(KeyError("bug"), PLACE)
+
+
+def test_a_fault_stays_itself() -> None:
+    fault = BrokerUnreachable("X", "Because.")
+    assert translate(fault, PLACE) is fault
+
+
+def test_what_the_broker_says_is_one_harmless_line() -> None:
+    evil = "a\r\nINFO forged\x1b[31m\u202e\u2028 s3cret-password " + "z" * 5000
+    fault = translate(pika.exceptions.ConnectionClosedByBroker(320, evil), PLACE)
+    text = str(fault)
+    assert "s3cret-password" not in text
+    assert not any(character in text for character in "\r\n\x1b\u202e\u2028")
+    assert len(text) < 500
+
+
+def test_a_line_is_cut_at_300_characters() -> None:
+    assert len(one_line("x" * 301)) == 300
+    assert one_line("x" * 300) == "x" * 300
+    assert one_line("  a \t b  ") == "a b"
