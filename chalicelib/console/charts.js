@@ -92,9 +92,9 @@ export function chart() {
       s("text.axis", { x: x(index), y: HEIGHT - 6, "text-anchor": n === 0 ? "start" : n === labels - 1 ? "end" : "middle" }, clock(series[index].time)),
     );
     const path = (name) => series.map((each, index) => `${index ? "L" : "M"}${x(index).toFixed(1)} ${y(each[name] || 0).toFixed(1)}`).join("");
-    const area = series.length > 1 && s("path.area", { d: `${path("uplinks")}L${x(series.length - 1)} ${y(0)}L${x(0)} ${y(0)}Z` });
+    const area = series.length > 1 && sum("uplinks") > 0 && s("path.area", { d: `${path("uplinks")}L${x(series.length - 1)} ${y(0)}L${x(0)} ${y(0)}Z` });
     cursor = s("line.cursor", { y1: MARGIN.top, y2: HEIGHT - MARGIN.bottom, visibility: "hidden" });
-    put(svg, lines, area, SERIES.map((name) => s(`path.line.${name}`, { d: path(name), fill: "none" })), axis, cursor);
+    put(svg, lines, area, SERIES.filter(sum).map((name) => s(`path.line.${name}`, { d: path(name), fill: "none" })), axis, cursor);
   }
 
   function point(event) {
@@ -110,7 +110,7 @@ export function chart() {
   }
 
   function summarise() {
-    readout.textContent = series.length ? T.statistics.summary(sum("uplinks"), sum("downlinks"), sum("failed")) : T.statistics.empty;
+    readout.textContent = SERIES.some(sum) ? T.statistics.summary(sum("uplinks"), sum("downlinks"), sum("failed")) : T.statistics.empty;
   }
 
   function tabulate() {

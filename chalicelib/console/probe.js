@@ -2,6 +2,7 @@
 
 import { post } from "./api.js";
 import { h, icon, put, spoken } from "./dom.js";
+import { field } from "./fields.js";
 import { EXAMPLE_UPLINK, T } from "./texts.js";
 
 const PAUSE = 300;
@@ -87,7 +88,8 @@ export function patternPreview() {
       shown = wanted;
       window.clearTimeout(timer);
       request.abort();
-      if (!pattern) tell("", T.preview.none);
+      // One that is half typed needs no answer.
+      if (!pattern || field("uplinkTopicPattern").check(pattern)) tell("", T.preview.none);
       else timer = window.setTimeout(() => ask(pattern, options), PAUSE);
     },
     stop() {

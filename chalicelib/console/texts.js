@@ -152,7 +152,7 @@ export const T = {
   preview: {
     label: "Routing key",
     asking: "…",
-    none: "Type a pattern to see the routing key of an example uplink.",
+    none: "Type a pattern to see what an example uplink gets.",
     missing: "The preview is not available on this server yet.",
     example: "for device 0018B20000000B20",
   },
