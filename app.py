@@ -151,6 +151,16 @@ def deliver_report() -> Response:
     return services().uplinks_api.deliver(_request())
 
 
+@app.route("/console", methods=["GET"])
+def console() -> Response:
+    return services().console_api.page(_request())
+
+
+@app.route("/console/{asset}", methods=["GET"])
+def console_asset(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset)
+
+
 # Queues and schedule. Each handler deletes what it settled and raises where something must come again: Chalice cannot
 # ask for partial batch responses, and what a handler returns from normally is deleted.
 

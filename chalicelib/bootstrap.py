@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.auth import TokenVerifier
     from chalicelib.http_api.connections_api import ConnectionsApi
     from chalicelib.http_api.connectors_api import ConnectorsApi
+    from chalicelib.http_api.console_api import ConsoleApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
     from chalicelib.http_api.messages_api import MessagesApi
@@ -352,6 +353,12 @@ class Services:
         from chalicelib.http_api.connectors_api import ConnectorsApi
 
         return ConnectorsApi(self.auth)
+
+    @cached_property
+    def console_api(self) -> "ConsoleApi":
+        from chalicelib.http_api.console_api import ConsoleApi
+
+        return ConsoleApi(self.settings, self.issuer)
 
     @cached_property
     def history_api(self) -> "HistoryApi":
