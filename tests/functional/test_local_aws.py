@@ -1,5 +1,6 @@
 """The emulation of AWS decides a conditional write once, as DynamoDB does."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,12 @@ ROUNDS = 20
 def endpoint() -> Iterator[str]:
     running = server(0)
     thread = threading.Thread(target=running.serve_forever)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads meet where they can
     thread.start()
     yield f"http://127.0.0.1:{running.server_port}"
     running.shutdown()
+    sys.setswitchinterval(interval)
     thread.join()
     running.server_close()
 
