@@ -19,6 +19,7 @@ run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-
 	@exec $(BIN)/python -m infra.local.stack
 
 test: $(BIN)/.installed ## all tests
+	@$(BIN)/python -m infra.local.chromium
 	@exec $(BIN)/python -m pytest
 
 check: $(BIN)/.installed ## lint and types

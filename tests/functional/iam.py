@@ -1,0 +1,95 @@
+"""What IAM asks for each call of the SDK, and whether a policy grants it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+_HERE = "eu-west-1:123456789012"
+_SUFFIX = "-AbCdEf"
+"""Secrets Manager ends every secret's ARN with six characters of its own."""
+_TRANSACTION = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    action: str
+    resource: str
+
+
+def asked_for(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[Permission]:
+    """The permissions that a call needs."""
+    if service == "dynamodb":
+        yield from _dynamodb(operation, parameters)
+    elif service == "sqs":
+        name = parameters.get("QueueName") or parameters["QueueUrl"].rsplit("/", 1)[1]
+        # A batch is asked for as its single call.
+        yield Permission(f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{_HERE}:{name}")
+    elif service == "secretsmanager":
+        name = parameters.get("SecretId") or parameters.get("Name")
+        resource = f"arn:aws:secretsmanager:{_HERE}:secret:{name}{_SUFFIX}" if name else "*"
+        yield Permission(f"secretsmanager:{operation}", resource)
+    else:
+        raise AssertionError(f"{service} is new: say here what IAM asks for")
+
+
+def _dynamodb(operation: str, parameters: Mapping[str, Any]) -> Iterator[Permission]:
+    def on(table: str, action: str) -> Permission:
+        return Permission(f"dynamodb:{action}", f"arn:aws:dynamodb:{_HERE}:table/{table}")
+
+    if operation == "TransactWriteItems":
+        for item in parameters["TransactItems"]:
+            [(kind, details)] = item.items()
+            yield on(details["TableName"], _TRANSACTION[kind])
+    elif operation.startswith("Batch"):
+        for table in parameters["RequestItems"]:
+            yield on(table, operation)
+    elif "IndexName" in parameters:
+        yield on(f"{parameters['TableName']}/index/{parameters['IndexName']}", operation)
+    else:
+        yield on(parameters["TableName"], operation)
+
+
+class Recorder:
+    """The permissions that the calls of some clients needed."""
+
+    def __init__(self) -> None:
+        self.permissions: set[Permission] = set()
+        self.operations: set[str] = set()
+
+    def listen(self, client: Any) -> None:
+        client.meta.events.register("before-parameter-build.*.*", self._record)
+
+    def _record(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        self.operations.add(model.name)
+        self.permissions.update(asked_for(model.service_model.service_name, model.name, params))
+
+
+@dataclass(frozen=True)
+class Statement:
+    sid: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+
+    def grants(self, permission: Permission) -> bool:
+        resource = any(fnmatchcase(permission.resource, pattern) for pattern in self.resources)
+        return permission.action in self.actions and resource
+
+
+def statements(path: Path) -> list[Statement]:
+    """A policy file, which may allow only, without conditions and without wildcards in its actions."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    found: list[Statement] = []
+    for statement in document["Statement"]:
+        assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
+        assert statement["Effect"] == "Allow"
+        found.append(Statement(statement["Sid"], tuple(statement["Action"]), tuple(statement["Resource"])))
+    assert not [action for statement in found for action in statement.actions if "*" in action]
+    return found

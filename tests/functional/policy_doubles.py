@@ -1,0 +1,65 @@
+"""What a function talks to that is not AWS, played for the recordings of its calls."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chalicelib.errors import BrokerFault
+from chalicelib.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.ports import OnBatch, ReceivedDownlink
+
+
+class NoTester:
+    def test(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> list[CheckStep]:
+        return []
+
+
+class NoRemover:
+    def remove(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> None:
+        return
+
+
+class OnePoll:
+    """A consumer that opens its connection, hands over what a test gives it, and ends."""
+
+    def __init__(self, messages: Sequence[ReceivedDownlink], fault: BrokerFault | None = None) -> None:
+        self._messages = messages
+        self._fault = fault
+        self._open = threading.Event()
+
+    def open(self, _connection: Connection, _secrets: ConnectionSecrets, _old: Sequence[tuple[str, str]] = ()) -> None:
+        self._open.set()
+
+    def close(self, connection_id: str) -> None:
+        raise AssertionError(connection_id)
+
+    delete_queue = close
+
+    def finish(self) -> None:
+        raise AssertionError
+
+    def run(
+        self,
+        _close_at: float,
+        _end: float,
+        on_batch: OnBatch,
+        on_opened: Callable[[str], None],
+        on_fault: Callable[[str, BrokerFault], None],
+        tick: Callable[[], None],
+    ) -> None:
+        tick()
+        assert self._open.wait(10)
+        if self._fault:
+            on_fault(self._messages[0].connection_id, self._fault)
+            return
+        on_opened(self._messages[0].connection_id)
+        on_batch(self._messages[0].connection_id, self._messages)
+
+
+@dataclass
+class ScriptedNetworkServer:
+    error: Exception | None = None
+
+    def send_downlink(self, _parameters: Sequence[tuple[str, str]], _as_key: str) -> None:
+        if self.error:
+            raise self.error
