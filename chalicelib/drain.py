@@ -136,6 +136,9 @@ class Drain:
         return self._stop_at + self._parts.timing.spare / 2
 
     def _drain(self, probe: bool) -> None:
+        if probe:
+            # It connects in any case: first, for a slow queue must not put it off for ever.
+            self._publisher()
         while time.monotonic() < self._stop_at:
             if time.monotonic() - self._read_at > self._parts.timing.recheck:
                 self._read()
@@ -160,7 +163,10 @@ class Drain:
     def _receive(self) -> list[ReceivedReport]:
         held: list[ReceivedReport] = []
         size = 0
-        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or time.monotonic() < self._stop_at):
+        began = time.monotonic()
+        # Of a slow queue less at a time, so that there is always enough left to publish it in.
+        until = began + max(0.0, self._stop_at - began) / 2
+        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or time.monotonic() < until):
             try:
                 received = self._parts.queues.receive(self._id, CHUNK_REPORTS - len(held))
             except Unavailable:

@@ -1,4 +1,4 @@
-"""AWS for the local stack, in one process: moto's server, with SQS served by queues of our own.
+"""AWS for the local stack, in one process: moto's server, with SQS served by queues of our own and DynamoDB mended.
 
 ``python -m infra.local.aws --port N``; ready when it accepts connections.
 """
@@ -15,6 +15,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from infra.local.dynamodb import OneAtATime, mend_transactions
 from infra.local.sqs_api import Sqs
 
 
@@ -27,16 +28,13 @@ class _RequestHandler(MotoRequestHandler):
 
 def application() -> WSGIApplication:
     """Sends each request to the queues or to moto."""
+    mend_transactions()
     sqs = Sqs()
-    moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
-    one_at_a_time = threading.Lock()
+    moto = OneAtATime(DomainDispatcherApplication(create_backend_app))
 
     def dispatch(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if Sqs.is_meant(environment):
-            return sqs(environment, start_response)
-        # moto checks a write's condition and writes in two steps: between threads both of two could win.
-        with one_at_a_time:
-            return list(moto(environment, start_response))
+        service = sqs if Sqs.is_meant(environment) else moto
+        return service(environment, start_response)
 
     return dispatch
 

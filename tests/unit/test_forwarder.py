@@ -277,6 +277,32 @@ def test_the_time_that_the_queue_took_is_not_held_against_the_broker(flow: Flow)
     assert flow.bodies() == [body]
 
 
+def test_a_slow_queue_does_not_put_off_a_probe(flow: Flow) -> None:
+    slowed(flow)
+    flow.broker.takes = 4.9
+    body = flow.post()
+    flow.take()
+    flow.wake(probe=0)
+    flow.forward(seconds=flow.settings.timing.spare + SlowQueues.seconds / 2)
+    assert flow.bodies() == [body]
+    assert flow.state().state == "OPENED"
+
+
+def test_of_a_slow_queue_so_much_is_received_as_can_be_published(flow: Flow) -> None:
+    # Given: a hundred reports, of which a receive gives ten
+    slowed(flow)
+    flow.broker.takes = 4.9
+    for device in range(100):
+        flow.post(device)
+
+    # When: there is time for three receives before nothing new may be begun
+    flow.forward(seconds=flow.settings.timing.spare + 3 * SlowQueues.seconds)
+
+    # Then
+    assert 10 <= len(flow.bodies()) < 100
+    assert flow.state().wake_at == flow.now
+
+
 def test_a_connection_that_is_lost_late_in_a_drain_is_opened_again_with_the_time_it_is_due(flow: Flow) -> None:
     # Given: longer ago than all connecting of a drain may take
     slowed(flow, connect_budget=0.1)

@@ -1,0 +1,119 @@
+"""The local stack's DynamoDB under many threads, over HTTP with boto3."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from infra.local.aws import server
+
+WRITES = 60
+FILLING = 400
+Item = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    running = server(0)
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    thread.join()
+    running.server_close()
+
+
+@pytest.fixture
+def table(endpoint: str, request: pytest.FixtureRequest) -> Any:
+    """boto3's resource of a table with a hash and a range key, which holds some items already."""
+    dynamodb = boto3.resource(
+        "dynamodb",
+        endpoint_url=endpoint,
+        region_name="eu-west-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    made = dynamodb.create_table(
+        TableName=request.node.name[:80],
+        KeySchema=[{"AttributeName": "a", "KeyType": "HASH"}, {"AttributeName": "b", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("a", "b")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    with made.batch_writer() as batch:
+        for number in range(FILLING):
+            batch.put_item(Item={"a": "filling", "b": str(number)})
+    return made
+
+
+def put(table: Any, b: str, **changes: Any) -> Item:
+    return {"Put": {"TableName": table.name, "Item": {"a": "x", "b": b}, **changes}}
+
+
+def transact(table: Any, *items: Item) -> None:
+    table.meta.client.transact_write_items(TransactItems=list(items))
+
+
+def found(table: Any) -> set[str]:
+    return {item["b"] for item in table.scan(ConsistentRead=True)["Items"] if item["a"] == "x"}
+
+
+def test_a_transaction_that_fails_undoes_nothing_of_what_others_write_meanwhile(table: Any) -> None:
+    failing = put(table, "never", ConditionExpression="attribute_exists(b)")
+    errors: list[str] = []
+    done = threading.Event()
+
+    def fail() -> None:
+        while not done.is_set():
+            try:
+                transact(table, failing)
+            except ClientError as error:
+                errors.append(error.response["Error"]["Code"])
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    for number in range(WRITES):
+        table.put_item(Item={"a": "x", "b": f"kept {number}"})
+    done.set()
+    thread.join()
+    assert found(table) == {f"kept {number}" for number in range(WRITES)}
+    assert set(errors) == {"TransactionCanceledException"}
+
+
+def test_a_transaction_writes_all_or_nothing_and_names_the_conditions_that_failed(table: Any) -> None:
+    transact(table, put(table, "1"))
+    exists = {"ConditionExpression": "attribute_not_exists(b)"}
+    with pytest.raises(ClientError) as raised:
+        transact(table, put(table, "2", **exists), put(table, "1", **exists), put(table, "3"))
+    reasons = raised.value.response["CancellationReasons"]
+    assert [reason["Code"] for reason in reasons] == ["None", "ConditionalCheckFailed", "None"]
+    assert found(table) == {"1"}
+    key = {"TableName": table.name, "Key": {"a": "x", "b": "1"}}
+    transact(
+        table,
+        put(table, "2", **exists),
+        {"Delete": {**key, "ConditionExpression": "attribute_exists(b)"}},
+        {
+            "Update": {
+                "TableName": table.name,
+                "Key": {"a": "x", "b": "4"},
+                "UpdateExpression": "ADD #n :one",
+                "ExpressionAttributeNames": {"#n": "number"},
+                "ExpressionAttributeValues": {":one": 1},
+            }
+        },
+        {"ConditionCheck": {**key, "Key": {"a": "x", "b": "5"}, "ConditionExpression": "attribute_not_exists(b)"}},
+    )
+    assert found(table) == {"2", "4"}
+    assert table.get_item(Key={"a": "x", "b": "4"})["Item"]["number"] == 1
+
+
+def test_a_transaction_names_an_item_once_only(table: Any) -> None:
+    with pytest.raises(ClientError, match="multiple operations on one item"):
+        transact(table, put(table, "1"), put(table, "1"))
+    with suppress(ClientError):
+        transact(table, put(table, "2"), put(table, "1", ConditionExpression="attribute_exists(b)"))
+    assert found(table) == set()
