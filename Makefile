@@ -19,6 +19,7 @@ run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-
 	@exec $(BIN)/python -m infra.local.stack
 
 test: $(BIN)/.installed ## all tests
+	@$(BIN)/python -m infra.local.chromium
 	@exec $(BIN)/python -m pytest
 
 check: $(BIN)/.installed ## lint and types
@@ -39,7 +40,7 @@ SEED ?= 1
 chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
 	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
 		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
-		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED)
+		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token

@@ -26,6 +26,11 @@ def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@app.route("/openapi.json", methods=["GET"])
+def describe_api() -> Response:
+    return services().openapi.describe(_request())
+
+
 @app.route("/connectors", methods=["GET"])
 def list_connectors() -> Response:
     return services().connectors_api.all(_request())
@@ -144,6 +149,16 @@ def delete_application_server(asId: str) -> Response:  # noqa: N803  # the name 
 @app.route("/uplinks", methods=["POST"], content_types=_JSON)
 def deliver_report() -> Response:
     return services().uplinks_api.deliver(_request())
+
+
+@app.route("/console", methods=["GET"])
+def console() -> Response:
+    return services().console_api.page(_request())
+
+
+@app.route("/console/{asset}", methods=["GET"])
+def console_asset(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset)
 
 
 # Queues and schedule. Each handler deletes what it settled and raises where something must come again: Chalice cannot

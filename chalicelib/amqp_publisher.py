@@ -168,6 +168,10 @@ class AmqpPublisher:
             limit = min(deadline, batch.oldest_sent + self._confirm_seconds)
             seen = batch.progress
             if not self._loop.run_until(lambda: self._news(batch, seen), limit):  # noqa: B023  # called in this round
+                if self._link.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:
+                    # Our time is over and not yet the broker's. Late confirms must not meet the next batch.
+                    self.abort()
+                    break
                 raise self._link.blocked or ConfirmTimeout()
             if self._failure is not None:
                 raise self._failure

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from chalicelib.http_api.auth import TokenVerifier
     from chalicelib.http_api.connections_api import ConnectionsApi
     from chalicelib.http_api.connectors_api import ConnectorsApi
+    from chalicelib.http_api.console_api import ConsoleApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
     from chalicelib.http_api.messages_api import MessagesApi
+    from chalicelib.http_api.openapi import OpenApi
     from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
@@ -353,6 +355,12 @@ class Services:
         return ConnectorsApi(self.auth)
 
     @cached_property
+    def console_api(self) -> "ConsoleApi":
+        from chalicelib.http_api.console_api import ConsoleApi
+
+        return ConsoleApi(self.settings, self.issuer)
+
+    @cached_property
     def history_api(self) -> "HistoryApi":
         from chalicelib.http_api.history_api import HistoryApi
 
@@ -379,10 +387,18 @@ class Services:
         return StatisticsApi(self.auth, self.connections, reader)
 
     @cached_property
+    def openapi(self) -> "OpenApi":
+        from chalicelib.http_api.openapi import OpenApi
+
+        return OpenApi()
+
+    @cached_property
     def uplinks_api(self) -> "UplinksApi":
+        from chalicelib.bulk_ingress import BulkIngress
         from chalicelib.http_api.uplinks_api import UplinksApi
 
-        return UplinksApi(self.auth, self.ingress)
+        bulk = BulkIngress(self.ingress, _threads("bulk", 8))
+        return UplinksApi(self.auth, self.ingress, bulk)
 
     @cached_property
     def application_servers_api(self) -> "ApplicationServersApi":

@@ -90,6 +90,10 @@ class Settings(BaseModel):
     secret_prefix: str = "iot-flow"  # noqa: S105  # a name, not a secret
     oidc_issuer: str = ""
     oidc_audience: str = ""
+    oidc_client_id: str = ""
+    """The web page's client at the issuer (public, authorization code with PKCE); without one it takes tokens only."""
+    oidc_scope: str = "openid connections:read connections:write"
+    """What the page asks the issuer for; Cognito wants ``<resource server>/<scope>``."""
     tenant_claim: str = "custom:tenant"
     uplink_max_time_deviation: Annotated[float, BeforeValidator(_seconds)] = 300.0
     """Seconds."""

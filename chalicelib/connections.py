@@ -33,7 +33,7 @@ from chalicelib.ports import (
     WakeQueue,
 )
 from chalicelib.state import ConnectionState
-from chalicelib.validation import parse_connection, split_secrets
+from chalicelib.validation import check_structure, parse_connection, split_secrets
 
 _MAX_BINDINGS = 8
 """So many changes of pattern or exchange are remembered while the broker cannot be reached."""
@@ -218,6 +218,8 @@ class Connections:
         for _ in range(_TRIES):
             stored = self._store.get(tenant, connection_id)
             if allowed_versions is not None and str(stored.version) not in allowed_versions:
+                # What could not be saved in any version is told first.
+                check_structure(document_for(stored))
                 raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")
             # Lost against another writer: once more on top of what that one wrote, if the caller allows it.
             with suppress(PreconditionFailed):

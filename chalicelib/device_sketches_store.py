@@ -11,6 +11,8 @@ minute, if nobody else saw them.
 """
 
 import math
+import random
+import time
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -21,7 +23,6 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import error_code, translated
 from chalicelib.dynamodb import from_item, query, to_item
-from chalicelib.errors import Unavailable
 from chalicelib.ports import Clock
 from chalicelib.sketch import Sketch, device_hash
 
@@ -35,8 +36,10 @@ _INTERVAL = 60.0
 _CREDIT = 1000.0
 """Write units (one for each KB begun) that a process may spend on earlier writes of one connection's sketch."""
 _CREDIT_PER_SECOND = 0.1
-_TRIES = 4
+_TRIES = 6
 """Of a write that others were faster with."""
+_PAUSE = 0.01
+"""Seconds: the longest pause after the first such try; it grows with each."""
 _MOST_CONNECTIONS = 256
 _MOST_ENTRIES = 200_000
 """What a process remembers: about 100 bytes an entry."""
@@ -90,8 +93,8 @@ class DynamoDbDeviceSketches:
                     noted.pending.add(hash_, minute)
 
     def write(self, tenant: str, connection_id: str) -> None:
-        """Stores what is remembered of a connection, if it is time to. Raises Unavailable: it is kept for the next
-        time then."""
+        """Stores what is remembered of a connection, if it is time to. What others were faster with several times is
+        kept for the next time; so it is when this raises Unavailable."""
         partition = _partition(tenant, connection_id)
         state = self._state(partition)
         with state.lock:
@@ -147,7 +150,7 @@ class DynamoDbDeviceSketches:
         # Whatever comes of it: a table that does not answer is not asked again at once.
         state.written_at = now
         key = to_item({"connection": partition, "minute": number * 60})
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             if hour.stored is None:
                 self._read(key, hour)
             assert hour.stored is not None  # noqa: S101
@@ -157,9 +160,9 @@ class DynamoDbDeviceSketches:
             if self._put(key, number, hour):
                 hour.pending = Sketch()
                 return
-            # Somebody else wrote meanwhile; what is pending here is merged with theirs.
+            # Somebody else wrote meanwhile; what is pending here is merged with theirs, now or at the next write.
             hour.stored = None
-        raise Unavailable("the sketch of devices is being written by others")
+            time.sleep(random.uniform(0, _PAUSE * (attempt + 1)))  # noqa: S311  # to come between them, no secret
 
     def _read(self, key: dict[str, dict[str, str]], hour: _Hour) -> None:
         with translated("DynamoDB"):

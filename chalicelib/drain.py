@@ -16,8 +16,9 @@ from chalicelib import breaker
 from chalicelib.config import Timing
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
 from chalicelib.errors import BrokerFault, BrokerUnreachable, InvalidRequest, NotFound, NotRoutable, Unavailable
+from chalicelib.given_up import EXPIRED, keep_given_up
 from chalicelib.messages import UPLINK, expired, is_sent, outgoing, parse_report
-from chalicelib.models import Connection, Direction, FailedMessage, Level, Wake, iso_time
+from chalicelib.models import Connection, Level, Wake
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import (
     Clock,
@@ -68,6 +69,10 @@ class _Progress:
     """When a mark is due because of something that was left; None when nothing was."""
 
 
+class _OutOfTime(Exception):
+    """There is too little time left to try the broker: its silence would prove nothing."""
+
+
 class Drain:
     def __init__(self, parts: DrainParts, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
         self._parts = parts
@@ -77,14 +82,16 @@ class Drain:
         self._progress = _Progress()
         self._connection: Connection
         self._read_at = 0.0
-        self._connect_by = 0.0
+        self._stop_at = 0.0
+        self._connecting = 0.0
+        """Seconds spent on it so far."""
 
     def run(self, stop_at: float) -> None:
         """Returns when the wakes may be let go. ``stop_at``: time.monotonic() after which nothing new is started.
 
         Raises Unavailable when they may not: neither settled nor marked.
         """
-        self._connect_by = min(stop_at, time.monotonic() + self._parts.timing.connect_budget)
+        self._stop_at = stop_at
         try:
             self._read()
         except NotFound:
@@ -98,7 +105,9 @@ class Drain:
         if self._connection.breaker_open and not probe:
             return
         try:
-            self._drain(stop_at, probe)
+            self._drain(probe)
+        except _OutOfTime:
+            self._leave(0)
         except BrokerFault as fault:
             self._break(fault)
             return
@@ -121,8 +130,13 @@ class Drain:
         due = self._parts.clock() + seconds
         self._progress.mark_at = due if self._progress.mark_at is None else min(due, self._progress.mark_at)
 
-    def _drain(self, stop_at: float, probe: bool) -> None:
-        while time.monotonic() < stop_at:
+    @property
+    def _last(self) -> float:
+        """time.monotonic() at which what was begun before ``stop_at`` is given up."""
+        return self._stop_at + self._parts.timing.spare / 2
+
+    def _drain(self, probe: bool) -> None:
+        while time.monotonic() < self._stop_at:
             if time.monotonic() - self._read_at > self._parts.timing.recheck:
                 self._read()
                 if not self._connection.active or self._connection.breaker_open:
@@ -131,10 +145,10 @@ class Drain:
             reports = self._receive()
             if not reports:
                 if probe and self._connection.state != ConnectionState.OPENED:
-                    self._publisher()[0].check(self._connect_by)
+                    self._publisher().check(self._last)
                     self._recovered()
                 return
-            self._settle_chunk(reports, stop_at)
+            self._settle_chunk(reports)
             unproven = probe and self._connection.state != ConnectionState.OPENED
             if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
                 return
@@ -146,7 +160,7 @@ class Drain:
     def _receive(self) -> list[ReceivedReport]:
         held: list[ReceivedReport] = []
         size = 0
-        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES:
+        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or time.monotonic() < self._stop_at):
             try:
                 received = self._parts.queues.receive(self._id, CHUNK_REPORTS - len(held))
             except Unavailable:
@@ -160,10 +174,21 @@ class Drain:
                 break
         return held
 
-    def _publisher(self) -> tuple[Publisher, bool]:
-        return self._parts.pool.get(self._connection, self._connect_by)
+    def _publisher(self) -> Publisher:
+        """Raises BrokerFault, or _OutOfTime before it connects with less time than the broker is due: the time that
+        SQS took, or a connection that was changed or lost late in a drain, must not be held against it."""
+        budget = self._parts.timing.connect_budget
+        began = time.monotonic()
+        deadline = min(began + budget - self._connecting, self._last)
+        due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
+        if deadline - began < due and not self._parts.pool.is_warm(self._connection):
+            raise _OutOfTime
+        try:
+            return self._parts.pool.get(self._connection, deadline)[0]
+        finally:
+            self._connecting += time.monotonic() - began
 
-    def _settle_chunk(self, reports: list[ReceivedReport], stop_at: float) -> None:
+    def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
         outcomes: dict[str, Outcome] = {}
         messages: list[OutgoingMessage] = []
         for report in reports:
@@ -172,7 +197,7 @@ class Drain:
                 messages.append(message)
         fault: Exception | None = None
         if messages:
-            result = self._publish(messages, stop_at)
+            result = self._publish(messages)
             fault = result.fault
             outcomes.update(result.outcomes)
         self._progress.devices |= {
@@ -194,7 +219,7 @@ class Drain:
             return None
         configuration = self._connection.configuration
         if expired(parsed, configuration, self._parts.clock()):
-            outcomes[report.receipt] = Outcome(Result.FAILED, "EXPIRED")
+            outcomes[report.receipt] = Outcome(Result.FAILED, EXPIRED)
             return None
         if not is_sent(parsed, configuration):
             outcomes[report.receipt] = DELIVERED
@@ -205,14 +230,13 @@ class Drain:
             outcomes[report.receipt] = Outcome(Result.FAILED, error.reason, str(error))
             return None
 
-    def _publish(self, messages: list[OutgoingMessage], stop_at: float) -> PublishResult:
+    def _publish(self, messages: list[OutgoingMessage]) -> PublishResult:
         """Publishes; once in an invocation again on a new connection what a lost connection left unconfirmed."""
-        deadline = stop_at + self._parts.timing.spare / 2
         try:
-            publisher, _ = self._publisher()
-        except BrokerFault as fault:
+            publisher = self._publisher()
+        except (BrokerFault, _OutOfTime) as fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
-        result = publisher.publish(messages, deadline)
+        result = publisher.publish(messages, self._last)
         if result.fault is None:
             return result
         self._parts.pool.discard(self._id)
@@ -221,7 +245,7 @@ class Drain:
             return result
         self._progress.reconnected = True
         again = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
-        second = self._publish(again, stop_at)
+        second = self._publish(again)
         return PublishResult({**result.outcomes, **second.outcomes}, second.fault)
 
     def _settle(
@@ -256,45 +280,10 @@ class Drain:
         self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
     ) -> None:
         """Keeps the reports as failed, with the reason, and only then deletes them."""
-        lost = [report for report in reports if outcomes[report.receipt].reason == "EXPIRED"]
-        failed = [report for report in reports if outcomes[report.receipt].reason != "EXPIRED"]
-        if failed:
-            documents = [
-                FailedMessage(
-                    id=str(ULID()),
-                    time=iso_time(self._parts.clock()),
-                    direction=Direction.UPLINK,
-                    reason=outcomes[report.receipt].reason,
-                    detail=outcomes[report.receipt].detail,
-                    dev_eui=None if report.group == "-" else report.group,
-                    routing_key=routing_keys.get(report.receipt),
-                    attempts=report.attempts,
-                    body=report.body,
-                    message_id=report.message_id,
-                )
-                for report in failed
-            ]
-            self._parts.failed.add(self._tenant, self._id, documents)
-            for reason, number in Counter(document.reason for document in documents).items():
-                example = next(document for document in documents if document.reason == reason)
-                self._parts.monitoring.event(
-                    self._connection,
-                    Level.WARNING,
-                    reason,
-                    f"{number} uplink(s) failed for good and are kept as failed messages: {example.detail}",
-                    {"count": number, "devEUI": example.dev_eui},
-                )
-        if lost:
-            validity = self._connection.configuration.uplink_time_validity
-            self._parts.monitoring.event(
-                self._connection,
-                Level.WARNING,
-                "UPLINK_EXPIRED",
-                f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were not sent",
-                {"count": len(lost), "devEUI": lost[0].group},
-            )
-        self._progress.counts["uplinksFailed"] += len(failed)
-        self._progress.counts["uplinksLost"] += len(lost)
+        parts = self._parts
+        self._progress.counts += keep_given_up(
+            self._connection, reports, outcomes, routing_keys, parts.failed, parts.monitoring, parts.clock
+        )
         self._delete(reports)
 
     def _release(self, reports: list[ReceivedReport], outcomes: dict[str, Outcome]) -> None:

@@ -261,6 +261,20 @@ class FailedMessage(Document):
     """Secrets Manager's name of the AS key that came with a downlink."""
 
 
+class EntryFault(Document):
+    """One thing that is wrong with an entry: a JSON pointer into it and a sentence."""
+
+    pointer: str
+    detail: str
+
+
+class EntryResult(Document):
+    """What became of one report of an array."""
+
+    status: Literal[200, 413, 422, 503]
+    errors: list[EntryFault] | None = None
+
+
 class MessageStatus(StrEnum):
     """Of messages that can be listed: what waits for the broker is in SQS, which cannot be looked into."""
 

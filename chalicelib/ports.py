@@ -191,8 +191,6 @@ class FailedMessages(Protocol):
 
 
 class Statistics(Protocol):
-    """May be down at any time: who calls it goes on without it."""
-
     def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
         """Adds to the counters of this minute, such as ``uplinksDelivered``, and notes the devices as active."""
 

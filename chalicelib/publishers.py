@@ -43,6 +43,12 @@ class PublisherPool:
             old.close()
         return publisher, False
 
+    def is_warm(self, connection: Connection) -> bool:
+        """Whether ``get`` would find a publisher that is open."""
+        with self._lock:
+            version, publisher = self._warm.get(connection.id, (0, None))
+            return publisher is not None and publisher.usable and version == connection.version
+
     def discard(self, connection_id: str) -> None:
         """Resets the connection's socket, if there is one."""
         with self._lock:

@@ -91,6 +91,19 @@ def member_spans(text: str, start: int = 0) -> dict[str, tuple[int, int]]:
     return spans
 
 
+def element_spans(text: str) -> list[tuple[int, int]]:
+    """Where the elements of the array in ``text`` begin and end; it is known to be JSON."""
+    spans: list[tuple[int, int]] = []
+    at = _skip(text, _skip(text, 0) + 1)
+    while text[at] != "]":
+        _, end = _PLAIN.raw_decode(text, at)
+        spans.append((at, end))
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return spans
+
+
 # Only the place where a value ends is wanted, so numbers stay text.
 _PLAIN = json.JSONDecoder(parse_float=str, parse_int=str)
 

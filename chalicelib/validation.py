@@ -81,6 +81,15 @@ def parse_connection(
     return request.model_copy(update={"configuration": configuration})
 
 
+def check_structure(document: object) -> None:
+    """Raises InvalidRequest for a connection that could not be meant for any version: types, lengths, names."""
+    if not isinstance(document, dict):
+        raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
+    _, faults = _structure({name: value for name, value in document.items() if name not in READ_ONLY})
+    if faults:
+        raise InvalidRequest(faults)
+
+
 def parse_configuration(document: object, *, now: float, allowed: Networks = ()) -> AmqpConfiguration:
     """A configuration on its own, as a preview or a test has it. Raises as ``parse_connection`` does."""
     whole = {"connectorId": CONNECTOR_ID, "name": "-", "configuration": document}

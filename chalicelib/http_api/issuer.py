@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -48,6 +49,14 @@ def fetch(url: str) -> bytes:
     return document
 
 
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a browser signs in, and where it gets its token."""
+
+    authorization: str
+    token: str
+
+
 class Issuer:
     """``name``: the issuer's URL, as in the tokens' ``iss``. ``fetch`` raises Unavailable."""
 
@@ -59,7 +68,19 @@ class Issuer:
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
         self._failed = False
+        self._endpoints: Endpoints | None = None
         self._lock = Lock()
+
+    def endpoints(self) -> Endpoints:
+        """Raises Unavailable when the issuer cannot be asked, or has none."""
+        with self._lock:
+            if self._endpoints is None:
+                discovered = self._discover()
+                names = ("authorization_endpoint", "token_endpoint")
+                if not all(isinstance(discovered.get(name), str) for name in names):
+                    raise Unavailable("the issuer's discovery document names no endpoints to sign in at")
+                self._endpoints = Endpoints(*(discovered[name] for name in names))
+            return self._endpoints
 
     def key(self, kid: str) -> "PyJWK":
         """Raises Unauthorized when the issuer has no such key, Unavailable when it cannot be asked."""
@@ -90,11 +111,7 @@ class Issuer:
     def _fetch_keys(self) -> "dict[str, PyJWK]":
         import jwt  # noqa: PLC0415  # late: it brings cryptography
 
-        if not self.name:
-            raise Unavailable("OIDC_ISSUER is not set")
-        discovered = _json(self._fetch(f"{self.name.rstrip('/')}/.well-known/openid-configuration"))
-        if discovered.get("issuer") != self.name:
-            raise Unavailable("the discovery document is another issuer's")
+        discovered = self._discover()
         keys: dict[str, PyJWK] = {}
         entries = _json(self._fetch(str(discovered.get("jwks_uri")))).get("keys")
         for entry in entries if isinstance(entries, list) else []:
@@ -107,6 +124,14 @@ class Issuer:
             if entry.get("use", "sig") == "sig":
                 keys[str(entry.get("kid", ""))] = key
         return keys
+
+    def _discover(self) -> dict[str, Any]:
+        if not self.name:
+            raise Unavailable("OIDC_ISSUER is not set")
+        discovered = _json(self._fetch(f"{self.name.rstrip('/')}/.well-known/openid-configuration"))
+        if discovered.get("issuer") != self.name:
+            raise Unavailable("the discovery document is another issuer's")
+        return discovered
 
 
 def _json(document: bytes) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from chalice.app import Request, Response
 
+from chalicelib.bulk_ingress import MAX_BULK_SIZE, BulkIngress
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import raw_body
 from chalicelib.http_api.problems import answered
@@ -13,16 +14,23 @@ SCOPE = "uplinks:write"
 
 
 class UplinksApi:
-    def __init__(self, auth: TokenVerifier, ingress: Ingress) -> None:
+    def __init__(self, auth: TokenVerifier, ingress: Ingress, bulk: BulkIngress) -> None:
         self._auth = auth
+        self._bulk = bulk
         self._ingress = ingress
 
     @answered
     def deliver(self, request: Request) -> Response:
-        """With a bearer token, else with the LRC's. 200 says that every matching connection's queue has the report."""
+        """With a bearer token, a report or an array of them; else a report with the LRC's token.
+
+        200 says that every matching connection's queue has the report."""
         if request.headers.get("authorization"):
             tenant = self._auth.caller(request, SCOPE).tenant
-            self._ingress.accept(tenant, raw_body(request, MAX_REPORT_SIZE))
+            body = raw_body(request, MAX_BULK_SIZE)
+            if body.lstrip()[:1] == b"[":
+                results = self._bulk.accept(tenant, body)
+                return json_response([result.model_dump(exclude_none=True) for result in results])
+            self._ingress.accept(tenant, body)
         else:
             query = request.query_params
             # The order received: Chalice keeps that of the event, and the token is tried with others, too.

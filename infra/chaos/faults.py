@@ -23,26 +23,34 @@ FORWARDERS = 4
 _USUAL_WATERMARK = "0.4"
 _TINY_WATERMARK = "0.0001"
 _LEAST_GAP = 1.0
+_LOOK = 0.1
 _PATIENCE = 30.0
 
 
 @dataclass
 class Saboteur:
-    """Runs a plan's faults. ``error`` is the first that could not be made, or not be ended."""
+    """Runs a plan's faults. ``clock``: the plan's time, in seconds. ``error`` is the first that could not be made, or
+    not be ended."""
 
     stage: Stage
+    clock: Callable[[], float]
     error: BaseException | None = None
-    made: int = 0
+    stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, faults: Sequence[Fault]) -> None:
-        began = time.monotonic()
         by_lane = sorted(faults, key=lambda fault: (fault.lane, fault.at))
         for lane, part in groupby(by_lane, key=lambda fault: fault.lane):
-            thread = threading.Thread(target=self._run_lane, args=(began, list(part)), name=lane)
+            thread = threading.Thread(target=self._run_lane, args=(list(part),), name=lane)
             self._threads.append(thread)
             thread.start()
+
+    def stop(self) -> None:
+        """Ends those that last, and begins no more."""
+        self.stopping.set()
+        for thread in self._threads:
+            thread.join()
 
     def join(self) -> None:
         """Waits for the last fault to end. Raises what went wrong."""
@@ -51,9 +59,13 @@ class Saboteur:
         if self.error is not None:
             raise self.error
 
-    def _run_lane(self, began: float, faults: Sequence[Fault]) -> None:
+    def _run_lane(self, faults: Sequence[Fault]) -> None:
         for fault in faults:
-            time.sleep(max(_LEAST_GAP, began + fault.at - time.monotonic()))
+            time.sleep(_LEAST_GAP)
+            while self.clock() < fault.at and not self.stopping.wait(_LOOK):
+                pass
+            if self.stopping.is_set():
+                return
             try:
                 self._make(fault)
             except Exception as error:  # noqa: BLE001  # raised again by join
@@ -68,8 +80,6 @@ class Saboteur:
         note = self._action(fault)()
         disturbance = Disturbance(fault.kind, name, connections, began, time.time(), limit, note or "")
         Journal(self.stage.directory / DISTURBANCES).write(disturbance)
-        with self._lock:
-            self.made += 1
 
     def _reach(self, fault: Fault) -> tuple[str, tuple[int, ...], int]:
         """The target's name, the connections it can touch, and how many duplicates it can explain of each."""
@@ -112,7 +122,7 @@ class Saboteur:
     def _kill_broker(self, node: int, seconds: float) -> None:
         broker = self.stage.brokers[node]
         broker.kill()
-        time.sleep(seconds)
+        self.stopping.wait(seconds)
         broker.start()
         self.stage.management(node).ready()
 
@@ -120,7 +130,7 @@ class Saboteur:
         broker = self.stage.brokers[node]
         broker.freeze()
         try:
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             broker.thaw()
 
@@ -128,7 +138,7 @@ class Saboteur:
         broker = self.stage.brokers[node]
         broker.ctl("set_vm_memory_high_watermark", _TINY_WATERMARK)
         try:
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             broker.ctl("set_vm_memory_high_watermark", _USUAL_WATERMARK)
 
@@ -139,7 +149,7 @@ class Saboteur:
         management.put(f"users/{place.user}", {"password": f"{place.password}!", "tags": ""})
         try:
             closed = management.close_connections_of(place.user)
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             management.put(f"users/{place.user}", {"password": place.password, "tags": ""})
         return f"{closed} connections closed"
@@ -148,7 +158,7 @@ class Saboteur:
         management = self.stage.management(place.node)
         management.delete(f"exchanges/{place.vhost}/{place.exchange}")
         try:
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             make_exchange(management, place)
 
@@ -163,7 +173,7 @@ class Saboteur:
             wait_until(lambda: not (management.get(queue) or {}).get("consumer_details"), _PATIENCE, 0.2)
             definition = {"overflow": "reject-publish", "max-length": 1}
             management.put(policy, {"pattern": f"^{place.queue}$", "definition": definition, "apply-to": "queues"})
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             management.delete(policy)
             pause.unlink()
@@ -172,7 +182,7 @@ class Saboteur:
         proxy = self.stage.proxies[place.index]
         number = proxy.cut()
         try:
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             proxy.mend()
         return f"{number} connections"
@@ -189,7 +199,7 @@ class Saboteur:
         self.stage.api.call("PATCH", path, {"active": False})
         off = time.time()
         try:
-            time.sleep(seconds)
+            self.stopping.wait(seconds)
         finally:
             on_asked = time.time()
             self.stage.api.call("PATCH", path, {"active": True})

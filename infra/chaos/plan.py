@@ -52,8 +52,8 @@ class PlaceOf:
 
 @dataclass(frozen=True)
 class Fault:
-    """``at`` and ``seconds``: from the start of the posting, and how long it lasts. ``target``: a node's or
-    connection's number, or a function's name. Faults of one ``lane`` come one after the other."""
+    """``at``: seconds of the plan, which pass as the posting goes on; ``seconds``: how long it lasts. ``target``: a
+    node's or connection's number, or a function's name. Faults of one ``lane`` come one after the other."""
 
     at: float
     lane: str
@@ -66,7 +66,7 @@ class Fault:
 class Plan:
     faults: Sequence[Fault]
     seconds: float
-    """How long reports and downlinks are posted."""
+    """How long reports and downlinks are posted, on a machine that is fast enough."""
 
 
 _NODE_EXTRAS = (Kind.BROKER_FREEZE, Kind.QUEUE_FULL, Kind.LOGIN_REFUSED, Kind.EXCHANGE_GONE, Kind.MEMORY_ALARM)

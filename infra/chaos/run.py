@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
         _child(stage, poster.__name__, str(size.reports), str(size.devices), seconds, str(size.seed)),
         _child(stage, downlink_publisher.__name__, str(size.downlinks), seconds),
     ]
-    saboteur = faults.Saboteur(stage)
+    saboteur = faults.Saboteur(stage, _Progress(where, size, plan).now)
     try:
         saboteur.start(plan.faults)
         for child in children:
@@ -57,6 +58,7 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
         if collecting.exit_code() is not None:
             raise StackFailed(f"The collector ended. The end of {collecting.log}:\n{collecting.tail()}")
     finally:
+        saboteur.stop()
         looking.stop()
         for child in (*children, collecting):
             child.stop(10)
@@ -75,6 +77,28 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
         sum(post.attempts - 1 for post in posts if post.ended is not None),
         time.monotonic() - began,
     )
+
+
+class _Progress:
+    """The plan's time: it passes as reports are acknowledged, so that a slow machine has its faults spread, too."""
+
+    def __init__(self, directory: Path, size: Size, plan: Plan) -> None:
+        self._path = directory / poster.POSTS
+        self._seconds = plan.seconds
+        self._reports = size.reports
+        self._offset = 0
+        self._acknowledged = 0
+        self._lock = threading.Lock()
+
+    def now(self) -> float:
+        with self._lock:
+            if self._path.exists():
+                with self._path.open("rb") as file:
+                    file.seek(self._offset)
+                    lines = [line for line in file if line.endswith(b"\n")]
+                self._offset += sum(len(line) for line in lines)
+                self._acknowledged += sum(b'"ended": null' not in line for line in lines)
+            return self._seconds * (self._acknowledged / self._reports if self._reports else 1)
 
 
 def _child(stage: Stage, module: str, *arguments: str) -> Child:

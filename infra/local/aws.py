@@ -29,10 +29,14 @@ def application() -> WSGIApplication:
     """Sends each request to the queues or to moto."""
     sqs = Sqs()
     moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
+    one_at_a_time = threading.Lock()
 
     def dispatch(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        service = sqs if Sqs.is_meant(environment) else moto
-        return service(environment, start_response)
+        if Sqs.is_meant(environment):
+            return sqs(environment, start_response)
+        # moto checks a write's condition and writes in two steps: between threads both of two could win.
+        with one_at_a_time:
+            return list(moto(environment, start_response))
 
     return dispatch
 

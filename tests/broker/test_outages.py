@@ -210,6 +210,25 @@ def test_an_abort_resets_the_connection(site: Site) -> None:
     publisher.abort()
 
 
+def test_a_broker_that_was_not_given_its_time_to_confirm_is_not_at_fault(other_site: Site) -> None:
+    # Given
+    key = unique("key")
+    bound_queue(other_site, key)
+    with other_site.publisher(other_site.connection(action_timeout=5000)) as publisher:
+        other_site.broker.freeze()
+
+        # When: the forwarder's own time ends first
+        try:
+            result = publisher.publish([outgoing("1", routing_key=key)], time.monotonic() + 0.5)
+        finally:
+            other_site.broker.thaw()
+
+        # Then: it is sent again, and late confirms do not meet the next batch
+        assert result.fault is None
+        assert {outcome.result for outcome in result.outcomes.values()} == {Result.RETRY}
+        assert not publisher.usable
+
+
 def test_after_a_timeout_nothing_of_what_was_left_is_sent(site: Site) -> None:
     # Given: a message larger than all the buffers on the way, which stops half-way
     with passing_on(site.broker.config.port) as passage:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from infra.chaos.plan import Kind, Size
 from infra.chaos.run import run
+from infra.local.ports import free_range
 
-PORT_BASE = 18300
+from .client import STACK_PORTS
+
 SMALL = Size(
     reports=400,
     devices=20,
@@ -20,7 +22,7 @@ SMALL = Size(
 
 
 def test_nothing_is_lost_swapped_or_stuck_while_brokers_and_workers_are_killed(tmp_path: Path) -> None:
-    outcome = run(tmp_path, SMALL, PORT_BASE)
+    outcome = run(tmp_path, SMALL, free_range(STACK_PORTS))
     made = [fault.kind for fault in outcome.disturbances]
     assert (made.count(Kind.BROKER_KILL), made.count(Kind.WORKER_KILL)) == (2, 4)
     (connection,) = outcome.results

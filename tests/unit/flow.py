@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from chalicelib.config import Settings
 from chalicelib.delivery import DELIVERED, Outcome, Result
 from chalicelib.drain import DrainParts
-from chalicelib.errors import BrokerFault
+from chalicelib.errors import BrokerFault, BrokerUnreachable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ingress import Ingress
 from chalicelib.messages import parse_report
@@ -45,10 +45,14 @@ class ScriptedBroker:
     opened: int = 0
     fault: BrokerFault | None = None
     """Ends the next publish, once, before anything is confirmed."""
+    takes: float = 0.0
+    """Seconds that it must be given to connect in."""
 
-    def open(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> "ScriptedPublisher":
+    def open(self, _connection: Connection, _secrets: ConnectionSecrets, deadline: float) -> "ScriptedPublisher":
         if self.down:
             raise self.down
+        if deadline < time.monotonic() + self.takes:
+            raise BrokerUnreachable("CONNECTION_TIMEOUT", "the broker did not answer in time")
         self.opened += 1
         return ScriptedPublisher(self)
 
@@ -112,6 +116,7 @@ class Flow:
             lambda: 0.0,
             self.settings.timing,
         )
+        self.parts = parts
         self.forwarder = Forwarder(parts, self.wakes, self.executor)
         self.reconciler = Reconciler(
             self.connections, self.wakes, self.polls, lambda: 0, self.clock, self.settings.timing

@@ -1,13 +1,17 @@
 """The rules of wakes, marks and the breaker, on ports in memory."""
 
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
+from chalicelib.forwarder import Forwarder
 from chalicelib.models import Wake
-from chalicelib.ports import OutgoingMessage
+from chalicelib.ports import OutgoingMessage, ReceivedReport
+from infra.local.in_memory import MemoryUplinkQueues
 
 from .flow import TENANT, Flow
 
@@ -232,6 +236,72 @@ def test_out_of_time_a_mark_is_left(flow: Flow) -> None:
     flow.forward(seconds=flow.settings.timing.spare)
     assert flow.broker.received == []
     assert flow.state().wake_at == flow.now
+
+
+class SlowQueues(MemoryUplinkQueues):
+    """Queues whose every receive takes so many real seconds."""
+
+    seconds = 0.15
+
+    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
+        time.sleep(self.seconds)
+        return super().receive(connection_id, limit)
+
+
+def slowed(flow: Flow, **timing: float) -> Flow:
+    queues = SlowQueues(60, flow.clock)
+    queues.create("c1")
+    flow.queues = queues
+    flow.ingress._queues = queues
+    flow.parts = replace(flow.parts, queues=queues, timing=flow.settings.timing.model_copy(update=timing))
+    flow.forwarder = Forwarder(flow.parts, flow.wakes, flow.executor)
+    return flow
+
+
+def test_the_time_that_the_queue_took_is_not_held_against_the_broker(flow: Flow) -> None:
+    # Given: what is left of the drain once the reports are received is less than the broker is due
+    slowed(flow)
+    flow.broker.takes = 4.9
+    body = flow.post()
+
+    # When
+    flow.forward(seconds=flow.settings.timing.spare + SlowQueues.seconds / 2)
+
+    # Then: no attempt, no fault; a mark, after which the report is delivered
+    assert not flow.state().breaker_open
+    assert flow.event_types() == []
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.state().wake_at == flow.now
+    flow.reconciler.run()
+    flow.forward()
+    assert flow.bodies() == [body]
+
+
+def test_a_connection_that_is_lost_late_in_a_drain_is_opened_again_with_the_time_it_is_due(flow: Flow) -> None:
+    # Given: longer ago than all connecting of a drain may take
+    slowed(flow, connect_budget=0.1)
+    flow.broker.takes = 0.05
+    body = flow.post()
+    flow.forward()
+    flow.broker.fault = LOST
+    again = flow.post(device=2)
+
+    # When
+    flow.forward()
+
+    # Then
+    assert flow.bodies() == [body, again]
+    assert flow.broker.opened == 2
+    assert not flow.state().breaker_open
+
+
+def test_no_more_time_is_spent_on_connecting_than_its_budget(flow: Flow) -> None:
+    slowed(flow, connect_budget=0.2)
+    flow.broker.takes = 0.3
+    flow.post()
+    flow.forward()
+    assert flow.state().breaker_open
+    assert flow.event_types() == ["CONNECTION_TIMEOUT"]
 
 
 def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow) -> None:

@@ -21,8 +21,18 @@ LAYERS = [
     # Adapters: each owns one SDK.
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
-    {"ingress", "drain", "connections", "connection_trial", "preview", "reconciler", "replay", "statistics"},
-    {"downlink_intake"},
+    {
+        "ingress",
+        "drain",
+        "given_up",
+        "connections",
+        "connection_trial",
+        "preview",
+        "reconciler",
+        "replay",
+        "statistics",
+    },
+    {"downlink_intake", "bulk_ingress"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
     {"bootstrap"},

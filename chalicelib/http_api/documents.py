@@ -1,0 +1,116 @@
+"""The documents of the API that nothing else needs as a model, for its description."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from chalicelib.models import (
+    Alarm,
+    AmqpConfiguration,
+    ConnectionRequest,
+    Document,
+    PreviewConfiguration,
+)
+from chalicelib.state import ConnectionState
+
+_IGNORED = "read-only: taken, so that what was read can be sent back, and ignored"
+
+
+class ConnectionReplacement(ConnectionRequest):
+    """A connection as it is to be; ``*****`` keeps a stored secret."""
+
+    id: Annotated[str | None, Field(description="if given, the connection's own")] = None
+    state: Annotated[Any, Field(description=_IGNORED)] = None
+    state_reason: Annotated[Any, Field(description=_IGNORED)] = None
+    startup_time: Annotated[Any, Field(description=_IGNORED)] = None
+    created_at: Annotated[Any, Field(description=_IGNORED)] = None
+    updated_at: Annotated[Any, Field(description=_IGNORED)] = None
+    version: Annotated[Any, Field(description=_IGNORED)] = None
+
+
+class NamedConnectionReplacement(ConnectionReplacement):
+    """The same, with the connection's id, which is mandatory here."""
+
+    id: Annotated[str, Field(min_length=1)]
+
+
+class ConnectionTrialRequest(Document):
+    """A connection as it would be created, or no more than its configuration."""
+
+    connector_id: Literal["actility-amqp-0.9.1-iot"] = "actility-amqp-0.9.1-iot"
+    name: str = Field(default="-", min_length=1, max_length=128)
+    active: bool = True
+    alarms: list[Alarm] = Field(default=[])
+    configuration: AmqpConfiguration
+
+
+class ReadConfiguration(PreviewConfiguration):
+    """A configuration as it is read: each secret that is set is ``*****``, what is not set is absent."""
+
+
+class ReadConnection(Document):
+    id: str
+    connector_id: Literal["actility-amqp-0.9.1-iot"]
+    name: str
+    active: bool
+    alarms: list[Alarm]
+    configuration: ReadConfiguration
+    state: ConnectionState
+    state_reason: str | None
+    startup_time: str | None
+    created_at: str
+    updated_at: str
+    version: int
+
+
+class ReadApplicationServer(Document):
+    as_id: str
+    as_key: Literal["*****"]
+    created_at: str
+
+
+class ConnectorConnection(Document):
+    configuration_schema: dict[str, Any] = Field(description="the JSON Schema that a configuration is held to")
+
+
+class Connector(Document):
+    id: str
+    name: str
+    connection: ConnectorConnection
+
+
+class Accepted(Document):
+    """The report is stored for every connection that it is for."""
+
+    status: Literal[200]
+
+
+class Replayed(Document):
+    replayed: int = Field(ge=0)
+
+
+class Health(Document):
+    status: Literal["ok"]
+
+
+class ProblemFault(Document):
+    pointer: str = Field(description="a JSON pointer (RFC 6901); that of a query parameter is its name")
+    detail: str
+
+
+class Problem(Document):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str | None = None
+    errors: list[ProblemFault] | None = None
+    request_id: str | None = Field(default=None, description="of a 500, for whoever looks into the log")
+
+
+class GatewayError(Document):
+    """What the gateway answers itself."""
+
+    code: Annotated[str | None, Field(alias="Code")] = None
+    message: Annotated[str, Field(alias="Message")]

@@ -1,0 +1,189 @@
+"""The API's description: OpenAPI 3.1, made of the models that requests are held to."""
+
+import re
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+from chalice.app import Request, Response
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from chalicelib import __version__
+from chalicelib.http_api.documents import GatewayError, Problem
+from chalicelib.http_api.operations import OPERATIONS, PARAMETERS, Operation
+from chalicelib.http_api.problems import answered
+from chalicelib.http_api.responses import json_response, path_of
+
+_REFERENCE = "#/components/schemas/{model}"
+_ALWAYS = (401, 403)
+_HEADERS = {
+    "Location": "the absolute path of what was made",
+    "ETag": "the version, for If-Match",
+    "Link": 'the next page, with rel="next"; absent on the last one',
+}
+_DETAILS = {
+    400: "The body is not JSON in UTF-8",
+    401: "No token, or one that is not valid",
+    403: "The token lacks the scope",
+    404: "There is no such thing, or it is somebody else's",
+    409: "A limit is reached, or the state does not allow it",
+    412: "If-Match names another version",
+    413: "The body is too large",
+    415: "The body's media type is not taken",
+    422: "The request is not valid; all its faults are listed",
+    429: "Too many such calls; Retry-After says when to come again",
+    500: "A fault of ours",
+    503: "A service that is needed does not answer",
+}
+_BY_GATEWAY = {415}
+
+
+class OpenApi:
+    @answered
+    def describe(self, request: Request) -> Response:
+        """Needs no token. The servers' address is the one that the request came to."""
+        return json_response(document(path_of(request)))
+
+
+@lru_cache(maxsize=8)
+def document(base: str) -> dict[str, Any]:
+    """``base``: the path that the API's own paths follow, such as ``/api``."""
+    paths: dict[str, dict[str, Any]] = {}
+    for (method, path), operation in OPERATIONS.items():
+        paths.setdefault(path, {})[method.lower()] = _operation(path, operation)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in _models()], by_alias=True, ref_template=_REFERENCE
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "AMQP 0-9-1 connector",
+            "version": __version__,
+            "description": "Connections between LoRaWAN devices and a tenant's own AMQP broker.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": base or "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A token of the OIDC issuer's, with the tenant and the scopes that a call names.",
+                },
+                "lrc": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "Token",
+                    "description": "The LRC's token, with AS_ID and Time: a hash of body, query and key.",
+                },
+            },
+        },
+    }
+
+
+def _models() -> list[type[BaseModel]]:
+    found: dict[type[BaseModel], None] = {Problem: None, GatewayError: None}
+
+    def gather(part: Any) -> None:
+        if isinstance(part, type):
+            found[part] = None
+        for each in part.values() if isinstance(part, dict) else part if isinstance(part, list | tuple) else ():
+            gather(each)
+
+    for operation in OPERATIONS.values():
+        gather(operation.answer)
+        gather(operation.body)
+    return list(found)
+
+
+def _schema(part: Any) -> dict[str, Any]:
+    """A schema with models and lists of them in it, as JSON Schema has it."""
+    if isinstance(part, type):
+        return {"$ref": _REFERENCE.format(model=part.__name__)}
+    if isinstance(part, list):
+        return {"type": "array", "items": _schema(part[0])}
+    if "anyOf" in part:
+        return {"anyOf": [_schema(each) for each in part["anyOf"]]}
+    return dict(part)
+
+
+def _operation(path: str, operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [path.split("/")[1]],
+        "security": _security(operation),
+        "responses": _responses(operation),
+    }
+    parameters = _parameters(path, operation)
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body:
+        described["requestBody"] = _body(operation)
+    return described
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    if operation.scope is None:
+        return []
+    ways: list[dict[str, list[str]]] = [{"bearer": [operation.scope]}]
+    return [*ways, {"lrc": []}] if operation.lrc else ways
+
+
+def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+    for name in operation.query:
+        description, schema = PARAMETERS[name]
+        schema = schema | ({"minLength": 1} if name in operation.required and "enum" not in schema else {})
+        parameter = {"name": name, "in": "query", "description": description, "schema": schema}
+        parameters.append(parameter | ({"required": True} if name in operation.required else {}))
+    if HTTPStatus.PRECONDITION_FAILED in operation.problems:
+        description = "the version that may be changed, in quotes as in ETag; any without it"
+        parameters.append(
+            {"name": "If-Match", "in": "header", "description": description, "schema": {"type": "string"}}
+        )
+    return parameters
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    body = operation.body
+    schema = _schema(body) if isinstance(body, dict) else {"anyOf": [_schema(model) for model in body]}
+    alternatives = schema.get("anyOf", [])
+    content: dict[str, Any] = {"schema": alternatives[0] if len(alternatives) == 1 else schema}
+    if operation.examples:
+        content["examples"] = {name: {"value": value} for name, value in operation.examples.items()}
+    return {"required": True, "content": dict.fromkeys(operation.media_types, content)}
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(operation.success).phrase}
+    if operation.answer is not None:
+        success["content"] = {"application/json": {"schema": _schema(operation.answer)}}
+    if operation.headers:
+        success["headers"] = {
+            name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in operation.headers
+        }
+    responses = {str(operation.success): success}
+    always = () if operation.scope is None else (*_ALWAYS, 500, 503)
+    for status in sorted({*operation.problems, *always}):
+        responses[str(status)] = _problem(status)
+    return responses
+
+
+def _problem(status: int) -> dict[str, Any]:
+    if status in _BY_GATEWAY:
+        content: dict[str, Any] = {"application/json": {"schema": _schema(GatewayError)}}
+    else:
+        content = {"application/problem+json": {"schema": _schema(Problem)}}
+    described: dict[str, Any] = {"description": _DETAILS[status], "content": content}
+    if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
+        seconds = {"description": "seconds", "schema": {"type": "string"}}
+        described["headers"] = {"Retry-After": seconds}
+    return described

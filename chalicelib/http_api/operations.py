@@ -1,0 +1,211 @@
+"""Every call of the API, for its description: what it takes, what it answers, who may make it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from chalicelib.http_api import documents as doc
+from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
+from chalicelib.models import (
+    ApplicationServerRequest,
+    CheckResult,
+    ConnectionRequest,
+    Direction,
+    EntryResult,
+    Event,
+    FailedMessage,
+    Level,
+    MessageStatus,
+    Preview,
+    PreviewRequest,
+    ReplayAll,
+    ReplayIds,
+)
+from chalicelib.state import ConnectionState
+from chalicelib.statistics import Period, Statistics
+
+READ, WRITE, UPLINKS = "connections:read", "connections:write", "uplinks:write"
+
+Model = type[BaseModel]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """``answer``: a model, a list with one in it, or None for an empty body. ``body``: one of these models.
+    ``problems``: besides 401, 403, 500 and 503, which everything that needs a token can end in."""
+
+    name: str
+    """Of the function in ``app.py``."""
+    summary: str
+    scope: str | None
+    answer: Model | list[Model] | dict[str, Any] | None
+    success: int = 200
+    body: tuple[Model, ...] | dict[str, Any] = ()
+    media_types: tuple[str, ...] = ("application/json",)
+    query: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    problems: tuple[int, ...] = ()
+    lrc: bool = False
+    """Whether the LRC's token is as good as a bearer token."""
+    examples: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _enumeration(values: Any) -> dict[str, Any]:
+    return {"type": "string", "enum": [value.value for value in values]}
+
+
+_TIME = {"type": "string", "format": "date-time"}
+PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "name": ("a part of the name, in any case", {"type": "string"}),
+    "state": ("only connections in this state", _enumeration(ConnectionState)),
+    "limit": ("entries of a page", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+    "cursor": ("where the page begins: from the Link header of the page before", {"type": "string"}),
+    "from": ("not before", _TIME),
+    "to": ("not after", _TIME),
+    "level": ("only events of this level", _enumeration(Level)),
+    "direction": ("only messages of this direction", _enumeration(Direction)),
+    "status": ("the messages' status", _enumeration(MessageStatus)),
+    "period": ("the time looked at", _enumeration(Period) | {"default": Period.HOUR.value}),
+    "id": ("the connection's id", {"type": "string"}),
+    "LrnDevEui": ("the LRC's: the device", {"type": "string"}),
+    "LrnFPort": ("the LRC's: the port", {"type": "string"}),
+    "LrnInfos": ("the LRC's: where the report comes from", {"type": "string"}),
+    "AS_ID": ("the LRC's: the application server", {"type": "string"}),
+    "Time": ("the LRC's: when it sent the report", {"type": "string"}),
+}
+
+TCP: dict[str, Any] = {
+    "connectorId": "actility-amqp-0.9.1-iot",
+    "name": "Actility AMQP (TCP) Connection",
+    "configuration": {
+        "uplinkTopicPattern": "amqp.things.{DevEUI}.uplink",
+        "downlinkTopicPattern": "amqp.things.{DevEUI}.downlink",
+        "hostName": "amqp.actility.com:5672",
+        "protocol": "TCP",
+        "username": "mycompany",
+        "password": "mypassword",
+        "exchangeName": "IotFlowExchange",
+    },
+}
+UPLINK: dict[str, Any] = {
+    "DevEUI_uplink": {
+        "Time": "2026-11-23T09:00:00.000+01:00",
+        "DevEUI": "20635F0106000123",
+        "FPort": "2",
+        "FCntUp": "7",
+        "CustomerID": "100000001",
+        "payload_hex": "00ff",
+    }
+}
+_REPORT = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "object"}}
+_PAGE = ("limit", "cursor")
+_LRC = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
+_CHANGE = (400, 404, 409, 412, 413, 415, 422)
+_ID = "/connections/{id}"
+
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("GET", "/health"): Operation("health", "Whether the API answers", None, doc.Health),
+    ("GET", "/openapi.json"): Operation("describe_api", "This document", None, {"type": "object"}),
+    ("GET", "/connectors"): Operation("list_connectors", "The connector types", READ, [doc.Connector]),
+    ("GET", "/connectors/{id}"): Operation(
+        "get_connector", "One connector type", READ, doc.Connector, problems=(404,)
+    ),
+    ("POST", "/connections"): Operation(
+        "create_connection", "Create a connection; it connects at once", WRITE, doc.ReadConnection, 201,
+        body=(ConnectionRequest,), headers=("Location", "ETag"), problems=(400, 409, 413, 415, 422),
+        examples={"TCP": TCP},
+    ),
+    ("GET", "/connections"): Operation(
+        "list_connections", "The connections, newest first", READ, [doc.ReadConnection],
+        query=("name", "state", *_PAGE), headers=("Link",), problems=(422,),
+    ),
+    ("PUT", "/connections"): Operation(
+        "replace_connection_named_in_body", "Replace the connection that the body names", WRITE, doc.ReadConnection,
+        body=(doc.NamedConnectionReplacement,), headers=("ETag",), problems=_CHANGE,
+        examples={"TCP": TCP | {"id": "01JD0000000000000000000000"}},
+    ),
+    ("DELETE", "/connections"): Operation(
+        "delete_connection_named_in_query", "Delete the connection that the query names", WRITE, None, 204,
+        query=("id",), required=("id",), problems=(404, 422),
+    ),
+    ("POST", "/connections/test"): Operation(
+        "test_unsaved_connection", "Try a configuration without saving it", WRITE, CheckResult,
+        body=(doc.ConnectionTrialRequest,), problems=(400, 413, 415, 422, 429),
+        examples={"TCP": {"configuration": TCP["configuration"]}},
+    ),
+    ("POST", "/connections/preview"): Operation(
+        "preview_message", "What would be published for a report", READ, Preview,
+        body=(PreviewRequest,), problems=(400, 413, 415, 422),
+        examples={
+            "uplink": {"configuration": {"uplinkTopicPattern": "things.{DevEUI}.uplink"}, "uplink": UPLINK}
+        },
+    ),
+    ("GET", _ID): Operation(
+        "get_connection", "One connection", READ, doc.ReadConnection, headers=("ETag",), problems=(404,)
+    ),
+    ("PUT", _ID): Operation(
+        "replace_connection", "Replace the whole configuration", WRITE, doc.ReadConnection,
+        body=(doc.ConnectionReplacement,), headers=("ETag",), problems=_CHANGE, examples={"TCP": TCP},
+    ),
+    ("PATCH", _ID): Operation(
+        "patch_connection", "Change some fields: a JSON merge patch (RFC 7396)", WRITE, doc.ReadConnection,
+        body={"type": "object", "description": "the fields of a connection that are to change"},
+        media_types=("application/merge-patch+json", "application/json"), headers=("ETag",), problems=_CHANGE,
+        examples={"name": {"name": "Another name"}},
+    ),
+    ("DELETE", _ID): Operation(
+        "delete_connection", "Delete a connection, its secret and what waits for its broker", WRITE, None, 204,
+        problems=(404,),
+    ),
+    ("POST", f"{_ID}/restart"): Operation(
+        "restart_connection", "Forget the retry schedule and connect now", WRITE, doc.ReadConnection, 202,
+        headers=("ETag",), problems=(404, 409),
+    ),
+    ("POST", f"{_ID}/test"): Operation(
+        "test_connection", "Try a saved connection", WRITE, CheckResult, problems=(404, 429)
+    ),
+    ("GET", f"{_ID}/statistics"): Operation(
+        "get_statistics", "Active devices, messages, and a time series", READ, Statistics,
+        query=("period",), problems=(404, 422),
+    ),
+    ("GET", f"{_ID}/messages"): Operation(
+        "list_messages", "The messages that failed for good, newest first", READ, [FailedMessage],
+        query=("direction", "status", *_PAGE), headers=("Link",), problems=(404, 422),
+    ),
+    ("DELETE", f"{_ID}/messages"): Operation(
+        "purge_messages", "Drop the failed messages", WRITE, None, 204,
+        query=("status", "direction"), required=("status",), problems=(404, 422),
+    ),
+    ("POST", f"{_ID}/messages/replay"): Operation(
+        "replay_messages", "Put failed messages back into the queue; ids that are unknown are passed over", WRITE,
+        doc.Replayed, 202, body=(ReplayIds, ReplayAll), problems=(400, 404, 413, 415, 422),
+        examples={"all": {"all": True}, "some": {"ids": ["01JD0000000000000000000000"]}},
+    ),
+    ("GET", f"{_ID}/events"): Operation(
+        "list_connection_events", "The connection's events, newest first", READ, [Event],
+        query=("from", "to", "level", *_PAGE), headers=("Link",), problems=(404, 422),
+    ),
+    ("GET", "/events"): Operation(
+        "list_events", "All events, newest first", READ, [Event],
+        query=("from", "to", "level", *_PAGE), headers=("Link",), problems=(422,),
+    ),
+    ("POST", "/application-servers"): Operation(
+        "create_application_server", "Register an application server of the network server", WRITE,
+        doc.ReadApplicationServer, 201, body=(ApplicationServerRequest,), headers=("Location",),
+        problems=(400, 409, 413, 415, 422), examples={"server": {"asId": "TWA_100000001.1", "asKey": "0a1b2c3d"}},
+    ),
+    ("GET", "/application-servers"): Operation(
+        "list_application_servers", "The application servers", READ, [doc.ReadApplicationServer]
+    ),
+    ("DELETE", "/application-servers/{asId}"): Operation(
+        "delete_application_server", "Remove an application server", WRITE, None, 204, problems=(404,)
+    ),
+    ("POST", "/uplinks"): Operation(
+        "deliver_report", "Deliver a report, or with a bearer token an array of them", UPLINKS,
+        {"anyOf": [doc.Accepted, [EntryResult]]}, body={"anyOf": [_REPORT, {"type": "array", "maxItems": 1000}]},
+        query=_LRC, problems=(400, 413, 415, 422), lrc=True, examples={"uplink": UPLINK},
+    ),
+}  # fmt: skip

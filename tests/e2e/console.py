@@ -1,0 +1,142 @@
+"""The web page in a browser, with everything noted that must never happen there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
+
+from .client import Stack
+
+TIMEOUT = 15_000
+"""Milliseconds; the limit of a failing test only."""
+expect.set_options(timeout=TIMEOUT)
+_TELL_VIOLATIONS = """addEventListener("securitypolicyviolation",
+    (event) => console.error("CSP", event.violatedDirective, event.blockedURI))"""
+_VIOLATIONS = """axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
+    violations.map(({id, nodes}) => id + ": " + nodes.map(({html}) => html.slice(0, 120)).join(" | ")))"""
+
+
+class Console:
+    def __init__(self, context: BrowserContext, stack: Stack) -> None:
+        self.stack = stack
+        self.context = context
+        self.faults: list[str] = []
+        self.weight = 0
+        """Bytes of the page itself that were loaded."""
+        self._allowed: list[str] = []
+        self._own = stack.info["apiUrl"] + "/"
+        context.set_default_timeout(TIMEOUT)
+        context.add_init_script(_TELL_VIOLATIONS)
+        context.on("request", self._requested)
+        self.page: Page = context.new_page()
+        self.page.on("console", self._said)
+        self.page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
+        self.page.on("dialog", lambda dialog: self.faults.append(f"alert: {dialog.message}"))
+        self.page.on("requestfinished", self._loaded)
+
+    def allow(self, *texts: str) -> None:
+        """The browser notes every refused request as an error; these are what the test is about."""
+        self._allowed += texts
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not any(text in message.text for text in self._allowed):
+            self.faults.append(f"console: {message.text}")
+
+    def _requested(self, request: Request) -> None:
+        if not request.url.startswith((self._own, "blob:")):
+            self.faults.append(f"another origin: {request.url}")
+
+    def _loaded(self, request: Request) -> None:
+        if request.url.startswith(self._own + "console"):
+            self.weight += request.sizes()["responseBodySize"]
+
+    def open(self, token: str | None = None) -> None:
+        """Signs in, as somebody who has a token."""
+        self.page.goto(self.stack.info["consoleUrl"])
+        self.sign_in(token or self.stack.info["token"])
+        expect(self.heading("Connections")).to_be_visible()
+
+    def sign_in(self, token: str) -> None:
+        self.page.get_by_label("Token").fill(token)
+        self.button("Sign in").click()
+
+    def show(self, connection_id: str) -> None:
+        """The details of a connection, from anywhere within the page."""
+        self.page.evaluate("id => { location.hash = `#/connections/${id}` }", connection_id)
+        expect(self.page.get_by_text(connection_id)).to_be_visible()
+
+    def heading(self, name: str) -> Locator:
+        return self.page.get_by_role("heading", name=name, exact=True)
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name)
+
+    def field(self, name: str) -> Locator:
+        return self.page.get_by_label(name, exact=True)
+
+    def fill(self, values: dict[str, str]) -> None:
+        for name, value in values.items():
+            self.field(name).fill(value)
+
+    def told(self, text: str) -> None:
+        """The notification at the upper right says so."""
+        status = self.page.get_by_role("status")
+        expect(status).to_contain_text(text)
+        box = status.bounding_box()
+        size = self.page.viewport_size
+        assert box
+        assert size
+        assert box["y"] < size["height"] / 4
+        assert box["x"] + box["width"] > size["width"] * 0.9
+
+    def begin_creating(self) -> None:
+        self.button("Create").click()
+        self.button("AMQP").click()
+        expect(self.heading("New AMQP connection")).to_be_visible()
+
+    def error_of(self, field: str) -> Locator:
+        """What is said to be wrong with a field, found as a screen reader finds it."""
+        described = self.field(field).get_attribute("aria-describedby") or "nothing"
+        return self.page.locator(", ".join(f"[id='{name}'].error" for name in described.split()))
+
+    def accessibility_faults(self) -> list[str]:
+        """What axe-core finds in the view as it is."""
+        self.page.evaluate(AXE_SCRIPT)
+        found: list[str] = self.page.evaluate(_VIOLATIONS)
+        return found
+
+
+def tcp_form(stack: Stack, name: str, **changes: str) -> dict[str, str]:
+    """The seed's form as it is filled in for the stack's broker."""
+    amqp = stack.info["amqp"]
+    return {
+        "Application Name": name,
+        "Hostname": f"{amqp['host']}:{amqp['port']}",
+        "Uplink Topic Pattern": "amqp.things.{DevEUI}.uplink",
+        "Downlink Topic Pattern": "amqp.things.{DevEUI}.downlink",
+        "AMQP Username": amqp["username"],
+        "AMQP Password": amqp["password"],
+        "Exchange Name": "amq.topic",
+        "Description": "Made in a browser",
+    } | changes
+
+
+def pem_files(stack: Stack) -> dict[str, Path]:
+    amqp = stack.info["amqp"]
+    return {
+        "Certificate": Path(amqp["clientCertificateFile"]),
+        "Private Key": Path(amqp["clientKeyFile"]),
+        "Trusted CA": Path(amqp["caFile"]),
+    }
+
+
+@contextmanager
+def console_in(browser: Browser, stack: Stack, **options: Any) -> Iterator[Console]:
+    """A window of its own; fails at the end if the page did what it must not."""
+    with browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}) as context:
+        console = Console(context, stack)
+        yield console
+        assert console.faults == []
