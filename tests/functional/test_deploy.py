@@ -32,7 +32,6 @@ NAMES = sorted(CONFIG["lambda_functions"])
 LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 """And their version is the one that is pinned for the tests."""
 LARGEST_MB = 15
-SECONDS = 120
 NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
 SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
 
@@ -195,13 +194,16 @@ def test_a_second_deployment_updates_in_place_and_a_delete_leaves_nothing(deploy
         project.chalice("deploy", aws)
         first = everything(aws)
         functions = aws.client("lambda")
-        old = functions.get_function_configuration(FunctionName=APP)["CodeSha256"]
-        with (project.directory / "app.py").open("a") as source:
-            source.write("\n# Changed.\n")
+        config = project.directory / ".chalice" / "config.json"
+        config.write_text(config.read_text().replace('"OIDC_AUDIENCE": "iot-flow"', '"OIDC_AUDIENCE": "changed"'))
 
         project.chalice("deploy", aws)
         assert everything(aws) == first
-        assert functions.get_function_configuration(FunctionName=APP)["CodeSha256"] != old
+        for name in NAMES:
+            variables = functions.get_function_configuration(FunctionName=function_name(name))["Environment"][
+                "Variables"
+            ]
+            assert variables["OIDC_AUDIENCE"] == "changed"
 
         project.chalice("delete", aws)
         assert everything(aws) == {kind: [] for kind in first}
@@ -216,7 +218,6 @@ def test_the_package_is_what_was_uploaded_small_and_has_nothing_else_in_it(
     with capsys.disabled():
         print(f"\nchalice deploy: {deployed.seconds:.1f} s, package {len(content) / 1e6:.2f} MB zipped")
     assert len(content) < LARGEST_MB * 1_000_000
-    assert deployed.seconds < SECONDS
 
     with zipfile.ZipFile(deployed.project.package) as package:
         names = package.namelist()
