@@ -1,7 +1,9 @@
 """The local stack's DynamoDB under many threads, over HTTP with boto3."""
 
+import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -117,3 +119,21 @@ def test_a_transaction_names_an_item_once_only(table: Any) -> None:
     with suppress(ClientError):
         transact(table, put(table, "2"), put(table, "1", ConditionExpression="attribute_exists(b)"))
     assert found(table) == set()
+
+
+def test_of_several_who_write_on_the_same_condition_one_wins(table: Any) -> None:
+    def take(name: str) -> bool:
+        try:
+            table.put_item(Item={"a": "x", "b": name}, ConditionExpression="attribute_not_exists(b)")
+        except ClientError:
+            return False
+        return True
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that threads meet where they can
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            for number in range(20):
+                assert sum(threads.map(take, [str(number)] * 8)) == 1
+    finally:
+        sys.setswitchinterval(interval)
