@@ -46,7 +46,7 @@ class Watch:
             aws_secret_access_key="test",  # noqa: S106  # the emulation asks for none
         )
         settings = self.stage.settings
-        names = [*(f"uplinks-{place.id}.fifo" for place in self.stage.places), "downlinks.fifo"]
+        names = [*(f"uplinks-{place.id}.fifo" for place in self.stage.places), "downlinks.fifo", "wakes"]
         self._urls = [self._sqs.get_queue_url(QueueName=settings.queue(name))["QueueUrl"] for name in names]
         self._thread = threading.Thread(target=self._watch, name="watch")
         self._thread.start()
@@ -65,10 +65,10 @@ class Watch:
         empty_since: float | None = None
         before, moved_at = None, time.monotonic()
         while True:
-            uplinks, downlinks = self.waiting()
+            uplinks, downlinks, wakes = self.waiting()
             now = time.monotonic()
-            if (uplinks, downlinks) != before:
-                before, moved_at = (uplinks, downlinks), now
+            if (uplinks, downlinks, wakes) != before:
+                before, moved_at = (uplinks, downlinks, wakes), now
             if any(uplinks.values()) or downlinks:
                 quiet, empty_since = 0, None
                 if now - moved_at > _STUCK_AFTER:
@@ -80,8 +80,8 @@ class Watch:
                     return uplinks, downlinks
             time.sleep(_PERIOD)
 
-    def waiting(self) -> tuple[dict[int, int], int]:
-        """What waits in SQS and at the brokers: uplinks by connection, and downlinks."""
+    def waiting(self) -> tuple[dict[int, int], int, int]:
+        """What waits in SQS and at the brokers: uplinks by connection, downlinks, and wakes."""
         looked = self._look()
         uplinks = {
             place.index: looked.waiting[place.index] + _ready(self.stage.nodes[place.node], place, place.queue)
@@ -90,7 +90,7 @@ class Watch:
         at_brokers = sum(
             _ready(self.stage.nodes[place.node], place, place.downlink_queue) for place in self.stage.places
         )
-        return uplinks, looked.waiting[-1] + at_brokers
+        return uplinks, looked.waiting[-2] + at_brokers, looked.waiting[-1]
 
     def _watch(self) -> None:
         journal = Journal(self.stage.directory / BACKLOG)
@@ -98,7 +98,7 @@ class Watch:
             journal.write(self._look())
 
     def _look(self) -> Backlog:
-        """The downlinks' queue comes last."""
+        """The downlinks' queue and that of the wakes come last."""
         found = []
         for url in self._urls:
             attributes = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[_VISIBLE, _NOT_VISIBLE])
