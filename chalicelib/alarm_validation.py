@@ -8,7 +8,7 @@ from chalicelib.errors import Fault
 from chalicelib.faults import Values, text_faults, well_formed
 
 MAX_ALARMS = 20
-_DAYS = frozenset(["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"])
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def alarm_faults(value: object, wrong_places: Collection[str]) -> list[Fault]:
@@ -27,8 +27,8 @@ def alarm_faults(value: object, wrong_places: Collection[str]) -> list[Fault]:
 def _alarm(alarm: Values, place: str) -> list[Fault]:
     faults = text_faults(alarm.get("message"), f"{place}/message")
     checks: tuple[tuple[str, Callable[[str], object], str], ...] = (
-        ("startTime", _moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
-        ("endTime", _moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),
+        ("startTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
+        ("endTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),
         ("timezone", _zone, "This is not a time zone of the IANA database; write Europe/Paris, for instance."),
     )
     for name, parse, sentence in checks:
@@ -45,12 +45,19 @@ def _alarm(alarm: Values, place: str) -> list[Fault]:
 
 
 def is_day(text: str) -> bool:
-    """Whether ``text`` names a day of the week: in full, or by its first two or three letters, in any case."""
+    """Whether ``text`` names a day of the week."""
+    return day_number(text) is not None
+
+
+def day_number(text: str) -> int | None:
+    """0 for Monday: a day in full, or its first two or three letters, in any case. None for anything else."""
     day = text.lower()
-    return day in _DAYS or (len(day) in (2, 3) and any(name.startswith(day) for name in _DAYS))
+    names = [name for name in _DAYS if name == day or (len(day) in (2, 3) and name.startswith(day))]
+    return _DAYS.index(names[0]) if names else None
 
 
-def _moment(text: str) -> datetime | time | None:
+def parse_moment(text: str) -> datetime | time | None:
+    """A date with its time, or a time of day; None when it is neither in ISO 8601."""
     for parse in (datetime.fromisoformat, time.fromisoformat):
         try:
             return parse(text)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
+    from chalicelib.alarms import Alarms
     from chalicelib.amqp_remover import AmqpQueueRemover
     from chalicelib.amqp_tester import AmqpConnectionTester
     from chalicelib.application_servers_store import DynamoDbApplicationServers
@@ -242,7 +243,16 @@ class Services:
             self.connections.finish,
             self.clock,
             self.settings.timing,
+            self.alarms,
         )
+
+    @cached_property
+    def alarms(self) -> "Alarms":
+        from chalicelib.alarms import Alarms
+        from chalicelib.notes_store import DynamoDbNotes
+
+        notes = DynamoDbNotes(self.dynamodb, self.settings.table("leases"))
+        return Alarms(self.statistics, notes, self.monitoring, self.clock)
 
     @cached_property
     def consumer(self) -> "Consumer":
@@ -286,6 +296,7 @@ class Services:
 
     @cached_property
     def connections(self) -> "Connections":
+        from chalicelib.connection_events import ConnectionEvents
         from chalicelib.connections import Connections
 
         return Connections(
@@ -296,6 +307,7 @@ class Services:
             self.poll_queue,
             self.failed_messages,
             self.queue_remover,
+            ConnectionEvents(self.monitoring),
             self.clock,
             self.settings,
         )

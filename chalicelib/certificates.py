@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         PublicKeyTypes,
     )
 
-__all__ = ["check_ca", "check_certificate_pair", "normalise_pem"]
+__all__ = ["certificate_end", "check_ca", "check_certificate_pair", "normalise_pem"]
 
 CERTIFICATE = "/configuration/certificate"
 PRIVATE_KEY = "/configuration/privateKey"
@@ -69,6 +69,12 @@ def check_ca(text: str, now: float) -> list[Fault]:
         ended = max(member.not_valid_after_utc for member in bundle)
         faults.append(Fault(TRUSTED_CA, f"The CA certificate expired on {ended:%Y-%m-%d}; paste the current one."))
     return faults
+
+
+def certificate_end(certificate: str) -> float:
+    """When a client certificate that was checked ends, in Unix seconds: the first of its chain to end."""
+    chain = _certificates(certificate, CERTIFICATE, [])
+    return min(member.not_valid_after_utc for member in chain).timestamp()
 
 
 def _certificates(text: str, pointer: str, faults: list[Fault]) -> list[x509.Certificate]:

@@ -1,15 +1,18 @@
 """The connections as their owners manage them: made, read, changed, deleted, restarted."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from chalicelib import cursors
+from chalicelib.certificates import certificate_end
 from chalicelib.config import Settings
+from chalicelib.connection_events import ConnectionEvents
 from chalicelib.errors import BrokerFault, Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import is_id, new_id
+from chalicelib.management import ManagedConnectionStore
 from chalicelib.merge_patch import merge_patch
 from chalicelib.models import (
     AmqpConfiguration,
@@ -24,7 +27,6 @@ from chalicelib.monitoring import log
 from chalicelib.patterns import binding_key
 from chalicelib.ports import (
     Clock,
-    ConnectionStore,
     DownlinkQueueRemover,
     FailedMessages,
     PollQueue,
@@ -44,28 +46,6 @@ _TRIES = 4
 
 UNFINISHED_AFTER = 600.0
 """Seconds after which a create or delete that has not ended was killed: no function lives so long."""
-
-
-class ManagedConnectionStore(ConnectionStore, Protocol):
-    """What the management needs of the store beyond what the flows do."""
-
-    def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
-        """Notes that a connection's secret and queue are about to be made. Raises Conflict at the limit."""
-
-    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
-        """``reset``: also the breaker's fields, the epoch one further; else they stay."""
-
-    def is_pending(self, tenant: str, connection_id: str) -> bool:
-        """Whether a create or delete was begun and not ended."""
-
-    def settle(self, tenant: str, connection_id: str) -> None:
-        """Notes that nothing of a connection without a record is left."""
-
-    def unfinished(self, before: float) -> Iterator[tuple[str, str]]:
-        """(tenant, connection id) of what was begun before ``before`` and not ended."""
-
-    def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
-        """A tenant's connections older than the id ``before``."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +73,7 @@ class Connections:
         polls: PollQueue,
         failed: FailedMessages,
         remover: DownlinkQueueRemover,
+        events: ConnectionEvents,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -103,6 +84,7 @@ class Connections:
         self._polls = polls
         self._failed = failed
         self._remover = remover
+        self._events = events
         self._clock = clock
         self._limit = settings.max_connections_per_tenant
         self._allowed = settings.allowed_private_networks
@@ -126,6 +108,7 @@ class Connections:
                 alarms=request.alarms,
                 configuration=configuration,
                 secret_version=version,
+                certificate_ends=_certificate_ends(secrets),
                 created_at=iso_time(now),
                 updated_at=iso_time(now),
                 state=_first_state(request.active),
@@ -137,6 +120,7 @@ class Connections:
             self._undo(tenant, connection_id)
             raise
         self._connect(connection)
+        self._events.created(connection)
         return connection
 
     def get(self, tenant: str, connection_id: str) -> Connection:
@@ -181,6 +165,7 @@ class Connections:
         else:
             # Once the record is gone nobody makes the queue anew; while the secret is there we can log in.
             self._remove_downlink_queue(stored)
+            self._events.deleted(stored)
         self._clean_up(tenant, connection_id)
 
     def restart(self, tenant: str, connection_id: str) -> Connection:
@@ -192,6 +177,7 @@ class Connections:
             restarted = stored.model_copy(update={"epoch": stored.epoch + 1, **_fresh(self._clock(), active=True)})
             if self._store.update_breaker(restarted, stored.epoch):
                 self._connect(restarted)
+                self._events.restarted(restarted)
                 return restarted
         raise Unavailable("the connection is being changed by too many at once")
 
@@ -243,6 +229,7 @@ class Connections:
                 "alarms": request.alarms,
                 "configuration": configuration,
                 "secret_version": version,
+                "certificate_ends": stored.certificate_ends if unchanged else _certificate_ends(secrets),
                 "old_bindings": _old_bindings(stored, configuration),
                 "version": stored.version + 1,
                 "updated_at": iso_time(now),
@@ -262,11 +249,11 @@ class Connections:
             self._secrets.delete(tenant, connection_id)
             raise
         self._drop(changed, stored.secret_version)
-        if not reset:
-            return changed
-        # The epoch grew on top of what the forwarder may have written meanwhile.
-        changed = changed.model_copy(update={"epoch": self._epoch(changed)})
-        self._connect(changed)
+        if reset:
+            # The epoch grew on top of what the forwarder may have written meanwhile.
+            changed = changed.model_copy(update={"epoch": self._epoch(changed)})
+            self._connect(changed)
+        self._events.changed(stored, changed, secrets=not unchanged)
         return changed
 
     def _stored_secrets(self, stored: Connection) -> ConnectionSecrets:
@@ -337,6 +324,10 @@ class Connections:
 
 def _any(secrets: ConnectionSecrets) -> bool:
     return secrets != ConnectionSecrets()
+
+
+def _certificate_ends(secrets: ConnectionSecrets) -> float | None:
+    return None if secrets.certificate is None else certificate_end(secrets.certificate)
 
 
 def _first_state(active: bool) -> ConnectionState:

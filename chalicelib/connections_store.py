@@ -104,6 +104,7 @@ class DynamoDbConnections:
                 "configuration",
                 "secretVersion",
                 "oldBindings",
+                "certificateEnds",
                 "version",
                 "updatedAt",
             )

@@ -116,16 +116,16 @@ class Preview(Document):
 
 class Recurrence(Document):
     frequency: Literal["daily", "weekly"]
-    by_days: list[str] = []
+    by_days: list[Annotated[str, Field(max_length=16)]] = Field(default=[], max_length=7)
 
 
 class Alarm(Document):
-    start_time: str
-    end_time: str
-    timezone: str = "UTC"
-    recurrence: list[Recurrence] = []
-    uplink_rate_min_per_hour: int = Field(ge=0)
-    message: str = ""
+    start_time: str = Field(max_length=64)
+    end_time: str = Field(max_length=64)
+    timezone: str = Field(default="UTC", max_length=64)
+    recurrence: list[Recurrence] = Field(default=[], max_length=7)
+    uplink_rate_min_per_hour: int = Field(ge=0, le=1_000_000_000)
+    message: str = Field(default="", max_length=1024)
 
 
 class ConnectionRequest(Document):
@@ -154,6 +154,8 @@ class Connection(BaseModel):
     """Secrets Manager's version id; None when there is no secret field."""
     old_bindings: list[tuple[str, str]] = []
     """(exchange, binding key) pairs that the downlink queue may still have and is to be freed of."""
+    certificate_ends: float | None = None
+    """Unix seconds; None without a client certificate."""
     version: int = 1
     created_at: str
     updated_at: str

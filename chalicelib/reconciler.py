@@ -5,6 +5,7 @@ It never connects to a broker, and is flat in memory: everything is paged.
 
 from collections.abc import Callable, Iterable, Iterator
 
+from chalicelib.alarms import Alarms
 from chalicelib.config import Timing
 from chalicelib.models import Connection, PollJob, PollTarget, Wake
 from chalicelib.monitoring import log
@@ -23,22 +24,31 @@ class Reconciler:
         finish: Callable[[], int],
         clock: Clock,
         timing: Timing,
+        alarms: Alarms | None = None,
     ) -> None:
-        """``finish``: ends the creates and deletes that were killed, and says how many."""
+        """``finish``: ends the creates and deletes that were killed, and says how many. ``alarms``: looks at alarms and
+        certificates."""
         self._connections = connections
         self._wakes = wakes
         self._polls = polls
         self._finish = finish
         self._clock = clock
         self._timing = timing
+        self._alarms = alarms
+        self._concerned: list[Connection] = []
 
     def run(self) -> None:
         """Raises Unavailable when an AWS service fails; the next run goes on where this one stopped."""
         now = self._clock()
+        self._concerned.clear()
         jobs = self._send_polls(now) if self._poll_is_due(now) else 0
         marks = self._send_marks(now)
         probes = self._send_probes(now)
         finished = self._finish()
+        # Last, for messages do not wait for it.
+        for connection in self._concerned:
+            if self._alarms is not None:
+                self._alarms.look(connection)
         log.info("reconciled", extra={"marks": marks, "probes": probes, "pollJobs": jobs, "finished": finished})
 
     def _send_marks(self, now: float) -> int:
@@ -67,13 +77,20 @@ class Reconciler:
         return self._timing.schedule >= period or int(now / period) != int((now - self._timing.schedule) / period)
 
     def _send_polls(self, now: float) -> int:
-        wanted = (c for c in self._connections.all_active() if c.configuration.downlink_enabled and not c.breaker_open)
+        wanted = (c for c in self._all_active() if c.configuration.downlink_enabled and not c.breaker_open)
         number = 0
         for part in _parts(wanted, TARGETS_PER_JOB):
             targets = [PollTarget(tenant=c.tenant, connection_id=c.id) for c in part]
             self._polls.send(PollJob(sent_at=now, targets=targets))
             number += 1
         return number
+
+    def _all_active(self) -> Iterator[Connection]:
+        """Those with something to look at are kept for the end, so that all are read once only."""
+        for connection in self._connections.all_active():
+            if self._alarms is not None and self._alarms.concerns(connection):
+                self._concerned.append(connection)
+            yield connection
 
 
 def _parts(items: Iterable[Connection], size: int) -> Iterator[list[Connection]]:

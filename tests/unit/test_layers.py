@@ -12,7 +12,8 @@ LAYERS = [
     {"strict_json", "cursors"},
     {"models"},
     {"delivery", "addresses", "certificates", "patterns", "json_path", "breaker", "alarm_validation"},
-    {"ports", "routing"},
+    {"alarm_windows"},
+    {"ports", "routing", "management"},
     {"messages", "downlink_messages", "validation"},
     {"tokens"},
     {"monitoring", "invocations"},
@@ -20,18 +21,11 @@ LAYERS = [
     {"dynamodb", "connection_items"},
     # Adapters: each owns one SDK.
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
+    {"connection_events"},
     # Services: one per flow.
-    {
-        "ingress",
-        "drain",
-        "given_up",
-        "connections",
-        "connection_trial",
-        "preview",
-        "reconciler",
-        "replay",
-        "statistics",
-    },
+    {"alarms"},
+    {"ingress", "drain", "given_up", "connections", "connection_trial", "preview", "reconciler", "replay"}
+    | {"statistics"},
     {"downlink_intake", "bulk_ingress"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
