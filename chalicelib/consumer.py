@@ -47,6 +47,8 @@ class PollParts:
     clock: Clock
     random: Callable[[], float]
     timing: Timing
+    monotonic: Clock = time.monotonic
+    """What leases and deadlines are measured with; a simulation has its own."""
 
 
 class Consumer:
@@ -95,7 +97,7 @@ class Poll:
 
     def run(self, deadline: float) -> None:
         timing = self._parts.timing
-        began = time.monotonic()
+        began = self._parts.monotonic()
         close_at = min(began + timing.poll_close, deadline - timing.spare)
         end = min(began + timing.poll, deadline - timing.spare / 2)
         try:
@@ -117,7 +119,7 @@ class Poll:
 
     def _tick(self) -> None:
         """Called by the loop several times a second; never waits."""
-        now = time.monotonic()
+        now = self._parts.monotonic()
         for seat in self._seats.values():
             if seat.given_up or self._closing or (seat.step and not seat.step.done()):
                 continue
@@ -154,7 +156,7 @@ class Poll:
             self._close(seat)
             seat.renewed_at = 0.0
             return
-        seat.renewed_at = time.monotonic()
+        seat.renewed_at = self._parts.monotonic()
         current = self._parts.connections.get(tenant, connection_id)
         if not current.active or current.breaker_open or not current.configuration.downlink_enabled:
             self._close(seat)

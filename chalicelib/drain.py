@@ -50,6 +50,8 @@ class DrainParts:
     clock: Clock
     random: Callable[[], float]
     timing: Timing
+    monotonic: Clock = time.monotonic
+    """What deadlines are measured with; a simulation has its own."""
 
 
 @dataclass
@@ -78,7 +80,7 @@ class Drain:
 
         Raises Unavailable when they may not: neither settled nor marked.
         """
-        self._connect_by = min(stop_at, time.monotonic() + self._parts.timing.connect_budget)
+        self._connect_by = min(stop_at, self._parts.monotonic() + self._parts.timing.connect_budget)
         try:
             self._read()
         except NotFound:
@@ -108,7 +110,7 @@ class Drain:
 
     def _read(self) -> None:
         self._connection = self._parts.connections.get(self._tenant, self._id)
-        self._read_at = time.monotonic()
+        self._read_at = self._parts.monotonic()
 
     def _leave(self, seconds: float) -> None:
         """Something is left that can be had in so many seconds: a mark must be written."""
@@ -116,8 +118,8 @@ class Drain:
         self._progress.mark_at = due if self._progress.mark_at is None else min(due, self._progress.mark_at)
 
     def _drain(self, stop_at: float, probe: bool) -> None:
-        while time.monotonic() < stop_at:
-            if time.monotonic() - self._read_at > self._parts.timing.recheck:
+        while self._parts.monotonic() < stop_at:
+            if self._parts.monotonic() - self._read_at > self._parts.timing.recheck:
                 self._read()
                 if not self._connection.active or self._connection.breaker_open:
                     return

@@ -92,7 +92,7 @@ class Flow:
         self.settings = Settings()
         self.queues = MemoryUplinkQueues(60, lambda: self.now)
         self.connections = MemoryConnectionStore()
-        self.wakes = MemoryWakeQueue()
+        self.wakes = MemoryWakeQueue(180, self.clock)
         self.polls = MemoryPollQueue()
         self.failed = MemoryFailedMessages()
         self.events = MemoryEventLog()
@@ -161,11 +161,12 @@ class Flow:
 
     def take(self) -> list[QueueRecord]:
         """The wakes sent so far, as an event source mapping would hand them over."""
-        wakes, self.wakes.sent = self.wakes.sent, []
-        return [QueueRecord(f"r{next(self._numbers)}", "m", wake.model_dump_json(by_alias=True)) for wake in wakes]
+        return self.wakes.take()
 
     def forward(self, records: Sequence[QueueRecord] | None = None, seconds: float = 30) -> None:
-        self.forwarder.handle(self.take() if records is None else records, time.monotonic() + seconds)
+        records = self.take() if records is None else records
+        self.forwarder.handle(records, time.monotonic() + seconds)
+        self.wakes.delete([record.receipt for record in records])
 
     def state(self, connection_id: str = "c1") -> Connection:
         return self.connections.get(TENANT, connection_id)
