@@ -111,6 +111,12 @@ class MemoryWakeQueue:
             for receipt in receipts:
                 self._waiting.pop(self._receipts.pop(receipt, ""), None)
 
+    def repeat(self) -> None:
+        """A standard queue may deliver a message twice: those that are held are visible at once."""
+        with self._lock:
+            for wake in self._waiting.values():
+                wake.visible_at = 0.0
+
     def __len__(self) -> int:
         return len(self._waiting)
 
