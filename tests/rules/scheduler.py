@@ -61,7 +61,9 @@ class Task:
         self._go.acquire()
         try:
             self.killed = self._fate in {Fate.CRASHES, Fate.CRASHES_AFTER}
-            if not self.killed:
+            if self.killed:
+                self.error = Killed()
+            else:
                 self._function()
         except BaseException as error:  # noqa: BLE001  # who steps it looks at it
             self.error = error

@@ -175,8 +175,9 @@ class World:
         """One request with a report, to its end. ``again``: the same report once more."""
         post = again
         if post is None:
-            fields = {"DevEUI": f"{device:016X}", "FCntUp": next(self._numbers)}
-            post = Post(json.dumps({"DevEUI_uplink": fields}), fields["DevEUI"], next(self._moments), [])
+            name = f"{device:016X}"
+            fields = {"DevEUI": name, "FCntUp": next(self._numbers)}
+            post = Post(json.dumps({"DevEUI_uplink": fields}), name, next(self._moments), [])
             self.posts.append(post)
         post.times.append(self.now)
         before = self.active_ids()
