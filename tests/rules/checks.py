@@ -46,9 +46,7 @@ def _check_duplicates(world: World, connection_id: str) -> None:
     or its request was repeated after five minutes."""
     previous: dict[str, Arrival] = {}
     spare = {
-        world.name(post, connection_id): sum(
-            later - earlier >= DEDUPLICATION for earlier, later in zip(post.times, post.times[1:], strict=False)
-        )
+        world.name(post, connection_id): sum(time - post.times[0] >= DEDUPLICATION for time in post.times)
         for post in world.posts
         if len(post.times) > 1
     }
