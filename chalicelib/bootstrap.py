@@ -210,6 +210,7 @@ class Services:
             self.connection_store,
             self.wake_queue,
             self.poll_queue,
+            self.uplink_queues,
             self.connections.finish,
             self.clock,
             self.settings.timing,

@@ -1,5 +1,7 @@
 """Everything works again, and time passes until nothing is left to be done."""
 
+from chalicelib.reconciler import SWEEP_RUNS
+
 from .broker import Mode
 from .world import TENANT, World
 
@@ -25,9 +27,11 @@ def heal(world: World) -> None:
         elif connection.breaker_open and connection.probe_at is None:
             # CALM has given up: that is what a restart is for.
             world.restart(connection.id, [])
+    quiet = 0
     for _ in range(ROUNDS):
         minute(world)
-        if not busy(world):
+        quiet = 0 if busy(world) else quiet + 1
+        if quiet > SWEEP_RUNS:
             return
         later(world)
     raise AssertionError(f"not calm: {[c for c in world.connections.connections.values() if c.wake_at or c.probe_at]}")

@@ -94,7 +94,7 @@ class World:
             "queues",
             self.queues,
             silent={"release": lambda *_: None, "delete_messages": lambda _, receipts: receipts},
-            short={"receive": lambda *_: []},
+            short={"receive": lambda *_: [], "depth": lambda *_: (0, 0)},
         )
         self._p_wakes: Any = Faulty("wakes", self.wakes, silent={"extend": lambda *_: None})
         self._p_failed: Any = Faulty("failed", self.failed)
@@ -122,7 +122,7 @@ class World:
             self.settings,
         )
         self.reconciler = Reconciler(
-            self._p_connections, self._p_wakes, polls, self.management.finish, self.clock, timing
+            self._p_connections, self._p_wakes, polls, self._p_queues, self.management.finish, self.clock, timing
         )
 
     def _environment(self) -> Environment:

@@ -114,7 +114,7 @@ class Flow:
         )
         self.forwarder = Forwarder(parts, self.wakes, self.executor)
         self.reconciler = Reconciler(
-            self.connections, self.wakes, self.polls, lambda: 0, self.clock, self.settings.timing
+            self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing
         )
         self.ingress = Ingress(
             self.connections,
