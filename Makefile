@@ -1,9 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench token lock clean
+.PHONY: help run test check bench chaos token lock deploy clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,12 +27,30 @@ check: $(BIN)/.installed ## lint and types
 bench: $(BIN)/.installed ## speed and memory, measured
 	@exec $(BIN)/python -m infra.bench
 
+REPORTS ?= 4000
+DEVICES ?= 200
+CONNECTIONS ?= 5
+BROKER_KILLS ?= 6
+WORKER_KILLS ?= 12
+DOWNLINKS ?= 2000
+CONSUMER_KILLS ?= 5
+SEED ?= 1
+
+chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
+	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
+		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
+		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED)
+
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token
 
 lock: $(BIN)/.installed ## pin the newest versions of what requirements.in names
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --only-binary :all: --emit-build-options --no-header --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
+
+deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra/README.md)
+	@find chalicelib -name __pycache__ -prune -exec rm -r {} +
+	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
 
 clean: ## remove what was made
 	@rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

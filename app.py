@@ -56,6 +56,16 @@ def delete_connection_named_in_query() -> Response:
     return services().connections_api.delete(_request())
 
 
+@app.route("/connections/test", methods=["POST"], content_types=_JSON)
+def test_unsaved_connection() -> Response:
+    return services().trials_api.test_unsaved(_request())
+
+
+@app.route("/connections/preview", methods=["POST"], content_types=_JSON)
+def preview_message() -> Response:
+    return services().trials_api.preview(_request())
+
+
 @app.route("/connections/{id}", methods=["GET"])
 def get_connection(id: str) -> Response:  # noqa: A002
     return services().connections_api.get(_request(), id)
@@ -81,9 +91,29 @@ def restart_connection(id: str) -> Response:  # noqa: A002
     return services().connections_api.restart(_request(), id)
 
 
+@app.route("/connections/{id}/test", methods=["POST"])
+def test_connection(id: str) -> Response:  # noqa: A002
+    return services().trials_api.test_saved(_request(), id)
+
+
+@app.route("/connections/{id}/statistics", methods=["GET"])
+def get_statistics(id: str) -> Response:  # noqa: A002
+    return services().statistics_api.get(_request(), id)
+
+
 @app.route("/connections/{id}/messages", methods=["GET"])
 def list_messages(id: str) -> Response:  # noqa: A002
     return services().history_api.messages(_request(), id)
+
+
+@app.route("/connections/{id}/messages", methods=["DELETE"])
+def purge_messages(id: str) -> Response:  # noqa: A002
+    return services().messages_api.purge(_request(), id)
+
+
+@app.route("/connections/{id}/messages/replay", methods=["POST"], content_types=_JSON)
+def replay_messages(id: str) -> Response:  # noqa: A002
+    return services().messages_api.replay(_request(), id)
 
 
 @app.route("/connections/{id}/events", methods=["GET"])

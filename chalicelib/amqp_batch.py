@@ -90,7 +90,8 @@ class Batch:
             if not ack:
                 self._settle(message, Outcome(Result.RETRY, "NACKED", "The broker refused the message (basic.nack)."))
             elif text is not None:
-                self._settle(message, Outcome(Result.FAILED, "UNROUTABLE", text))
+                detail = f"No queue is bound to the exchange for this routing key ({text}); bind one, then replay."
+                self._settle(message, Outcome(Result.FAILED, "UNROUTABLE", detail))
             else:
                 self._settle(message, DELIVERED)
         if tags:

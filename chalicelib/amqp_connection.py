@@ -5,9 +5,12 @@ Everything here runs on a ``Loop``; nothing blocks. Errors are raised as they co
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
+import pika.exceptions
 from pika import ConnectionParameters, SelectConnection, SSLOptions
 from pika.channel import Channel
 from pika.credentials import ExternalCredentials, PlainCredentials
@@ -23,6 +26,9 @@ from chalicelib.models import Connection, ConnectionSecrets, Protocol
 PORTS = {Protocol.TCP: 5672, Protocol.SSL: 5671}
 BLOCKED_SECONDS = 30.0
 """A connection that the broker keeps blocked for longer is given up."""
+CLOSE_SECONDS = 1.0
+RESET_SECONDS = 1.0
+"""The longest that a reset may take to be seen by its own loop."""
 
 
 class Link:
@@ -68,8 +74,11 @@ class Link:
         """Resolves, connects, logs in. Whoever stops waiting has to call ``abort``."""
         self._begin("resolve")
         configuration = self._connection.configuration
-        host, port = parse_host_port(configuration.host_name, PORTS[configuration.protocol])
-        addresses = await self._resolve(host, port)
+        try:
+            host, port = parse_host_port(configuration.host_name, PORTS[configuration.protocol])
+            addresses = await self._resolve(host, port)
+        except ValueError as error:  # also a name that cannot be written in the domain name system
+            raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
         self._begin("connect")
         self._transport = Transport(self._loop, addresses, port, self._begin)
         opened: Reply[None] = Reply()
@@ -155,7 +164,9 @@ class Link:
             credentials=self._credentials(),
             # A function, for pika copies its parameters in depth.
             heartbeat=lambda _connection, _proposed: self._on_tune(),
-            ssl_options=SSLOptions(self._tls(), host) if configuration.protocol is Protocol.SSL else None,
+            ssl_options=SSLOptions(self._tls(), _certified_name(host))
+            if configuration.protocol is Protocol.SSL
+            else None,
             # One address that swallows packets leaves time for the others.
             socket_timeout=max(0.1, seconds / addresses),
             stack_timeout=None,  # the callers' deadlines are shorter
@@ -204,3 +215,21 @@ class Link:
         if self.on_lost is not None:
             self.on_lost(error)
         self.closed.set(None)
+
+
+def _certified_name(host: str) -> str:
+    """The name, or the address, as certificates have it, however it is spelled."""
+    literal = literal_address(host)
+    return host.removesuffix(".") if literal is None else str(literal)
+
+
+def end(loop: Loop, link: Link, *, in_order: bool = False) -> None:
+    """Closes a connection, at the latest after a second by a reset, and lets go of its loop."""
+    if in_order:
+        # It is given up: the reset that follows ends it, whatever the broker said.
+        with suppress(TimeoutError, pika.exceptions.AMQPError):
+            loop.run(link.close(), time.monotonic() + CLOSE_SECONDS)
+    link.abort()
+    loop.run_until(lambda: link.closed.done, time.monotonic() + RESET_SECONDS)
+    loop.deactivate_poller()
+    loop.close()

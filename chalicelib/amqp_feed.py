@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pika.exceptions
 from pika.channel import Channel
 
 from chalicelib.addresses import Network
@@ -12,7 +11,7 @@ from chalicelib.amqp_connection import Link
 from chalicelib.amqp_errors import translate
 from chalicelib.amqp_loop import Loop, Reply, Task
 from chalicelib.amqp_place import ConsumerCancelledByBroker
-from chalicelib.amqp_topology import NOT_FOUND, Binding, bind, downlink_queue, ensure_exchange, ensure_queue
+from chalicelib.amqp_topology import Binding, bind, delete_queue, downlink_queue, ensure_exchange, ensure_queue
 from chalicelib.errors import BrokerFault
 from chalicelib.models import Connection, ConnectionSecrets
 from chalicelib.patterns import binding_key
@@ -127,12 +126,7 @@ class Feed:
 
     async def _delete(self) -> None:
         self._drop_inbox = True
-        channel = await self._link.channel()
-        try:
-            await self._link.call(channel, lambda done: channel.queue_delete(self._queue, callback=done))
-        except pika.exceptions.ChannelClosedByBroker as error:
-            if error.reply_code != NOT_FOUND:
-                raise
+        await delete_queue(self._link, self._queue)
 
     def _on_message(self, _channel: Channel, method: Any, properties: Any, body: bytes) -> None:
         if not self._inbox:

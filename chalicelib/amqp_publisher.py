@@ -3,14 +3,13 @@
 import struct
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import pika.exceptions
 from pika.channel import Channel
 
 from chalicelib.amqp_batch import Batch
-from chalicelib.amqp_connection import Link
+from chalicelib.amqp_connection import Link, end
 from chalicelib.amqp_errors import translate
 from chalicelib.amqp_loop import Loop
 from chalicelib.amqp_place import ConfirmTimeout
@@ -26,7 +25,6 @@ IDLE = 5.0
 """After so many seconds without traffic the broker may be gone without a trace."""
 CHECK = 2.0
 """The longest that looking for it may take."""
-CLOSE = 1.0
 ENCODING_ERRORS = (
     UnicodeError,
     OverflowError,
@@ -123,21 +121,23 @@ class AmqpPublisher:
 
     def close(self) -> None:
         """Closes in order; at the latest after a second with a reset."""
-        if not self._ended and self._link.is_open:
-            # It is given up: the reset that follows ends it, whatever the broker said.
-            with suppress(TimeoutError, pika.exceptions.AMQPError):
-                self._loop.run(self._link.close(), time.monotonic() + CLOSE)
-        self.abort()
+        self._end(in_order=True)
 
     def abort(self) -> None:
+        self._end(in_order=False)
+
+    def _end(self, *, in_order: bool) -> None:
         if not self._ended:
             self._ended = True
-            end(self._loop, self._link)
+            end(self._loop, self._link, in_order=in_order)
 
     def _fault(self, error: Exception) -> BrokerFault:
         """What broke the connection, or the channel, says more than the wait that failed because of it."""
         if isinstance(error, BrokerFault):
             return error
+        if isinstance(error, TimeoutError) and self._link.blocked is not None:
+            # With an alarm on, the broker reads nothing from who has published.
+            return translate(self._link.blocked, self._link.place)
         return translate(self._link.error or self._failure or error, self._link.place)
 
     def _be_sure(self, deadline: float) -> None:
@@ -204,14 +204,6 @@ class AmqpPublisher:
 
 async def _answer(link: Link, channel: Channel, request: Callable[[Any], object]) -> Any:
     return await link.call(channel, request)
-
-
-def end(loop: Loop, link: Link) -> None:
-    """Resets a connection and lets go of its loop."""
-    link.abort()
-    loop.run_until(lambda: link.closed.done, time.monotonic() + CLOSE)
-    loop.deactivate_poller()
-    loop.close()
 
 
 def _now() -> tuple[float, float]:

@@ -51,6 +51,16 @@ async def exchange_exists(link: Link, exchange: str) -> bool:
     return True
 
 
+async def delete_queue(link: Link, queue: str) -> None:
+    """Deletes the downlink queue with what is in it. No error when there is none."""
+    channel = await link.channel()
+    try:
+        await link.call(channel, lambda done: channel.queue_delete(queue, callback=done))
+    except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code != NOT_FOUND:
+            raise
+
+
 async def ensure_queue(link: Link, queue: str) -> None:
     """Finds the downlink queue, or declares it: durable, one active consumer at a time."""
     channel = await link.channel()

@@ -18,6 +18,14 @@ def client_configuration() -> Any:
     )
 
 
+def aws_client(service: str) -> Any:
+    """A client of boto3, such as that of ``dynamodb``."""
+    import boto3  # noqa: PLC0415  # late, as above
+
+    # boto3's type hints name each service in an overload of its own.
+    return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
+
+
 def error_code(error: ClientError) -> str:
     """What AWS calls the error, such as ``ConditionalCheckFailedException``."""
     return str(error.response.get("Error", {}).get("Code", ""))

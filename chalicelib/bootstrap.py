@@ -9,8 +9,9 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from chalicelib.aws import aws_client
 from chalicelib.config import Settings, settings
 from chalicelib.monitoring import Monitoring, configure_logging
 from chalicelib.ports import Clock
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
     from types_boto3_sqs import SQSClient
 
+    from chalicelib.amqp_remover import AmqpQueueRemover
+    from chalicelib.amqp_tester import AmqpConnectionTester
     from chalicelib.application_servers_store import DynamoDbApplicationServers
+    from chalicelib.connection_trial import ConnectionTrial
     from chalicelib.connections import Connections
     from chalicelib.connections_store import DynamoDbConnections
     from chalicelib.consumer import Consumer
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.messages_api import MessagesApi
+    from chalicelib.http_api.statistics_api import StatisticsApi
+    from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
     from chalicelib.leases_store import DynamoDbLeases
@@ -41,7 +48,9 @@ if TYPE_CHECKING:
     from chalicelib.network_server import LrcNetworkServer
     from chalicelib.publishers import PublisherPool
     from chalicelib.queues import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
+    from chalicelib.rates_store import DynamoDbRateLimits
     from chalicelib.reconciler import Reconciler
+    from chalicelib.replay import Replay
     from chalicelib.secrets_store import SecretsManagerSecrets
     from chalicelib.statistics_store import DynamoDbStatistics
 
@@ -61,17 +70,17 @@ class Services:
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        client: DynamoDBClient = _client("dynamodb")
+        client: DynamoDBClient = aws_client("dynamodb")
         return client
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        client: SQSClient = _client("sqs")
+        client: SQSClient = aws_client("sqs")
         return client
 
     @cached_property
     def secretsmanager(self) -> "SecretsManagerClient":
-        client: SecretsManagerClient = _client("secretsmanager")
+        client: SecretsManagerClient = aws_client("secretsmanager")
         return client
 
     # Adapters
@@ -152,6 +161,18 @@ class Services:
         return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("leases"), self.clock)
 
     @cached_property
+    def rate_limits(self) -> "DynamoDbRateLimits":
+        from chalicelib.rates_store import DynamoDbRateLimits
+
+        return DynamoDbRateLimits(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def connection_tester(self) -> "AmqpConnectionTester":
+        from chalicelib.amqp_tester import AmqpConnectionTester
+
+        return AmqpConnectionTester(self.settings)
+
+    @cached_property
     def network_server(self) -> "LrcNetworkServer":
         from chalicelib.network_server import LrcNetworkServer
 
@@ -163,6 +184,12 @@ class Services:
         from chalicelib.publishers import PublisherPool
 
         return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
+
+    @cached_property
+    def queue_remover(self) -> "AmqpQueueRemover":
+        from chalicelib.amqp_remover import AmqpQueueRemover
+
+        return AmqpQueueRemover(self.settings)
 
     # Services
 
@@ -267,6 +294,35 @@ class Services:
             self.wake_queue,
             self.poll_queue,
             self.failed_messages,
+            self.queue_remover,
+            self.clock,
+            self.settings,
+        )
+
+    @cached_property
+    def replay(self) -> "Replay":
+        from chalicelib.replay import Replay
+
+        return Replay(
+            self.connection_store,
+            self.failed_messages,
+            self.uplink_queues,
+            self.wake_queue,
+            self.downlink_queue,
+            self.monitoring,
+            _threads("replay", 8),
+            self.clock,
+        )
+
+    @cached_property
+    def trial(self) -> "ConnectionTrial":
+        from chalicelib.connection_trial import ConnectionTrial
+
+        return ConnectionTrial(
+            self.connection_store,
+            self.secret_store,
+            self.connection_tester,
+            self.rate_limits,
             self.clock,
             self.settings,
         )
@@ -304,6 +360,26 @@ class Services:
         return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
 
     @cached_property
+    def messages_api(self) -> "MessagesApi":
+        from chalicelib.http_api.messages_api import MessagesApi
+
+        return MessagesApi(self.auth, self.replay)
+
+    @cached_property
+    def trials_api(self) -> "TrialsApi":
+        from chalicelib.http_api.trials_api import TrialsApi
+
+        return TrialsApi(self.auth, self.trial)
+
+    @cached_property
+    def statistics_api(self) -> "StatisticsApi":
+        from chalicelib.http_api.statistics_api import StatisticsApi
+        from chalicelib.statistics import StatisticsReader
+
+        reader = StatisticsReader(self.statistics, self.uplink_queues, self.clock)
+        return StatisticsApi(self.auth, self.connections, reader)
+
+    @cached_property
     def uplinks_api(self) -> "UplinksApi":
         from chalicelib.http_api.uplinks_api import UplinksApi
 
@@ -318,15 +394,6 @@ class Services:
 
 def _threads(name: str, number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix=name)
-
-
-def _client(service: str) -> Any:
-    import boto3
-
-    from chalicelib.aws import client_configuration
-
-    # boto3's type hints name each service in an overload of its own.
-    return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
 
 
 _services = Services()

@@ -65,6 +65,7 @@ def recovered(connection: Connection, now: float, token: str) -> Connection:
     )
 
 
-def nack_delay(attempts: int) -> int:
-    """Seconds that a device waits after its report was nacked for the nth time: 5 s, doubling up to 15 min."""
-    return int(min(5 * 2 ** min(attempts - 1, 10), 900))
+def nack_delay(attempts: int, scale: float) -> int:
+    """Whole seconds that a device waits after its report was nacked for the nth time: 5 s, doubling up to 15 min,
+    shortened by ``scale`` (TIME_SCALE), at least one."""
+    return max(1, round(min(5 * 2.0 ** min(attempts - 1, 10), 900.0) / scale))

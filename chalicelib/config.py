@@ -97,6 +97,8 @@ class Settings(BaseModel):
     """Base URL of the LRC, without ``/thingpark/...``."""
     allowed_private_networks: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = []
     max_connections_per_tenant: int = Field(default=100, ge=1)
+    connection_tests_per_minute: int = Field(default=30, ge=1)
+    """Of a tenant: each may hold a function for up to 25 seconds, and connects to where the caller says."""
     kms_key_id: str = ""
     """A KMS key for the connections' queues; SSE-SQS without."""
     time_scale: float = Field(default=1.0, gt=0)

@@ -1,5 +1,6 @@
 """The connections as their owners manage them: made, read, changed, deleted, restarted."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -7,10 +8,11 @@ from typing import Any, Protocol
 
 from chalicelib import cursors
 from chalicelib.config import Settings
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.errors import BrokerFault, Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import is_id, new_id
 from chalicelib.merge_patch import merge_patch
 from chalicelib.models import (
+    AmqpConfiguration,
     Connection,
     ConnectionSecrets,
     PollJob,
@@ -19,9 +21,11 @@ from chalicelib.models import (
     iso_time,
 )
 from chalicelib.monitoring import log
+from chalicelib.patterns import binding_key
 from chalicelib.ports import (
     Clock,
     ConnectionStore,
+    DownlinkQueueRemover,
     FailedMessages,
     PollQueue,
     SecretStore,
@@ -31,6 +35,10 @@ from chalicelib.ports import (
 from chalicelib.state import ConnectionState
 from chalicelib.validation import parse_connection, split_secrets
 
+_MAX_BINDINGS = 8
+"""So many changes of pattern or exchange are remembered while the broker cannot be reached."""
+_REMOVAL_SECONDS = 5.0
+"""The longest that a delete waits for the broker."""
 _TRIES = 4
 """So often a change is made anew on top of somebody else's."""
 
@@ -84,6 +92,7 @@ class Connections:
         wakes: WakeQueue,
         polls: PollQueue,
         failed: FailedMessages,
+        remover: DownlinkQueueRemover,
         clock: Clock,
         settings: Settings,
     ) -> None:
@@ -93,6 +102,7 @@ class Connections:
         self._wakes = wakes
         self._polls = polls
         self._failed = failed
+        self._remover = remover
         self._clock = clock
         self._limit = settings.max_connections_per_tenant
         self._allowed = settings.allowed_private_networks
@@ -163,10 +173,14 @@ class Connections:
     def delete(self, tenant: str, connection_id: str) -> None:
         """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound."""
         try:
+            stored = self._store.get(tenant, connection_id)
             self._store.delete(tenant, connection_id)
         except NotFound:
             if not self._store.is_pending(tenant, connection_id):
                 raise
+        else:
+            # Once the record is gone nobody makes the queue anew; while the secret is there we can log in.
+            self._remove_downlink_queue(stored)
         self._clean_up(tenant, connection_id)
 
     def restart(self, tenant: str, connection_id: str) -> Connection:
@@ -227,6 +241,7 @@ class Connections:
                 "alarms": request.alarms,
                 "configuration": configuration,
                 "secret_version": version,
+                "old_bindings": _old_bindings(stored, configuration),
                 "version": stored.version + 1,
                 "updated_at": iso_time(now),
             }
@@ -291,6 +306,16 @@ class Connections:
         except (Unavailable, NotFound) as error:
             log.warning("not connected at once", extra={"connection": connection_id, "reason": str(error)})
 
+    def _remove_downlink_queue(self, connection: Connection) -> None:
+        """As far as the broker lets us; one that was not reached last is not waited for."""
+        if connection.state not in {ConnectionState.OPENED, ConnectionState.DEACTIVATED}:
+            return
+        try:
+            secrets = self._stored_secrets(connection)
+            self._remover.remove(connection, secrets, time.monotonic() + _REMOVAL_SECONDS)
+        except (BrokerFault, PreconditionFailed, Unavailable) as error:
+            log.warning("downlink queue left at its broker", extra={"connection": connection.id, "reason": str(error)})
+
     def _undo(self, tenant: str, connection_id: str) -> None:
         """Removes what a failed create made; the note of it stays where that fails, too."""
         try:
@@ -326,3 +351,17 @@ def _fresh(now: float, *, active: bool) -> dict[str, Any]:
         "outage_since": None,
         "probe_at": now if active else None,
     }
+
+
+def _old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:
+    """What the downlink queue may be bound with and should not be any more."""
+    had = [*stored.old_bindings, _binding(stored.configuration)]
+    return [binding for binding in dict.fromkeys(had) if binding and binding != _binding(configuration)][
+        -_MAX_BINDINGS:
+    ]
+
+
+def _binding(configuration: AmqpConfiguration) -> tuple[str, str] | None:
+    if not configuration.downlink_topic_pattern:
+        return None
+    return configuration.exchange_name, binding_key(configuration.downlink_topic_pattern)

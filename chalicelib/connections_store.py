@@ -97,7 +97,16 @@ class DynamoDbConnections:
         record = record_of(connection)
         changes = {
             name: record[name]
-            for name in ("name", "active", "alarms", "configuration", "secretVersion", "version", "updatedAt")
+            for name in (
+                "name",
+                "active",
+                "alarms",
+                "configuration",
+                "secretVersion",
+                "oldBindings",
+                "version",
+                "updatedAt",
+            )
         }
         if reset:
             changes |= {name: record[name] for name in _BREAKER}
@@ -234,6 +243,12 @@ class DynamoDbConnections:
         self._update(
             connection.tenant, connection.id, update, "#epoch = :epoch AND attribute_exists(#probeAt)", expected
         )
+
+    def forget_old_bindings(self, connection: Connection) -> None:
+        update = Update({"oldBindings": None})
+        condition, values = "#version = :version", {":version": connection.version}
+        update.names["#version"] = "version"
+        self._update(connection.tenant, connection.id, update, condition, values)
 
     def marks_due(self, now: float) -> Iterator[Connection]:
         return self._index("marks", "wakeAt <= :now", {":now": now})

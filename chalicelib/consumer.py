@@ -29,6 +29,8 @@ from chalicelib.ports import (
 )
 from chalicelib.state import ConnectionState
 
+LEASE_RETRY = 1.0
+"""Seconds between attempts to take a lease that somebody else has."""
 MAX_LOSSES = 3
 """How often a connection that was open is opened again in one poll."""
 
@@ -77,8 +79,9 @@ class _Seat:
     target: PollTarget
     connection: Connection | None = None
     """Set while it is open, or being opened."""
-    renewed_at: float = 0.0
-    read_at: float = 0.0
+    leased: bool = False
+    step_at: float = 0.0
+    """time.monotonic() of its next step."""
     given_up: bool = False
     opened: bool = False
     losses: int = 0
@@ -111,7 +114,7 @@ class Poll:
 
     def _release(self) -> None:
         for seat in self._seats.values():
-            if seat.renewed_at:
+            if seat.leased:
                 try:
                     self._parts.leases.release(seat.target.connection_id, self._owner)
                 except Unavailable as error:
@@ -121,10 +124,10 @@ class Poll:
         """Called by the loop several times a second; never waits."""
         now = self._parts.monotonic()
         for seat in self._seats.values():
-            if seat.given_up or self._closing or (seat.step and not seat.step.done()):
+            if seat.given_up or self._closing or now < seat.step_at or (seat.step and not seat.step.done()):
                 continue
-            if now - seat.renewed_at >= min(self._parts.timing.lease_renewal, 1.0 if not seat.renewed_at else 1e9):
-                seat.step = self._parts.executor.submit(self._step, seat)
+            seat.step_at = now + (self._parts.timing.lease_renewal if seat.leased else LEASE_RETRY)
+            seat.step = self._parts.executor.submit(self._step, seat)
 
     def _step(self, seat: _Seat) -> None:
         """Takes or renews the lease, and follows what happens to the connection's record."""
@@ -154,9 +157,9 @@ class Poll:
         if not self._parts.leases.acquire(connection_id, self._owner):
             # Somebody else's: waited for, unless it was ours, which then consumes no more.
             self._close(seat)
-            seat.renewed_at = 0.0
+            seat.leased = False
             return
-        seat.renewed_at = self._parts.monotonic()
+        seat.leased = True
         current = self._parts.connections.get(tenant, connection_id)
         if not current.active or current.breaker_open or not current.configuration.downlink_enabled:
             self._close(seat)
@@ -173,7 +176,7 @@ class Poll:
         if before:
             self._consumer.close(connection_id)
         seat.connection = current
-        self._consumer.open(current, secrets)
+        self._consumer.open(current, secrets, current.old_bindings)
 
     def _on_batch(self, connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
         """Called in a thread."""
@@ -186,6 +189,8 @@ class Poll:
         seat = self._seats[connection_id]
         seat.opened = True
         connection = seat.connection
+        if connection and connection.old_bindings:
+            self._parts.executor.submit(self._forget_old_bindings, connection)
         if connection and connection.state != ConnectionState.OPENED:
             self._parts.executor.submit(self._record, connection, None)
 
@@ -201,6 +206,13 @@ class Poll:
         seat.given_up = True
         if connection:
             self._parts.executor.submit(self._record, connection, fault)
+
+    def _forget_old_bindings(self, connection: Connection) -> None:
+        try:
+            self._parts.connections.forget_old_bindings(connection)
+        except (NotFound, Unavailable) as error:
+            # The next poll removes them again, which costs a round trip.
+            log.warning("old bindings kept", extra={"connection": connection.id, "reason": str(error)})
 
     def _record(self, connection: Connection, fault: BrokerFault | None) -> None:
         """Closes or opens the breaker, unless the forwarder has changed it since."""

@@ -44,8 +44,11 @@ class DownlinkIntake:
             if job is None:
                 verdicts[index] = Verdict.ACK
             else:
-                jobs.append((index, job, _deduplication_id(connection, message)))
-        for index in self._send(jobs):
+                jobs.append((index, job, job.deduplication_id))
+        names = {index: name for index, _, name in jobs}
+        accepted = self._send(jobs)
+        self._monitoring.downlinks_taken(connection, [names[index] for index in accepted])
+        for index in accepted:
             verdicts[index] = Verdict.ACK
         return verdicts
 
@@ -64,6 +67,7 @@ class DownlinkIntake:
             downlink=downlink,
             as_key_secret=self._secrets.put_as_key(connection.tenant, connection.id, as_key) if as_key else None,
             received_at=self._clock(),
+            deduplication_id=_deduplication_id(connection, message),
         )
 
     def _reject(self, connection: Connection, error: DownlinkInvalid) -> Verdict:

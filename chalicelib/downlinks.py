@@ -30,7 +30,7 @@ from chalicelib.ports import (
 MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""
 INACTIVE_DELAY = 300
-"""Seconds until a deactivated connection's downlink is looked at again."""
+"""Seconds, before TIME_SCALE, until a deactivated connection's downlink is looked at again."""
 
 
 class _Later(Exception):
@@ -104,6 +104,12 @@ class DownlinkSender:
 
     def _send(self, record: QueueRecord) -> None:
         job = DownlinkJob.model_validate_json(record.body)
+        self._settle(record, job)
+        if job.deduplication_id:
+            # However it ended, and at a repeat again, in case that this was not reached the first time.
+            self._monitoring.downlink_settled(job.tenant, job.connection_id, job.deduplication_id)
+
+    def _settle(self, record: QueueRecord, job: DownlinkJob) -> None:
         try:
             connection = self._connections.get(job.tenant, job.connection_id)
         except NotFound:
@@ -111,7 +117,7 @@ class DownlinkSender:
             log.info("downlink of a deleted connection dropped", extra={"connection": job.connection_id})
             return
         if not connection.active:
-            raise _Later(INACTIVE_DELAY)
+            raise _Later(max(1, round(INACTIVE_DELAY / self._timing.scale)))
         if self._ledger.was_sent(record.message_id):
             return
         until = valid_until(job.downlink, job.received_at) or job.received_at + MAX_AGE
@@ -181,6 +187,7 @@ class DownlinkSender:
                     detail=detail,
                     dev_eui=job.downlink["DevEUI"],
                     body=job.model_dump_json(by_alias=True, include={"downlink"}),
+                    as_key_secret=job.as_key_secret,
                 )
             ],
         )

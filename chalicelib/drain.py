@@ -16,7 +16,7 @@ from chalicelib import breaker
 from chalicelib.config import Timing
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
 from chalicelib.errors import BrokerFault, BrokerUnreachable, InvalidRequest, NotFound, NotRoutable, Unavailable
-from chalicelib.messages import expired, is_sent, outgoing, parse_report
+from chalicelib.messages import UPLINK, expired, is_sent, outgoing, parse_report
 from chalicelib.models import Connection, Direction, FailedMessage, Level, Wake, iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import (
@@ -36,6 +36,10 @@ from chalicelib.state import ConnectionState
 CHUNK_REPORTS = 100
 CHUNK_BYTES = 4 << 20
 """What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
+
+
+_STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
+"""Faults of a broker that took the connection: opening another at once would end in the same."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class _Progress:
     settled: set[str] = field(default_factory=set)
     """Message ids."""
     counts: Counter[str] = field(default_factory=Counter)
+    devices: set[str] = field(default_factory=set)
+    """Of the uplinks that were confirmed."""
     reconnected: bool = False
     mark_at: float | None = None
     """When a mark is due because of something that was left; None when nothing was."""
@@ -105,7 +111,7 @@ class Drain:
             log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
             self._leave(self._parts.timing.report_visibility)
         finally:
-            self._parts.monitoring.count(self._connection, self._progress.counts)
+            self._parts.monitoring.count(self._connection, self._progress.counts, self._progress.devices)
         self._finish()
 
     def _read(self) -> None:
@@ -171,6 +177,11 @@ class Drain:
             result = self._publish(messages, stop_at)
             fault = result.fault
             outcomes.update(result.outcomes)
+        self._progress.devices |= {
+            message.group
+            for message in messages
+            if message.type == UPLINK and outcomes[message.key].result == Result.DELIVERED
+        }
         self._settle(reports, outcomes, {message.key: message.routing_key for message in messages})
         if fault:
             raise fault
@@ -207,7 +218,7 @@ class Drain:
         if result.fault is None:
             return result
         self._parts.pool.discard(self._id)
-        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type == "CONNECTION_LOST"
+        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_THERE
         if self._progress.reconnected or not lost:
             return result
         self._progress.reconnected = True
@@ -293,7 +304,7 @@ class Drain:
         for report in reports:
             if outcomes[report.receipt].reason == NACKED:
                 # A queue's word, not the connection's: the device waits, longer each time.
-                delays[report.group] = breaker.nack_delay(report.attempts)
+                delays[report.group] = breaker.nack_delay(report.attempts, self._parts.timing.scale)
         for delay in set(delays.values()):
             part = [report.receipt for report in reports if delays[report.group] == delay]
             self._parts.queues.release(self._id, part, delay)

@@ -11,6 +11,7 @@
      ├─ Conflict                a limit, or a name that is taken                                            409
      ├─ PreconditionFailed      If-Match names an old version                                               412
      ├─ TooLarge                                                                                            413
+     ├─ TooManyRequests         the tenant's rate of such calls; says when to come again                    429
      ├─ Unavailable             an AWS service that we need does not answer; nothing was acknowledged       503
      ├─ BrokerFault             the customer's broker or its configuration: an outage, never a lost message
      │   ├─ BrokerUnreachable   DNS, TCP, TLS, time-out                                → UNREACHABLE
@@ -78,6 +79,14 @@ class PreconditionFailed(Error):
 
 class TooLarge(Error):
     pass
+
+
+class TooManyRequests(Error):
+    """``retry_after``: whole seconds."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class Unavailable(Error):

@@ -2,12 +2,12 @@
 
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import cursors
 from chalicelib.aws import translated
-from chalicelib.dynamodb import page, query, to_item
+from chalicelib.dynamodb import from_item, page, query, to_item
 from chalicelib.errors import Unavailable
 from chalicelib.models import Direction, FailedMessage
 from chalicelib.ports import Clock
@@ -82,23 +82,70 @@ class DynamoDbFailedMessages:
         messages = [_from_item(item) for item in found.items]
         return messages, None if found.last_id is None else cursors.encode(scope, found.last_id)
 
-    def purge(self, tenant: str, connection_id: str) -> None:
+    def some(self, tenant: str, connection_id: str, ids: Sequence[str]) -> list[FailedMessage]:
+        """Those of ``ids`` (at most 100, none twice) that there are, in any order."""
         connection = f"{tenant}#{connection_id}"
-        batch: list[dict[str, Any]] = []
-        for item in query(
-            self._client,
-            TableName=self._table,
-            KeyConditionExpression="#connection = :connection",
-            ExpressionAttributeNames={"#connection": "connection"},
-            ExpressionAttributeValues=to_item({":connection": connection}),
-            ProjectionExpression="id",
-            ConsistentRead=True,
-        ):
-            batch.append({"DeleteRequest": {"Key": to_item({"connection": connection, "id": item["id"]})}})
+        wanted: dict[str, Any] = {
+            self._table: {
+                "Keys": [to_item({"connection": connection, "id": id_}) for id_ in ids],
+                "ConsistentRead": True,
+            }
+        }
+        found: list[FailedMessage] = []
+        idle = 0
+        while wanted and ids:
+            with translated("DynamoDB"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            items = answer["Responses"].get(self._table, [])
+            found += [_from_item(from_item(item)) for item in items]
+            # 16 MB an answer, so that there may be more without anything being wrong.
+            wanted = dict(answer.get("UnprocessedKeys", {}))
+            idle = 0 if items else idle + 1
+            if wanted and idle == _TRIES:
+                raise Unavailable("DynamoDB is throttling")
+            if wanted and idle:
+                self._sleep(0.05 * 2**idle)
+        return found
+
+    def oldest_first(self, tenant: str, connection_id: str, last: str) -> Iterator[FailedMessage]:
+        """All up to the id ``last``, a page in memory at a time."""
+        parameters = self._own(tenant, connection_id)
+        parameters["ExpressionAttributeValues"] |= to_item({":last": last})
+        parameters["KeyConditionExpression"] += " AND id <= :last"
+        for item in query(self._client, **parameters):
+            yield _from_item(item)
+
+    def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
+        """No error for one that is gone."""
+        connection = f"{tenant}#{connection_id}"
+        keys = [to_item({"connection": connection, "id": id_}) for id_ in ids]
+        self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+
+    def purge(self, tenant: str, connection_id: str, direction: Direction | None = None) -> None:
+        """All, or those of one direction."""
+        parameters = self._own(tenant, connection_id)
+        parameters["ProjectionExpression"] = "id"
+        if direction is not None:
+            parameters["ExpressionAttributeValues"] |= to_item({":direction": direction.value})
+            parameters["ExpressionAttributeNames"] |= {"#direction": "direction"}
+            parameters["FilterExpression"] = "#direction = :direction"
+        batch: list[str] = []
+        for item in query(self._client, **parameters):
+            batch.append(item["id"])
             if len(batch) == _BATCH:
-                self._write(batch)
+                self.remove(tenant, connection_id, batch)
                 batch = []
-        self._write(batch)
+        self.remove(tenant, connection_id, batch)
+
+    def _own(self, tenant: str, connection_id: str) -> dict[str, Any]:
+        """A query for all of a connection's."""
+        return {
+            "TableName": self._table,
+            "KeyConditionExpression": "#connection = :connection",
+            "ExpressionAttributeNames": {"#connection": "connection"},
+            "ExpressionAttributeValues": to_item({":connection": f"{tenant}#{connection_id}"}),
+            "ConsistentRead": True,
+        }
 
     def _write(self, requests: Sequence[Any]) -> None:
         for start in range(0, len(requests), _BATCH):
@@ -116,6 +163,7 @@ class DynamoDbFailedMessages:
 
 def _to_item(connection: str, expires: int, message: FailedMessage) -> dict[str, Any]:
     values = message.to_json() | {"connection": connection, "expires": expires, "messageId": message.message_id}
+    values["asKeySecret"] = message.as_key_secret
     del values["body"]
     body = message.body.encode("utf-8", errors="replace")[:_MAX_BODY_BYTES]
     if len(body) > _PLAIN_BYTES:
@@ -131,6 +179,7 @@ def _from_item(item: dict[str, Any]) -> FailedMessage:
         body = zlib.decompress(item["bodyZlib"]).decode("utf-8", errors="ignore")
     else:
         body = item["bodyText"]
-    own = {"connection", "expires", "messageId", "bodyZlib", "bodyBytes", "bodyText"}
+    own = {"connection", "expires", "messageId", "bodyZlib", "bodyBytes", "bodyText", "asKeySecret"}
     fields = {name: value for name, value in item.items() if name not in own}
-    return FailedMessage.model_validate(fields | {"body": body, "message_id": item["messageId"]})
+    hidden = {"message_id": item["messageId"], "as_key_secret": item.get("asKeySecret")}
+    return FailedMessage.model_validate(fields | hidden | {"body": body})

@@ -81,6 +81,39 @@ class AmqpConfiguration(Document):
     create_devices: bool = True
 
 
+class PreviewConfiguration(AmqpConfiguration):
+    """A configuration of which a preview needs no more than the pattern and what cuts the body."""
+
+    host_name: str | None = Field(default=None, max_length=260)  # type: ignore[assignment]
+    protocol: Protocol | None = None  # type: ignore[assignment]
+
+
+class PreviewRequest(Document):
+    configuration: PreviewConfiguration
+    uplink: dict[str, Any] = Field(description='a report, such as {"DevEUI_uplink": {...}}')
+
+
+class PreviewProperties(BaseModel):
+    """AMQP's properties, named as AMQP names them."""
+
+    content_type: str
+    content_encoding: str
+    delivery_mode: int
+    message_id: str
+    timestamp: int | None = None
+    type: str
+    app_id: str
+
+
+class Preview(Document):
+    """What would be published. ``body`` is the text as it would be sent."""
+
+    routing_key: str
+    headers: dict[str, str | int]
+    properties: PreviewProperties
+    body: str
+
+
 class Recurrence(Document):
     frequency: Literal["daily", "weekly"]
     by_days: list[str] = []
@@ -119,6 +152,8 @@ class Connection(BaseModel):
     """``MASK`` stands where a secret is."""
     secret_version: str | None = None
     """Secrets Manager's version id; None when there is no secret field."""
+    old_bindings: list[tuple[str, str]] = []
+    """(exchange, binding key) pairs that the downlink queue may still have and is to be freed of."""
     version: int = 1
     created_at: str
     updated_at: str
@@ -222,6 +257,38 @@ class FailedMessage(Document):
     body: str
     message_id: Annotated[str, Field(exclude=True)] = ""
     """The AMQP ``message_id``, which a replay keeps."""
+    as_key_secret: Annotated[str | None, Field(exclude=True)] = None
+    """Secrets Manager's name of the AS key that came with a downlink."""
+
+
+class MessageStatus(StrEnum):
+    """Of messages that can be listed: what waits for the broker is in SQS, which cannot be looked into."""
+
+    FAILED = "failed"
+
+
+class ReplayIds(Document):
+    ids: list[str] = Field(max_length=1000)
+
+
+class ReplayAll(Document):
+    all: Literal[True]
+
+
+class CheckStep(Document):
+    """One step of a connection's test; ``detail`` says what was found, or what to do about it."""
+
+    name: Literal["resolve", "connect", "tls", "authenticate", "vhost", "exchange", "downlink"]
+    ok: bool
+    milliseconds: int = Field(ge=0)
+    detail: str
+
+
+class CheckResult(Document):
+    """A connection's test: the steps up to the first that failed."""
+
+    ok: bool
+    steps: list[CheckStep]
 
 
 class Wake(Document):
@@ -256,3 +323,5 @@ class DownlinkJob(Document):
     as_key_secret: str | None = None
     """Secrets Manager's name of the AS key that came with the downlink."""
     received_at: float
+    deduplication_id: str = ""
+    """The one that SQS was given, by which it is counted as waiting."""

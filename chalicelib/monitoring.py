@@ -4,7 +4,8 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ulid import ULID
@@ -72,12 +73,32 @@ class Monitoring:
         except Unavailable as error:
             log.exception("event not stored", extra={"type": type_, "reason": str(error)})
 
-    def count(self, connection: Connection, counts: Mapping[str, int]) -> None:
-        """Adds to the counters of this minute."""
+    def count(self, connection: Connection, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        """Adds to the counters of this minute. ``devices``: those with a delivered uplink among the counted."""
         wanted = {name: n for name, n in counts.items() if n}
-        if not wanted:
-            return
-        try:
-            self._statistics.add(connection.tenant, connection.id, wanted)
-        except Unavailable as error:
-            log.exception("statistics not stored", extra={"connection": connection.id, "reason": str(error)})
+        if wanted:
+            with _going_on(connection.id):
+                self._statistics.add(connection.tenant, connection.id, wanted, devices)
+
+    def downlinks_taken(self, connection: Connection, names: Sequence[str]) -> None:
+        """Counts downlinks as waiting, each by the deduplication id that SQS was given."""
+        if names:
+            with _going_on(connection.id):
+                self._statistics.take_downlinks(connection.tenant, connection.id, names)
+
+    def downlink_settled(self, tenant: str, connection_id: str, name: str) -> None:
+        """Counts a downlink as waiting no more; also one whose connection is gone."""
+        with _going_on(connection_id):
+            self._statistics.settle_downlink(tenant, connection_id, name)
+
+
+@contextmanager
+def _going_on(connection_id: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Also what is no Unavailable: not even a fault of ours in counting may stop a message.
+        log.exception(
+            "statistics not stored",
+            extra={"connection": connection_id, "reason": str(error) if isinstance(error, Unavailable) else ""},
+        )

@@ -1,6 +1,6 @@
 """What the services need from outside, as protocols. Adapters and the tests' fakes have these interfaces."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from chalicelib.delivery import Outcome
 from chalicelib.errors import BrokerFault
 from chalicelib.models import (
     ApplicationServer,
+    CheckStep,
     Connection,
     ConnectionSecrets,
     DownlinkJob,
@@ -77,6 +78,9 @@ class ConnectionStore(Protocol):
 
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         """Moves the next probe if the epoch is still the connection's."""
+
+    def forget_old_bindings(self, connection: Connection) -> None:
+        """The broker has removed them. No effect when the version is another."""
 
     def marks_due(self, now: float) -> Iterable[Connection]: ...
 
@@ -187,8 +191,16 @@ class FailedMessages(Protocol):
 
 
 class Statistics(Protocol):
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
-        """Adds to the counters of this minute, such as ``uplinksDelivered``."""
+    """May be down at any time: who calls it goes on without it."""
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        """Adds to the counters of this minute, such as ``uplinksDelivered``, and notes the devices as active."""
+
+    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        """These, named by SQS's deduplication ids, wait from now on. No effect on those that do or did just now."""
+
+    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+        """It does not wait any more. The order of taking and settling does not matter."""
 
 
 class Leases(Protocol):
@@ -245,6 +257,18 @@ class Publisher(Protocol):
 class PublisherFactory(Protocol):
     def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> Publisher:
         """Connects, logs in, opens a channel in confirm mode, finds or declares the exchange. Raises BrokerFault."""
+
+
+class RateLimits(Protocol):
+    def take(self, tenant: str, kind: str, limit: int) -> None:
+        """Counts one call of a kind. Raises TooManyRequests when the tenant has made ``limit`` of them within this
+        minute."""
+
+
+class ConnectionTester(Protocol):
+    def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
+        """The steps up to the first that fails; ends at ``deadline`` (time.monotonic()). Publishes nothing, leaves
+        nothing at the broker, and never raises for a broker's fault."""
 
 
 @dataclass(frozen=True)
@@ -311,6 +335,12 @@ class DownlinkConsumer(Protocol):
         ``on_opened``, ``on_fault`` and ``tick`` (some five times a second) are called by the loop and must not wait.
         After ``on_fault`` the connection is gone until it is opened again; an orderly end is not told. What a callback
         raises ends the run and is raised by it."""
+
+
+class DownlinkQueueRemover(Protocol):
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        """Deletes the connection's queue at its broker, consumed from or not. ``deadline``: time.monotonic(). Raises
+        BrokerFault."""
 
 
 class NetworkServer(Protocol):

@@ -115,7 +115,9 @@ class SqsDownlinkQueue(SharedQueue):
             [
                 {
                     "MessageBody": job.model_dump_json(by_alias=True),
-                    "MessageGroupId": f"{job.tenant}.{job.downlink['DevEUI']}",
+                    # Of the connection, too: one that is deactivated holds its own downlinks back, for minutes, and
+                    # must not hold those that another one has for the same device.
+                    "MessageGroupId": f"{job.tenant}.{job.connection_id}.{job.downlink['DevEUI']}",
                     "MessageDeduplicationId": deduplication_id,
                 }
                 for job, deduplication_id in jobs

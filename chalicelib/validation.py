@@ -113,7 +113,7 @@ _KNOWN = {"": _names(ConnectionRequest), "/configuration": _names(AmqpConfigurat
 
 def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, list[Fault]]:
     """What the JSON Schema says: types, lengths, mandatory and unknown fields."""
-    surrogates = [Fault(place, "A lone surrogate is no character; remove it.") for place in _surrogates(document)]
+    surrogates = surrogate_faults(document)
     if surrogates:
         return None, surrogates
     try:
@@ -122,6 +122,11 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
         return ConnectionRequest.model_validate_json(text, strict=True, by_alias=True, by_name=False), []
     except ValidationError as error:
         return None, faults_of(error, _KNOWN)
+
+
+def surrogate_faults(document: object) -> list[Fault]:
+    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot."""
+    return [Fault(place, "A lone surrogate is no character; remove it.") for place in _surrogates(document)]
 
 
 def _surrogates(value: object, place: str = "") -> Iterator[str]:

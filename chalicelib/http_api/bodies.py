@@ -33,11 +33,16 @@ def raw_body(request: Request, limit: int) -> bytes:
 
 def json_body(request: Request, limit: int = MAX_BODY) -> Any:
     """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+    _, value = json_text(request, limit)
+    return value
+
+
+def json_text(request: Request, limit: int = MAX_BODY) -> tuple[str, Any]:
+    """The body's text and its value; raises as ``json_body`` does."""
     body = raw_body(request, limit)
     if not body.strip():
         raise Malformed("the body is empty; send a JSON document")
-    _, value = parse_json(body)
-    return value
+    return parse_json(body)
 
 
 def if_match(request: Request) -> frozenset[str] | None:

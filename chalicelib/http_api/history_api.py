@@ -1,6 +1,5 @@
 """Answers about what happened: events, and messages that failed for good."""
 
-from enum import StrEnum
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -12,11 +11,7 @@ from chalicelib.http_api.bodies import Query
 from chalicelib.http_api.connections_api import READ
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, next_link
-from chalicelib.models import Direction, Event, FailedMessage, Level
-
-
-class _Status(StrEnum):
-    FAILED = "failed"
+from chalicelib.models import Direction, Event, FailedMessage, Level, MessageStatus
 
 
 class ReadableEventLog(Protocol):
@@ -72,8 +67,7 @@ class HistoryApi:
     def messages(self, request: Request, connection_id: str) -> Response:
         caller = self._auth.caller(request, READ)
         query = Query(request)
-        # There is one status: what waits for the broker is in SQS, which cannot be looked into.
-        query.choice("status", _Status)
+        query.choice("status", MessageStatus)
         direction, limit = query.choice("direction", Direction), query.limit()
         query.check()
         connection = self._connections.get(caller.tenant, unquote(connection_id))

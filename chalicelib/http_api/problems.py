@@ -21,6 +21,7 @@ from chalicelib.errors import (
     NotFound,
     PreconditionFailed,
     TooLarge,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
 )
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (PreconditionFailed, HTTPStatus.PRECONDITION_FAILED),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """The first that fits counts."""
@@ -72,6 +74,8 @@ def problem(request: Request, error: Exception) -> Response:
     elif isinstance(error, InvalidRequest):
         members["detail"] = f"{len(error.faults)} fault{'s' * (len(error.faults) > 1)} in the request; see errors"
         members["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+    elif isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

@@ -1,7 +1,8 @@
 """Makes the tables and shared queues of ``infra/data-stack.yaml`` on an emulation of AWS.
 
-Not through CloudFormation, so that SQS may be served by another emulation than DynamoDB. Only what the template
-uses is understood; anything else is an error.
+Not through CloudFormation, so that SQS may be served by another emulation than DynamoDB. The template's parameters
+have their defaults, the prefix excepted, under which all its conditions are false. Its other resources (key, log
+groups, alarms) have no use here.
 """
 
 from pathlib import Path
@@ -13,24 +14,40 @@ from botocore.exceptions import ClientError
 from chalicelib.config import Timing
 
 TEMPLATE = Path(__file__).parents[1] / "data-stack.yaml"
+_TABLE = "AWS::DynamoDB::Table"
+_QUEUE = "AWS::SQS::Queue"
+_KINDS = {_TABLE, _QUEUE}
 _DYNAMODB_CALLS = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"}
 
 
 def resources(prefix: str) -> dict[str, dict[str, Any]]:
-    """The template's resources, by logical name, with ``Fn::Sub`` of the prefix carried out."""
+    """The template's tables and queues, by logical name, with names made of the prefix."""
     document = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
-    resolved: dict[str, dict[str, Any]] = _substitute(document["Resources"], prefix)
-    return resolved
+    return {
+        name: _resolved(resource, prefix)
+        for name, resource in document["Resources"].items()
+        if resource["Type"] in _KINDS
+    }
 
 
-def _substitute(value: Any, prefix: str) -> Any:
-    if isinstance(value, list):
-        return [_substitute(item, prefix) for item in value]
-    if isinstance(value, dict):
-        if set(value) == {"Fn::Sub"}:
-            return value["Fn::Sub"].replace("${Prefix}", prefix)
-        return {key: _substitute(item, prefix) for key, item in value.items()}
-    return value
+def _resolved(value: Any, prefix: str) -> Any:
+    match value:
+        case list():
+            return [_resolved(item, prefix) for item in value]
+        case {"Fn::Sub": str(text)}:
+            return text.replace("${Prefix}", prefix)
+        case {"Fn::If": [_, _, otherwise]}:
+            return _resolved(otherwise, prefix)
+        case dict():
+            return {key: _resolved(item, prefix) for key, item in value.items() if not _is_no_value(item)}
+        case _:
+            return value
+
+
+def _is_no_value(value: Any) -> bool:
+    if isinstance(value, dict) and "Fn::If" in value:
+        return _is_no_value(value["Fn::If"][2])
+    return bool(value == {"Ref": "AWS::NoValue"})
 
 
 def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
@@ -42,9 +59,9 @@ def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
     }
     for resource in resources(prefix).values():
         properties = resource["Properties"]
-        if resource["Type"] == "AWS::DynamoDB::Table":
+        if resource["Type"] == _TABLE:
             _create_table(dynamodb, properties)
-        elif resource["Type"] == "AWS::SQS::Queue":
+        else:
             _create_queue(sqs, properties, visibility[properties["QueueName"]])
 
 

@@ -21,6 +21,7 @@ _DEVICES = ["20635F0161000022", "0018B20000000B20", "A81758FFFE04F27E", "402C765
 _UPLINKS_PER_DEVICE = 5
 _PATIENCE = 60.0
 _LOOK = 0.2
+_KEPT = 1000
 _CUSTOMER = "100000042"
 
 
@@ -74,13 +75,16 @@ class _Demo:
             self._wait(channel, "the statistics", lambda: all(self._confirmed(line) >= sent for line in self._lines))
             self._send_downlinks(channel)
             self._wait(channel, "the downlinks", self._all_downlinks)
-            self._wait(channel, "the reports of sent downlinks", lambda: all(line.reports for line in self._lines))
+            # Each connection gets the reports of both.
+            expected = len(self._lines)
+            self._wait(channel, "the reports of sent downlinks", lambda: self._reports() >= expected)
         self._show(everything)
         self._judge(everything)
 
     def _listen(self, channel: BlockingChannel, line: _Line) -> None:
-        """A consumer of the customer's, as plain as can be."""
-        line.queue = channel.queue_declare("", exclusive=True).method.queue or ""
+        """A consumer of the customer's, as plain as can be. Its queue stays, to be looked at in RabbitMQ's page."""
+        line.queue = f"{line.topic}.uplinks"
+        channel.queue_declare(line.queue, durable=True, arguments={"x-max-length": _KEPT})
         channel.queue_bind(line.queue, line.exchange, f"{line.topic}.*.uplink")
 
         def on_message(_channel: Any, _method: Any, properties: pika.BasicProperties, _body: bytes) -> None:
@@ -157,6 +161,9 @@ class _Demo:
                 channel.connection.process_data_events(_LOOK)
             else:
                 return
+
+    def _reports(self) -> int:
+        return min(line.reports for line in self._lines)
 
     def _all_downlinks(self) -> bool:
         answer = urllib3.request("GET", self._stack["networkServer"]["downlinksUrl"], timeout=10, retries=False)

@@ -149,7 +149,8 @@ class QueueMapping:
         outcome = environment.invoke({"Records": [sqs_record(m, self._source) for m in messages]})
         if outcome is not Outcome.SUCCEEDED:
             # As on AWS: the messages come back when their visibility ends.
-            print(f"{self._function.name}: an invocation with {len(messages)} messages {outcome}", flush=True)
+            cause = ", for the runner stops" if self._stopping.is_set() else ""
+            print(f"{self._function.name}: an invocation with {len(messages)} messages {outcome}{cause}", flush=True)
             return
         for start in range(0, len(messages), _LARGEST_RECEIVE):
             self._delete(messages[start : start + _LARGEST_RECEIVE])

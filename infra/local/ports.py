@@ -1,17 +1,37 @@
 """Ports that nobody listens on."""
 
+import random
 import socket
-from contextlib import ExitStack
+
+PORTS = range(20000, 32000)
+"""Below those that systems give to outgoing connections, which could take a port before its server is up."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports of 127.0.0.1, outside of those that Erlang's command-line tools take (35672-35682)."""
-    with ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            taken = stack.enter_context(socket.socket())
-            taken.bind(("127.0.0.1", 0))
-            port = taken.getsockname()[1]
-            if not 35672 <= port <= 35682:  # noqa: PLR2004  # see above
-                found.append(port)
-        return found
+    """Distinct free ports of 127.0.0.1. Chosen at random, so that processes that ask at the same time get others."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        if _is_free(port):
+            found.append(port)
+    return found
+
+
+def free_range(length: int) -> int:
+    """The first of so many free ports in a row, for a stack: random, too."""
+    starts = range(PORTS.start, PORTS.stop - length, length)
+    for start in random.sample(starts, len(starts)):
+        if all(_is_free(port) for port in range(start, start + length)):
+            return start
+    raise OSError(f"no {length} free ports in a row")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True

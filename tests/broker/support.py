@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +11,15 @@ from typing import Any
 from uuid import uuid4
 
 import pika
+import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from chalicelib.amqp_consumer import AmqpDownlinkConsumer
 from chalicelib.amqp_publisher import AmqpPublisher, AmqpPublisherFactory
 from chalicelib.config import Settings
-from chalicelib.errors import BrokerFault  # noqa: TC001  # a plain import reads better
+from chalicelib.errors import BrokerFault
 from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets
-from chalicelib.ports import OutgoingMessage, ReceivedDownlink, Verdict
+from chalicelib.ports import OutgoingMessage, PublishResult, ReceivedDownlink, Verdict
 from chalicelib.state import ConnectionState
 from infra.local.broker import Broker
 from infra.local.certificates import Certificates
@@ -126,6 +128,42 @@ def outgoing(key: str, group: str = "0000000000000001", **changes: Any) -> Outgo
         **changes,
     }
     return OutgoingMessage(**fields)
+
+
+def bound_queue(site: Site, key: str, **arguments: Any) -> str:
+    queue = unique("queue")
+    with site.channel() as channel:
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+        channel.queue_bind(queue, "amq.topic", key)
+    return queue
+
+
+def taken(site: Site, queue: str) -> list[tuple[Any, Any, bytes]]:
+    """All that is in a queue, in order."""
+    with site.channel() as channel:
+        found = []
+        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+            found.append(got)
+        return found
+
+
+def soon(seconds: float = 5.0) -> float:
+    return time.monotonic() + seconds
+
+
+def results(result: PublishResult) -> dict[str, str]:
+    return {key: outcome.reason or outcome.result.value for key, outcome in result.outcomes.items()}
+
+
+def refusal(connection: Connection, secrets: ConnectionSecrets, settings: Settings = LOCAL) -> BrokerFault:
+    """What opening a publisher is refused with."""
+    with pytest.raises(BrokerFault) as caught:
+        AmqpPublisherFactory(settings).open(connection, secrets, soon(10))
+    return caught.value
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0  # noqa: PTH112, PTH208
 
 
 class Run:

@@ -17,7 +17,7 @@ def queue_of(connection: Connection) -> str:
     return f"iot-flow.{connection.id}.downlink"
 
 
-def bound_queue(site: Site, connection: Connection) -> str:
+def opened_queue(site: Site, connection: Connection) -> str:
     """Opens the connection once, so that its queue exists, and returns its name."""
     run = Run(ends=lambda run: bool(run.opened))
     run.consumer.open(connection, site.secrets)
@@ -69,7 +69,7 @@ def test_the_queue_is_declared_and_bound_and_the_connection_is_named(site: Site)
 def test_downlinks_come_in_order_and_are_acknowledged(site: Site, tls: bool) -> None:
     # Given
     connection = site.connection()
-    queue = bound_queue(site, connection)
+    queue = opened_queue(site, connection)
     if tls:
         connection = connection.model_copy(update={"configuration": site.tls_connection().configuration})
     bodies = [f"message {number}" for number in range(250)]
@@ -91,7 +91,7 @@ def test_downlinks_come_in_order_and_are_acknowledged(site: Site, tls: bool) -> 
 def test_nothing_is_acknowledged_before_the_callback_has_answered(site: Site) -> None:
     # Given
     connection = site.connection()
-    queue = bound_queue(site, connection)
+    queue = opened_queue(site, connection)
     send(site, "one", "two")
     may_answer, asked = threading.Event(), threading.Event()
 
@@ -123,7 +123,7 @@ def test_nothing_is_acknowledged_before_the_callback_has_answered(site: Site) ->
 def test_what_cannot_be_kept_comes_back_in_order(site: Site) -> None:
     # Given
     connection = site.connection()
-    queue = bound_queue(site, connection)
+    queue = opened_queue(site, connection)
     bodies = [f"message {number}" for number in range(6)]
     send(site, *bodies)
     verdicts = {"message 0": Verdict.ACK, "message 1": Verdict.LATER}
@@ -152,7 +152,7 @@ def test_rejected_downlinks_go_to_the_dead_letter_exchange(site: Site) -> None:
         channel.queue_declare(dead)
         arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead}
         channel.queue_declare(queue_of(connection), durable=True, arguments=arguments)
-    bound_queue(site, connection)
+    opened_queue(site, connection)
     send(site, "good 1", "bad", "good 2")
 
     # When
@@ -172,8 +172,8 @@ def test_rejected_downlinks_go_to_the_dead_letter_exchange(site: Site) -> None:
 def test_a_frozen_broker_does_not_stop_another_ones_downlinks(site: Site, other_site: Site) -> None:
     # Given
     healthy, frozen = site.connection(), other_site.connection(connection_timeout=1000)
-    bound_queue(site, healthy)
-    bound_queue(other_site, frozen)
+    opened_queue(site, healthy)
+    opened_queue(other_site, frozen)
     other_site.broker.freeze()
 
     # When
@@ -237,7 +237,7 @@ def test_a_deleted_queue_ends_the_connection_with_a_fault(site: Site) -> None:
 def test_the_queue_of_a_deleted_connection_is_deleted_and_stays_so(site: Site) -> None:
     # Given
     connection = site.connection()
-    bound_queue(site, connection)
+    opened_queue(site, connection)
 
     def ends(run: Run) -> bool:
         if run.opened and run.ticks:
@@ -285,7 +285,7 @@ def test_a_changed_pattern_removes_the_old_binding(site: Site) -> None:
 def test_unacknowledged_downlinks_come_back_when_the_consumer_is_lost(other_site: Site) -> None:
     # Given: a broker that dies while a batch is being kept
     connection = other_site.connection()
-    queue = bound_queue(other_site, connection)
+    queue = opened_queue(other_site, connection)
     send(other_site, "kept")
 
     def judge(_message: ReceivedDownlink) -> Verdict:
@@ -326,7 +326,7 @@ def test_a_connection_that_cannot_be_opened_is_told_with_the_reason(
 def test_an_error_of_the_callback_ends_the_run_and_loses_nothing(site: Site) -> None:
     # Given
     connection = site.connection()
-    queue = bound_queue(site, connection)
+    queue = opened_queue(site, connection)
     send(site, "one")
 
     def judge(_message: ReceivedDownlink) -> Verdict:

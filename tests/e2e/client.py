@@ -21,6 +21,7 @@ import pika
 from infra.local.lrc import Lrc
 
 ROOT = Path(__file__).parents[2]
+STACK_PORTS = 21
 
 
 @dataclass

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .client import ROOT, eventually, running_stack
+from infra.local.ports import free_range
 
-PORT_BASE = 18200
-PORTS = 21
+from .client import ROOT, STACK_PORTS, eventually, running_stack
 
 
 def processes_of(directory: Path) -> list[str]:
@@ -30,7 +29,7 @@ def processes_of(directory: Path) -> list[str]:
 def listening(base: int) -> list[int]:
     """Those of the stack's ports that somebody answers on."""
     open_ports = []
-    for port in range(base, base + PORTS):
+    for port in range(base, base + STACK_PORTS):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 open_ports.append(port)
@@ -38,7 +37,8 @@ def listening(base: int) -> list[int]:
 
 
 def test_the_demo_ends_with_everything_received_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    with running_stack(tmp_path, PORT_BASE) as (stack, process):
+    base = free_range(STACK_PORTS)
+    with running_stack(tmp_path, base) as (stack, process):
         output = tmp_path / "output.txt"
         eventually(
             lambda: "Ctrl-C stops the stack" in output.read_text() or process.poll() is not None, "the demo", 150
@@ -55,22 +55,23 @@ def test_the_demo_ends_with_everything_received_and_ctrl_c_leaves_nothing(tmp_pa
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert processes_of(tmp_path) == []
-    assert listening(PORT_BASE) == []
+    assert listening(base) == []
 
 
 def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", PORT_BASE + 40)):
+    base = free_range(STACK_PORTS)
+    with socket.create_server(("127.0.0.1", base)):
         result = subprocess.run(
             [sys.executable, "-m", "infra.local.stack"],
             cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", "PORT_BASE": str(PORT_BASE + 40), "LOCAL_DIR": str(tmp_path / "local")},
+            env={"PATH": "/usr/bin:/bin", "PORT_BASE": str(base), "LOCAL_DIR": str(tmp_path / "local")},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
     assert result.returncode == 1
-    assert str(PORT_BASE + 40) in result.stderr
+    assert str(base) in result.stderr
     assert "PORT_BASE" in result.stderr
     assert "Traceback" not in result.stderr
     assert processes_of(tmp_path) == []

@@ -13,7 +13,7 @@ from chalicelib.config import Settings
 from chalicelib.http_api.issuer import Issuer
 from infra.local import data_stack
 
-from .doubles import AUDIENCE, ISSUER, Api, TestIssuer
+from .doubles import AUDIENCE, ISSUER, Api, RecordingRemover, TestIssuer
 
 SETTINGS = Settings(
     resource_prefix="iot-flow-test",
@@ -38,6 +38,8 @@ def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer) -> Iterator[Se
     with mock_aws():
         made = Services(SETTINGS)
         made.issuer = Issuer(ISSUER, issuer.fetch)
+        # The brokers of these tests have names that nobody answers to.
+        made.queue_remover = RecordingRemover()  # type: ignore[assignment]  # a cached property takes what it is given
         data_stack.create(made.dynamodb, made.sqs, SETTINGS.resource_prefix, SETTINGS.timing)
         before = bootstrap.services()
         bootstrap.use(made)

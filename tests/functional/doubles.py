@@ -9,6 +9,8 @@ import jwt
 from chalice.test import Client
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chalicelib.models import Connection, ConnectionSecrets
+
 ISSUER = "https://issuer.test"
 AUDIENCE = "iot-flow"
 ALL_SCOPES = "connections:read connections:write"
@@ -76,3 +78,13 @@ class Api:
 
     def as_token(self, token: str | None) -> "Api":
         return Api(self.client, token, self.headers)
+
+
+class RecordingRemover:
+    """A ``ports.DownlinkQueueRemover`` that remembers whose queue it was to delete, and with which password."""
+
+    def __init__(self) -> None:
+        self.removed: list[tuple[str, str | None]] = []
+
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, _deadline: float) -> None:
+        self.removed.append((connection.id, secrets.password))

@@ -102,6 +102,7 @@ ROUTES = [
     ("PATCH", "/connections/{id}", "write"),
     ("DELETE", "/connections/{id}", "write"),
     ("POST", "/connections/{id}/restart", "write"),
+    ("GET", "/connections/{id}/statistics", "read"),
     ("GET", "/connections/{id}/messages", "read"),
     ("GET", "/connections/{id}/events", "read"),
     ("GET", "/events", "read"),

@@ -14,7 +14,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ingress import Ingress
 from chalicelib.messages import message_id, parse_report
-from chalicelib.models import AmqpConfiguration, Connection, Wake
+from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Wake
 from chalicelib.monitoring import Monitoring
 from chalicelib.publishers import PublisherPool
 from chalicelib.reconciler import Reconciler
@@ -59,6 +59,13 @@ class Environment:
     task: Task | None = None
     deadline: float = 0.0
     receipts: list[str] = field(default_factory=list)
+
+
+class NoRemover:
+    """There are no downlinks here."""
+
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        pass
 
 
 class World:
@@ -118,6 +125,7 @@ class World:
             self._p_wakes,
             polls,
             self._p_failed,
+            NoRemover(),
             self.clock,
             self.settings,
         )

@@ -87,7 +87,11 @@ def test_a_probe_is_never_in_the_past(strategy: ReconnectStrategy, outage: float
 
 
 def test_a_nacked_device_waits_longer_each_time() -> None:
-    delays = [breaker.nack_delay(n) for n in range(1, 12)]
+    delays = [breaker.nack_delay(n, 1.0) for n in range(1, 12)]
     assert delays[0] == 5
     assert delays == sorted(delays)
     assert delays[-1] == 900
+
+
+def test_a_nacked_device_waits_less_where_time_is_scaled_but_never_not_at_all() -> None:
+    assert [breaker.nack_delay(n, 60.0) for n in (1, 5, 12)] == [1, 1, 15]

@@ -29,6 +29,7 @@ def test_a_report_is_published_and_settled(flow: Flow) -> None:
     assert flow.bodies() == [body]
     assert flow.queues.depth("c1") == (0, 0)
     assert flow.statistics.counts[TENANT, "c1"] == {"uplinksDelivered": 1}
+    assert flow.statistics.devices[TENANT, "c1"] == {f"{1:016X}"}
 
 
 def test_the_first_confirm_opens_the_connection(flow: Flow) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"caches", "durations", "times", "state", "ids", "merge_patch", "pem"},
+    {"caches", "sketch", "durations", "times", "state", "ids", "merge_patch", "pem"},
     {"config", "errors", "faults"},
     {"strict_json", "cursors"},
     {"models"},
@@ -21,7 +21,7 @@ LAYERS = [
     # Adapters: each owns one SDK.
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
-    {"ingress", "drain", "connections", "reconciler"},
+    {"ingress", "drain", "connections", "connection_trial", "preview", "reconciler", "replay", "statistics"},
     {"downlink_intake"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},

@@ -8,7 +8,7 @@ from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 from chalicelib.models import Connection
 
 _BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at")
-_CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "version", "updated_at")
+_CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
 
 
 class MemoryConnectionStore:
@@ -119,6 +119,12 @@ class MemoryConnectionStore:
             current = self.connections.get((connection.tenant, connection.id))
             if current and current.epoch == connection.epoch and current.probe_at is not None:
                 self._change(current, probe_at=probe_at)
+
+    def forget_old_bindings(self, connection: Connection) -> None:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current and current.version == connection.version:
+                self._change(current, old_bindings=[])
 
     @property
     def _indexed(self) -> list[Connection]:

@@ -130,14 +130,14 @@ class MemoryPollQueue:
 
 
 class MemoryDownlinkQueue:
-    """The shared FIFO queue of downlinks; its group is the tenant's device."""
+    """The shared FIFO queue of downlinks; its group is connection and device."""
 
     def __init__(self, visibility: float = 60, clock: Clock = time.monotonic) -> None:
         self._fifo = Fifo(visibility, clock)
 
     def send(self, jobs: Sequence[tuple[DownlinkJob, str]]) -> list[bool]:
         for job, deduplication_id in jobs:
-            group = f"{job.tenant}.{job.downlink['DevEUI']}"
+            group = f"{job.tenant}.{job.connection_id}.{job.downlink['DevEUI']}"
             self._fifo.send(job.model_dump_json(by_alias=True), group, "", deduplication_id)
         return [True] * len(jobs)
 

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.models import ApplicationServer, ConnectionSecrets, Event, FailedMessage
@@ -78,8 +78,22 @@ class MemoryEventLog:
 class MemoryStatistics:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.devices: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self._waiting: dict[tuple[str, str, str], bool] = {}
+        """False for what was settled."""
 
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
+    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        for name in names:
+            self._waiting.setdefault((tenant, connection_id, name), True)
+
+    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+        self._waiting[tenant, connection_id, name] = False
+
+    def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
+        return sum(waits for key, waits in self._waiting.items() if key[:2] == (tenant, connection_id))
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        self.devices[tenant, connection_id] |= set(devices)
         for name, number in counts.items():
             self.counts[tenant, connection_id][name] += number
 

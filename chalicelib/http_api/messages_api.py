@@ -1,0 +1,59 @@
+"""Answers that put failed messages back or drop them."""
+
+from typing import Any
+from urllib.parse import unquote
+
+from chalice.app import Request, Response
+from pydantic import ValidationError
+
+from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.faults import faults_of
+from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.bodies import Query, json_body
+from chalicelib.http_api.connections_api import WRITE
+from chalicelib.http_api.problems import answered
+from chalicelib.http_api.responses import json_response, no_content
+from chalicelib.models import Direction, MessageStatus, ReplayAll, ReplayIds
+from chalicelib.replay import Replay
+
+
+class MessagesApi:
+    def __init__(self, auth: TokenVerifier, replay: Replay) -> None:
+        self._auth = auth
+        self._replay = replay
+
+    @answered
+    def replay(self, request: Request, connection_id: str) -> Response:
+        caller = self._auth.caller(request, WRITE)
+        ids = _ids(json_body(request))
+        return json_response({"replayed": self._replay.replay(caller.tenant, unquote(connection_id), ids)}, 202)
+
+    @answered
+    def purge(self, request: Request, connection_id: str) -> Response:
+        caller = self._auth.caller(request, WRITE)
+        query = Query(request)
+        # Mandatory: a call that means something else, or forgot what it means, must not drop anything.
+        if query.required("status"):
+            query.choice("status", MessageStatus)
+        direction = query.choice("direction", Direction)
+        query.check()
+        self._replay.purge(caller.tenant, unquote(connection_id), direction)
+        return no_content()
+
+
+def _ids(document: Any) -> list[str] | None:
+    """The ids wanted; None for all."""
+    if not isinstance(document, dict):
+        raise InvalidRequest([Fault("", 'This is {"ids": [...]} or {"all": true}; send one of them.')])
+    if "ids" in document and "all" in document:
+        raise InvalidRequest([Fault("/all", "Send either ids or all, not both.")])
+    if document.get("all", True) is not True:
+        # pydantic takes 1 for true where a literal is asked for.
+        raise InvalidRequest([Fault("/all", "This must be true; name ids for anything less.")])
+    try:
+        if "all" in document:
+            ReplayAll.model_validate(document, strict=True)
+            return None
+        return ReplayIds.model_validate(document, strict=True).ids
+    except ValidationError as error:
+        raise InvalidRequest(faults_of(error, {"": ["ids", "all"]})) from None

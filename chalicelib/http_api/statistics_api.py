@@ -1,0 +1,29 @@
+"""The statistics of a connection."""
+
+from urllib.parse import unquote
+
+from chalice.app import Request, Response
+
+from chalicelib.connections import Connections
+from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.bodies import Query
+from chalicelib.http_api.connections_api import READ
+from chalicelib.http_api.problems import answered
+from chalicelib.http_api.responses import json_response
+from chalicelib.statistics import Period, StatisticsReader
+
+
+class StatisticsApi:
+    def __init__(self, auth: TokenVerifier, connections: Connections, statistics: StatisticsReader) -> None:
+        self._auth = auth
+        self._connections = connections
+        self._statistics = statistics
+
+    @answered
+    def get(self, request: Request, connection_id: str) -> Response:
+        caller = self._auth.caller(request, READ)
+        query = Query(request)
+        period = query.choice("period", Period) or Period.HOUR
+        query.check()
+        connection = self._connections.get(caller.tenant, unquote(connection_id))
+        return json_response(self._statistics.of(connection, period).to_json())

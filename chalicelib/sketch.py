@@ -1,0 +1,89 @@
+"""How many different devices there were: a mergeable sketch of one hour.
+
+It keeps the K smallest of the devices' 40-bit hashes, each with the last minute of the hour in which the device was
+seen (k minimum values; a "theta sketch" in Apache DataSketches). Up to K devices it is the set itself, so the count
+is exact but for two that share a hash (one chance in 20,000 with K devices). Beyond, the share of the hashes' range
+that K of them fill tells how many there are, with a standard error of 1/sqrt(K): one percent. What is kept is an
+unbiased sample of devices, so devices of a part of the hour can be counted, too.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+K = 10_000
+_HASH_BYTES = 5
+_RANGE = 1 << 8 * _HASH_BYTES
+_BOUND_BYTES = _HASH_BYTES + 1
+"""Of the range's end, which needs a bit more."""
+_ENTRY_BYTES = _HASH_BYTES + 1
+
+
+def device_hash(dev_eui: str) -> int:
+    return int.from_bytes(hashlib.blake2b(dev_eui.encode(), digest_size=_HASH_BYTES).digest())
+
+
+class Sketch:
+    """The devices of one hour; ``minutes`` are those of the hour, 0 to 59."""
+
+    def __init__(self, entries: Mapping[int, int] | None = None, bound: int = _RANGE, size: int = K) -> None:
+        self._entries = dict(entries or {})
+        self._bound = bound
+        self._size = size
+
+    def __len__(self) -> int:
+        """Hashes that are kept."""
+        return len(self._entries)
+
+    def would_add(self, hash_: int, minute: int) -> bool:
+        """Whether noting a device would tell something new."""
+        return hash_ < self._bound and self._entries.get(hash_, -1) < minute
+
+    def add(self, hash_: int, minute: int) -> bool:
+        """Notes a device; False when that told nothing new."""
+        if not self.would_add(hash_, minute):
+            return False
+        self._entries[hash_] = minute
+        # Seldom, for sorting costs more than a few hashes too many.
+        if len(self._entries) > self._size + self._size // 8:
+            self._trim()
+        return True
+
+    def merge(self, other: "Sketch") -> bool:
+        """Takes in what another has noted; False when that told nothing new."""
+        lower = other._bound < self._bound  # noqa: SLF001  # of the same class
+        self._bound = min(self._bound, other._bound)  # noqa: SLF001
+        added = [self.add(hash_, minute) for hash_, minute in other._entries.items()]  # noqa: SLF001
+        self._trim()
+        return lower or any(added)
+
+    def _trim(self) -> None:
+        kept = sorted(hash_ for hash_ in self._entries if hash_ < self._bound)
+        if len(kept) > self._size:
+            # All below the bound are kept, none from it on: that is what the estimate rests on.
+            self._bound = kept[self._size]
+            kept = kept[: self._size]
+        if len(kept) < len(self._entries):
+            self._entries = {hash_: self._entries[hash_] for hash_ in kept}
+
+    def to_bytes(self) -> bytes:
+        self._trim()
+        entries = [(hash_ << 8 | minute).to_bytes(_ENTRY_BYTES) for hash_, minute in self._entries.items()]
+        return self._bound.to_bytes(_BOUND_BYTES) + b"".join(entries)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, size: int = K) -> "Sketch":
+        entries = {}
+        for start in range(_BOUND_BYTES, len(data), _ENTRY_BYTES):
+            entry = int.from_bytes(data[start : start + _ENTRY_BYTES])
+            entries[entry >> 8] = entry & 0xFF
+        return cls(entries, int.from_bytes(data[:_BOUND_BYTES]), size)
+
+    @staticmethod
+    def count(sketches: Iterable[tuple["Sketch", int]]) -> int:
+        """The different devices of several hours. Each sketch comes with the first minute of its hour that counts."""
+        seen: set[int] = set()
+        bound = _RANGE
+        for sketch, first_minute in sketches:
+            bound = min(bound, sketch._bound)  # noqa: SLF001
+            seen.update(hash_ for hash_, minute in sketch._entries.items() if minute >= first_minute)  # noqa: SLF001
+        return round(sum(hash_ < bound for hash_ in seen) * _RANGE / bound)

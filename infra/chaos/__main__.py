@@ -1,0 +1,50 @@
+"""``make chaos``: brokers and workers are killed while reports and downlinks pass; then everything is counted.
+
+Exit code 1 when something acknowledged was lost, stuck, out of order or unexpected, or a duplicate had another id.
+"""
+
+import argparse
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+
+from infra.chaos.plan import Size
+from infra.chaos.report import markdown
+from infra.chaos.run import run
+from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.errors import StackFailed, StopRequested
+
+_PORT_BASE = 9200
+
+
+def _stop_requested(_signal: int, _frame: FrameType | None) -> None:
+    raise StopRequested
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.chaos", description=__doc__)
+    for each in fields(Size):
+        kind = type(each.default)
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default, metavar="N")
+    parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
+    parser.add_argument("--directory", type=Path, default=Path(".local/chaos"))
+    arguments = vars(parser.parse_args())
+    directory, port_base = arguments.pop("directory").absolute(), arguments.pop("port_base")
+    signal.signal(signal.SIGTERM, _stop_requested)
+    try:
+        ensure_installed()
+        outcome = run(directory, Size(**arguments), port_base)
+    except (StopRequested, KeyboardInterrupt):
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    except (StackFailed, BrokerFailed) as error:
+        print(f"\nThe run could not be made: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{markdown(outcome)}\nThis page and its picture are in {directory}.")
+    return 1 if outcome.faults() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""What became of every report and downlink: lost, duplicated, out of order, unexpected. Pure functions.
+
+The vocabulary is Jepsen's. A report is known by its device and counter; what a connection has to have is what was
+acknowledged while it was active.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+
+from infra.chaos.records import Arrival, Disturbance, Pause, Post, SentDownlink
+
+Key = tuple[str, int]
+REACH = 12.0
+"""Seconds: how long before a fault a message can have been published that was still unconfirmed, or not yet deleted,
+when it began. A forwarder's time-out, and a consumer that lags behind."""
+
+
+@dataclass
+class ConnectionResult:
+    """One connection's count. The lists name examples for whoever looks into it."""
+
+    connection: int
+    acknowledged: int = 0
+    delivered: int = 0
+    lost: list[Key] = field(default_factory=list)
+    stuck: int = 0
+    failed: int = 0
+    """Acknowledged, and given up by the connector with a reason."""
+    out_of_order: list[Key] = field(default_factory=list)
+    unexpected: list[Key] = field(default_factory=list)
+    duplicated: int = 0
+    handed_out_twice: int = 0
+    """Copies that the broker made: its own redelivery to the collector, whose acknowledgement died with it."""
+    other_id: list[Key] = field(default_factory=list)
+    by_fault: "Counter[int]" = field(default_factory=Counter)
+    """Duplicates by the number of the fault that explains them."""
+    unexplained: list[Key] = field(default_factory=list)
+    """Duplicates that no fault of the script explains: a time-out of the connector's own, such as for a confirm."""
+
+    def faults(self, disturbances: Sequence[Disturbance]) -> list[str]:
+        """What breaks a promise, in words; empty when nothing does."""
+        found = [
+            f"{len(keys)} {name}, such as {keys[0]}"
+            for name, keys in (
+                ("lost", self.lost),
+                ("out of order", self.out_of_order),
+                ("unexpected", self.unexpected),
+                ("duplicated with another message_id", self.other_id),
+            )
+            if keys
+        ]
+        if self.stuck:
+            found.append(f"{self.stuck} stuck")
+        if self.failed:
+            found.append(f"{self.failed} given up")
+        for number, count in self.by_fault.items():
+            if count > disturbances[number].limit:
+                found.append(f"{count} duplicates after one {disturbances[number].kind}, more than were unconfirmed")
+        return found
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was written down in a run."""
+
+    posts: Sequence[Post]
+    arrivals: Sequence[Arrival]
+    disturbances: Sequence[Disturbance] = ()
+    pauses: Sequence[Pause] = ()
+    waiting: Mapping[int, int] = field(default_factory=dict)
+    """By connection: what was still in its queues when the run was given up."""
+    failed: Mapping[int, int] = field(default_factory=dict)
+    """By connection: what the connector keeps as failed."""
+
+
+def check(connections: int, evidence: Evidence) -> list[ConnectionResult]:
+    """A result for each connection."""
+    posted = {(post.device, post.counter): post for post in evidence.posts}
+    arrived: dict[int, list[Arrival]] = defaultdict(list)
+    for arrival in evidence.arrivals:
+        arrived[arrival.connection].append(arrival)
+    return [_check_one(index, posted, arrived[index], evidence) for index in range(connections)]
+
+
+def _check_one(
+    index: int, posted: Mapping[Key, Post], arrivals: Sequence[Arrival], evidence: Evidence
+) -> ConnectionResult:
+    result = ConnectionResult(index, failed=evidence.failed.get(index, 0))
+    pauses = [pause for pause in evidence.pauses if pause.connection == index]
+    must = {key for key, post in posted.items() if post.ended is not None and not _touches(post, pauses)}
+    forbidden = {key for key, post in posted.items() if _within(post, pauses)}
+    first: dict[Key, Arrival] = {}
+    last_counter: dict[str, int] = {}
+    for arrival in arrivals:
+        key = (arrival.device, arrival.counter)
+        if key in first:
+            _duplicate(result, key, first[key], arrival, evidence.disturbances)
+            continue
+        first[key] = arrival
+        if key not in posted or posted[key].digest != arrival.digest or key in forbidden:
+            result.unexpected.append(key)
+        if last_counter.get(arrival.device, -1) > arrival.counter:
+            result.out_of_order.append(key)
+        last_counter[arrival.device] = max(arrival.counter, last_counter.get(arrival.device, -1))
+    missing = sorted(must - first.keys(), key=lambda key: posted[key].began)
+    result.acknowledged = len(must)
+    result.delivered = len(first)
+    result.stuck = evidence.waiting.get(index, 0)
+    # What still waits is not lost, and what was given up is counted as such.
+    result.lost = missing[max(0, result.stuck + result.failed) :]
+    return result
+
+
+def _touches(post: Post, pauses: Sequence[Pause]) -> bool:
+    """Whether any of its attempts can have met the connection deactivated."""
+    ended = post.ended if post.ended is not None else float("inf")
+    return any(post.began <= pause.on and ended >= pause.off_asked for pause in pauses)
+
+
+def _within(post: Post, pauses: Sequence[Pause]) -> bool:
+    """Whether all of its attempts met the connection deactivated."""
+    return post.ended is not None and any(pause.off < post.began and post.ended < pause.on_asked for pause in pauses)
+
+
+def _duplicate(
+    result: ConnectionResult, key: Key, first: Arrival, again: Arrival, disturbances: Sequence[Disturbance]
+) -> None:
+    if again.message_id != first.message_id:
+        result.other_id.append(key)
+        return
+    explaining = [
+        number
+        for number, fault in enumerate(disturbances)
+        if result.connection in fault.connections and _explains(fault, first.at, again.at)
+    ]
+    if again.redelivered and any(disturbances[number].kind == BROKER_DIED for number in explaining):
+        # Publishing it twice would leave two messages in the queue; this is one that was handed out twice.
+        result.handed_out_twice += 1
+        return
+    result.duplicated += 1
+    if explaining:
+        # The one that began last before the copy; a fault with room left goes first.
+        free = [number for number in explaining if result.by_fault[number] < disturbances[number].limit]
+        result.by_fault[max(free or explaining, key=lambda number: disturbances[number].began)] += 1
+    else:
+        result.unexplained.append(key)
+
+
+BROKER_DIED = "broker killed"
+
+
+def _explains(fault: Disturbance, first: float, again: float) -> bool:
+    return fault.began - REACH <= first <= fault.ended + REACH and again >= fault.began
+
+
+@dataclass(frozen=True)
+class DownlinkResult:
+    confirmed: int
+    called: int
+    """Downlinks that the network server has been asked to send at least once."""
+    lost: list[str]
+    unexpected: list[str]
+    repeated: int
+    """Calls beyond the first of each downlink."""
+    most_repeated: int
+    """Of one downlink."""
+    stuck: int
+    out_of_order: list[str]
+    """First calls of a device that came after those of its later downlinks."""
+
+    def faults(self, kills: int, limit: int) -> list[str]:
+        """``kills``: of workers and brokers; ``limit``: downlinks in flight in one worker."""
+        found = []
+        if self.lost:
+            found.append(f"{len(self.lost)} downlinks lost, such as {self.lost[0]}")
+        if self.unexpected:
+            found.append(f"{len(self.unexpected)} downlinks unexpected, such as {self.unexpected[0]}")
+        if self.out_of_order:
+            found.append(f"{len(self.out_of_order)} downlinks out of order, such as {self.out_of_order[0]}")
+        if self.stuck:
+            found.append(f"{self.stuck} downlinks stuck")
+        if self.most_repeated > kills or self.repeated > kills * limit:
+            found.append(f"{self.repeated} calls repeated after {kills} kills, {self.most_repeated} of one downlink")
+        return found
+
+
+def check_downlinks(
+    sent: Sequence[SentDownlink], called: Sequence[tuple[str, str]], tried: AbstractSet[str], stuck: int
+) -> DownlinkResult:
+    """``called``: the (device, payload)s that the network server got, in order. ``tried``: the payloads that were ever
+    to be published, for one whose confirm was lost may arrive. Of a device the payloads grow."""
+    calls = Counter(payload for _, payload in called)
+    confirmed = {downlink.payload for downlink in sent}
+    missing = sorted(confirmed - calls.keys())
+    seen: set[str] = set()
+    last: dict[str, str] = {}
+    swapped: list[str] = []
+    for device, payload in called:
+        if payload not in seen and payload < last.get(device, ""):
+            swapped.append(payload)
+        seen.add(payload)
+        last[device] = max(payload, last.get(device, ""))
+    return DownlinkResult(
+        confirmed=len(confirmed),
+        called=len(calls),
+        lost=missing[stuck:],
+        unexpected=sorted(calls.keys() - tried),
+        repeated=sum(calls.values()) - len(calls),
+        most_repeated=max(calls.values(), default=1) - 1,
+        stuck=stuck,
+        out_of_order=swapped,
+    )

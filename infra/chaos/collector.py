@@ -1,0 +1,119 @@
+"""Takes what arrives in the connections' queues and writes it down, as a customer's application would.
+
+A process of its own: ``python -m infra.chaos.collector DIRECTORY``. It acknowledges after it has written. While there
+is a file ``pause-<number>`` in the directory it leaves that connection's queue alone. SIGTERM ends it.
+"""
+
+import hashlib
+import json
+import signal
+import ssl
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pika
+import pika.exceptions
+
+from infra.chaos.records import Arrival, Journal
+from infra.chaos.stage import Node, Place, read_stage
+
+ARRIVALS = "arrivals.jsonl"
+_UPLINK = "DevEUI_uplink"
+_LOOK = 0.2
+_PREFETCH = 50
+
+
+def pause_file(directory: Path, place: int) -> Path:
+    return directory / f"pause-{place}"
+
+
+class Collector:
+    def __init__(self, directory: Path, node: Node, place: Place, journal: Journal, stopping: threading.Event) -> None:
+        self._node = node
+        self._place = place
+        self._journal = journal
+        self._stopping = stopping
+        self._pause = pause_file(directory, place.index)
+
+    def run(self) -> None:
+        """Until it is told to stop; connects again whenever the broker goes."""
+        while not self._stopping.is_set():
+            if self._pause.exists():
+                self._stopping.wait(_LOOK)
+                continue
+            try:
+                self._consume()
+            except (pika.exceptions.AMQPError, OSError, ssl.SSLError) as error:
+                print(f"{self._place.queue}: {type(error).__name__}: {error}", flush=True)
+                self._stopping.wait(_LOOK)
+
+    def _consume(self) -> None:
+        parameters = pika.ConnectionParameters(
+            "127.0.0.1",
+            self._node.port,
+            self._place.vhost,
+            pika.PlainCredentials(self._node.username, self._node.password),
+            # Longer than any freeze: a connection lost by a time-out would only cost redeliveries.
+            heartbeat=30,
+            socket_timeout=5,
+            stack_timeout=10,
+        )
+        connection = pika.BlockingConnection(parameters)
+        try:
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=_PREFETCH)
+            for method, properties, body in channel.consume(self._place.queue, inactivity_timeout=_LOOK):
+                if method is not None and method.delivery_tag is not None and body is not None:
+                    self._take(method, properties, body)
+                    channel.basic_ack(method.delivery_tag)
+                if self._stopping.is_set() or self._pause.exists():
+                    channel.cancel()
+                    return
+        finally:
+            if connection.is_open:
+                connection.close()
+
+    def _take(self, method: Any, properties: Any, body: bytes) -> None:
+        document = json.loads(body)
+        root, fields = next(iter(document.items()))
+        counter = int(fields.get("FCntUp", -1)) if root == _UPLINK else -1
+        self._journal.write(
+            Arrival(
+                connection=self._place.index,
+                device=fields.get("DevEUI", root),
+                counter=counter,
+                digest=hashlib.sha256(body).hexdigest(),
+                message_id=properties.message_id or "",
+                at=time.time(),
+                redelivered=method.redelivered,
+            )
+        )
+
+
+def main() -> None:
+    directory = Path(sys.argv[1])
+    stage = read_stage(directory)
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    journal = Journal(directory / ARRIVALS)
+    threads = [
+        threading.Thread(target=Collector(directory, stage.nodes[place.node], place, journal, stopping).run)
+        for place in stage.places
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Makes the faults of a plan, each lane in a thread of its own, and writes down when each began and ended."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from chalicelib.drain import CHUNK_REPORTS
+from infra.chaos.collector import pause_file
+from infra.chaos.plan import Fault, Kind
+from infra.chaos.records import Disturbance, Journal, Pause
+from infra.chaos.stage import Place, Stage, make_exchange
+from infra.local.waiting import wait_until
+
+DISTURBANCES = "faults.jsonl"
+PAUSES = "pauses.jsonl"
+FORWARDERS = 4
+"""That the local stack runs side by side at most; each holds a chunk of reports."""
+_USUAL_WATERMARK = "0.4"
+_TINY_WATERMARK = "0.0001"
+_LEAST_GAP = 1.0
+_PATIENCE = 30.0
+
+
+@dataclass
+class Saboteur:
+    """Runs a plan's faults. ``error`` is the first that could not be made, or not be ended."""
+
+    stage: Stage
+    error: BaseException | None = None
+    made: int = 0
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, faults: Sequence[Fault]) -> None:
+        began = time.monotonic()
+        by_lane = sorted(faults, key=lambda fault: (fault.lane, fault.at))
+        for lane, part in groupby(by_lane, key=lambda fault: fault.lane):
+            thread = threading.Thread(target=self._run_lane, args=(began, list(part)), name=lane)
+            self._threads.append(thread)
+            thread.start()
+
+    def join(self) -> None:
+        """Waits for the last fault to end. Raises what went wrong."""
+        for thread in self._threads:
+            thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def _run_lane(self, began: float, faults: Sequence[Fault]) -> None:
+        for fault in faults:
+            time.sleep(max(_LEAST_GAP, began + fault.at - time.monotonic()))
+            try:
+                self._make(fault)
+            except Exception as error:  # noqa: BLE001  # raised again by join
+                with self._lock:
+                    self.error = self.error or error
+                return
+
+    def _make(self, fault: Fault) -> None:
+        name, connections, limit = self._reach(fault)
+        print(f"{fault.at:6.1f} s  {fault.kind}: {name}, {fault.seconds:.1f} s", flush=True)
+        began = time.time()
+        note = self._action(fault)()
+        disturbance = Disturbance(fault.kind, name, connections, began, time.time(), limit, note or "")
+        Journal(self.stage.directory / DISTURBANCES).write(disturbance)
+        with self._lock:
+            self.made += 1
+
+    def _reach(self, fault: Fault) -> tuple[str, tuple[int, ...], int]:
+        """The target's name, the connections it can touch, and how many duplicates it can explain of each."""
+        every = tuple(place.index for place in self.stage.places)
+        if fault.kind is Kind.WORKER_KILL:
+            return str(fault.target), every, CHUNK_REPORTS if fault.target == "forward" else 0
+        held = CHUNK_REPORTS * FORWARDERS
+        number = int(fault.target)
+        if fault.kind in (Kind.BROKER_KILL, Kind.BROKER_FREEZE, Kind.MEMORY_ALARM):
+            return f"broker {number + 1}", tuple(p.index for p in self.stage.places if p.node == number), held
+        # A full queue, a changed and a deactivated connection leave nothing in doubt.
+        sure = fault.kind in (Kind.QUEUE_FULL, Kind.UPDATED, Kind.DEACTIVATED)
+        return f"connection {number}", (number,), 0 if sure else held
+
+    def _action(self, fault: Fault) -> Callable[[], str | None]:
+        match fault.kind:
+            case Kind.WORKER_KILL:
+                return lambda: self._kill_worker(str(fault.target), fault.at)
+            case Kind.BROKER_KILL | Kind.BROKER_FREEZE | Kind.MEMORY_ALARM:
+                act = {
+                    Kind.BROKER_KILL: self._kill_broker,
+                    Kind.BROKER_FREEZE: self._freeze_broker,
+                    Kind.MEMORY_ALARM: self._raise_alarm,
+                }[fault.kind]
+                return lambda: act(int(fault.target), fault.seconds)
+            case kind:
+                place = self.stage.places[int(fault.target)]
+                on_connection: dict[Kind, Callable[[Place, float], str | None]] = {
+                    Kind.LOGIN_REFUSED: self._refuse_login,
+                    Kind.EXCHANGE_GONE: self._delete_exchange,
+                    Kind.QUEUE_FULL: self._fill_queue,
+                    Kind.CUT: self._cut,
+                    Kind.UPDATED: self._update,
+                    Kind.DEACTIVATED: self._deactivate,
+                }
+                return lambda: on_connection[kind](place, fault.seconds)
+
+    # Brokers
+
+    def _kill_broker(self, node: int, seconds: float) -> None:
+        broker = self.stage.brokers[node]
+        broker.kill()
+        time.sleep(seconds)
+        broker.start()
+        self.stage.management(node).ready()
+
+    def _freeze_broker(self, node: int, seconds: float) -> None:
+        broker = self.stage.brokers[node]
+        broker.freeze()
+        try:
+            time.sleep(seconds)
+        finally:
+            broker.thaw()
+
+    def _raise_alarm(self, node: int, seconds: float) -> None:
+        broker = self.stage.brokers[node]
+        broker.ctl("set_vm_memory_high_watermark", _TINY_WATERMARK)
+        try:
+            time.sleep(seconds)
+        finally:
+            broker.ctl("set_vm_memory_high_watermark", _USUAL_WATERMARK)
+
+    # What a connection has at its broker
+
+    def _refuse_login(self, place: Place, seconds: float) -> str:
+        management = self.stage.management(place.node)
+        management.put(f"users/{place.user}", {"password": f"{place.password}!", "tags": ""})
+        try:
+            closed = management.close_connections_of(place.user)
+            time.sleep(seconds)
+        finally:
+            management.put(f"users/{place.user}", {"password": place.password, "tags": ""})
+        return f"{closed} connections closed"
+
+    def _delete_exchange(self, place: Place, seconds: float) -> None:
+        management = self.stage.management(place.node)
+        management.delete(f"exchanges/{place.vhost}/{place.exchange}")
+        try:
+            time.sleep(seconds)
+        finally:
+            make_exchange(management, place)
+
+    def _fill_queue(self, place: Place, seconds: float) -> None:
+        """The collector leaves the queue alone, which then takes one message and refuses the others."""
+        management = self.stage.management(place.node)
+        pause = pause_file(self.stage.directory, place.index)
+        pause.touch()
+        policy = f"policies/{place.vhost}/full"
+        try:
+            queue = f"queues/{place.vhost}/{place.queue}"
+            wait_until(lambda: not (management.get(queue) or {}).get("consumer_details"), _PATIENCE, 0.2)
+            definition = {"overflow": "reject-publish", "max-length": 1}
+            management.put(policy, {"pattern": f"^{place.queue}$", "definition": definition, "apply-to": "queues"})
+            time.sleep(seconds)
+        finally:
+            management.delete(policy)
+            pause.unlink()
+
+    def _cut(self, place: Place, seconds: float) -> str:
+        proxy = self.stage.proxies[place.index]
+        number = proxy.cut()
+        try:
+            time.sleep(seconds)
+        finally:
+            proxy.mend()
+        return f"{number} connections"
+
+    # The connection itself
+
+    def _update(self, place: Place, _seconds: float) -> None:
+        document = {"configuration": {"description": f"changed at {time.time()}"}}
+        self.stage.api.call("PATCH", f"/connections/{place.id}", document)
+
+    def _deactivate(self, place: Place, seconds: float) -> None:
+        path = f"/connections/{place.id}"
+        off_asked = time.time()
+        self.stage.api.call("PATCH", path, {"active": False})
+        off = time.time()
+        try:
+            time.sleep(seconds)
+        finally:
+            on_asked = time.time()
+            self.stage.api.call("PATCH", path, {"active": True})
+            pause = Pause(place.index, off_asked, off, on_asked, time.time())
+            Journal(self.stage.directory / PAUSES).write(pause)
+
+    # Workers
+
+    def _kill_worker(self, function: str, at: float) -> str:
+        found: list[int] = []
+
+        def kill() -> bool:
+            pids = [pid for pid in self.stage.info["workers"]["pids"] if _function_of(pid) == function]
+            if not pids:
+                return False
+            pid = pids[int(at * 1000) % len(pids)]
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return False
+            found.append(pid)
+            return True
+
+        if not wait_until(kill, _PATIENCE, 0.2):
+            raise RuntimeError(f"There was no worker of {function} to kill within {_PATIENCE:.0f} s.")
+        return f"pid {found[0]}"
+
+
+def _function_of(pid: int) -> str:
+    """The function that a worker runs, an empty string when it has ended."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return arguments[arguments.index(b"--function") + 1].decode() if b"--function" in arguments else ""

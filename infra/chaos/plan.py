@@ -1,0 +1,127 @@
+"""Which faults are made, when and to whom: a pure function of a run's size and seed."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    BROKER_KILL = "broker killed"
+    BROKER_FREEZE = "broker frozen"
+    MEMORY_ALARM = "memory alarm"
+    LOGIN_REFUSED = "login refused"
+    EXCHANGE_GONE = "exchange deleted"
+    QUEUE_FULL = "queue full"
+    CUT = "TCP half open"
+    UPDATED = "connection updated"
+    DEACTIVATED = "connection deactivated"
+    WORKER_KILL = "worker killed"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is sent and broken. ``rate``: reports per second at most."""
+
+    reports: int = 4000
+    devices: int = 200
+    connections: int = 5
+    nodes: int = 2
+    broker_kills: int = 6
+    worker_kills: int = 12
+    downlinks: int = 2000
+    consumer_kills: int = 5
+    seed: int = 1
+    rate: float = 40.0
+
+    @property
+    def places(self) -> Sequence["PlaceOf"]:
+        """Each connection's node, and what is special about it: every second is proxied, every third uses TLS."""
+        proxied, tls = range(0, self.connections, 2), range(1, self.connections, 3)
+        return [PlaceOf(n, n % self.nodes, n in proxied, n in tls) for n in range(self.connections)]
+
+
+@dataclass(frozen=True)
+class PlaceOf:
+    index: int
+    node: int
+    proxied: bool
+    """Whether it connects through the proxy that can be cut."""
+    tls: bool
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``at`` and ``seconds``: from the start of the posting, and how long it lasts. ``target``: a node's or
+    connection's number, or a function's name. Faults of one ``lane`` come one after the other."""
+
+    at: float
+    lane: str
+    kind: Kind
+    target: int | str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    faults: Sequence[Fault]
+    seconds: float
+    """How long reports and downlinks are posted."""
+
+
+_NODE_EXTRAS = (Kind.BROKER_FREEZE, Kind.QUEUE_FULL, Kind.LOGIN_REFUSED, Kind.EXCHANGE_GONE, Kind.MEMORY_ALARM)
+_CONNECTION_EXTRAS = (Kind.CUT, Kind.UPDATED, Kind.DEACTIVATED)
+_RESTART = 7.0
+"""Seconds that a broker takes to start: only for the plan, the run waits as long as it takes."""
+_LEAST_SECONDS = 25.0
+_FIRST = 3.0
+
+
+def make_plan(size: Size) -> Plan:
+    """The same for the same size and seed."""
+    chance = random.Random(size.seed)  # noqa: S311  # repeatable is what it has to be
+    faults = [*_node_faults(size, chance), *_connection_faults(size, chance)]
+    busy = max([fault.at + fault.seconds + _RESTART for fault in faults], default=0.0)
+    seconds = max(_LEAST_SECONDS, busy, size.reports / size.rate)
+    # Spread over the whole of the posting, when that takes longer.
+    stretch = seconds / busy if busy else 1.0
+    faults = [replace(fault, at=fault.at * stretch) for fault in faults]
+    faults += _worker_faults(size, chance, seconds)
+    return Plan(sorted(faults, key=lambda fault: (fault.at, fault.lane)), seconds)
+
+
+def _node_faults(size: Size, chance: random.Random) -> Iterator[Fault]:
+    kinds = [Kind.BROKER_KILL] * size.broker_kills
+    kinds += [_NODE_EXTRAS[number % len(_NODE_EXTRAS)] for number in range(size.broker_kills)]
+    chance.shuffle(kinds)
+    clocks = [_FIRST] * size.nodes
+    for number, kind in enumerate(kinds):
+        node = number % size.nodes
+        clocks[node] += chance.uniform(1, 3)
+        here = [place.index for place in size.places if place.node == node]
+        seconds = chance.uniform(0.5, 6) if kind is Kind.BROKER_KILL else chance.uniform(3, 8)
+        on_node = kind in (Kind.BROKER_KILL, Kind.BROKER_FREEZE, Kind.MEMORY_ALARM) or not here
+        target = node if on_node else chance.choice(here)
+        yield Fault(clocks[node], f"node {node}", kind, target, seconds)
+        clocks[node] += seconds + (_RESTART if kind is Kind.BROKER_KILL else 3.0)
+
+
+def _connection_faults(size: Size, chance: random.Random) -> Iterator[Fault]:
+    clock = _FIRST
+    proxied = [place.index for place in size.places if place.proxied]
+    for number in range(3 * max(1, size.broker_kills // 2) if size.broker_kills else 0):
+        kind = _CONNECTION_EXTRAS[number % len(_CONNECTION_EXTRAS)]
+        candidates = proxied if kind is Kind.CUT else range(size.connections)
+        if not candidates:
+            continue
+        clock += chance.uniform(1, 5)
+        seconds = 0.0 if kind is Kind.UPDATED else chance.uniform(3, 7)
+        yield Fault(clock, "connections", kind, chance.choice(candidates), seconds)
+        clock += seconds
+
+
+def _worker_faults(size: Size, chance: random.Random, seconds: float) -> Iterator[Fault]:
+    uplink = [chance.choice(("forward", "forward", "forward", "reconcile")) for _ in range(size.worker_kills)]
+    downlink = [("consume", "send_downlinks")[number % 2] for number in range(size.consumer_kills)]
+    for name in (*uplink, *downlink):
+        yield Fault(chance.uniform(_FIRST, seconds), f"{name} workers", Kind.WORKER_KILL, name)

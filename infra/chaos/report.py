@@ -1,0 +1,111 @@
+"""The page that a run leaves behind, in Markdown."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra.chaos.checker import ConnectionResult, DownlinkResult
+from infra.chaos.plan import Size
+from infra.chaos.records import Disturbance
+
+DOWNLINKS_IN_FLIGHT = 10
+"""That one worker sends side by side."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run. ``retries``: posts that had to be repeated; ``seconds``: from the first post to the end."""
+
+    size: Size
+    results: Sequence[ConnectionResult]
+    downlinks: DownlinkResult
+    disturbances: Sequence[Disturbance]
+    retries: int
+    seconds: float
+
+    @property
+    def kills(self) -> int:
+        return sum(fault.kind in ("worker killed", "broker killed") for fault in self.disturbances)
+
+    def faults(self) -> list[str]:
+        """Every promise that was broken, in words."""
+        found = [f"connection {r.connection}: {text}" for r in self.results for text in r.faults(self.disturbances)]
+        return found + self.downlinks.faults(self.kills, DOWNLINKS_IN_FLIGHT)
+
+
+def markdown(outcome: Outcome) -> str:
+    """One page."""
+    broken = outcome.faults()
+    parts = [
+        f"# Chaos, seed {outcome.size.seed}: {'FAILED' if broken else 'passed'}\n",
+        _what(outcome) + "\n",
+        "".join(f"- **{text}**\n" for text in broken),
+        _table(
+            "connection, acknowledged, delivered, lost, duplicated, unexplained, handed out twice, other id, "
+            "out of order, unexpected, given up, stuck",
+            [_row(result) for result in outcome.results],
+        ),
+        _LEGEND,
+        _table(
+            "downlinks, called, lost, unexpected, out of order, calls repeated, most of one, stuck", [_down(outcome)]
+        ),
+        _table("fault, times, duplicates, most after one, limit", _fault_rows(outcome)),
+        "![backlog](backlog.svg)\n",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+_LEGEND = """\
+*Acknowledged*: while the connection was active. *Delivered*: distinct reports. *Duplicated*: published twice with the
+same message_id; *unexplained* of these are near no fault of the script (a time-out of the connector's own). *Handed out
+twice*: marked as redelivered after a broker was killed: it forgot the collector's acknowledgement, or it had the
+message twice; it marks both alike. *Limit*: what can have been unconfirmed, or not yet deleted, when the fault began.
+"""
+
+
+def _what(outcome: Outcome) -> str:
+    size = outcome.size
+    return (
+        f"{size.reports} reports of {size.devices} devices to {size.connections} connections at {size.nodes} brokers, "
+        f"{size.downlinks} downlinks, {len(outcome.disturbances)} faults, {outcome.seconds:.0f} s. "
+        f"{outcome.retries} posts were repeated."
+    )
+
+
+def _table(heads: str, rows: Sequence[Sequence[object]]) -> str:
+    lines = [heads.split(", "), ["---"] * len(heads.split(", ")), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def _down(outcome: Outcome) -> Sequence[object]:
+    down = outcome.downlinks
+    return (
+        down.confirmed, down.called, len(down.lost), len(down.unexpected), len(down.out_of_order),
+        down.repeated, down.most_repeated, down.stuck,
+    )  # fmt: skip
+
+
+def _row(result: ConnectionResult) -> Sequence[object]:
+    return (
+        result.connection, result.acknowledged, result.delivered, len(result.lost), result.duplicated,
+        len(result.unexplained), result.handed_out_twice, len(result.other_id), len(result.out_of_order),
+        len(result.unexpected), result.failed, result.stuck,
+    )  # fmt: skip
+
+
+def _fault_rows(outcome: Outcome) -> Sequence[Sequence[object]]:
+    names = [_name(fault) for fault in outcome.disturbances]
+    explained: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    limits: dict[str, int] = {}
+    for number, name in enumerate(names):
+        limits[name] = outcome.disturbances[number].limit
+        for result in outcome.results:
+            count = result.by_fault[number]
+            explained[name] += count
+            most[name] = max(most[name], count)
+    return [(name, times, explained[name], most[name], limits[name]) for name, times in sorted(Counter(names).items())]
+
+
+def _name(fault: Disturbance) -> str:
+    return f"{fault.kind} ({fault.target})" if fault.kind == "worker killed" else fault.kind

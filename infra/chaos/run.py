@@ -1,0 +1,118 @@
+"""One chaos run, from the start of the stack to the verdict."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import urllib3
+
+from infra.chaos import collector, downlink_publisher, faults, poster, watch
+from infra.chaos.checker import Evidence, check, check_downlinks
+from infra.chaos.picture import draw
+from infra.chaos.plan import Plan, Size, make_plan
+from infra.chaos.records import Arrival, Backlog, Disturbance, Pause, Post, SentDownlink, read
+from infra.chaos.report import Outcome, markdown
+from infra.chaos.stage import Stage, running_stage
+from infra.local.errors import StackFailed
+from infra.local.processes import Child
+
+_POSTING = 900.0
+"""Seconds that the posting may take beyond its plan."""
+
+
+def run(directory: Path, size: Size, port_base: int) -> Outcome:
+    """Leaves ``report.md`` and ``backlog.svg`` in the directory. Raises StackFailed or BrokerFailed when the run itself
+    does not work."""
+    plan = make_plan(size)
+    with running_stage(directory, size, port_base) as stage:
+        print(f"{len(plan.faults)} faults in {plan.seconds:.0f} s ...", flush=True)
+        outcome = _play(stage, size, plan)
+    backlog = read(stage.directory / watch.BACKLOG, Backlog)
+    (directory / "backlog.svg").write_text(draw(backlog, outcome.disturbances, size.connections), encoding="utf-8")
+    (directory / "report.md").write_text(markdown(outcome), encoding="utf-8")
+    return outcome
+
+
+def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
+    where = stage.directory
+    began = time.monotonic()
+    looking = watch.Watch(stage)
+    looking.start()
+    collecting = _child(stage, collector.__name__)
+    seconds = f"{plan.seconds:.1f}"
+    children = [
+        _child(stage, poster.__name__, str(size.reports), str(size.devices), seconds, str(size.seed)),
+        _child(stage, downlink_publisher.__name__, str(size.downlinks), seconds),
+    ]
+    saboteur = faults.Saboteur(stage)
+    try:
+        saboteur.start(plan.faults)
+        for child in children:
+            _join(child, plan.seconds + _POSTING)
+        saboteur.join()
+        stage.heal()
+        print("All is posted and healed; waiting for what is left ...", flush=True)
+        stuck, stuck_downlinks = looking.settle(lambda: _complete(stage))
+        if collecting.exit_code() is not None:
+            raise StackFailed(f"The collector ended. The end of {collecting.log}:\n{collecting.tail()}")
+    finally:
+        looking.stop()
+        for child in (*children, collecting):
+            child.stop(10)
+    disturbances = read(where / faults.DISTURBANCES, Disturbance)
+    posts = _posts(stage)
+    failed = {place.index: _failed(stage, place.id) for place in stage.places}
+    arrivals = read(where / collector.ARRIVALS, Arrival)
+    evidence = Evidence(posts, arrivals, disturbances, read(where / faults.PAUSES, Pause), stuck, failed)
+    sent = read(where / downlink_publisher.DOWNLINKS, SentDownlink)
+    tried = {downlink_publisher.payload_of(number) for number in range(size.downlinks)}
+    return Outcome(
+        size,
+        check(size.connections, evidence),
+        check_downlinks(sent, _called(stage), tried, stuck_downlinks),
+        disturbances,
+        sum(post.attempts - 1 for post in posts if post.ended is not None),
+        time.monotonic() - began,
+    )
+
+
+def _child(stage: Stage, module: str, *arguments: str) -> Child:
+    log = stage.directory / f"{module.rsplit('.', 1)[1]}.log"
+    return Child(module, [sys.executable, "-m", module, str(stage.directory), *arguments], log, os.environ)
+
+
+def _join(child: Child, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while (code := child.exit_code()) is None:
+        if time.monotonic() > deadline:
+            raise StackFailed(f"{child.name} did not end within {seconds:.0f} s; see {child.log}")
+        time.sleep(0.1)
+    if code != 0:
+        raise StackFailed(f"{child.name} failed. The end of {child.log}:\n{child.tail()}")
+
+
+def _posts(stage: Stage) -> list[Post]:
+    """The last word on each report: that it was acknowledged, if it was."""
+    last = {(post.device, post.counter): post for post in read(stage.directory / poster.POSTS, Post)}
+    return list(last.values())
+
+
+def _complete(stage: Stage) -> bool:
+    """Whether nothing is missing. Reports that met a deactivated connection are left to the checker."""
+    pauses = read(stage.directory / faults.PAUSES, Pause)
+    evidence = Evidence(_posts(stage), read(stage.directory / collector.ARRIVALS, Arrival), pauses=pauses)
+    if any(result.lost for result in check(len(stage.places), evidence)):
+        return False
+    sent = {downlink.payload for downlink in read(stage.directory / downlink_publisher.DOWNLINKS, SentDownlink)}
+    return sent <= {payload for _, payload in _called(stage)}
+
+
+def _called(stage: Stage) -> list[tuple[str, str]]:
+    answer = urllib3.request("GET", stage.info["networkServer"]["downlinksUrl"], timeout=30)
+    return [(each["DevEUI"].upper(), each["Payload"].lower()) for each in answer.json()]
+
+
+def _failed(stage: Stage, connection_id: str) -> int:
+    """How many reports the connector has given up; a page of them is enough to know that there are any."""
+    return len(stage.api.call("GET", f"/connections/{connection_id}/messages?direction=uplink&status=failed&limit=100"))

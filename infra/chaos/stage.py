@@ -1,0 +1,263 @@
+"""Where a chaos run takes place: a local stack of its own, a second broker, and at them what each connection needs."""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from chalicelib.config import Settings
+from infra.chaos.management import Management
+from infra.chaos.plan import PlaceOf, Size
+from infra.chaos.proxy import Proxy
+from infra.local.api_client import ApiClient
+from infra.local.broker import Broker, BrokerConfig
+from infra.local.errors import StackFailed
+from infra.local.files import write_atomically
+from infra.local.processes import Child
+from infra.local.waiting import wait_until
+
+STAGE_FILE = "stage.json"
+TIME_SCALE = 60
+AS_ID = "TWA_CHAOS"
+"""An application server that the network server's double does not know: it then reports nothing back."""
+_START = 180.0
+_OPEN = 60.0
+_SECOND_NODE = 10
+"""The second broker's ports begin so far above the stack's; the stack leaves these free."""
+_ALTERNATE = "things-alternate"
+
+
+@dataclass(frozen=True)
+class Node:
+    port: int
+    tls_port: int
+    management_url: str
+    username: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """One connection, and what it has at its broker: a virtual host of its own, a user, an exchange, and a durable
+    queue that collects."""
+
+    index: int
+    id: str
+    node: int
+    tls: bool
+    vhost: str
+    user: str
+    password: str
+    exchange: str
+    queue: str
+
+    @property
+    def downlink_queue(self) -> str:
+        return f"iot-flow.{self.id}.downlink"
+
+
+@dataclass
+class Stage:
+    """A running stage. ``proxies`` by connection."""
+
+    directory: Path
+    local: Path
+    nodes: list[Node]
+    brokers: list[Broker]
+    places: list[Place]
+    proxies: dict[int, Proxy]
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The stack's own file, read anew each time, for pids change."""
+        info: dict[str, Any] = json.loads((self.local / "stack.json").read_text(encoding="utf-8"))
+        return info
+
+    @property
+    def api(self) -> ApiClient:
+        info = self.info
+        return ApiClient(info["apiUrl"], info["token"])
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(resource_prefix="iot-flow-local", time_scale=TIME_SCALE)
+
+    def management(self, node: int) -> Management:
+        at = self.nodes[node]
+        return Management(at.management_url, at.username, at.password)
+
+    def heal(self) -> None:
+        """Ends whatever an interrupted fault may have left."""
+        for broker in self.brokers:
+            broker.start()
+
+
+@contextmanager
+def running_stage(directory: Path, size: Size, port_base: int) -> Iterator[Stage]:
+    """Starts everything, and stops it at the end. Raises StackFailed or BrokerFailed."""
+    local = directory / "stack"
+    second = directory / "broker-2"
+    if (second / "broker.json").exists():
+        Broker.load(second).stop()
+    for path in (second, directory / "run"):
+        shutil.rmtree(path, ignore_errors=True)
+    (directory / "run").mkdir(parents=True)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # The file of a run before would be taken for this one's.
+    (local / "stack.json").unlink(missing_ok=True)
+    environment = {
+        **inherited, "LOCAL_DIR": str(local), "PORT_BASE": str(port_base), "DEMO": "0", "TIME_SCALE": str(TIME_SCALE),
+    }  # fmt: skip
+    stack = Child("stack", [sys.executable, "-m", "infra.local.stack"], directory / "run" / "stack.log", environment)
+    stage = Stage(directory / "run", local, [], [], [], {})
+    try:
+        _wait_for(stack, local / "stack.json")
+        _add_nodes(stage, size, second, port_base + _SECOND_NODE)
+        for place in size.places:
+            _add_place(stage, place)
+        write_atomically(stage.directory / STAGE_FILE, describe(stage))
+        _wait_open(stage)
+        yield stage
+    finally:
+        for proxy in stage.proxies.values():
+            proxy.stop()
+        for broker in stage.brokers[1:]:
+            broker.stop()
+        # The stack stops its own broker, which may have been started by this process.
+        stack.stop(60)
+
+
+def describe(stage: Stage) -> dict[str, Any]:
+    """What the other processes have to know."""
+    return {
+        "local": str(stage.local),
+        "nodes": [asdict(node) for node in stage.nodes],
+        "places": [asdict(place) for place in stage.places],
+    }
+
+
+def read_stage(directory: Path) -> Stage:
+    """The stage as another process of the run sees it."""
+    document = json.loads((directory / STAGE_FILE).read_text(encoding="utf-8"))
+    nodes = [Node(**node) for node in document["nodes"]]
+    places = [Place(**place) for place in document["places"]]
+    return Stage(directory, Path(document["local"]), nodes, [], places, {})
+
+
+def _wait_for(stack: Child, file: Path) -> None:
+    deadline = time.monotonic() + _START
+    while not file.exists():
+        if stack.exit_code() is not None or time.monotonic() > deadline:
+            raise StackFailed(f"The local stack did not start. The end of {stack.log}:\n{stack.tail()}")
+        time.sleep(0.1)
+
+
+def _add_nodes(stage: Stage, size: Size, second: Path, base: int) -> None:
+    first = Broker.load(stage.local / "broker")
+    stage.brokers.append(first)
+    for number in range(1, size.nodes):
+        config = BrokerConfig(
+            port=base, tls_port=base + 1, management_port=base + 2, dist_port=base + 3, epmd_port=base + 4,
+            username=first.config.username, password=first.config.password, ca_file=first.config.ca_file,
+            certificate_file=first.config.certificate_file, key_file=first.config.key_file,
+        )  # fmt: skip
+        print(f"Starting broker {number + 1} on {base} ...", flush=True)
+        broker = Broker(second, config)
+        stage.brokers.append(broker)
+        broker.start()
+    for broker in stage.brokers:
+        at = broker.config
+        url = f"http://127.0.0.1:{at.management_port}"
+        stage.nodes.append(Node(at.port, at.tls_port, url, at.username, at.password))
+
+
+def _add_place(stage: Stage, wanted: PlaceOf) -> None:
+    name = f"chaos-{wanted.index}"
+    node = stage.nodes[wanted.node]
+    password = f"{node.password}-{wanted.index}"
+    place = Place(
+        index=wanted.index,
+        id="",
+        node=wanted.node,
+        tls=wanted.tls,
+        vhost=name,
+        user=name,
+        password=password,
+        exchange=f"things-{wanted.index}",
+        queue=f"collect-{wanted.index}",
+    )
+    management = stage.management(wanted.node)
+    management.ready()
+    management.put(f"vhosts/{name}", {})
+    management.put(f"permissions/{name}/{node.username}", {"configure": ".*", "write": ".*", "read": ".*"})
+    management.put(f"users/{name}", {"password": password, "tags": ""})
+    # It may make its downlink queue and nothing else: an exchange that is deleted stays missing for it.
+    rights = {"configure": r"^iot-flow\..*", "write": ".*", "read": ".*"}
+    management.put(f"permissions/{name}/{name}", rights)
+    management.put(f"queues/{name}/{place.queue}", {"durable": True})
+    make_exchange(management, place)
+    port = node.tls_port if wanted.tls else node.port
+    if wanted.proxied:
+        stage.proxies[wanted.index] = Proxy(port)
+        port = stage.proxies[wanted.index].port
+    created = stage.api.call("POST", "/connections", _connection(stage, place, port))
+    stage.places.append(Place(**{**asdict(place), "id": created["id"]}))
+
+
+def make_exchange(management: Management, place: Place) -> None:
+    """Declares a connection's exchange and binds its queue. What is published between the two takes the alternate
+    exchange: the report would otherwise be unroutable, and given up as it should be."""
+    management.put(f"exchanges/{place.vhost}/{_ALTERNATE}", {"type": "topic", "durable": True})
+    management.bind(place.vhost, _ALTERNATE, place.queue, "up.#")
+    arguments = {"alternate-exchange": _ALTERNATE}
+    management.put(
+        f"exchanges/{place.vhost}/{place.exchange}", {"type": "topic", "durable": True, "arguments": arguments}
+    )
+    management.bind(place.vhost, place.exchange, place.queue, "up.#")
+
+
+def _connection(stage: Stage, place: Place, port: int) -> dict[str, Any]:
+    configuration: dict[str, Any] = {
+        "hostName": f"localhost:{port}",
+        "protocol": "SSL" if place.tls else "TCP",
+        "virtualHost": place.vhost,
+        "username": place.user,
+        "password": place.password,
+        "exchangeName": place.exchange,
+        "uplinkTopicPattern": "up.{DevEUI}",
+        "downlinkTopicPattern": "down.{DevEUI}",
+        "downlinkAsId": AS_ID,
+        "downlinkAsKey": "00112233445566778899aabbccddeeff",
+        "reconnectStrategy": ("AGGRESSIVE", "NORMAL")[place.index % 2],
+        # A busy machine's broker may be slow to confirm; what is tested here is not its speed.
+        "actionTimeout": 3000,
+    }
+    if place.tls:
+        amqp = stage.info["amqp"]
+        configuration |= {
+            "certificate": Path(amqp["clientCertificateFile"]).read_text(encoding="utf-8"),
+            "privateKey": Path(amqp["clientKeyFile"]).read_text(encoding="utf-8"),
+            "trustedCaCertificate": Path(amqp["caFile"]).read_text(encoding="utf-8"),
+        }
+    return {
+        "connectorId": "actility-amqp-0.9.1-iot", "name": f"Chaos {place.index}", "configuration": configuration,
+    }  # fmt: skip
+
+
+def _wait_open(stage: Stage) -> None:
+    """Each connection is OPENED, and its downlink queue is there: a downlink without it would be unroutable."""
+
+    def opened(place: Place) -> bool:
+        state = stage.api.call("GET", f"/connections/{place.id}")["state"]
+        queue = stage.management(place.node).get(f"queues/{place.vhost}/{place.downlink_queue}/bindings")
+        return state == "OPENED" and bool(queue) and any(bound["source"] == place.exchange for bound in queue)
+
+    for place in stage.places:
+        if not wait_until(lambda: opened(place), _OPEN, 0.3):  # noqa: B023  # called in this round
+            raise StackFailed(f"The connection {place.id} ({place.vhost}) did not open; see {stage.local / 'logs'}")

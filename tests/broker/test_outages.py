@@ -1,0 +1,229 @@
+"""Brokers that freeze, die, fill up or go away while a publisher is connected: no wait without an end."""
+
+import os
+import signal
+import threading
+import time
+from urllib.parse import quote
+
+import pytest
+
+from chalicelib.amqp_publisher import AmqpPublisherFactory
+from chalicelib.delivery import DELIVERED, Result
+from chalicelib.errors import BrokerUnreachable
+from infra.local.waiting import wait_until
+from tests.broker.passage import passing_on
+from tests.broker.support import LOCAL, Site, bound_queue, descriptors, outgoing, refusal, soon, taken, unique
+
+PRECISE = 0.6
+"""Seconds by which a deadline may be missed on a busy machine."""
+
+
+def test_a_frozen_broker_does_not_hold_a_connect_beyond_its_time(other_site: Site) -> None:
+    other_site.broker.freeze()
+    try:
+        before = descriptors()
+        for connection, secrets in (
+            (other_site.connection(connection_timeout=500), other_site.secrets),
+            (other_site.tls_connection(connection_timeout=500), other_site.tls_secrets),
+        ):
+            began = time.monotonic()
+            fault = refusal(connection, secrets)
+            assert time.monotonic() - began < 0.5 + PRECISE
+            assert isinstance(fault, BrokerUnreachable)
+            assert fault.type == "CONNECTION_TIMEOUT"
+            assert descriptors() <= before
+    finally:
+        other_site.broker.thaw()
+
+
+def test_a_frozen_broker_ends_a_publish_in_time_and_no_confirm_leaks(other_site: Site) -> None:
+    # Given
+    key = unique("key")
+    bound_queue(other_site, key)
+    connection = other_site.connection(action_timeout=400)
+    with other_site.publisher(connection) as publisher:
+        other_site.broker.freeze()
+
+        # When
+        try:
+            began = time.monotonic()
+            messages = [outgoing("1", routing_key=key), outgoing("2", routing_key=key)]
+            result = publisher.publish(messages, soon())
+            seconds = time.monotonic() - began
+        finally:
+            other_site.broker.thaw()
+
+        # Then
+        assert 0.4 <= seconds < 0.4 + PRECISE
+        assert isinstance(result.fault, BrokerUnreachable)
+        assert result.fault.type == "CONFIRM_TIMEOUT"
+        assert {outcome.result for outcome in result.outcomes.values()} == {Result.RETRY}
+        assert not publisher.usable
+        again = publisher.publish(messages, soon())
+        assert {outcome.result for outcome in again.outcomes.values()} == {Result.RETRY}
+        assert isinstance(again.fault, BrokerUnreachable)
+
+
+def test_the_callers_deadline_holds_before_the_action_timeout(other_site: Site) -> None:
+    with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
+        other_site.broker.freeze()
+        try:
+            began = time.monotonic()
+            result = publisher.publish([outgoing("1")], soon(0.5))
+            assert time.monotonic() - began < 0.5 + PRECISE
+        finally:
+            other_site.broker.thaw()
+    assert result.outcomes["1"].result is Result.RETRY
+
+
+def test_a_check_finds_a_frozen_broker(other_site: Site) -> None:
+    with other_site.publisher() as publisher:
+        publisher.check(soon())
+        other_site.broker.freeze()
+        try:
+            with pytest.raises(BrokerUnreachable):
+                publisher.check(soon(0.3))
+        finally:
+            other_site.broker.thaw()
+        assert not publisher.usable
+
+
+def test_a_broker_killed_in_the_middle_of_a_batch_costs_nothing_but_a_retry(other_site: Site) -> None:
+    # Given
+    key = unique("key")
+    queue = bound_queue(other_site, key)
+    messages = [
+        outgoing(f"{number}", group=f"{number % 5}", routing_key=key, body=b"%d" % number) for number in range(20000)
+    ]
+    with other_site.publisher(other_site.connection(action_timeout=5000)) as publisher:
+        pid = other_site.broker.pid
+        killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+
+        # When
+        killer.start()
+        result = publisher.publish(messages, soon(20))
+        killer.join()
+    other_site.broker.kill()
+    other_site.broker.start()
+
+    # Then
+    assert isinstance(result.fault, BrokerUnreachable)
+    assert len(result.outcomes) == len(messages)
+    delivered = {key for key, outcome in result.outcomes.items() if outcome.result is Result.DELIVERED}
+    assert 0 < len(delivered) < len(messages)
+    kept = {body.decode() for _, _, body in taken(other_site, queue)}
+    assert delivered <= kept
+
+
+def test_a_memory_alarm_is_named_and_ends(other_site: Site) -> None:
+    # Given
+    key = unique("key")
+    bound_queue(other_site, key)
+    with other_site.publisher(other_site.connection(action_timeout=500)) as publisher:
+        other_site.broker.ctl("set_vm_memory_high_watermark", "0.00001")
+
+        # When
+        try:
+            result = publisher.publish([outgoing("1", routing_key=key)], soon())
+        finally:
+            other_site.broker.ctl("set_vm_memory_high_watermark", "0.4")
+
+    # Then
+    assert isinstance(result.fault, BrokerUnreachable)
+    assert result.fault.type == "BROKER_BLOCKED"
+    assert "memory" in str(result.fault)
+    with other_site.publisher() as publisher:
+        assert publisher.publish([outgoing("1", routing_key=key)], soon()).outcomes == {"1": DELIVERED}
+
+
+def test_an_alarm_that_ends_in_time_costs_only_the_wait(other_site: Site) -> None:
+    # Given
+    key = unique("key")
+    bound_queue(other_site, key)
+    with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
+        other_site.broker.ctl("set_vm_memory_high_watermark", "0.00001")
+        alarm_over = threading.Timer(2, other_site.broker.ctl, ("set_vm_memory_high_watermark", "0.4"))
+        alarm_over.start()
+
+        # When: the alarm ends while the first message waits
+        result = publisher.publish([outgoing("1", routing_key=key)], soon(20))
+        alarm_over.join()
+
+        # Then
+        assert result.outcomes == {"1": DELIVERED}
+        assert publisher.usable
+        assert publisher.publish([outgoing("2", routing_key=key)], soon()).outcomes == {"2": DELIVERED}
+
+
+def test_a_connection_that_was_closed_while_idle_is_found_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given
+    connection = site.connection()
+    name = f"acme/ConnectionId.{connection.id}#publisher"
+    with site.publisher(connection) as publisher:
+        assert wait_until(lambda: bool(site.connections_named(name)), 15)
+        site.api("DELETE", f"connections/{quote(site.connections_named(name)[0]['name'])}")
+        assert publisher.usable  # nobody has looked at the socket yet
+
+        # When: idle for long
+        monkeypatch.setattr("chalicelib.amqp_publisher.IDLE", 0.0)
+        result = publisher.publish([outgoing("1")], soon())
+
+        # Then
+        assert isinstance(result.fault, BrokerUnreachable)
+        assert result.fault.type == "CONNECTION_CLOSED"
+        assert result.outcomes["1"].result is Result.RETRY
+        assert not publisher.usable
+
+
+def test_a_peer_that_went_silent_while_idle_is_found_out_before_anything_is_sent(
+    other_site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = unique("key")
+    queue = bound_queue(other_site, key)
+    with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
+        monkeypatch.setattr("chalicelib.amqp_publisher.IDLE", 0.0)
+        monkeypatch.setattr("chalicelib.amqp_publisher.CHECK", 0.5)
+        other_site.broker.freeze()
+        try:
+            began = time.monotonic()
+            result = publisher.publish([outgoing("1", routing_key=key)], soon())
+            seconds = time.monotonic() - began
+        finally:
+            other_site.broker.thaw()
+    assert seconds < 0.5 + PRECISE
+    assert isinstance(result.fault, BrokerUnreachable)
+    assert result.fault.type == "CONNECTION_TIMEOUT"
+    assert taken(other_site, queue) == []
+
+
+def test_an_abort_resets_the_connection(site: Site) -> None:
+    connection = site.connection()
+    name = f"acme/ConnectionId.{connection.id}#publisher"
+    before = descriptors()
+    publisher = AmqpPublisherFactory(LOCAL).open(connection, site.secrets, soon())
+    assert wait_until(lambda: bool(site.connections_named(name)), 15)
+    publisher.abort()
+    assert descriptors() <= before
+    assert not publisher.usable
+    assert wait_until(lambda: not site.connections_named(name), 15)
+    publisher.abort()
+
+
+def test_after_a_timeout_nothing_of_what_was_left_is_sent(site: Site) -> None:
+    # Given: a message larger than all the buffers on the way, which stops half-way
+    with passing_on(site.broker.config.port) as passage:
+        connection = site.connection(host_name=f"127.0.0.1:{passage.port}", action_timeout=300)
+        with site.publisher(connection) as publisher:
+            passage.open.clear()
+            body = b"x" * 32 * 1024 * 1024
+
+            # When
+            result = publisher.publish([outgoing("1", body=body)], soon())
+            passage.open.set()
+
+            # Then
+            assert isinstance(result.fault, BrokerUnreachable)
+            assert result.fault.type == "CONFIRM_TIMEOUT"
+            assert passage.reset.wait(5)
+            assert passage.passed < len(body)

@@ -1,0 +1,121 @@
+"""Connections that cannot be opened: each is told with its reason."""
+
+import json
+
+import trustme
+
+from chalicelib.config import Settings
+from chalicelib.errors import BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+from chalicelib.models import ConnectionSecrets
+from tests.broker.passage import passing_on
+from tests.broker.support import Site, descriptors, refusal, unique
+
+
+def test_an_exchange_that_may_not_be_declared_is_a_misconfiguration(site: Site) -> None:
+    user, secrets = site.user_with(write=".*", read=".*")
+    fault = refusal(site.connection(username=user, exchange_name=unique("exchange")), secrets)
+    assert isinstance(fault, BrokerMisconfigured)
+    assert fault.type == "PERMISSION_REFUSED"
+
+
+def test_a_bad_login_is_refused(site: Site) -> None:
+    before = descriptors()
+    fault = refusal(site.connection(), ConnectionSecrets(password="not-the-password"))
+    assert descriptors() <= before
+    assert isinstance(fault, BrokerRefused)
+    assert fault.type == "LOGIN_REFUSED"
+    assert "not-the-password" not in str(fault)
+
+
+def test_without_a_user_guest_is_tried(site: Site) -> None:
+    fault = refusal(site.connection(username=None), ConnectionSecrets())
+    assert fault.type == "LOGIN_REFUSED"
+    assert "guest" in str(fault)
+
+
+def test_a_bad_virtual_host_is_a_misconfiguration(site: Site) -> None:
+    fault = refusal(site.connection(virtual_host="nowhere"), site.secrets)
+    assert isinstance(fault, BrokerMisconfigured)
+    assert fault.type == "VIRTUAL_HOST_REFUSED"
+    assert "nowhere" in str(fault)
+
+
+def test_a_broker_of_another_authority_is_not_trusted(site: Site) -> None:
+    other = trustme.CA().cert_pem.bytes().decode()
+    fault = refusal(
+        site.tls_connection(), site.tls_secrets.model_copy(update={"trusted_ca_certificate": other})
+    )  # fmt: skip
+    assert isinstance(fault, BrokerUnreachable)
+    assert fault.type == "CERTIFICATE_UNTRUSTED"
+    without = refusal(site.tls_connection(), site.tls_secrets.model_copy(update={"trusted_ca_certificate": None}))
+    assert without.type == "CERTIFICATE_UNTRUSTED"
+
+
+def test_the_name_in_the_brokers_certificate_is_verified(site: Site) -> None:
+    # 127.0.0.1 and localhost stand in the certificate, this other loopback address does not
+    with passing_on(site.broker.config.tls_port, host="127.0.0.2") as passage:
+        fault = refusal(site.tls_connection(host_name=f"127.0.0.2:{passage.port}"), site.tls_secrets)
+    assert fault.type == "CERTIFICATE_NAME"
+
+
+def test_a_client_certificate_of_another_authority_is_refused(site: Site) -> None:
+    leaf = trustme.CA().issue_cert("x@localhost", common_name=site.user)
+    stranger = site.tls_secrets.model_copy(
+        update={
+            "certificate": leaf.cert_chain_pems[0].bytes().decode(),
+            "private_key": leaf.private_key_pem.bytes().decode(),
+        }
+    )
+    fault = refusal(site.tls_connection(), stranger)
+    assert isinstance(fault, BrokerRefused)
+    assert fault.type == "CLIENT_CERTIFICATE_REFUSED"
+
+
+def test_a_missing_client_certificate_is_named(site: Site) -> None:
+    secrets = ConnectionSecrets(
+        password=site.secrets.password, trusted_ca_certificate=site.tls_secrets.trusted_ca_certificate
+    )
+    fault = refusal(site.tls_connection(username=site.user), secrets)
+    assert isinstance(fault, BrokerRefused)
+    assert fault.type == "CLIENT_CERTIFICATE_MISSING"
+
+
+def test_a_certificate_without_its_key_is_named(site: Site) -> None:
+    key = trustme.CA().issue_cert("x").private_key_pem.bytes().decode()
+    fault = refusal(site.tls_connection(), site.tls_secrets.model_copy(update={"private_key": key}))
+    assert fault.type == "CERTIFICATE_UNUSABLE"
+
+
+def test_mixed_up_protocols_are_named(site: Site) -> None:
+    config = site.broker.config
+    plain = refusal(site.connection(host_name=f"127.0.0.1:{config.tls_port}"), site.secrets)
+    assert plain.type == "PROTOCOL_MISMATCH"
+    tls = refusal(site.tls_connection(host_name=f"localhost:{config.port}"), site.tls_secrets)
+    assert tls.type == "TLS_NOT_SPOKEN"
+    web = refusal(site.connection(host_name=f"127.0.0.1:{config.management_port}"), site.secrets)
+    assert web.type in {"PROTOCOL_MISMATCH", "CONNECTION_TIMEOUT", "PROTOCOL_ERROR"}
+
+
+def test_nobody_listening_an_unknown_name_and_a_forbidden_address_are_named(site: Site) -> None:
+    assert refusal(site.connection(host_name="127.0.0.1:1"), site.secrets).type == "CONNECTION_REFUSED"
+    assert refusal(site.connection(host_name="no-such-host.invalid"), site.secrets).type == "DNS_FAILURE"
+    assert refusal(site.connection(host_name="a" * 70 + ".invalid"), site.secrets).type == "DNS_FAILURE"
+    for host in ("127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "169.254.169.254"):
+        fault = refusal(site.connection(host_name=host), site.secrets, Settings())
+        assert fault.type == "ADDRESS_FORBIDDEN"
+
+
+def test_the_name_is_verified_however_it_is_spelled(site: Site) -> None:
+    for host in ("127.1", "localhost", "2130706433"):
+        connection = site.tls_connection(host_name=f"{host}:{site.broker.config.tls_port}")
+        with site.publisher(connection, site.tls_secrets) as publisher:
+            assert publisher.usable
+
+
+def test_the_text_of_a_fault_is_json_and_one_line(site: Site) -> None:
+    fault = refusal(site.connection(virtual_host="a\n\x07b\u202e" + "c" * 200), site.secrets)
+    text = str(fault)
+    assert "\n" not in text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+    assert json.loads(json.dumps(text)) == text

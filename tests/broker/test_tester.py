@@ -1,0 +1,63 @@
+"""Trying a connection: each step told, nothing left behind."""
+
+import time
+
+from chalicelib.amqp_tester import AmqpConnectionTester
+from chalicelib.models import CheckStep, Connection, ConnectionSecrets
+from tests.broker.support import LOCAL, Site, unique
+
+PLAIN = ["resolve", "connect", "authenticate", "vhost", "exchange", "downlink"]
+
+
+def steps(connection: Connection, secrets: ConnectionSecrets) -> list[CheckStep]:
+    return AmqpConnectionTester(LOCAL).test(connection, secrets, time.monotonic() + 10)
+
+
+def test_all_steps_of_a_good_connection_are_shown_and_nothing_is_left(site: Site) -> None:
+    before = site.api("GET", "queues?columns=name"), site.api("GET", "exchanges?columns=name")
+    plain = steps(site.connection(), site.secrets)
+    assert [step.name for step in plain] == PLAIN
+    assert all(step.ok and step.detail.endswith(".") for step in plain)
+    tls = steps(site.tls_connection(), site.tls_secrets)
+    assert [step.name for step in tls] == [*PLAIN[:2], "tls", *PLAIN[2:]]
+    assert all(step.ok for step in tls)
+    assert (site.api("GET", "queues?columns=name"), site.api("GET", "exchanges?columns=name")) == before
+
+
+def test_without_downlinks_their_step_is_left_out(site: Site) -> None:
+    found = steps(site.connection(downlink_enabled=False, downlink_topic_pattern=None), site.secrets)
+    assert [step.name for step in found] == PLAIN[:-1]
+
+
+def test_it_stops_at_the_step_that_fails(site: Site) -> None:
+    user, secrets = site.user_with(configure="", write=".*", read="")
+    cases = {
+        "resolve": (site.connection(host_name="no-such-host.invalid"), site.secrets),
+        "connect": (site.connection(host_name="127.0.0.1:1"), site.secrets),
+        "tls": (site.tls_connection(host_name=f"localhost:{site.broker.config.port}"), site.tls_secrets),
+        "authenticate": (site.connection(), ConnectionSecrets(password="wrong")),
+        "vhost": (site.connection(virtual_host="nowhere"), site.secrets),
+        "exchange": (site.connection(exchange_name=unique("missing")), site.secrets),
+        "downlink": (site.connection(username=user), secrets),
+    }
+    for name, (connection, of_case) in cases.items():
+        found = steps(connection, of_case)
+        assert found[-1].name == name
+        assert not found[-1].ok
+        assert found[-1].detail.endswith(".")
+        assert all(step.ok for step in found[:-1])
+    exchange = cases["exchange"][0].configuration.exchange_name
+    assert exchange not in [one["name"] for one in site.api("GET", "exchanges")]
+
+
+def test_it_ends_in_time_and_names_the_step_that_it_did_not_finish(other_site: Site) -> None:
+    other_site.broker.freeze()
+    try:
+        began = time.monotonic()
+        plain = AmqpConnectionTester(LOCAL).test(other_site.connection(), other_site.secrets, began + 0.5)
+        tls = AmqpConnectionTester(LOCAL).test(other_site.tls_connection(), other_site.tls_secrets, began + 1)
+        assert time.monotonic() - began < 2
+    finally:
+        other_site.broker.thaw()
+    assert [(step.name, step.ok) for step in plain[-1:]] == [("authenticate", False)]
+    assert [(step.name, step.ok) for step in tls[-1:]] == [("tls", False)]

@@ -1,0 +1,235 @@
+"""A connection's test against a real broker: the usual mistakes, each found at its step, and nothing left behind."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import trustme
+
+from chalicelib.amqp_tester import AmqpConnectionTester
+from chalicelib.config import Settings
+from chalicelib.models import CheckStep, Connection, ConnectionSecrets
+from infra.local.waiting import wait_until
+from tests.broker.support import LOCAL, Site, unique
+
+PLAIN = ["resolve", "connect", "authenticate", "vhost", "exchange", "downlink"]
+TLS = ["resolve", "connect", "tls", "authenticate", "vhost", "exchange", "downlink"]
+
+
+def check(
+    connection: Connection, secrets: ConnectionSecrets, settings: Settings = LOCAL, seconds: float = 20.0
+) -> list[CheckStep]:
+    return AmqpConnectionTester(settings).test(connection, secrets, time.monotonic() + seconds)
+
+
+def expect_failure(steps: list[CheckStep], name: str, *words: str) -> None:
+    """The last step failed, it is this one, and its sentence has the words."""
+    assert steps[-1].name == name, steps
+    assert [step.ok for step in steps] == [True] * (len(steps) - 1) + [False], steps
+    for word in words:
+        assert word in steps[-1].detail, steps[-1].detail
+
+
+def things_at(site: Site) -> dict[str, list[str]]:
+    """Queues, exchanges and bindings, by name."""
+    return {
+        kind: sorted(f"{one.get('name')} {one.get('source')} {one.get('routing_key')}" for one in site.api("GET", kind))
+        for kind in ("queues", "exchanges", "bindings")
+    }
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Accepts and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+
+        def accept() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        for each in held:
+            each.close()
+
+
+@pytest.mark.parametrize(("tls", "names"), [(False, PLAIN), (True, TLS)], ids=["plain", "mutual TLS"])
+def test_a_good_connection_passes_every_step_and_leaves_nothing_behind(site: Site, tls: bool, names: list[str]) -> None:
+    # Given
+    connection = site.tls_connection() if tls else site.connection()
+    before = things_at(site)
+
+    # When
+    steps = check(connection, site.tls_secrets if tls else site.secrets)
+
+    # Then
+    assert [step.name for step in steps] == names
+    assert all(step.ok for step in steps), steps
+    assert all(step.detail.endswith(".") for step in steps)
+    assert things_at(site) == before
+    assert wait_until(lambda: not site.connections_named(f"acme/ConnectionId.{connection.id}#test"), 15)
+
+
+def test_without_downlinks_no_queue_is_tried(site: Site) -> None:
+    connection = site.connection(downlink_enabled=False, downlink_topic_pattern=None)
+    assert [step.name for step in check(connection, site.secrets)] == PLAIN[:-1]
+
+
+def test_it_publishes_nothing(site: Site) -> None:
+    queue = unique("all")
+    with site.channel() as channel:
+        channel.queue_declare(queue, durable=True)
+        channel.queue_bind(queue, "amq.topic", "#")
+        check(site.connection(), site.secrets)
+        assert channel.basic_get(queue)[0] is None
+        channel.queue_delete(queue)
+
+
+# The usual mistakes
+
+
+def test_a_port_where_nobody_listens(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    expect_failure(check(site.connection(host_name=f"127.0.0.1:{port}"), site.secrets), "connect", "check the port")
+
+
+def test_another_protocols_port(site: Site) -> None:
+    connection = site.connection(host_name=f"127.0.0.1:{site.broker.config.management_port}")
+    expect_failure(check(connection, site.secrets), "authenticate", "AMQP")
+
+
+def test_tcp_at_the_tls_port(site: Site) -> None:
+    connection = site.connection(host_name=f"127.0.0.1:{site.broker.config.tls_port}")
+    expect_failure(check(connection, site.secrets), "authenticate", "SSL")
+
+
+def test_ssl_at_the_tcp_port(site: Site) -> None:
+    connection = site.tls_connection(host_name=f"localhost:{site.broker.config.port}")
+    expect_failure(check(connection, site.tls_secrets), "tls", "TCP or the TLS port")
+
+
+def test_a_wrong_password(site: Site) -> None:
+    steps = check(site.connection(), ConnectionSecrets(password="not-it"))
+    expect_failure(steps, "authenticate", site.user, "password")
+    assert "not-it" not in str(steps)
+
+
+def test_an_unknown_virtual_host(site: Site) -> None:
+    expect_failure(check(site.connection(virtual_host="nowhere"), site.secrets), "vhost", "nowhere", "virtualHost")
+
+
+@pytest.mark.parametrize(
+    ("permissions", "step", "word"),
+    [
+        ({"configure": ".*", "read": ".*"}, "exchange", "grant write"),
+        ({"configure": ".*", "write": ".*"}, "downlink", "exchange 'amq.topic'"),
+        ({"write": ".*", "read": ".*"}, "downlink", "queue 'iot-flow."),
+    ],
+)
+def test_a_permission_that_is_missing(site: Site, permissions: dict[str, str], step: str, word: str) -> None:
+    user, secrets = site.user_with(**permissions)
+    expect_failure(check(site.connection(username=user), secrets), step, word, "grant")
+
+
+def test_a_user_who_may_do_no_more_than_is_needed(site: Site) -> None:
+    user, secrets = site.user_with(write="^amq\\.topic$")
+    publishing = site.connection(username=user, downlink_enabled=False, downlink_topic_pattern=None)
+    assert all(step.ok for step in check(publishing, secrets))
+    own = "^iot-flow\\..*$"
+    user, secrets = site.user_with(configure=own, write=f"{own}|^amq\\.topic$", read=f"{own}|^amq\\.topic$")
+    assert all(step.ok for step in check(site.connection(username=user), secrets))
+
+
+def test_a_missing_exchange_is_not_made(site: Site) -> None:
+    exchange = unique("exchange")
+    expect_failure(check(site.connection(exchange_name=exchange), site.secrets), "exchange", exchange, "create it")
+    assert exchange not in [one["name"] for one in site.api("GET", "exchanges")]
+
+
+def test_a_wrong_authority(site: Site) -> None:
+    other = trustme.CA().cert_pem.bytes().decode()
+    secrets = site.tls_secrets.model_copy(update={"trusted_ca_certificate": other})
+    expect_failure(check(site.tls_connection(), secrets), "tls", "trustedCaCertificate")
+
+
+def test_a_name_that_the_certificate_is_not_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = site.broker.config.tls_port
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", port))])
+    connection = site.tls_connection(host_name=f"other.test:{port}")
+    steps = check(connection, site.tls_secrets)
+    expect_failure(steps, "tls", "another name")
+
+
+def test_a_client_certificate_that_the_broker_does_not_trust(site: Site) -> None:
+    stranger = trustme.CA().issue_cert("stranger")
+    secrets = site.tls_secrets.model_copy(
+        update={
+            "certificate": stranger.cert_chain_pems[0].bytes().decode(),
+            "private_key": stranger.private_key_pem.bytes().decode(),
+        }
+    )
+    expect_failure(check(site.tls_connection(), secrets), "tls", "client certificate")
+
+
+def test_no_client_certificate_where_one_is_asked_for(site: Site) -> None:
+    secrets = ConnectionSecrets(
+        trusted_ca_certificate=site.tls_secrets.trusted_ca_certificate, password=site.secrets.password
+    )
+    expect_failure(check(site.tls_connection(username=site.user), secrets), "tls", "set certificate and privateKey")
+
+
+def test_an_unusable_certificate(site: Site) -> None:
+    secrets = site.tls_secrets.model_copy(update={"certificate": "-----BEGIN NOTHING-----"})
+    expect_failure(check(site.tls_connection(), secrets), "tls", "set them anew")
+
+
+def test_a_name_that_does_not_exist(site: Site) -> None:
+    connection = site.connection(host_name="no-such-broker.invalid")
+    expect_failure(check(connection, site.secrets), "resolve", "hostName")
+
+
+def test_a_name_that_stands_for_a_private_address(site: Site) -> None:
+    connection = site.connection(host_name=f"localhost:{site.broker.config.port}")
+    expect_failure(check(connection, site.secrets, Settings()), "resolve", "public name")
+
+
+# Time
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_broker_that_says_nothing_is_given_up_in_time_and_the_step_named(site: Site, tls: bool) -> None:
+    with silent_server() as port:
+        fields: dict[str, Any] = {"host_name": f"localhost:{port}", "connection_timeout": 400}
+        connection = site.tls_connection(**fields) if tls else site.connection(**fields)
+        began = time.monotonic()
+        steps = check(connection, site.tls_secrets)
+        assert time.monotonic() - began < 3
+    step = "tls" if tls else "authenticate"
+    expect_failure(steps, step, f"step {step}")
+
+
+def test_the_deadline_counts_whatever_the_connection_allows(site: Site) -> None:
+    with silent_server() as port:
+        connection = site.connection(host_name=f"127.0.0.1:{port}", connection_timeout=10_000)
+        began = time.monotonic()
+        expect_failure(check(connection, site.secrets, seconds=0.5), "authenticate")
+        assert time.monotonic() - began < 3
+
+
+def test_a_second_address_is_tried_within_the_same_steps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = site.broker.config.port
+    records = [(2, 1, 6, "", (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: records)
+    steps = check(site.connection(host_name=f"two.test:{port}"), site.secrets)
+    assert [step.name for step in steps] == PLAIN
+    assert all(step.ok for step in steps)

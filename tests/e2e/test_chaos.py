@@ -1,0 +1,30 @@
+"""A small chaos run with a fixed seed; ``make chaos`` is the large one."""
+
+from pathlib import Path
+
+from infra.chaos.plan import Kind, Size
+from infra.chaos.run import run
+
+PORT_BASE = 18300
+SMALL = Size(
+    reports=400,
+    devices=20,
+    connections=1,
+    nodes=1,
+    broker_kills=2,
+    worker_kills=3,
+    downlinks=60,
+    consumer_kills=1,
+    seed=1,
+)
+
+
+def test_nothing_is_lost_swapped_or_stuck_while_brokers_and_workers_are_killed(tmp_path: Path) -> None:
+    outcome = run(tmp_path, SMALL, PORT_BASE)
+    made = [fault.kind for fault in outcome.disturbances]
+    assert (made.count(Kind.BROKER_KILL), made.count(Kind.WORKER_KILL)) == (2, 4)
+    (connection,) = outcome.results
+    assert connection.delivered >= connection.acknowledged > 300
+    assert outcome.downlinks.confirmed == 60
+    assert outcome.faults() == [], (tmp_path / "report.md").read_text()
+    assert (tmp_path / "backlog.svg").read_text().startswith("<svg")

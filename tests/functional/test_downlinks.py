@@ -1,0 +1,114 @@
+"""Downlinks from our queue to the network server, against moto."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from chalicelib.bootstrap import Services
+from chalicelib.config import Settings
+from chalicelib.errors import Unavailable
+from chalicelib.ids import new_id
+from chalicelib.models import AmqpConfiguration, Connection, DownlinkJob, iso_time
+from chalicelib.ports import QueueRecord
+from chalicelib.state import ConnectionState
+
+NOW = 1_764_000_000.0
+DEVICE = "70B3D5E75E000001"
+
+
+class RecordingNetworkServer:
+    """A ``ports.NetworkServer`` that takes everything."""
+
+    def __init__(self) -> None:
+        self.payloads: list[str] = []
+
+    def send_downlink(self, parameters: Sequence[tuple[str, str]], _as_key: str) -> None:
+        self.payloads.append(dict(parameters)["Payload"])
+
+
+class OneApplicationServer:
+    def keys(self, _as_id: str) -> list[tuple[str, str]]:
+        return [("demo", "00112233445566778899aabbccddeeff")]
+
+
+@pytest.fixture
+def network_server(services: Services) -> RecordingNetworkServer:
+    recording = RecordingNetworkServer()
+    services.network_server = recording  # type: ignore[assignment]  # a cached property takes what it is given
+    services.application_server_store = OneApplicationServer()  # type: ignore[assignment]
+    services.clock = lambda: NOW
+    return recording
+
+
+def create(services: Services, number: int, *, active: bool) -> Connection:
+    made = Connection(
+        tenant="demo",
+        id=new_id(NOW + number),
+        name=f"Connection {number}",
+        active=active,
+        configuration=AmqpConfiguration.model_validate(
+            {"hostName": "amqp.test", "protocol": "TCP", "uplinkTopicPattern": "{DevEUI}"}
+        ),
+        created_at=iso_time(NOW),
+        updated_at=iso_time(NOW),
+        state=ConnectionState.OPENED if active else ConnectionState.DEACTIVATED,
+    )
+    services.connection_store.create(made, 5)
+    return made
+
+
+def job(connection: Connection, payload: str) -> tuple[DownlinkJob, str]:
+    downlink: dict[str, Any] = {"DevEUI": DEVICE, "FPort": 1, "payload_hex": payload, "AS_ID": "TWA_1"}
+    made = DownlinkJob(tenant="demo", connection_id=connection.id, downlink=downlink, received_at=NOW)
+    return made, f"{connection.id} {payload}"
+
+
+def receive(services: Services) -> list[QueueRecord]:
+    answer = services.sqs.receive_message(
+        QueueUrl=services.downlink_queue.url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+    )
+    return [
+        QueueRecord(m["ReceiptHandle"], m["MessageId"], m["Body"], m["Attributes"]["MessageGroupId"])
+        for m in answer.get("Messages", [])
+    ]
+
+
+def test_a_deactivated_connection_holds_up_its_own_downlinks_only(
+    services: Services, network_server: RecordingNetworkServer
+) -> None:
+    inactive, active = create(services, 1, active=False), create(services, 2, active=True)
+    assert all(services.downlink_queue.send([job(inactive, "01")]))
+    with pytest.raises(Unavailable):
+        services.downlinks.handle(receive(services), deadline=1e12)
+    assert all(services.downlink_queue.send([job(inactive, "02"), job(active, "03")]))
+    services.downlinks.handle(receive(services), deadline=1e12)
+    assert network_server.payloads == ["03"]
+
+
+class RecordingDelays:
+    """A ``ports.DownlinkQueue`` of which only the delays matter."""
+
+    def __init__(self) -> None:
+        self.delays: list[int] = []
+
+    def delay(self, _receipts: Sequence[str], seconds: int) -> None:
+        self.delays.append(seconds)
+
+    def delete(self, _receipts: Sequence[str]) -> None:
+        """Nothing was settled."""
+
+
+@pytest.mark.parametrize(("scale", "seconds"), [(1.0, 300), (60.0, 5), (3000.0, 1)])
+@pytest.mark.usefixtures("network_server")
+def test_how_long_a_deactivated_connections_downlink_waits_is_scaled_as_other_times_are(
+    services: Services, scale: float, seconds: int
+) -> None:
+    scaled = Services(Settings(**{**services.settings.model_dump(), "time_scale": scale}))
+    scaled.clock = lambda: NOW
+    scaled.downlink_queue = queue = RecordingDelays()  # type: ignore[assignment]
+    made, _ = job(create(services, 1, active=False), "01")
+    record = QueueRecord("r", "m", made.model_dump_json(by_alias=True), "g")
+    with pytest.raises(Unavailable):
+        scaled.downlinks.handle([record], deadline=1e12)
+    assert queue.delays == [seconds]
