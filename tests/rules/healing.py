@@ -10,6 +10,23 @@ ROUNDS = 120
 
 def heal(world: World) -> None:
     """Brokers are up, nothing fails any more, what was under way ends, and every connection is active."""
+    _mend(world)
+    if not world.net:
+        # The network server repeats what was not answered with 200.
+        for post in world.posts:
+            if len(post.acknowledged) < len(world.active_ids()):
+                world.post(0, again=post)
+    quiet = 0
+    for _ in range(ROUNDS):
+        minute(world)
+        quiet = 0 if busy(world) else quiet + 1
+        if quiet > SWEEP_RUNS:
+            return
+        later(world)
+    raise AssertionError(f"not calm: {[c for c in world.connections.connections.values() if c.wake_at or c.probe_at]}")
+
+
+def _mend(world: World) -> None:
     for index in range(len(world.environments)):
         world.finish(index)
     for task in world.others:
@@ -27,14 +44,6 @@ def heal(world: World) -> None:
         elif connection.breaker_open and connection.probe_at is None:
             # CALM has given up: that is what a restart is for.
             world.restart(connection.id, [])
-    quiet = 0
-    for _ in range(ROUNDS):
-        minute(world)
-        quiet = 0 if busy(world) else quiet + 1
-        if quiet > SWEEP_RUNS:
-            return
-        later(world)
-    raise AssertionError(f"not calm: {[c for c in world.connections.connections.values() if c.wake_at or c.probe_at]}")
 
 
 def minute(world: World) -> None:

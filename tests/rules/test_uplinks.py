@@ -33,8 +33,9 @@ class Uplinks(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
 
-    @initialize(strategy=st.sampled_from(["NORMAL", "CALM", "AGGRESSIVE"]))
-    def connect(self, strategy: str) -> None:
+    @initialize(strategy=st.sampled_from(["NORMAL", "CALM", "AGGRESSIVE"]), net=st.booleans())
+    def connect(self, strategy: str, net: bool) -> None:
+        self.world.net = net
         self.world.connect("c1", reconnectStrategy=strategy)
         self.world.connect("c2", sendMetadata=True)
 

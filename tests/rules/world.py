@@ -68,9 +68,21 @@ class NoRemover:
         pass
 
 
+@dataclass
+class Swept:
+    """The depths as the sweep sees them: without a net it finds nothing, so that the rules must do without it."""
+
+    world: "World"
+
+    def depth(self, connection_id: str) -> tuple[int, int]:
+        return self.world.queues.depth(connection_id) if self.world.net else (0, 0)
+
+
 class World:
     def __init__(self) -> None:
         history.clear()
+        self.net = False
+        """Whether there is a sweep; only then depths may be wrong, and reports be left that nobody was told of."""
         self.now = 1_000_000.0
         self.settings = Settings()
         timing = self.settings.timing
@@ -101,7 +113,7 @@ class World:
             "queues",
             self.queues,
             silent={"release": lambda *_: None, "delete_messages": lambda _, receipts: receipts},
-            short={"receive": lambda *_: [], "depth": lambda *_: (0, 0)},
+            short={"receive": lambda *_: [], "depth": self._old_depth},
         )
         self._p_wakes: Any = Faulty("wakes", self.wakes, silent={"extend": lambda *_: None})
         self._p_failed: Any = Faulty("failed", self.failed)
@@ -130,8 +142,11 @@ class World:
             self.settings,
         )
         self.reconciler = Reconciler(
-            self._p_connections, self._p_wakes, polls, self._p_queues, self.management.finish, self.clock, timing
+            self._p_connections, self._p_wakes, polls, _any(Swept(self)), self.management.finish, self.clock, timing
         )
+
+    def _old_depth(self, connection_id: str) -> tuple[int, int]:
+        return (0, 0) if self.net else self.queues.depth(connection_id)
 
     def _environment(self) -> Environment:
         parts = DrainParts(
