@@ -7,17 +7,26 @@ and an answer of SQS may have been lost.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ulid import ULID
 
 from chalicelib import breaker
 from chalicelib.config import Timing
-from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
-from chalicelib.errors import BrokerFault, BrokerUnreachable, InvalidRequest, NotFound, NotRoutable, Unavailable
-from chalicelib.messages import UPLINK, expired, is_sent, outgoing, parse_report
-from chalicelib.models import Connection, Direction, FailedMessage, Level, Wake, iso_time
+from chalicelib.delivery import NACKED, Outcome, Result
+from chalicelib.drain_reports import (
+    ALONE_FROM,
+    failed_message,
+    prepare,
+    suspects,
+    tell_failed,
+    tell_lost,
+    tell_stuck,
+)
+from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
+from chalicelib.messages import UPLINK
+from chalicelib.models import Connection, Level, Wake
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import (
     Clock,
@@ -104,10 +113,10 @@ class Drain:
         except BrokerFault as fault:
             self._break(fault)
             return
-        except NotFound:
-            log.info("connection deleted while it was drained", extra={"connection": self._id})
-            return
-        except Unavailable as error:
+        except (NotFound, Unavailable) as error:
+            # A queue that is not found may be so new that SQS does not know it everywhere, and a secret may have been
+            # replaced since the record was read. Only if the connection is gone nothing is left: then the mark is not
+            # written.
             log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
             self._leave(self._parts.timing.report_visibility)
         finally:
@@ -136,7 +145,8 @@ class Drain:
                     self._publisher()[0].check(self._connect_by)
                     self._recovered()
                 return
-            self._settle_chunk(reports, stop_at)
+            for chunk in self._chunks(reports, stop_at):
+                self._settle_chunk(chunk, stop_at)
             unproven = probe and self._connection.state != ConnectionState.OPENED
             if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
                 return
@@ -162,6 +172,30 @@ class Drain:
                 break
         return held
 
+    def _chunks(self, reports: list[ReceivedReport], stop_at: float) -> Iterator[list[ReceivedReport]]:
+        """All at once; but a device whose report was received again and again, perhaps because it kills this function,
+        comes last, one report after the other, so that it takes nobody with it."""
+        devices = suspects(reports, self._parts.random())
+        alone = {group[0].group for group in devices}
+        if others := [report for report in reports if report.group not in alone]:
+            yield others
+        if stuck := [report for group in devices for report in group if report.attempts % ALONE_FROM == 0]:
+            tell_stuck(self._parts.monitoring, self._connection, stuck)
+        for group in devices:
+            for index, report in enumerate(group):
+                if self._parts.monotonic() >= stop_at:
+                    self._hold_back(group[index:])
+                    break
+                yield [report]
+                if report.message_id not in self._progress.settled:
+                    # It may have been released with a delay already; the others wait for it.
+                    self._hold_back(group[index + 1 :])
+                    break
+
+    def _hold_back(self, reports: list[ReceivedReport]) -> None:
+        self._parts.queues.release(self._id, [report.receipt for report in reports], 0)
+        self._leave(0)
+
     def _publisher(self) -> tuple[Publisher, bool]:
         return self._parts.pool.get(self._connection, self._connect_by)
 
@@ -169,9 +203,11 @@ class Drain:
         outcomes: dict[str, Outcome] = {}
         messages: list[OutgoingMessage] = []
         for report in reports:
-            message = self._prepare(report, outcomes)
-            if message:
-                messages.append(message)
+            prepared = prepare(report, self._connection, self._parts.clock())
+            if isinstance(prepared, Outcome):
+                outcomes[report.receipt] = prepared
+            else:
+                messages.append(prepared)
         fault: Exception | None = None
         if messages:
             result = self._publish(messages, stop_at)
@@ -185,27 +221,6 @@ class Drain:
         self._settle(reports, outcomes, {message.key: message.routing_key for message in messages})
         if fault:
             raise fault
-
-    def _prepare(self, report: ReceivedReport, outcomes: dict[str, Outcome]) -> OutgoingMessage | None:
-        """The publish of a report; or None, and in ``outcomes`` how it ends without one."""
-        try:
-            parsed = parse_report(report.body.encode())
-        except InvalidRequest as error:
-            # It was good when it was accepted: another version of this program did that. It must not block its device.
-            outcomes[report.receipt] = Outcome(Result.FAILED, "INVALID", str(error))
-            return None
-        configuration = self._connection.configuration
-        if expired(parsed, configuration, self._parts.clock()):
-            outcomes[report.receipt] = Outcome(Result.FAILED, "EXPIRED")
-            return None
-        if not is_sent(parsed, configuration):
-            outcomes[report.receipt] = DELIVERED
-            return None
-        try:
-            return outgoing(parsed, self._connection, report.receipt, report.message_id)
-        except NotRoutable as error:
-            outcomes[report.receipt] = Outcome(Result.FAILED, error.reason, str(error))
-            return None
 
     def _publish(self, messages: list[OutgoingMessage], stop_at: float) -> PublishResult:
         """Publishes; once in an invocation again on a new connection what a lost connection left unconfirmed."""
@@ -223,7 +238,11 @@ class Drain:
             return result
         self._progress.reconnected = True
         again = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
-        second = self._publish(again, stop_at)
+        try:
+            second = self._publish(again, stop_at)
+        except (NotFound, Unavailable) as error:
+            # No secret to log in with: what was confirmed before must be settled all the same.
+            return PublishResult(result.outcomes, error)
         return PublishResult({**result.outcomes, **second.outcomes}, second.fault)
 
     def _settle(
@@ -259,42 +278,16 @@ class Drain:
     ) -> None:
         """Keeps the reports as failed, with the reason, and only then deletes them."""
         lost = [report for report in reports if outcomes[report.receipt].reason == "EXPIRED"]
-        failed = [report for report in reports if outcomes[report.receipt].reason != "EXPIRED"]
+        failed = [
+            failed_message(self._parts.clock(), report, outcomes[report.receipt], routing_keys.get(report.receipt))
+            for report in reports
+            if outcomes[report.receipt].reason != "EXPIRED"
+        ]
         if failed:
-            documents = [
-                FailedMessage(
-                    id=str(ULID()),
-                    time=iso_time(self._parts.clock()),
-                    direction=Direction.UPLINK,
-                    reason=outcomes[report.receipt].reason,
-                    detail=outcomes[report.receipt].detail,
-                    dev_eui=None if report.group == "-" else report.group,
-                    routing_key=routing_keys.get(report.receipt),
-                    attempts=report.attempts,
-                    body=report.body,
-                    message_id=report.message_id,
-                )
-                for report in failed
-            ]
-            self._parts.failed.add(self._tenant, self._id, documents)
-            for reason, number in Counter(document.reason for document in documents).items():
-                example = next(document for document in documents if document.reason == reason)
-                self._parts.monitoring.event(
-                    self._connection,
-                    Level.WARNING,
-                    reason,
-                    f"{number} uplink(s) failed for good and are kept as failed messages: {example.detail}",
-                    {"count": number, "devEUI": example.dev_eui},
-                )
+            self._parts.failed.add(self._tenant, self._id, failed)
+            tell_failed(self._parts.monitoring, self._connection, failed)
         if lost:
-            validity = self._connection.configuration.uplink_time_validity
-            self._parts.monitoring.event(
-                self._connection,
-                Level.WARNING,
-                "UPLINK_EXPIRED",
-                f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were not sent",
-                {"count": len(lost), "devEUI": lost[0].group},
-            )
+            tell_lost(self._parts.monitoring, self._connection, lost)
         self._progress.counts["uplinksFailed"] += len(failed)
         self._progress.counts["uplinksLost"] += len(lost)
         self._delete(reports)
@@ -330,6 +323,12 @@ class Drain:
             return
         self._parts.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"failures": after.failures})
 
+    def _is_empty(self) -> bool:
+        try:
+            return self._parts.queues.depth(self._id) == (0, 0)
+        except NotFound:
+            return False
+
     def _finish(self) -> None:
         """Returns when the wakes may be let go."""
         progress = self._progress
@@ -337,7 +336,7 @@ class Drain:
         if progress.mark_at is None:
             if own and own <= progress.settled:
                 return
-            if not own and self._parts.queues.depth(self._id) == (0, 0):
+            if not own and self._is_empty():
                 return
             # Somebody else holds what these wakes were sent for, or has settled it already.
             self._leave(self._parts.timing.report_visibility)

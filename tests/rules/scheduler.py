@@ -98,6 +98,11 @@ class Task:
         if not self.ended:
             self.step(fate)
 
+    def go_to(self, call: str) -> None:
+        """Up to this call, or to its end."""
+        while not self.ended and self.call != call:
+            self.step()
+
     def kill(self) -> None:
         if not self.ended:
             self.step(Fate.CRASHES)

@@ -90,6 +90,13 @@ class Uplinks(RuleBasedStateMachine):
         else:
             self.world.reconcile().steps(calls, fate)
 
+    @rule(index=ENVIRONMENTS, call=st.sampled_from(["connections.clear_mark", "connections.postpone_probe"]))
+    def reconciler_is_overtaken(self, index: int, call: str) -> None:
+        """A forwarder is faster with the wake than the reconciler with what follows it."""
+        self.world.reconcile().go_to(call)
+        self.world.start(index, 10, lambda names: names)
+        self.world.finish(index)
+
     @rule(index=ENVIRONMENTS, seconds=st.sampled_from([1, 6, 61, 181, 301, 3700]), fates=st.lists(FATES, max_size=3))
     def a_minute_of_all(self, index: int, seconds: int, fates: list[Fate]) -> None:
         """What happens most: time passes, marks and probes are due, and a forwarder has to do with them."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from chalicelib.config import Settings
 from chalicelib.delivery import DELIVERED, Outcome, Result
 from chalicelib.drain import DrainParts
-from chalicelib.errors import BrokerFault
+from chalicelib.errors import BrokerFault, BrokerUnreachable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ingress import Ingress
 from chalicelib.messages import parse_report
@@ -45,6 +45,10 @@ class ScriptedBroker:
     opened: int = 0
     fault: BrokerFault | None = None
     """Ends the next publish, once, before anything is confirmed."""
+    lost_at: set[str] = field(default_factory=set)
+    """Bodies at which the connection is lost, the others having been confirmed."""
+    on_publish: Callable[[int], object] = lambda _: None
+    """Told how many messages are published at once."""
 
     def open(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> "ScriptedPublisher":
         if self.down:
@@ -59,12 +63,17 @@ class ScriptedPublisher:
     usable: bool = True
 
     def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
+        self.broker.on_publish(len(messages))
         fault, self.broker.fault = self.broker.down or self.broker.fault, None
         if fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
         outcomes: dict[str, Outcome] = {}
         broken: set[str] = set()
         for message in messages:
+            if message.body.decode() in self.broker.lost_at:
+                self.usable = False
+                outcomes[message.key] = Outcome(Result.RETRY)
+                return PublishResult(outcomes, BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection"))
             outcome = Outcome(Result.RETRY) if message.group in broken else self.broker.answer(message)
             if outcome.result == Result.DELIVERED:
                 self.broker.received.append(message)

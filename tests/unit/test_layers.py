@@ -21,7 +21,17 @@ LAYERS = [
     # Adapters: each owns one SDK.
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     # Services: one per flow.
-    {"ingress", "drain", "connections", "connection_trial", "preview", "reconciler", "replay", "statistics"},
+    {
+        "ingress",
+        "drain",
+        "drain_reports",
+        "connections",
+        "connection_trial",
+        "preview",
+        "reconciler",
+        "replay",
+        "statistics",
+    },
     {"downlink_intake"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
