@@ -217,7 +217,7 @@ class Services:
 
     @cached_property
     def forwarder(self) -> "Forwarder":
-        from chalicelib.drain import DrainParts
+        from chalicelib.drain_parts import DrainParts
         from chalicelib.forwarder import Forwarder
 
         parts = DrainParts(
@@ -240,6 +240,7 @@ class Services:
             self.connection_store,
             self.wake_queue,
             self.poll_queue,
+            self.uplink_queues,
             self.connections.finish,
             self.clock,
             self.settings.timing,

@@ -49,6 +49,8 @@ class PollParts:
     clock: Clock
     random: Callable[[], float]
     timing: Timing
+    monotonic: Clock = time.monotonic
+    """What leases and deadlines are measured with; a simulation has its own."""
 
 
 class Consumer:
@@ -98,7 +100,7 @@ class Poll:
 
     def run(self, deadline: float) -> None:
         timing = self._parts.timing
-        began = time.monotonic()
+        began = self._parts.monotonic()
         close_at = min(began + timing.poll_close, deadline - timing.spare)
         end = min(began + timing.poll, deadline - timing.spare / 2)
         try:
@@ -120,7 +122,7 @@ class Poll:
 
     def _tick(self) -> None:
         """Called by the loop several times a second; never waits."""
-        now = time.monotonic()
+        now = self._parts.monotonic()
         for seat in self._seats.values():
             if seat.given_up or self._closing or now < seat.step_at or (seat.step and not seat.step.done()):
                 continue

@@ -54,6 +54,7 @@ class DownlinkSender:
         executor: Executor,
         clock: Clock,
         timing: Timing,
+        monotonic: Clock = time.monotonic,
     ) -> None:
         self._connections = connections
         self._secrets = secrets
@@ -67,6 +68,7 @@ class DownlinkSender:
         self._executor = executor
         self._clock = clock
         self._timing = timing
+        self._monotonic = monotonic
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
         """``deadline``: time.monotonic() at which Lambda ends the function.
@@ -87,7 +89,7 @@ class DownlinkSender:
     def _send_in_order(self, records: list[QueueRecord], stop_at: float) -> list[QueueRecord]:
         """Those that are finished; the first that is not ends it, so that none overtakes."""
         for index, record in enumerate(records):
-            if time.monotonic() > stop_at:
+            if self._monotonic() > stop_at:
                 self._queue.delay([r.receipt for r in records[index:]], 0)
                 return records[:index]
             try:

@@ -5,32 +5,26 @@ which leaves a mark when it closes). An empty receive proves nothing: another fo
 and an answer of SQS may have been lost.
 """
 
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ulid import ULID
 
 from chalicelib import breaker
-from chalicelib.config import Timing
-from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
-from chalicelib.errors import BrokerFault, BrokerUnreachable, InvalidRequest, NotFound, NotRoutable, Unavailable
-from chalicelib.given_up import EXPIRED, keep_given_up
-from chalicelib.messages import UPLINK, expired, is_sent, outgoing, parse_report
+from chalicelib.delivery import NACKED, Outcome, Result
+from chalicelib.drain_parts import DrainParts
+from chalicelib.drain_reports import ALONE_FROM, failed_and_lost, prepare, suspects, tell_failed, tell_lost, tell_stuck
+from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
+from chalicelib.messages import UPLINK
 from chalicelib.models import Connection, Level, Wake
-from chalicelib.monitoring import Monitoring, log
+from chalicelib.monitoring import log
 from chalicelib.ports import (
-    Clock,
-    ConnectionStore,
-    FailedMessages,
     OutgoingMessage,
     Publisher,
     PublishResult,
     ReceivedReport,
-    UplinkQueues,
 )
-from chalicelib.publishers import PublisherPool
 from chalicelib.queues import BATCH
 from chalicelib.state import ConnectionState
 
@@ -41,20 +35,6 @@ CHUNK_BYTES = 4 << 20
 
 _STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
 """Faults of a broker that took the connection: opening another at once would end in the same."""
-
-
-@dataclass(frozen=True)
-class DrainParts:
-    """What every drain needs."""
-
-    connections: ConnectionStore
-    queues: UplinkQueues
-    pool: PublisherPool
-    failed: FailedMessages
-    monitoring: Monitoring
-    clock: Clock
-    random: Callable[[], float]
-    timing: Timing
 
 
 @dataclass
@@ -111,10 +91,10 @@ class Drain:
         except BrokerFault as fault:
             self._break(fault)
             return
-        except NotFound:
-            log.info("connection deleted while it was drained", extra={"connection": self._id})
-            return
-        except Unavailable as error:
+        except (NotFound, Unavailable) as error:
+            # A queue that is not found may be so new that SQS does not know it everywhere, and a secret may have been
+            # replaced since the record was read. Only if the connection is gone nothing is left: then the mark is not
+            # written.
             log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
             self._leave(self._parts.timing.report_visibility)
         finally:
@@ -123,7 +103,7 @@ class Drain:
 
     def _read(self) -> None:
         self._connection = self._parts.connections.get(self._tenant, self._id)
-        self._read_at = time.monotonic()
+        self._read_at = self._parts.monotonic()
 
     def _leave(self, seconds: float) -> None:
         """Something is left that can be had in so many seconds: a mark must be written."""
@@ -132,15 +112,15 @@ class Drain:
 
     @property
     def _last(self) -> float:
-        """time.monotonic() at which what was begun before ``stop_at`` is given up."""
+        """When what was begun before ``stop_at`` is given up."""
         return self._stop_at + self._parts.timing.spare / 2
 
     def _drain(self, probe: bool) -> None:
         if probe:
             # It connects in any case: first, for a slow queue must not put it off for ever.
             self._publisher()
-        while time.monotonic() < self._stop_at:
-            if time.monotonic() - self._read_at > self._parts.timing.recheck:
+        while self._parts.monotonic() < self._stop_at:
+            if self._parts.monotonic() - self._read_at > self._parts.timing.recheck:
                 self._read()
                 if not self._connection.active or self._connection.breaker_open:
                     return
@@ -151,7 +131,8 @@ class Drain:
                     self._publisher().check(self._last)
                     self._recovered()
                 return
-            self._settle_chunk(reports)
+            for chunk in self._chunks(reports):
+                self._settle_chunk(chunk)
             unproven = probe and self._connection.state != ConnectionState.OPENED
             if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
                 return
@@ -163,10 +144,10 @@ class Drain:
     def _receive(self) -> list[ReceivedReport]:
         held: list[ReceivedReport] = []
         size = 0
-        began = time.monotonic()
+        began = self._parts.monotonic()
         # Of a slow queue less at a time, so that there is always enough left to publish it in.
         until = began + max(0.0, self._stop_at - began) / 2
-        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or time.monotonic() < until):
+        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or self._parts.monotonic() < until):
             try:
                 received = self._parts.queues.receive(self._id, CHUNK_REPORTS - len(held))
             except Unavailable:
@@ -180,27 +161,53 @@ class Drain:
                 break
         return held
 
+    def _chunks(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
+        """All at once; but a device whose report was received again and again, perhaps because it kills this function,
+        comes last, one report after the other, so that it takes nobody with it."""
+        devices = suspects(reports, self._parts.random())
+        alone = {group[0].group for group in devices}
+        if others := [report for report in reports if report.group not in alone]:
+            yield others
+        if stuck := [report for group in devices for report in group if report.attempts % ALONE_FROM == 0]:
+            tell_stuck(self._parts.monitoring, self._connection, stuck)
+        for group in devices:
+            for index, report in enumerate(group):
+                if self._parts.monotonic() >= self._stop_at:
+                    self._hold_back(group[index:])
+                    break
+                yield [report]
+                if report.message_id not in self._progress.settled:
+                    # It may have been released with a delay already; the others wait for it.
+                    self._hold_back(group[index + 1 :])
+                    break
+
+    def _hold_back(self, reports: list[ReceivedReport]) -> None:
+        self._parts.queues.release(self._id, [report.receipt for report in reports], 0)
+        self._leave(0)
+
     def _publisher(self) -> Publisher:
         """Raises BrokerFault, or _OutOfTime before it connects with less time than the broker is due: the time that
         SQS took, or a connection that was changed or lost late in a drain, must not be held against it."""
         budget = self._parts.timing.connect_budget
-        began = time.monotonic()
+        began = self._parts.monotonic()
         deadline = min(began + budget - self._connecting, self._last)
         due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
         if deadline - began < due and not self._parts.pool.is_warm(self._connection):
             raise _OutOfTime
         try:
-            return self._parts.pool.get(self._connection, deadline)[0]
+            return self._parts.pool.get(self._connection, deadline)
         finally:
-            self._connecting += time.monotonic() - began
+            self._connecting += self._parts.monotonic() - began
 
     def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
         outcomes: dict[str, Outcome] = {}
         messages: list[OutgoingMessage] = []
         for report in reports:
-            message = self._prepare(report, outcomes)
-            if message:
-                messages.append(message)
+            prepared = prepare(report, self._connection, self._parts.clock())
+            if isinstance(prepared, Outcome):
+                outcomes[report.receipt] = prepared
+            else:
+                messages.append(prepared)
         fault: Exception | None = None
         if messages:
             result = self._publish(messages)
@@ -214,27 +221,6 @@ class Drain:
         self._settle(reports, outcomes, {message.key: message.routing_key for message in messages})
         if fault:
             raise fault
-
-    def _prepare(self, report: ReceivedReport, outcomes: dict[str, Outcome]) -> OutgoingMessage | None:
-        """The publish of a report; or None, and in ``outcomes`` how it ends without one."""
-        try:
-            parsed = parse_report(report.body.encode())
-        except InvalidRequest as error:
-            # It was good when it was accepted: another version of this program did that. It must not block its device.
-            outcomes[report.receipt] = Outcome(Result.FAILED, "INVALID", str(error))
-            return None
-        configuration = self._connection.configuration
-        if expired(parsed, configuration, self._parts.clock()):
-            outcomes[report.receipt] = Outcome(Result.FAILED, EXPIRED)
-            return None
-        if not is_sent(parsed, configuration):
-            outcomes[report.receipt] = DELIVERED
-            return None
-        try:
-            return outgoing(parsed, self._connection, report.receipt, report.message_id)
-        except NotRoutable as error:
-            outcomes[report.receipt] = Outcome(Result.FAILED, error.reason, str(error))
-            return None
 
     def _publish(self, messages: list[OutgoingMessage]) -> PublishResult:
         """Publishes; once in an invocation again on a new connection what a lost connection left unconfirmed."""
@@ -251,7 +237,11 @@ class Drain:
             return result
         self._progress.reconnected = True
         again = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
-        second = self._publish(again)
+        try:
+            second = self._publish(again)
+        except (NotFound, Unavailable) as error:
+            # No secret to log in with: what was confirmed before must be settled all the same.
+            return PublishResult(result.outcomes, error)
         return PublishResult({**result.outcomes, **second.outcomes}, second.fault)
 
     def _settle(
@@ -287,9 +277,13 @@ class Drain:
     ) -> None:
         """Keeps the reports as failed, with the reason, and only then deletes them."""
         parts = self._parts
-        self._progress.counts += keep_given_up(
-            self._connection, reports, outcomes, routing_keys, parts.failed, parts.monitoring, parts.clock
-        )
+        failed, lost = failed_and_lost(reports, outcomes, routing_keys, parts.clock())
+        if failed:
+            parts.failed.add(self._tenant, self._id, failed)
+            tell_failed(parts.monitoring, self._connection, failed)
+        if lost:
+            tell_lost(parts.monitoring, self._connection, lost)
+        self._progress.counts += Counter(uplinksFailed=len(failed), uplinksLost=len(lost))
         self._delete(reports)
 
     def _release(self, reports: list[ReceivedReport], outcomes: dict[str, Outcome]) -> None:
@@ -323,6 +317,12 @@ class Drain:
             return
         self._parts.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"failures": after.failures})
 
+    def _is_empty(self) -> bool:
+        try:
+            return self._parts.queues.depth(self._id) == (0, 0)
+        except NotFound:
+            return False
+
     def _finish(self) -> None:
         """Returns when the wakes may be let go."""
         progress = self._progress
@@ -330,7 +330,7 @@ class Drain:
         if progress.mark_at is None:
             if own and own <= progress.settled:
                 return
-            if not own and self._parts.queues.depth(self._id) == (0, 0):
+            if not own and self._is_empty():
                 return
             # Somebody else holds what these wakes were sent for, or has settled it already.
             self._leave(self._parts.timing.report_visibility)

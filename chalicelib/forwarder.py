@@ -1,13 +1,13 @@
 """Wakes in, uplinks out: the drains of the connections that a batch of wakes names, side by side."""
 
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from pydantic import ValidationError
 
-from chalicelib.drain import Drain, DrainParts
+from chalicelib.drain import Drain
+from chalicelib.drain_parts import DrainParts
 from chalicelib.errors import Unavailable
 from chalicelib.models import Wake
 from chalicelib.monitoring import log
@@ -55,7 +55,7 @@ class Forwarder:
 
     def _drain(self, key: tuple[str, str], wakes: list[Wake], stop_at: float) -> bool:
         tenant, connection_id = key
-        began = time.monotonic()
+        began = self._parts.monotonic()
         try:
             Drain(self._parts, tenant, connection_id, wakes).run(stop_at)
         except Exception:  # noqa: BLE001
@@ -63,6 +63,6 @@ class Forwarder:
             # above once the others are done.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
             return False
-        seconds = round(time.monotonic() - began, 3)
+        seconds = round(self._parts.monotonic() - began, 3)
         log.debug("drained", extra={"tenant": tenant, "connection": connection_id, "seconds": seconds})
         return True

@@ -21,13 +21,13 @@ class PublisherPool:
         self._warm: OrderedDict[str, tuple[int, Publisher]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, connection: Connection, deadline: float) -> tuple[Publisher, bool]:
-        """A publisher, and whether it was open already. ``deadline``: time.monotonic(). Raises BrokerFault."""
+    def get(self, connection: Connection, deadline: float) -> Publisher:
+        """The publisher that is open already, or a new one. ``deadline``: time.monotonic(). Raises BrokerFault."""
         with self._lock:
             version, publisher = self._warm.get(connection.id, (0, None))
             if publisher and publisher.usable and version == connection.version:
                 self._warm.move_to_end(connection.id)
-                return publisher, True
+                return publisher
         if publisher:
             self.discard(connection.id)
         secrets = (
@@ -41,7 +41,7 @@ class PublisherPool:
             surplus = [self._warm.popitem(last=False)[1][1] for _ in range(len(self._warm) - MAX_WARM)]
         for old in surplus:
             old.close()
-        return publisher, False
+        return publisher
 
     def is_warm(self, connection: Connection) -> bool:
         """Whether ``get`` would find a publisher that is open."""

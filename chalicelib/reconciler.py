@@ -1,18 +1,25 @@
 """Once a minute: wakes for marks that are due, probes for broken brokers, and poll jobs for the consumers.
 
+Beside these, every connection is looked at once in five minutes: should there be reports that nobody was told of (one
+whose request was killed between queue and wake, or a queue whose depth was told wrongly), they get a wake, too.
+
 It never connects to a broker, and is flat in memory: everything is paged.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from zlib import crc32
 
 from chalicelib.alarms import Alarms
 from chalicelib.config import Timing
+from chalicelib.errors import NotFound, Unavailable
 from chalicelib.models import Connection, PollJob, PollTarget, Wake
 from chalicelib.monitoring import log
-from chalicelib.ports import Clock, ConnectionStore, PollQueue, WakeQueue
+from chalicelib.ports import Clock, ConnectionStore, PollQueue, UplinkQueues, WakeQueue
 from chalicelib.queues import BATCH
 
 TARGETS_PER_JOB = 50
+SWEEP_RUNS = 5
+"""Every connection is looked at once in so many runs."""
 
 
 class Reconciler:
@@ -21,6 +28,7 @@ class Reconciler:
         connections: ConnectionStore,
         wakes: WakeQueue,
         polls: PollQueue,
+        queues: UplinkQueues,
         finish: Callable[[], int],
         clock: Clock,
         timing: Timing,
@@ -31,6 +39,7 @@ class Reconciler:
         self._connections = connections
         self._wakes = wakes
         self._polls = polls
+        self._queues = queues
         self._finish = finish
         self._clock = clock
         self._timing = timing
@@ -38,18 +47,37 @@ class Reconciler:
         self._concerned: list[Connection] = []
 
     def run(self) -> None:
-        """Raises Unavailable when an AWS service fails; the next run goes on where this one stopped."""
+        """Raises Unavailable when an AWS service fails, but only after all the rest was done; the next run goes on
+        where this one stopped."""
         now = self._clock()
         self._concerned.clear()
-        jobs = self._send_polls(now) if self._poll_is_due(now) else 0
-        marks = self._send_marks(now)
-        probes = self._send_probes(now)
-        finished = self._finish()
-        # Last, for messages do not wait for it.
+        failure: Unavailable | None = None
+        numbers: dict[str, int] = {}
+        steps: dict[str, Callable[[], int]] = {
+            "pollJobs": lambda: self._send_polls(now) if self._poll_is_due(now) else 0,
+            "marks": lambda: self._send_marks(now),
+            "probes": lambda: self._send_probes(now),
+            "swept": lambda: self._sweep(now),
+            "finished": self._finish,
+            # Last, for messages do not wait for it.
+            "alarms": self._look_at_alarms,
+        }
+        for name, step in steps.items():
+            try:
+                numbers[name] = step()
+            except Unavailable as error:
+                log.warning("reconciled in part", extra={"step": name, "reason": str(error)})
+                failure = error
+        log.info("reconciled", extra=numbers)
+        if failure:
+            raise failure
+
+    def _look_at_alarms(self) -> int:
+        if self._alarms is None:
+            return 0
         for connection in self._concerned:
-            if self._alarms is not None:
-                self._alarms.look(connection)
-        log.info("reconciled", extra={"marks": marks, "probes": probes, "pollJobs": jobs, "finished": finished})
+            self._alarms.look(connection)
+        return len(self._concerned)
 
     def _send_marks(self, now: float) -> int:
         number = 0
@@ -70,6 +98,26 @@ class Reconciler:
                 self._connections.postpone_probe(connection, now + self._timing.wake_visibility)
             number += len(part)
         return number
+
+    def _sweep(self, now: float) -> int:
+        """A fifth of the connections at each run, so that the calls are spread out."""
+        number = 0
+        turn = int(now / self._timing.schedule) % SWEEP_RUNS
+        forgotten = (c for c in self._connections.all_active() if crc32(c.id.encode()) % SWEEP_RUNS == turn)
+        for part in _parts((c for c in forgotten if self._is_forgotten(c)), BATCH):
+            log.warning("swept", extra={"connections": [c.id for c in part]})
+            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
+            number += len(part)
+        return number
+
+    def _is_forgotten(self, connection: Connection) -> bool:
+        """Reports wait, and nothing is due that would have them sent."""
+        if connection.breaker_open or connection.wake_at is not None or connection.probe_at is not None:
+            return False
+        try:
+            return self._queues.depth(connection.id)[0] > 0
+        except NotFound:
+            return False
 
     def _poll_is_due(self, now: float) -> bool:
         """Each time; but where times are scaled so far that a poll lasts longer than a period, only as often."""

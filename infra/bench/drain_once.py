@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
-from chalicelib.drain import DrainParts
+from chalicelib.drain_parts import DrainParts
 from chalicelib.forwarder import Forwarder
 from chalicelib.models import ConnectionSecrets, Wake
 from chalicelib.monitoring import Monitoring

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from chalicelib.amqp_publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
-from chalicelib.drain import DrainParts
+from chalicelib.drain_parts import DrainParts
 from chalicelib.forwarder import Forwarder
 from chalicelib.messages import message_id, parse_report
 from chalicelib.models import Connection, ConnectionSecrets, Wake

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chalicelib.config import Settings
 from chalicelib.delivery import DELIVERED, Outcome, Result
-from chalicelib.drain import DrainParts
+from chalicelib.drain_parts import DrainParts
 from chalicelib.errors import BrokerFault, BrokerUnreachable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ingress import Ingress
@@ -47,6 +47,10 @@ class ScriptedBroker:
     """Ends the next publish, once, before anything is confirmed."""
     takes: float = 0.0
     """Seconds that it must be given to connect in."""
+    lost_at: set[str] = field(default_factory=set)
+    """Bodies at which the connection is lost, the others having been confirmed."""
+    on_publish: Callable[[int], object] = lambda _: None
+    """Told how many messages are published at once."""
 
     def open(self, _connection: Connection, _secrets: ConnectionSecrets, deadline: float) -> "ScriptedPublisher":
         if self.down:
@@ -63,12 +67,17 @@ class ScriptedPublisher:
     usable: bool = True
 
     def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
+        self.broker.on_publish(len(messages))
         fault, self.broker.fault = self.broker.down or self.broker.fault, None
         if fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
         outcomes: dict[str, Outcome] = {}
         broken: set[str] = set()
         for message in messages:
+            if message.body.decode() in self.broker.lost_at:
+                self.usable = False
+                outcomes[message.key] = Outcome(Result.RETRY)
+                return PublishResult(outcomes, BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection"))
             outcome = Outcome(Result.RETRY) if message.group in broken else self.broker.answer(message)
             if outcome.result == Result.DELIVERED:
                 self.broker.received.append(message)
@@ -96,7 +105,7 @@ class Flow:
         self.settings = Settings()
         self.queues = MemoryUplinkQueues(60, lambda: self.now)
         self.connections = MemoryConnectionStore()
-        self.wakes = MemoryWakeQueue()
+        self.wakes = MemoryWakeQueue(180, self.clock)
         self.polls = MemoryPollQueue()
         self.failed = MemoryFailedMessages()
         self.events = MemoryEventLog()
@@ -119,7 +128,7 @@ class Flow:
         self.parts = parts
         self.forwarder = Forwarder(parts, self.wakes, self.executor)
         self.reconciler = Reconciler(
-            self.connections, self.wakes, self.polls, lambda: 0, self.clock, self.settings.timing
+            self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing
         )
         self.ingress = Ingress(
             self.connections,
@@ -166,11 +175,12 @@ class Flow:
 
     def take(self) -> list[QueueRecord]:
         """The wakes sent so far, as an event source mapping would hand them over."""
-        wakes, self.wakes.sent = self.wakes.sent, []
-        return [QueueRecord(f"r{next(self._numbers)}", "m", wake.model_dump_json(by_alias=True)) for wake in wakes]
+        return self.wakes.take()
 
     def forward(self, records: Sequence[QueueRecord] | None = None, seconds: float = 30) -> None:
-        self.forwarder.handle(self.take() if records is None else records, time.monotonic() + seconds)
+        records = self.take() if records is None else records
+        self.forwarder.handle(records, time.monotonic() + seconds)
+        self.wakes.delete([record.receipt for record in records])
 
     def state(self, connection_id: str = "c1") -> Connection:
         return self.connections.get(TENANT, connection_id)

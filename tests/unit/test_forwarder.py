@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.drain_reports import ALONE_FROM
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
 from chalicelib.forwarder import Forwarder
 from chalicelib.models import Wake
@@ -360,3 +361,71 @@ def test_a_wake_names_its_report() -> None:
     (report,) = flow.queues.receive("c1", 10)
     assert wake.message_id == report.message_id
     flow.executor.shutdown()
+
+
+def test_a_queue_that_sqs_does_not_know_everywhere_yet_leaves_a_mark(flow: Flow) -> None:
+    flow.post()
+    records = flow.take()
+    flow.queues.delete("c1")
+    flow.forward(records)
+    assert flow.state().wake_at is not None
+
+
+def test_what_was_confirmed_is_settled_though_the_secret_is_not_to_be_had_for_the_rest(flow: Flow) -> None:
+    flow.post(1)
+    flow.forward()
+    flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"secret_version": "gone"})
+    confirmed, unconfirmed = flow.post(1), flow.post(2)
+    flow.broker.lost_at = {unconfirmed}
+    flow.forward()
+    assert flow.bodies()[1:] == [confirmed]
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.state().wake_at is not None
+
+
+def test_an_uplink_without_a_time_expires_from_its_acceptance_on(flow: Flow) -> None:
+    flow.connect("c2", uplinkTimeValidity="5m")
+    flow.post()
+    records = flow.take()
+    flow.now += 301
+    flow.forward(records)
+    assert flow.statistics.counts[TENANT, "c2"] == {"uplinksLost": 1}
+
+
+def received_often(flow: Flow, times: int) -> None:
+    """As by functions that were killed."""
+    for _ in range(times):
+        flow.queues.receive("c1", 10)
+        flow.now += 61
+
+
+def test_a_report_that_was_received_again_and_again_is_sent_alone_and_told_of(flow: Flow) -> None:
+    bodies = [flow.post(1), flow.post(1), flow.post(2)]
+    received_often(flow, ALONE_FROM - 1)
+    fresh = flow.post(3)
+    calls: list[int] = []
+    flow.broker.on_publish = calls.append
+    flow.forward()
+    assert calls == [1, 1, 1, 1]
+    assert flow.bodies()[0] == fresh
+    assert sorted(flow.bodies()[1:]) == sorted(bodies)
+    assert [b for b in flow.bodies() if f"{1:016X}" in b] == bodies[:2]
+    assert "UPLINK_STUCK" in flow.event_types()
+
+
+def test_a_device_whose_report_is_sent_alone_keeps_its_order_when_it_is_refused(flow: Flow) -> None:
+    bodies = [flow.post(1), flow.post(1), flow.post(1)]
+    received_often(flow, ALONE_FROM - 1)
+    refused = {bodies[1]}
+
+    def answer(message: OutgoingMessage) -> Outcome:
+        return Outcome(Result.RETRY, NACKED) if message.body.decode() in refused else DELIVERED
+
+    flow.broker.answer = answer
+    flow.forward()
+    assert flow.bodies() == bodies[:1]
+    refused.clear()
+    flow.now += 901
+    flow.reconciler.run()
+    flow.forward()
+    assert flow.bodies() == bodies

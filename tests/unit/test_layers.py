@@ -23,9 +23,8 @@ LAYERS = [
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     {"connection_events"},
     # Services: one per flow.
-    {"alarms"},
-    {"ingress", "drain", "given_up", "connections", "connection_trial", "preview", "reconciler", "replay"}
-    | {"statistics"},
+    {"alarms", "drain_reports", "drain_parts"},
+    {"ingress", "drain", "connections", "connection_trial", "preview", "reconciler", "replay", "statistics"},
     {"downlink_intake", "bulk_ingress"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},

@@ -1,0 +1,28 @@
+"""Ports in memory, with the real ones' rules, for tests and benchmarks."""
+
+from infra.local.in_memory.connections import MemoryConnectionStore
+from infra.local.in_memory.queues import MemoryDownlinkQueue, MemoryPollQueue, MemoryUplinkQueues, MemoryWakeQueue
+from infra.local.in_memory.stores import (
+    MemoryApplicationServerStore,
+    MemoryDownlinkLedger,
+    MemoryEventLog,
+    MemoryFailedMessages,
+    MemoryLeases,
+    MemorySecretStore,
+    MemoryStatistics,
+)
+
+__all__ = [
+    "MemoryApplicationServerStore",
+    "MemoryConnectionStore",
+    "MemoryDownlinkLedger",
+    "MemoryDownlinkQueue",
+    "MemoryEventLog",
+    "MemoryFailedMessages",
+    "MemoryLeases",
+    "MemoryPollQueue",
+    "MemorySecretStore",
+    "MemoryStatistics",
+    "MemoryUplinkQueues",
+    "MemoryWakeQueue",
+]

@@ -1,0 +1,140 @@
+"""The connections' table, with its conditional writes and its indexes that follow later."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.models import Connection
+
+_BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at")
+_CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
+
+
+class MemoryConnectionStore:
+    """What ``connections_store`` does. Reads by key see every write; those of the indexes (marks, probes, active) show
+    the table as it was when ``lag`` was called, until ``catch_up``."""
+
+    def __init__(self) -> None:
+        self.connections: dict[tuple[str, str], Connection] = {}
+        self.pending: set[tuple[str, str]] = set()
+        self._generations: dict[str, int] = defaultdict(int)
+        self._index: dict[tuple[str, str], Connection] | None = None
+        self._lock = threading.RLock()
+
+    def lag(self) -> None:
+        self._index = dict(self.connections)
+
+    def catch_up(self) -> None:
+        self._index = None
+
+    # What the API does
+
+    def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
+        with self._lock:
+            self._check_limit(tenant, limit)
+            self.pending.add((tenant, connection_id))
+
+    def create(self, connection: Connection, limit: int) -> None:
+        with self._lock:
+            self._check_limit(connection.tenant, limit)
+            self.connections[connection.tenant, connection.id] = connection
+            self.pending.discard((connection.tenant, connection.id))
+            self._generations[connection.tenant] += 1
+
+    def _check_limit(self, tenant: str, limit: int) -> None:
+        if len(self.of_tenant(tenant)) >= limit:
+            raise Conflict(f"a tenant has at most {limit} connections")
+
+    def get(self, tenant: str, connection_id: str) -> Connection:
+        if (tenant, connection_id) not in self.connections:
+            raise NotFound("no such connection")
+        return self.connections[tenant, connection_id]
+
+    def of_tenant(self, tenant: str) -> list[Connection]:
+        return list(self.newest_first(tenant))
+
+    def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
+        found = [c for c in self.connections.values() if c.tenant == tenant and (before is None or c.id < before)]
+        yield from sorted(found, key=lambda c: c.id, reverse=True)
+
+    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
+        with self._lock:
+            current = self.get(connection.tenant, connection.id)
+            if current.version != expected_version:
+                raise PreconditionFailed("the connection was changed meanwhile")
+            changes = {name: getattr(connection, name) for name in (*_CHANGED, *(_BREAKER if reset else ()))}
+            self._change(current, **changes, epoch=current.epoch + reset)
+            self._generations[connection.tenant] += 1
+
+    def delete(self, tenant: str, connection_id: str) -> None:
+        with self._lock:
+            self.get(tenant, connection_id)
+            del self.connections[tenant, connection_id]
+            self.pending.add((tenant, connection_id))
+            self._generations[tenant] += 1
+
+    def is_pending(self, tenant: str, connection_id: str) -> bool:
+        return (tenant, connection_id) in self.pending
+
+    def settle(self, tenant: str, connection_id: str) -> None:
+        self.pending.discard((tenant, connection_id))
+
+    def unfinished(self, before: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # all of them are old enough
+        yield from sorted(self.pending)
+
+    def generation(self, tenant: str) -> int:
+        return self._generations[tenant]
+
+    def _change(self, current: Connection, **changes: object) -> None:
+        self.connections[current.tenant, current.id] = current.model_copy(update=changes)
+
+    # What the forwarder and the reconciler do
+
+    def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current is None or current.epoch != expected_epoch:
+                return False
+            marks = ("wake_at", "wake_token") if connection.wake_at is not None else ()
+            changes = {name: getattr(connection, name) for name in (*_BREAKER, "epoch", *marks)}
+            self._change(current, **changes)
+            return True
+
+    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+        with self._lock:
+            current = self.connections.get((tenant, connection_id))
+            if current:
+                first = wake_at if current.wake_at is None else min(wake_at, current.wake_at)
+                self._change(current, wake_at=first, wake_token=token)
+
+    def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
+        with self._lock:
+            current = self.connections.get((tenant, connection_id))
+            if current and current.wake_token == token:
+                self._change(current, wake_at=None, wake_token=None)
+
+    def postpone_probe(self, connection: Connection, probe_at: float) -> None:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current and current.epoch == connection.epoch and current.probe_at is not None:
+                self._change(current, probe_at=probe_at)
+
+    def forget_old_bindings(self, connection: Connection) -> None:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current and current.version == connection.version:
+                self._change(current, old_bindings=[])
+
+    @property
+    def _indexed(self) -> list[Connection]:
+        return list((self.connections if self._index is None else self._index).values())
+
+    def marks_due(self, now: float) -> Iterator[Connection]:
+        yield from [c for c in self._indexed if c.wake_at is not None and c.wake_at <= now]
+
+    def probes_due(self, now: float) -> Iterator[Connection]:
+        yield from [c for c in self._indexed if c.probe_at is not None and c.probe_at <= now]
+
+    def all_active(self) -> Iterator[Connection]:
+        yield from [c for c in self._indexed if c.active]

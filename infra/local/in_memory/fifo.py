@@ -1,0 +1,122 @@
+"""A FIFO queue as SQS has it: groups, visibility, receipts, deduplication and retention."""
+
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from chalicelib.ports import Clock
+
+DEDUPLICATION = 300.0
+RETENTION = 14 * 86400.0
+"""Both in seconds, as SQS has them."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A message as it is received. ``attempts`` begins at 1."""
+
+    receipt: str
+    name: str
+    """The queue's own name for it, the same at each receive."""
+    group: str
+    body: str
+    message_id: str
+    sent_at: float
+    attempts: int
+
+
+@dataclass
+class _Stored:
+    message: Held
+    visible_at: float = 0.0
+
+
+class Fifo:
+    """While one message of a group is held, none of the group is given to anybody else."""
+
+    def __init__(self, visibility: float, clock: Clock) -> None:
+        self._visibility = visibility
+        self._clock = clock
+        self._messages: dict[int, _Stored] = {}
+        """By sequence number, so in order."""
+        self._groups: dict[str, dict[int, None]] = defaultdict(dict)
+        self._seen: dict[tuple[str, str], float] = {}
+        self._receipts: dict[str, int] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def send(self, body: str, group: str, message_id: str, deduplication_id: str) -> None:
+        with self._lock:
+            now = self._clock()
+            if now - self._seen.get((group, deduplication_id), float("-inf")) < DEDUPLICATION:
+                return
+            self._seen[group, deduplication_id] = now
+            number = next(self._numbers)
+            self._messages[number] = _Stored(Held("", f"m{number}", group, body, message_id, now, 0))
+            self._groups[group][number] = None
+
+    def receive(self, limit: int) -> list[Held]:
+        with self._lock:
+            now = self._forget_old()
+            received: list[Held] = []
+            for group in list(self._groups.values()):
+                if any(self._messages[number].visible_at > now for number in group):
+                    continue
+                for number in group:
+                    if len(received) == min(limit, 10):
+                        return received
+                    received.append(self._give(number, now))
+            return received
+
+    def _give(self, number: int, now: float) -> Held:
+        stored = self._messages[number]
+        receipt = f"{number}.{stored.message.attempts + 1}"
+        self._receipts.pop(stored.message.receipt, None)
+        stored.message = replace(stored.message, receipt=receipt, attempts=stored.message.attempts + 1)
+        stored.visible_at = now + self._visibility
+        self._receipts[receipt] = number
+        return stored.message
+
+    def _held(self, receipt: str) -> int | None:
+        """A receipt is good until its message is visible again."""
+        number = self._receipts.get(receipt)
+        return None if number is None or self._messages[number].visible_at <= self._clock() else number
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        with self._lock:
+            for receipt in receipts:
+                number = self._held(receipt)
+                if number is not None:
+                    self._remove(number)
+
+    def _remove(self, number: int) -> None:
+        message = self._messages.pop(number).message
+        self._receipts.pop(message.receipt, None)
+        del self._groups[message.group][number]
+        if not self._groups[message.group]:
+            del self._groups[message.group]
+
+    def change_visibility(self, receipts: Sequence[str], seconds: float) -> None:
+        with self._lock:
+            for receipt in receipts:
+                number = self._held(receipt)
+                if number is not None:
+                    self._messages[number].visible_at = self._clock() + seconds
+
+    def depth(self) -> tuple[int, int]:
+        """(visible, in flight)."""
+        with self._lock:
+            now = self._forget_old()
+            held = sum(stored.visible_at > now for stored in self._messages.values())
+            return len(self._messages) - held, held
+
+    def _forget_old(self) -> float:
+        now = self._clock()
+        for number in list(itertools.takewhile(lambda n: self._is_old(n, now), self._messages)):
+            self._remove(number)
+        return now
+
+    def _is_old(self, number: int, now: float) -> bool:
+        return now - self._messages[number].message.sent_at > RETENTION

@@ -1,0 +1,149 @@
+"""Customers' brokers that are up, down, refuse, nack, return or lose the connection when they are told to."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+from chalicelib.models import Connection, ConnectionSecrets
+from chalicelib.ports import OutgoingMessage, PublishResult
+
+from .scheduler import Fate, Killed, Task, current, history
+
+
+class Mode(StrEnum):
+    UP = "up"
+    DOWN = "down"
+    REFUSES = "refuses"
+    NO_EXCHANGE = "no exchange"
+
+
+_FAULTS: dict[Mode, BrokerFault] = {
+    Mode.DOWN: BrokerUnreachable("REFUSED", "nobody listens"),
+    Mode.REFUSES: BrokerRefused("LOGIN_REFUSED", "wrong password"),
+    Mode.NO_EXCHANGE: BrokerMisconfigured("EXCHANGE_MISSING", "no such exchange"),
+}
+_LOST = BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection")
+_TIMED_OUT = BrokerUnreachable("CONFIRM_TIMEOUT", "the broker does not confirm")
+
+
+@dataclass
+class Arrival:
+    """A message that the broker took. ``confirmed``: and said so."""
+
+    message_id: str
+    group: str
+    at: float
+    task: Task | None
+    confirmed: bool = True
+
+
+@dataclass
+class Brokers:
+    """One a connection. ``returned``: messages that no queue wanted, once at least."""
+
+    clock: Callable[[], float]
+    modes: dict[str, Mode] = field(default_factory=lambda: defaultdict(lambda: Mode.UP))
+    nacking: set[str] = field(default_factory=set)
+    """Devices whose queue is full."""
+    unroutable: set[str] = field(default_factory=set)
+    """Devices that no queue is bound for."""
+    arrivals: dict[str, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
+    returned: set[tuple[str, str]] = field(default_factory=set)
+    sessions: list["Session"] = field(default_factory=list)
+
+    def open(self, connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> "Session":
+        task = current()
+        fate = task.stop_at("broker.open") if task else Fate.WORKS
+        if fate in {Fate.CRASHES, Fate.CRASHES_AFTER}:
+            raise Killed
+        if self.modes[connection.id] is not Mode.UP:
+            raise _FAULTS[self.modes[connection.id]]
+        if fate is not Fate.WORKS:
+            raise _FAULTS[Mode.DOWN]
+        session = Session(self, connection.id)
+        self.sessions.append(session)
+        return session
+
+    def lose_connections(self, connection_id: str) -> None:
+        """As a restart of the broker does."""
+        for session in self.sessions:
+            session.lost = session.lost or session.id == connection_id
+
+    def arrive(self, connection_id: str, message: OutgoingMessage, *, confirmed: bool = True) -> None:
+        arrival = Arrival(message.message_id, message.group, self.clock(), current(), confirmed)
+        self.arrivals[connection_id].append(arrival)
+        history.append(f"    {connection_id} has {message.message_id[:6]} of {message.group[-1]}, {confirmed=}")
+
+
+@dataclass
+class Session:
+    """A warm connection: a ``ports.Publisher``. Its loss shows when it is used."""
+
+    brokers: Brokers
+    id: str
+    usable: bool = True
+    lost: bool = False
+
+    def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
+        """In rounds: of each device one message, all of a round unconfirmed together."""
+        waiting: dict[str, list[OutgoingMessage]] = defaultdict(list)
+        for message in messages:
+            waiting[message.group].append(message)
+        outcomes: dict[str, Outcome] = {}
+        while waiting:
+            heads = [left.pop(0) for left in waiting.values()]
+            for index, message in enumerate(heads):
+                fault = self._fault(heads[index:])
+                if fault:
+                    self.usable = False
+                    rest = {m.key: Outcome(Result.RETRY, fault.type, str(fault)) for m in messages}
+                    return PublishResult({**rest, **outcomes}, fault)
+                outcomes[message.key] = outcome = self._outcome(message)
+                if outcome.result is Result.RETRY:
+                    outcomes |= {later.key: Outcome(Result.RETRY, "HELD_BACK") for later in waiting[message.group]}
+                    waiting[message.group] = []
+            waiting = {group: left for group, left in waiting.items() if left}
+        return PublishResult(outcomes)
+
+    def _fault(self, unconfirmed: Sequence[OutgoingMessage]) -> BrokerFault | None:
+        """How the connection ends before the first of these is confirmed, if it does."""
+        task = current()
+        fate = task.stop_at("broker.publish") if task else Fate.WORKS
+        if fate is Fate.CRASHES:
+            raise Killed
+        if self.lost or self.brokers.modes[self.id] is not Mode.UP:
+            return _LOST
+        if fate in {Fate.ANSWER_LOST, Fate.SHORT, Fate.CRASHES_AFTER}:
+            for message in unconfirmed:
+                if message.group not in self.brokers.nacking | self.brokers.unroutable:
+                    self.brokers.arrive(self.id, message, confirmed=False)
+        if fate is Fate.CRASHES_AFTER:
+            raise Killed
+        return {Fate.FAILS: _LOST, Fate.ANSWER_LOST: _LOST, Fate.SHORT: _TIMED_OUT}.get(fate)
+
+    def _outcome(self, message: OutgoingMessage) -> Outcome:
+        if message.group in self.brokers.nacking:
+            return Outcome(Result.RETRY, NACKED, "the queue is full")
+        if message.group in self.brokers.unroutable:
+            self.brokers.returned.add((self.id, message.message_id))
+            return Outcome(Result.FAILED, "UNROUTABLE", "NO_ROUTE")
+        self.brokers.arrive(self.id, message)
+        return DELIVERED
+
+    def check(self, _deadline: float) -> None:
+        task = current()
+        fate = task.stop_at("broker.check") if task else Fate.WORKS
+        if fate in {Fate.CRASHES, Fate.CRASHES_AFTER}:
+            raise Killed
+        if self.lost or self.brokers.modes[self.id] is not Mode.UP or fate is not Fate.WORKS:
+            self.usable = False
+            raise _LOST
+
+    def close(self) -> None:
+        self.usable = False
+
+    def abort(self) -> None:
+        self.usable = False

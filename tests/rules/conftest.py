@@ -1,0 +1,42 @@
+"""How many examples: few and always the same in ``make test``; RULES_EXAMPLES says how many others. What fails is made
+small only with RULES_SHRINK set, which takes minutes."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+
+from .scheduler import history
+
+_EXAMPLES = int(os.environ.get("RULES_EXAMPLES", "0"))
+_HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+settings.register_profile(
+    "rules",
+    max_examples=_EXAMPLES or 250,
+    stateful_step_count=60,
+    deadline=None,
+    derandomize=not _EXAMPLES,
+    database=None,
+    suppress_health_check=_HEALTH,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.generate, Phase.shrink] if os.environ.get("RULES_SHRINK") else [Phase.generate],
+)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Thousands of faults would fill the log."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_exception_interact() -> None:
+    """Every call of the example that failed, if RULES_HISTORY names a file."""
+    if "RULES_HISTORY" in os.environ:
+        Path(os.environ["RULES_HISTORY"]).write_text("\n".join(history), encoding="utf-8")

@@ -1,0 +1,311 @@
+"""The services of the uplinks on ports in memory, with time, crashes and faults as a test wants them."""
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalicelib.config import Settings
+from chalicelib.connection_events import ConnectionEvents
+from chalicelib.connections import Connections
+from chalicelib.drain_parts import DrainParts
+from chalicelib.errors import Unavailable
+from chalicelib.forwarder import Forwarder
+from chalicelib.ingress import Ingress
+from chalicelib.messages import message_id, parse_report
+from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Wake
+from chalicelib.monitoring import Monitoring
+from chalicelib.publishers import PublisherPool
+from chalicelib.reconciler import Reconciler
+from chalicelib.state import ConnectionState
+from infra.local.in_memory import (
+    MemoryApplicationServerStore,
+    MemoryConnectionStore,
+    MemoryEventLog,
+    MemoryFailedMessages,
+    MemoryPollQueue,
+    MemorySecretStore,
+    MemoryStatistics,
+    MemoryUplinkQueues,
+    MemoryWakeQueue,
+)
+
+from .broker import Brokers, Mode
+from .scheduler import Fate, Faulty, Inline, Task, history
+
+TENANT = "demo"
+Plan = Sequence[tuple[int, Fate]]
+
+
+@dataclass
+class Post:
+    """A report and what became of its requests. ``times``: when requests with it began."""
+
+    body: str
+    device: str
+    began: int
+    times: list[float]
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    """The connections that must have it, and the moment at which a request was first answered with 200 for them;
+    ``began`` is such a moment, too."""
+
+
+@dataclass
+class Environment:
+    """A warm Lambda environment of the forwarder; it runs one invocation at a time."""
+
+    forwarder: Forwarder
+    task: Task | None = None
+    deadline: float = 0.0
+    receipts: list[str] = field(default_factory=list)
+
+
+class NoRemover:
+    """There are no downlinks here."""
+
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        pass
+
+
+@dataclass
+class Swept:
+    """The depths as the sweep sees them: without a net it finds nothing, so that the rules must do without it."""
+
+    world: "World"
+
+    def depth(self, connection_id: str) -> tuple[int, int]:
+        return self.world.queues.depth(connection_id) if self.world.net else (0, 0)
+
+
+class World:
+    def __init__(self) -> None:
+        history.clear()
+        self.net = False
+        """Whether there is a sweep; only then depths may be wrong, and reports be left that nobody was told of."""
+        self.now = 1_000_000.0
+        self.settings = Settings()
+        timing = self.settings.timing
+        self.connections = MemoryConnectionStore()
+        self.queues = MemoryUplinkQueues(timing.report_visibility, self.clock)
+        self.wakes = MemoryWakeQueue(timing.wake_visibility, self.clock)
+        self.failed = MemoryFailedMessages()
+        self.events = MemoryEventLog()
+        self.statistics = MemoryStatistics()
+        self.brokers = Brokers(self.clock)
+        self.posts: list[Post] = []
+        self.inactive_since: dict[str, float] = {}
+        self.deleted_at: dict[str, float] = {}
+        self._moments = itertools.count()
+        self._numbers = itertools.count(1)
+        self._wire()
+        self.environments = [self._environment() for _ in range(2)]
+        self.others: list[Task] = []
+        """Reconcilers and requests that are under way."""
+
+    def clock(self) -> float:
+        return self.now
+
+    def _wire(self) -> None:
+        timing, polls, secrets = self.settings.timing, MemoryPollQueue(), MemorySecretStore()
+        self._p_connections: Any = Faulty("connections", self.connections)
+        self._p_queues: Any = Faulty(
+            "queues",
+            self.queues,
+            silent={"release": lambda *_: None, "delete_messages": lambda _, receipts: receipts},
+            short={"receive": lambda *_: [], "depth": self._old_depth},
+        )
+        self._p_wakes: Any = Faulty("wakes", self.wakes, silent={"extend": lambda *_: None})
+        self._p_failed: Any = Faulty("failed", self.failed)
+        self._p_secrets: Any = Faulty("secrets", secrets)
+        self._monitoring = Monitoring(
+            _any(Faulty("events", self.events)), _any(Faulty("statistics", self.statistics)), self.clock
+        )
+        self.ingress = Ingress(
+            self._p_connections,
+            MemoryApplicationServerStore(),
+            self._p_queues,
+            self._p_wakes,
+            Inline(),
+            self.clock,
+            self.settings,
+        )
+        self.management = Connections(
+            self._p_connections,
+            self._p_secrets,
+            self._p_queues,
+            self._p_wakes,
+            polls,
+            self._p_failed,
+            NoRemover(),
+            ConnectionEvents(self._monitoring),
+            self.clock,
+            self.settings,
+        )
+        self.reconciler = Reconciler(
+            self._p_connections, self._p_wakes, polls, _any(Swept(self)), self.management.finish, self.clock, timing
+        )
+
+    def _old_depth(self, connection_id: str) -> tuple[int, int]:
+        return (0, 0) if self.net else self.queues.depth(connection_id)
+
+    def _environment(self) -> Environment:
+        parts = DrainParts(
+            self._p_connections,
+            self._p_queues,
+            PublisherPool(self.brokers, self._p_secrets),
+            self._p_failed,
+            self._monitoring,
+            self.clock,
+            lambda: 0.5,
+            self.settings.timing,
+            self.clock,
+        )
+        return Environment(Forwarder(parts, self._p_wakes, Inline()))
+
+    # What happens
+
+    def connect(self, connection_id: str, **configuration: object) -> None:
+        """Made without a fault; the wake that a creation sends is in the queue."""
+        connection = Connection(
+            tenant=TENANT,
+            id=connection_id,
+            name=connection_id,
+            active=True,
+            configuration=AmqpConfiguration.model_validate(
+                {
+                    "hostName": "broker.example",
+                    "protocol": "TCP",
+                    "uplinkTopicPattern": "up.{DevEUI}",
+                    "downlinkTopicPattern": "down.{DevEUI}",
+                    **configuration,
+                }
+            ),
+            created_at="",
+            updated_at="",
+            state=ConnectionState.OPENING,
+            epoch=1,
+            probe_at=self.now,
+        )
+        self.brokers.modes[connection_id] = Mode.UP
+        self.queues.create(connection_id)
+        self.connections.create(connection, 100)
+        self.wakes.send([Wake(tenant=TENANT, connection_id=connection_id, probe=1)])
+
+    def active_ids(self) -> set[str]:
+        return {c.id for c in self.connections.connections.values() if c.active}
+
+    def post(self, device: int, plan: Plan = (), again: Post | None = None) -> None:
+        """One request with a report, to its end. ``again``: the same report once more."""
+        post = again
+        if post is None:
+            name = f"{device:016X}"
+            fields = {"DevEUI": name, "FCntUp": next(self._numbers)}
+            post = Post(json.dumps({"DevEUI_uplink": fields}), name, next(self._moments), [])
+            self.posts.append(post)
+        post.times.append(self.now)
+        before = self.active_ids()
+        task = Task("ingress", lambda: self.ingress.accept(TENANT, post.body.encode()))
+        task.run(plan)
+        if task.error is None:
+            moment = next(self._moments)
+            for connection_id in before & self.active_ids():
+                post.acknowledged.setdefault(connection_id, moment)
+
+    def start(self, index: int, number: int, choose: Callable[[list[str]], list[str]]) -> bool:
+        """Hands wakes to a forwarder that is idle."""
+        environment = self.environments[index]
+        if environment.task:
+            return False
+        records = self.wakes.take(number, choose)
+        if not records:
+            return False
+        deadline = self.now + self.settings.timing.function_timeout
+        environment.deadline = deadline
+        environment.receipts = [record.receipt for record in records]
+        environment.task = Task(f"forwarder {index}", lambda: environment.forwarder.handle(records, deadline))
+        return True
+
+    def step(self, index: int, number: int, fate: Fate) -> None:
+        task = self.environments[index].task
+        if task:
+            task.steps(number, fate)
+            self._settle(index)
+
+    def finish(self, index: int) -> None:
+        task = self.environments[index].task
+        if task:
+            task.run()
+            self._settle(index)
+
+    def _settle(self, index: int) -> None:
+        """What Lambda does when an invocation ends: it deletes the wakes, or starts another environment."""
+        environment = self.environments[index]
+        task = environment.task
+        if task is None or not task.ended:
+            return
+        environment.task = None
+        if task.error is None:
+            self.wakes.delete(environment.receipts)
+        elif not isinstance(task.error, Unavailable):
+            self.environments[index] = self._environment()
+
+    def change(self, connection_id: str, document: dict[str, object] | None, plan: Plan) -> None:
+        """A request to the API, to its end: a patch, or a deletion."""
+        if (TENANT, connection_id) not in self.connections.connections:
+            return
+
+        def request() -> None:
+            if document is None:
+                self.management.delete(TENANT, connection_id)
+            else:
+                self.management.patch(TENANT, connection_id, document, None)
+
+        Task("api", request).run(plan)
+        self.note()
+
+    def restart(self, connection_id: str, plan: Plan) -> None:
+        if connection_id in self.active_ids():
+            Task("api", lambda: self.management.restart(TENANT, connection_id)).run(plan)
+
+    def note(self) -> None:
+        """Since when connections are to be sent nothing."""
+        for connection in self.connections.connections.values():
+            if connection.active:
+                self.inactive_since.pop(connection.id, None)
+            else:
+                self.inactive_since.setdefault(connection.id, self.now)
+        for connection_id in self.brokers.modes:
+            if (TENANT, connection_id) not in self.connections.connections:
+                self.deleted_at.setdefault(connection_id, self.now)
+
+    def reconcile(self) -> Task:
+        task = Task("reconciler", self.reconciler.run)
+        self.others.append(task)
+        return task
+
+    def pass_time(self, seconds: float) -> None:
+        """Whatever runs longer than Lambda allows is killed."""
+        self.now += seconds
+        history.append(f"--- {self.now}")
+        for index, environment in enumerate(self.environments):
+            if environment.task and self.now >= environment.deadline:
+                environment.task.kill()
+                self._settle(index)
+
+    # What must be true
+
+    def attempts_by_message(self, connection_id: str) -> dict[str, list[int]]:
+        """The positions of each message among what arrived."""
+        positions: dict[str, list[int]] = defaultdict(list)
+        for index, arrival in enumerate(self.brokers.arrivals[connection_id]):
+            positions[arrival.message_id].append(index)
+        return positions
+
+    def name(self, post: Post, connection_id: str) -> str:
+        return message_id(connection_id, parse_report(post.body.encode()))
+
+
+def _any(port: object) -> Any:
+    return port
