@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,8 @@ from chalicelib.models import (
 )
 from chalicelib.ports import ReceivedDownlink
 from chalicelib.publishers import PublisherPool
+from chalicelib.reconciler import SWEEP_RUNS
+from infra.local.processes import ROOT
 from tests.unit.flow import ScriptedBroker
 
 from .call_handler import Context
@@ -86,7 +89,7 @@ class World:
         token = self.issuer.token(scope="connections:read connections:write uplinks:write")
         answer = self.api.as_token(token).call(method, path.format(**parts) + query, document)
         assert answer.status < 300, answer.body
-        return answer.json if answer.body else None
+        return answer.json if answer.body and answer.body[:1] in b"[{" else None
 
     def invoke(self, handler: str) -> None:
         """Hands the function what waits in its queue."""
@@ -139,6 +142,9 @@ class World:
 def run_api(world: World) -> None:
     connection_id = world.connect()
     world.call("GET", "/health")
+    world.call("GET", "/openapi.json")
+    world.call("GET", "/console")
+    world.call("GET", "/console/{asset}", asset=next(Path(ROOT, "chalicelib", "console").glob("*.js")).name)
     world.call("GET", "/connectors")
     world.call("GET", "/connectors/{id}", id="actility-amqp-0.9.1-iot")
     world.call("GET", "/connections")
@@ -173,7 +179,7 @@ def run_api(world: World) -> None:
 
 
 def run_forward(world: World) -> None:
-    broken = BrokerUnreachable("REFUSED", "nobody listens")
+    broken = BrokerUnreachable("CONFIRM_TIMEOUT", "no confirm came")
     connection_id = world.connect()
     world.empty("wakes")
 
@@ -193,10 +199,10 @@ def run_forward(world: World) -> None:
     forward(ScriptedBroker())
     world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id, message_id="gone")])
     forward(ScriptedBroker())
-    # A broker that is down: the report is given back.
+    # A broker that is lost with a report in its hands: the report is given back.
     world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "up"}}, id=connection_id)
     world.call("POST", "/uplinks", uplink(3))
-    forward(ScriptedBroker(down=broken))
+    forward(ScriptedBroker(fault=broken))
     # A drain that ends as nobody foresaw, beside one that does not.
     world.call("POST", "/connections/{id}/restart", id=connection_id)
     world.connect()
@@ -298,9 +304,23 @@ def run_reconcile(world: World) -> None:
     world.fail_one(unfinished)
     world.plain.connection_store.delete(TENANT, unfinished)
     world.plain.connection_store.reserve(TENANT, marked, 5)
-    later = time.time() + UNFINISHED_AFTER + 60
-    world.function("reconcile", lambda: later)
-    app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
+    # An alarm that finds too few uplinks, at any time of the day.
+    alarm = {
+        "startTime": "00:00",
+        "endTime": "23:59",
+        "recurrence": [{"frequency": "daily"}],
+        "uplinkRateMinPerHour": 10,
+        "message": "quiet",
+    }
+    world.call("PATCH", "/connections/{id}", {"alarms": [alarm]}, id=marked)
+    # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
+    store = world.plain.connection_store
+    quiet = store.get(TENANT, world.connect())
+    store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)
+    for run in range(SWEEP_RUNS):
+        later = time.time() + UNFINISHED_AFTER + 60 * (run + 1)
+        world.function("reconcile", lambda: later)  # noqa: B023  # called in this round
+        app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
     assert not world.plain.connection_store.is_pending(TENANT, unfinished)
 
 
