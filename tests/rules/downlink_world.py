@@ -39,12 +39,13 @@ class Published:
 
 @dataclass
 class NetworkServer:
-    """``calls``: the payloads that it took, in order."""
+    """``calls``: the payloads that it took, in order; ``answered``: those that it took or refused for good."""
 
     mood: Fate = Fate.WORKS
     refusing: set[str] = field(default_factory=set)
     """Devices that it does not know."""
     calls: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
 
     def send_downlink(self, parameters: Sequence[tuple[str, str]], _as_key: str) -> None:
         task = current()
@@ -54,6 +55,7 @@ class NetworkServer:
         if fate is Fate.FAILS or (self.mood is Fate.FAILS and fate is Fate.WORKS):
             raise DownlinkDelayed("503")
         values = dict(parameters)
+        self.answered.append(values["Payload"])
         if values["DevEUI"] in self.refusing:
             raise DownlinkRejected("the device is unknown")
         self.calls.append(values["Payload"])

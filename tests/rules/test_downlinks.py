@@ -67,9 +67,9 @@ class Downlinks(RuleBasedStateMachine):
 
     @invariant()
     def order_holds(self) -> None:
-        """As long as nothing was acknowledged in vain: what comes again after a lost acknowledgement comes late."""
+        """Of first occurrences, whether taken or refused: what comes again after a lost acknowledgement comes late."""
         first: dict[str, int] = {}
-        for index, call in enumerate(self.world.network.calls):
+        for index, call in enumerate(self.world.network.answered):
             first.setdefault(call, index)
         for device in {p.device for p in self.world.published}:
             positions = [first[p.name] for p in self.world.published if p.device == device and p.name in first]
