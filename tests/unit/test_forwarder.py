@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.drain import BACKLOG_WAKES
 from chalicelib.drain_reports import ALONE_FROM
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
 from chalicelib.models import Wake
@@ -233,6 +234,16 @@ def test_out_of_time_a_mark_is_left(flow: Flow) -> None:
     flow.forward(seconds=flow.settings.timing.spare)
     assert flow.broker.received == []
     assert flow.state().wake_at == flow.now
+
+
+def test_a_drain_that_leaves_a_backlog_is_followed_by_three(flow: Flow) -> None:
+    flow.post()
+    flow.forward(seconds=flow.settings.timing.spare)
+    before = flow.wakes.sent
+    flow.reconciler.run()
+    assert flow.wakes.sent == before + BACKLOG_WAKES
+    flow.forward()
+    assert flow.state().wakes == 1
 
 
 def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow) -> None:
