@@ -29,6 +29,8 @@ from chalicelib.ports import (
 
 MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""
+MAX_ATTEMPTS = 10
+"""How often one is tried that fails in a way nobody thought of."""
 INACTIVE_DELAY = 300
 """Seconds, before TIME_SCALE, until a deactivated connection's downlink is looked at again."""
 
@@ -97,10 +99,29 @@ class DownlinkSender:
             except _Later as later:
                 self._queue.delay([r.receipt for r in records[index:]], later.seconds)
                 return records[:index]
-            except Unavailable as error:
+            except (NotFound, Unavailable) as error:
+                # Not found: a secret that was replaced since the record was read, or the connection with it.
                 log.warning("downlink waits for AWS", extra={"messageId": record.message_id, "reason": str(error)})
                 return records[:index]
+            except Exception:  # noqa: BLE001
+                # What nobody thought of must not cost the batch's other devices a repeat, nor come again for ever.
+                log.exception("downlink not handled", extra={"messageId": record.message_id})
+                if record.attempts < MAX_ATTEMPTS or not self._given_up(record):
+                    return records[:index]
         return records
+
+    def _given_up(self, record: QueueRecord) -> bool:
+        """Rejects a downlink that cannot be handled; False when that fails because of AWS."""
+        try:
+            job = DownlinkJob.model_validate_json(record.body)
+            connection = self._connections.get(job.tenant, job.connection_id)
+            self._reject(connection, job, "NOT_HANDLED", f"it failed {record.attempts} times for a reason of ours")
+        except Unavailable:
+            return False
+        except Exception:  # noqa: BLE001
+            # Nor can it be kept, or there is nobody to tell: the log has it.
+            log.exception("downlink dropped", extra={"messageId": record.message_id, "attempts": record.attempts})
+        return True
 
     def _send(self, record: QueueRecord) -> None:
         job = DownlinkJob.model_validate_json(record.body)

@@ -33,6 +33,9 @@ CHUNK_BYTES = 4 << 20
 """What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
 
 
+BACKLOG_WAKES = 3
+"""So many drains, side by side, follow one that leaves a backlog: a queue's devices are divided among them."""
+
 _STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
 """Faults of a broker that took the connection: opening another at once would end in the same."""
 
@@ -45,6 +48,8 @@ class _Progress:
     devices: set[str] = field(default_factory=set)
     """Of the uplinks that were confirmed."""
     reconnected: bool = False
+    backlog: bool = False
+    """Time was over before the queue was empty."""
     mark_at: float | None = None
     """When a mark is due because of something that was left; None when nothing was."""
 
@@ -136,6 +141,7 @@ class Drain:
             unproven = probe and self._connection.state != ConnectionState.OPENED
             if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
                 return
+        self._progress.backlog = True
         self._leave(0)
 
     def _own(self) -> set[str]:
@@ -335,4 +341,5 @@ class Drain:
             # Somebody else holds what these wakes were sent for, or has settled it already.
             self._leave(self._parts.timing.report_visibility)
         assert progress.mark_at is not None  # noqa: S101
-        self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()))
+        wakes = BACKLOG_WAKES if progress.backlog else 1
+        self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()), wakes)

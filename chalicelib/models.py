@@ -171,6 +171,8 @@ class Connection(BaseModel):
     probe_at: float | None = None
     wake_at: float | None = None
     wake_token: str | None = None
+    wakes: int = 1
+    """How many wakes the mark stands for."""
 
     @property
     def breaker_open(self) -> bool:

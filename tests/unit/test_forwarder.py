@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.drain import BACKLOG_WAKES
 from chalicelib.drain_reports import ALONE_FROM
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
 from chalicelib.forwarder import Forwarder
@@ -329,6 +330,16 @@ def test_no_more_time_is_spent_on_connecting_than_its_budget(flow: Flow) -> None
     flow.forward()
     assert flow.state().breaker_open
     assert flow.event_types() == ["CONNECTION_TIMEOUT"]
+
+
+def test_a_drain_that_leaves_a_backlog_is_followed_by_three(flow: Flow) -> None:
+    flow.post()
+    flow.forward(seconds=flow.settings.timing.spare)
+    before = flow.wakes.sent
+    flow.reconciler.run()
+    assert flow.wakes.sent == before + BACKLOG_WAKES
+    flow.forward()
+    assert flow.state().wakes == 1
 
 
 def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow) -> None:
