@@ -28,6 +28,7 @@ LAYERS = [
     {"downlink_intake", "bulk_ingress"},
     {"forwarder", "downlinks", "consumer"},
     {"http_api"},
+    {"bootstrap_adapters"},
     {"bootstrap"},
 ]
 
