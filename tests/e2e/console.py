@@ -98,9 +98,9 @@ class Console:
         expect(self.heading("New AMQP connection")).to_be_visible()
 
     def error_of(self, field: str) -> Locator:
-        """What is said to be wrong with a field, found as a screen reader finds it."""
-        described = self.field(field).get_attribute("aria-describedby") or "nothing"
-        return self.page.locator(", ".join(f"[id='{name}'].error" for name in described.split()))
+        """What is said to be wrong with a field; looked for anew each time, for the answer comes when it comes."""
+        identifier = self.field(field).get_attribute("id")
+        return self.page.locator(f"[id='{identifier}-error']:not([hidden])")
 
     def accessibility_faults(self) -> list[str]:
         """What axe-core finds in the view as it is."""
