@@ -163,7 +163,7 @@ class Saboteur:
             make_exchange(management, place)
 
     def _fill_queue(self, place: Place, seconds: float) -> None:
-        """The collector leaves the queue alone, which then takes one message and refuses the others."""
+        """The collector leaves the queue alone, which refuses what comes beyond one message."""
         management = self.stage.management(place.node)
         pause = pause_file(self.stage.directory, place.index)
         pause.touch()
@@ -171,7 +171,7 @@ class Saboteur:
         try:
             queue = f"queues/{place.vhost}/{place.queue}"
             wait_until(lambda: not (management.get(queue) or {}).get("consumer_details"), _PATIENCE, 0.2)
-            definition = {"overflow": "reject-publish", "max-length": 1}
+            definition = {"max-length": 1}
             management.put(policy, {"pattern": f"^{place.queue}$", "definition": definition, "apply-to": "queues"})
             self.stopping.wait(seconds)
         finally:

@@ -153,8 +153,10 @@ def read_stage(directory: Path) -> Stage:
 def _wait_for(stack: Child, file: Path) -> None:
     deadline = time.monotonic() + _START
     while not file.exists():
-        if stack.exit_code() is not None or time.monotonic() > deadline:
-            raise StackFailed(f"The local stack did not start. The end of {stack.log}:\n{stack.tail()}")
+        code = stack.exit_code()
+        if code is not None or time.monotonic() > deadline:
+            ended = "did not start in time" if code is None else f"ended ({code}) before it was ready"
+            raise StackFailed(f"The local stack {ended}. The end of {stack.log}:\n{stack.tail()}")
         time.sleep(0.1)
 
 
@@ -200,7 +202,10 @@ def _add_place(stage: Stage, wanted: PlaceOf) -> None:
     # It may make its downlink queue and nothing else: an exchange that is deleted stays missing for it.
     rights = {"configure": r"^iot-flow\..*", "write": ".*", "read": ".*"}
     management.put(f"permissions/{name}/{name}", rights)
-    management.put(f"queues/{name}/{place.queue}", {"durable": True})
+    # It refuses what is too much from the start: a policy that says so together with a length drops what is above that
+    # length first (RabbitMQ applies the length before the refusal), and with it messages that were confirmed.
+    refusing = {"durable": True, "arguments": {"x-overflow": "reject-publish"}}
+    management.put(f"queues/{name}/{place.queue}", refusing)
     make_exchange(management, place)
     port = node.tls_port if wanted.tls else node.port
     if wanted.proxied:
