@@ -20,6 +20,9 @@ _PORT_BASE = 9200
 
 
 def _stop_requested(_signal: int, _frame: FrameType | None) -> None:
+    # From here on nothing interrupts the stopping: a second signal would leave brokers behind.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise StopRequested
 
 
@@ -33,10 +36,11 @@ def main() -> int:
     arguments = vars(parser.parse_args())
     directory, port_base = arguments.pop("directory").absolute(), arguments.pop("port_base")
     signal.signal(signal.SIGTERM, _stop_requested)
+    signal.signal(signal.SIGINT, _stop_requested)
     try:
         ensure_installed()
         outcome = run(directory, Size(**arguments), port_base)
-    except (StopRequested, KeyboardInterrupt):
+    except StopRequested:
         print("\nStopped.", file=sys.stderr)
         return 130
     except (StackFailed, BrokerFailed) as error:
