@@ -81,6 +81,11 @@ def _timeout(_error: BaseException, place: Place) -> BrokerFault:
         "resolve": ("be resolved", "check hostName and its name servers"),
         "connect": ("be connected to", "check hostName, its port and the firewall"),
         "tls": ("finish the TLS handshake", "check that the port is the broker's TLS port"),
+        # Another protocol's server may wait for the rest of what it takes for a request.
+        "authenticate": (
+            "answer in AMQP 0-9-1",
+            "check that the port is the broker's AMQP port, and whether the broker is overloaded or stopped",
+        ),
     }.get(place.step, ("answer", "check whether the broker is overloaded or stopped"))
     kind = "DNS_TIMEOUT" if place.step == "resolve" else "CONNECTION_TIMEOUT"
     return BrokerUnreachable(kind, f"{place.host} could not {what} in time (step {place.step}): {remedy}.")
@@ -139,7 +144,7 @@ def _incompatible(error: BaseException, place: Place) -> BrokerFault:
     if place.tls and any(sign in said for sign in ("SSL", "EOF", "ConnectionReset", "BrokenPipe")):
         # With TLS 1.3 the client has finished its handshake when the server looks at the certificate.
         return _certificate_refused(error, place)
-    remedy = "check that the port is the broker's AMQP port" + (
+    remedy = "check that the broker runs, and that the port is its AMQP port" + (
         "" if place.tls else " for TCP, or choose protocol SSL for its TLS port"
     )
     return BrokerUnreachable("PROTOCOL_MISMATCH", f"{place.host} does not answer in AMQP 0-9-1: {remedy}.")

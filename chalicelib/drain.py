@@ -99,7 +99,9 @@ class Drain:
         except (NotFound, Unavailable) as error:
             # A queue that is not found may be so new that SQS does not know it everywhere, and a secret may have been
             # replaced since the record was read. Only if the connection is gone nothing is left: then the mark is not
-            # written.
+            # written, and its socket must not stay.
+            if isinstance(error, NotFound):
+                self._parts.pool.close(self._id)
             log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
             self._leave(self._parts.timing.report_visibility)
         finally:
@@ -127,6 +129,8 @@ class Drain:
         while self._parts.monotonic() < self._stop_at:
             if self._parts.monotonic() - self._read_at > self._parts.timing.recheck:
                 self._read()
+                if not self._connection.active:
+                    self._parts.pool.close(self._id)
                 if not self._connection.active or self._connection.breaker_open:
                     return
             # Receive first, connect then: an idle connection costs its broker nothing.

@@ -1,6 +1,7 @@
-"""A way to the broker that a test can shut."""
+"""Ways to the broker that a test has in its hand, and what stands in a broker's place."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -47,3 +48,36 @@ def passing_on(target: int, host: str = "127.0.0.1") -> Iterator[Passage]:
         thread.start()
         yield passage
     thread.join(10)
+
+
+class TlsListener:
+    """Speaks TLS with its own certificate; ``received`` is what came after the handshake."""
+
+    def __init__(self, server: socket.socket, context: ssl.SSLContext) -> None:
+        self.port: int = server.getsockname()[1]
+        self.received = b""
+        self._server = server
+        self._context = context
+
+    def serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._server.accept()
+            except OSError:
+                return  # closed by the test
+            with client, suppress(OSError), self._context.wrap_socket(client, server_side=True) as talk:
+                self.received += talk.recv(65536)
+
+
+@contextmanager
+def listening_with_tls(context: ssl.SSLContext) -> Iterator[TlsListener]:
+    """What shows the certificate of ``context`` on a port of the loopback address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = TlsListener(server, context)
+        thread = threading.Thread(target=listener.serve, daemon=True)
+        thread.start()
+        try:
+            yield listener
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)

@@ -16,7 +16,7 @@ from chalicelib.ingress import Ingress
 from chalicelib.messages import parse_report
 from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol, Wake
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports import OutgoingMessage, PublishResult, QueueRecord
+from chalicelib.ports import OutgoingMessage, PublisherFactory, PublishResult, QueueRecord
 from chalicelib.publishers import PublisherPool
 from chalicelib.reconciler import Reconciler
 from chalicelib.state import ConnectionState
@@ -98,9 +98,9 @@ class ScriptedPublisher:
 
 
 class Flow:
-    """Reports in, wakes by hand, and what the broker got."""
+    """Reports in, wakes by hand, and what the broker got. ``factory`` leads to a real broker instead."""
 
-    def __init__(self) -> None:
+    def __init__(self, factory: PublisherFactory | None = None) -> None:
         self.now = 1_000_000.0
         self.settings = Settings()
         self.queues = MemoryUplinkQueues(60, lambda: self.now)
@@ -114,7 +114,7 @@ class Flow:
         self.secrets = MemorySecretStore()
         self.executor = ThreadPoolExecutor(4)
         self.monitoring = Monitoring(self.events, self.statistics, self.clock)
-        self.pool = PublisherPool(self.broker, self.secrets)
+        self.pool = PublisherPool(factory or self.broker, self.secrets)
         parts = DrainParts(
             self.connections,
             self.queues,

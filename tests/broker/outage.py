@@ -1,0 +1,152 @@
+"""The forwarder, on queues and tables in memory, in front of a real broker that has a fault."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from chalicelib.amqp_publisher import AmqpPublisherFactory
+from chalicelib.models import Connection, ConnectionSecrets
+from chalicelib.ports import OutgoingMessage, Publisher, PublisherFactory, PublishResult
+from tests.broker.support import LOCAL, Site, bound_queue, taken, unique
+from tests.unit.flow import TENANT, Flow
+
+DEVICES = (1, 2, 3)
+
+
+class Watched:
+    """The real publishers; ``before`` and ``after`` are called around each publish."""
+
+    def __init__(self, factory: PublisherFactory) -> None:
+        self._factory = factory
+        self.opened = 0
+        self.before: Callable[[], object] = lambda: None
+        self.after: Callable[[], object] = lambda: None
+
+    def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> Publisher:
+        publisher = self._factory.open(connection, secrets, deadline)
+        self.opened += 1
+        return _WatchedPublisher(self, publisher)
+
+
+class _WatchedPublisher:
+    def __init__(self, watched: Watched, publisher: Publisher) -> None:
+        self._watched = watched
+        self._publisher = publisher
+
+    @property
+    def usable(self) -> bool:
+        return self._publisher.usable
+
+    def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
+        self._watched.before()
+        result = self._publisher.publish(messages, deadline)
+        self._watched.after()
+        return result
+
+    def check(self, deadline: float) -> None:
+        self._publisher.check(deadline)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+    def abort(self) -> None:
+        self._publisher.abort()
+
+
+class Outage(Flow):
+    """One connection, ``c1``, of a tenant whose own application listens on ``queue``."""
+
+    def __init__(self, site: Site) -> None:
+        self.publishers = Watched(AmqpPublisherFactory(LOCAL))
+        super().__init__(self.publishers)
+        self.site = site
+        self.key = unique("key")
+        self.pattern = f"{self.key}.{{DevEUI}}"
+        self.queue = bound_queue(site, f"{self.key}.#")
+        self.accepted: list[str] = []
+
+    def start(self, connection: Connection, secrets: ConnectionSecrets) -> None:
+        """Creates the connection, with reports in its queue already."""
+        configuration = connection.configuration.model_copy(update={"uplink_topic_pattern": self.pattern})
+        self.queues.create("c1")
+        self.connections.create(
+            connection.model_copy(
+                update={
+                    "tenant": TENANT,
+                    "id": "c1",
+                    "configuration": configuration,
+                    "secret_version": self.secrets.put(TENANT, "c1", secrets),
+                }
+            ),
+            100,
+        )
+
+    def close(self) -> None:
+        self.pool.close("c1")
+        self.executor.shutdown()
+
+    def good(self) -> "Outage":
+        """Starts as everything should be, and has published once."""
+        self.start(self.site.connection(), self.site.secrets)
+        self.accept()
+        self.forward()
+        assert self.told() == ("OPENED", None, ["OPENED"])
+        self.events.events.clear()
+        return self
+
+    def accept(self, rounds: int = 2) -> None:
+        """Reports of three devices."""
+        self.accepted += [self.post(device) for _ in range(rounds) for device in DEVICES]
+
+    def change(self, secrets: ConnectionSecrets | None = None, **configuration: Any) -> None:
+        """What the user does about it, as ``PUT`` would store it."""
+        before = self.state()
+        update: dict[str, Any] = {
+            "configuration": before.configuration.model_copy(update=configuration),
+            "version": before.version + 1,
+        }
+        if secrets:
+            update["secret_version"] = self.secrets.put(TENANT, "c1", secrets)
+        self.connections.replace(before.model_copy(update=update), before.version, reset=True)
+        self.wake(probe=self.state().epoch)
+
+    def told(self) -> tuple[str, str | None, list[str]]:
+        """State, reason and the types of the events, each in its order."""
+        return self.state().state.value, self.state().state_reason, self.event_types()
+
+    def probe(self) -> None:
+        """The time of the next attempt comes."""
+        self.now = (self.state().probe_at or self.now) + 1
+        self.reconciler.run()
+        self.forward()
+
+    def settle(self) -> None:
+        """Runs until nothing is left that has to be done: marks come due, reports become visible again."""
+        for _ in range(10):
+            if self.queues.depth("c1") == (0, 0):
+                return
+            self.now += self.settings.timing.report_visibility + 1
+            self.reconciler.run()
+            self.forward()
+        raise AssertionError(f"left in the queue: {self.queues.depth('c1')}, {self.told()}")
+
+    def arrived(self) -> list[tuple[str, str]]:
+        """(body, message_id) of all that the tenant's application got, in order."""
+        return [(body.decode(), properties.message_id) for _, properties, body in taken(self.site, self.queue)]
+
+    def assert_all_arrived(self, repeats: int = 0) -> None:
+        """Each accepted report once, in order per device; ``repeats`` of them may have come again, as the same."""
+        arrived = self.arrived()
+        first = list(dict.fromkeys(arrived))
+        assert len(arrived) - len(first) <= repeats
+        assert len({body for body, _ in first}) == len(first)
+        for device in DEVICES:
+            assert [body for body, _ in first if device_of(body) == device] == [
+                body for body in self.accepted if device_of(body) == device
+            ]
+        assert self.queues.depth("c1") == (0, 0)
+        assert not self.failed.messages
+
+
+def device_of(body: str) -> int:
+    return int(json.loads(body)["DevEUI_uplink"]["DevEUI"], 16)
