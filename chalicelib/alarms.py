@@ -1,14 +1,16 @@
-"""What is looked at each minute on behalf of the owners: the rate of uplinks, and the end of certificates."""
+"""What is looked at each minute on behalf of the owners: the rate of uplinks, silence, and the end of certificates."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 from chalicelib.alarm_windows import Window, window_at
-from chalicelib.errors import Unavailable
-from chalicelib.models import Alarm, Connection, Level, iso_time
+from chalicelib.errors import Conflict, NotFound, Unavailable
+from chalicelib.models import Alarm, Connection, Level, ReconnectStrategy, iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import Clock
+from chalicelib.state import ConnectionState
 
 _DAY = 86400.0
 _NOTICES = (7, 30)
@@ -35,16 +37,26 @@ class Counters(Protocol):
 
 
 class Alarms:
-    def __init__(self, counters: Counters, notes: Notes, monitoring: Monitoring, clock: Clock) -> None:
+    def __init__(
+        self,
+        counters: Counters,
+        notes: Notes,
+        monitoring: Monitoring,
+        restart: Callable[[str, str], object],
+        clock: Clock,
+    ) -> None:
+        """``restart``: of a tenant's connection, as a user asks for it."""
         self._counters = counters
         self._notes = notes
         self._monitoring = monitoring
+        self._restart = restart
         self._clock = clock
 
     def concerns(self, connection: Connection) -> bool:
         """Whether there may be something to tell, as far as the record says."""
-        ends = connection.certificate_ends
-        return bool(connection.alarms) or (ends is not None and ends - self._clock() <= max(_NOTICES) * _DAY)
+        now, ends = self._clock(), connection.certificate_ends
+        ends_soon = ends is not None and ends - now <= max(_NOTICES) * _DAY
+        return bool(connection.alarms) or ends_soon or _may_be_restarted(connection, now)
 
     def look(self, connection: Connection) -> None:
         """Tells what there is to tell, each thing once. A store that is down costs a minute's look."""
@@ -52,6 +64,7 @@ class Alarms:
             for alarm in connection.alarms:
                 self._look_at_rate(connection, alarm)
             self._look_at_certificate(connection)
+            self._look_at_silence(connection)
         except Unavailable as error:
             log.warning("not looked at", extra={"connection": connection.id, "reason": str(error)})
 
@@ -88,6 +101,16 @@ class Alarms:
         }
         self._monitoring.event(connection, Level.WARNING, "LOW_UPLINK_RATE", text, details)
 
+    def _look_at_silence(self, connection: Connection) -> None:
+        """AGGRESSIVE: what has brought no uplink for an hour is opened anew, should the silence be the connection's."""
+        now = self._clock()
+        if not _may_be_restarted(connection, now) or self._uplinks_of_last_hour(connection, now):
+            return
+        try:
+            self._restart(connection.tenant, connection.id)
+        except (Conflict, NotFound) as error:
+            log.info("not restarted", extra={"connection": connection.id, "reason": str(error)})
+
     def _look_at_certificate(self, connection: Connection) -> None:
         now, ends = self._clock(), connection.certificate_ends
         if ends is None or ends <= now:
@@ -103,3 +126,11 @@ class Alarms:
         self._monitoring.event(
             connection, Level.WARNING, "CERTIFICATE_EXPIRES", text, {"ends": iso_time(ends), "days": left}
         )
+
+
+def _may_be_restarted(connection: Connection, now: float) -> bool:
+    """As far as the record says: it has been open for an hour."""
+    if connection.configuration.reconnect_strategy != ReconnectStrategy.AGGRESSIVE or not connection.startup_time:
+        return False
+    opened = datetime.fromisoformat(connection.startup_time).timestamp()
+    return connection.active and connection.state == ConnectionState.OPENED and now - opened > _MINUTES * 60

@@ -100,7 +100,7 @@ class Services(Adapters):
         from chalicelib.notes_store import DynamoDbNotes
 
         notes = DynamoDbNotes(self.dynamodb, self.settings.table("leases"))
-        return Alarms(self.statistics, notes, self.monitoring, self.clock)
+        return Alarms(self.statistics, notes, self.monitoring, self.connections.restart, self.clock)
 
     @cached_property
     def consumer(self) -> "Consumer":

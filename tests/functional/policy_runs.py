@@ -14,6 +14,7 @@ import pytest
 from app import app
 from chalicelib import bootstrap
 from chalicelib.bootstrap import Services
+from chalicelib.breaker import recovered
 from chalicelib.connections import UNFINISHED_AFTER
 from chalicelib.consumer import Consumer, PollParts
 from chalicelib.downlink_intake import DownlinkIntake
@@ -313,15 +314,21 @@ def run_reconcile(world: World) -> None:
         "message": "quiet",
     }
     world.call("PATCH", "/connections/{id}", {"alarms": [alarm]}, id=marked)
-    # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
+    # One that is opened anew after an hour of silence.
+    silent = world.connect()
+    world.call("PATCH", "/connections/{id}", {"configuration": {"reconnectStrategy": "AGGRESSIVE"}}, id=silent)
     store = world.plain.connection_store
+    before = store.get(TENANT, silent)
+    store.update_breaker(recovered(before, time.time() - 7200, "token"), before.epoch)
+    # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
     quiet = store.get(TENANT, world.connect())
     store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)
     for run in range(SWEEP_RUNS):
         later = time.time() + UNFINISHED_AFTER + 60 * (run + 1)
         world.function("reconcile", lambda: later)  # noqa: B023  # called in this round
         app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
-    assert not world.plain.connection_store.is_pending(TENANT, unfinished)
+    assert not store.is_pending(TENANT, unfinished)
+    assert store.get(TENANT, silent).epoch > before.epoch + 1
 
 
 RUNS = {

@@ -1,4 +1,4 @@
-"""Alarms: their windows in their own time zones, one event a window; and the end of certificates."""
+"""Alarms: their windows in their own time zones, one event a window; silence; and the end of certificates."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.alarm_windows import Window, window_at
 from chalicelib.alarms import Alarms
 from chalicelib.errors import Unavailable
-from chalicelib.models import Alarm, AmqpConfiguration, Connection
+from chalicelib.models import Alarm, AmqpConfiguration, Connection, iso_time
 from chalicelib.monitoring import Monitoring
 from chalicelib.state import ConnectionState
 from infra.local.in_memory import MemoryEventLog, MemoryStatistics
@@ -178,7 +178,11 @@ class Bench:
         self.notes = MemoryNotes()
         self.counters = ScriptedCounters()
         monitoring = Monitoring(self.events, MemoryStatistics(), lambda: self.now)
-        self.alarms = Alarms(self.counters, self.notes, monitoring, lambda: self.now)
+        self.restarted: list[str] = []
+        self.alarms = Alarms(self.counters, self.notes, monitoring, self._restart, lambda: self.now)
+
+    def _restart(self, _tenant: str, connection_id: str) -> None:
+        self.restarted.append(connection_id)
 
     def count(self, minutes_ago: int, **counted: int) -> None:
         self.counters.minutes[int(self.now // 60) - minutes_ago] = counted
@@ -296,3 +300,46 @@ def test_a_connection_without_alarms_and_certificate_is_of_no_concern(bench: Ben
     assert not bench.alarms.concerns(connection())
     assert not bench.alarms.concerns(connection(certificate_ends=bench.now + 31 * DAY))
     assert bench.alarms.concerns(connection(alarm("08:00", "18:00")))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "open_for", "uplink_ago", "restarted"),
+    [
+        ("AGGRESSIVE", 3601, None, True),
+        ("AGGRESSIVE", 86400, 62, True),
+        ("AGGRESSIVE", 86400, 59, False),
+        ("AGGRESSIVE", 3599, None, False),
+        ("AGGRESSIVE", None, None, False),
+        ("NORMAL", 86400, None, False),
+        ("CALM", 86400, None, False),
+    ],
+)
+def test_an_aggressive_connection_that_was_silent_for_an_hour_is_opened_anew(
+    bench: Bench, strategy: str, open_for: int | None, uplink_ago: int | None, restarted: bool
+) -> None:
+    plain = connection()
+    silent = plain.model_copy(
+        update={
+            "configuration": plain.configuration.model_copy(update={"reconnect_strategy": strategy}),
+            "startup_time": None if open_for is None else iso_time(bench.now - open_for),
+        }
+    )
+    if uplink_ago is not None:
+        bench.count(uplink_ago, uplinksDelivered=1)
+    if bench.alarms.concerns(silent):
+        bench.alarms.look(silent)
+    assert bench.restarted == (["01J"] if restarted else [])
+
+
+def test_an_outage_is_left_to_its_schedule(bench: Bench) -> None:
+    plain = connection()
+    broken = plain.model_copy(
+        update={
+            "configuration": plain.configuration.model_copy(update={"reconnect_strategy": "AGGRESSIVE"}),
+            "startup_time": iso_time(bench.now - DAY),
+            "state": ConnectionState.UNREACHABLE,
+        }
+    )
+    assert not bench.alarms.concerns(broken)
+    bench.alarms.look(broken)
+    assert bench.restarted == []
