@@ -7,6 +7,7 @@ from typing import Any
 from chalicelib.amqp_publisher import AmqpPublisherFactory
 from chalicelib.models import Connection, ConnectionSecrets
 from chalicelib.ports import OutgoingMessage, Publisher, PublisherFactory, PublishResult
+from chalicelib.state import ConnectionState
 from tests.broker.support import LOCAL, Site, bound_queue, taken, unique
 from tests.unit.flow import TENANT, Flow
 
@@ -104,6 +105,10 @@ class Outage(Flow):
         update: dict[str, Any] = {
             "configuration": before.configuration.model_copy(update=configuration),
             "version": before.version + 1,
+            "state": ConnectionState.OPENING,
+            "state_reason": None,
+            "failures": 0,
+            "outage_since": None,
         }
         if secrets:
             update["secret_version"] = self.secrets.put(TENANT, "c1", secrets)

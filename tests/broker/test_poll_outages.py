@@ -1,0 +1,247 @@
+"""Downlinks, when the customer's broker, its queue, or the schedule of the polls is not as it should be."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pika
+import pytest
+
+from chalicelib.amqp_consumer import AmqpDownlinkConsumer
+from chalicelib.config import Timing
+from chalicelib.consumer import Consumer, PollParts
+from chalicelib.downlink_intake import DownlinkIntake
+from chalicelib.models import DownlinkJob, PollJob, PollTarget
+from chalicelib.ports import QueueRecord
+from infra.local.in_memory import MemoryDownlinkQueue, MemoryLeases
+from infra.local.waiting import wait_until
+from tests.broker.outage import Outage
+from tests.broker.support import LOCAL, Site
+from tests.unit.flow import TENANT
+
+QUEUE = "iot-flow.c1.downlink"
+TIMING = Timing.model_validate({**Timing.scaled(60).model_dump(), "poll": 9.0, "poll_close": 8.0, "poll_timeout": 12})
+"""Long enough for what a test does in a poll, on a busy machine too."""
+
+
+class Polls:
+    """Consumers of connection ``c1``: each poll is a few seconds long, as in a stack with a scaled time."""
+
+    def __init__(self, outage: Outage) -> None:
+        self.outage = outage
+        self.site = outage.site
+        self.queue = MemoryDownlinkQueue(60, outage.clock)
+        intake = DownlinkIntake(self.queue, outage.secrets, outage.ingress, outage.monitoring, outage.clock)
+        self.parts = PollParts(
+            connections=outage.connections,
+            secrets=outage.secrets,
+            leases=MemoryLeases(TIMING.lease, time.monotonic),
+            intake=intake,
+            monitoring=outage.monitoring,
+            make_consumer=lambda: AmqpDownlinkConsumer(LOCAL),
+            executor=outage.executor,
+            clock=outage.clock,
+            random=lambda: 0.0,
+            timing=TIMING,
+        )
+        self.downlink_key = f"down.{outage.key}"
+
+    def start(self) -> None:
+        self.outage.start(
+            self.site.connection(downlink_topic_pattern=f"{self.downlink_key}.{{DevEUI}}"), self.site.secrets
+        )
+
+    def poll(self) -> None:
+        job = PollJob(sent_at=self.outage.now, targets=[PollTarget(tenant=TENANT, connection_id="c1")])
+        record = QueueRecord("r", "m", job.model_dump_json(by_alias=True), "")
+        Consumer(self.parts).handle([record], time.monotonic() + TIMING.poll_timeout)
+
+    def during(self, *steps: Callable[[], object], polls: int = 1) -> None:
+        """The steps, one after the other, while polls run side by side; returns when all have ended."""
+        running = [threading.Thread(target=self.poll) for _ in range(polls)]
+        for thread in running:
+            thread.start()
+        try:
+            for step in steps:
+                step()
+        finally:
+            for thread in running:
+                thread.join()
+
+    def publish(self, first: int, last: int) -> None:
+        """Downlinks of three devices."""
+        with self.site.channel() as channel:
+            channel.confirm_delivery()
+            for number in range(first, last):
+                device = f"{number % 3 + 1:016X}"
+                body = {"DevEUI_downlink": {"DevEUI": device, "FPort": 1, "payload_hex": f"{number:04X}"}}
+                self.send(channel, f"{self.downlink_key}.{device}", json.dumps(body).encode())
+
+    @staticmethod
+    def send(channel: pika.adapters.blocking_connection.BlockingChannel, key: str, body: bytes) -> None:
+        channel.basic_publish("amq.topic", key, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
+
+    def is_consumed(self) -> None:
+        assert wait_until(lambda: self.consumers() > 0, 10), self.outage.told()
+
+    def is_left(self) -> None:
+        assert wait_until(lambda: not self.consumers(), 10), self.outage.told()
+
+    def consumers(self) -> int:
+        """As the broker counts them, and not as its management page shows them some seconds later."""
+        try:
+            with self.site.channel() as channel:
+                return int(channel.queue_declare(QUEUE, passive=True).method.consumer_count)
+        except pika.exceptions.ChannelClosedByBroker:
+            return 0  # there is no queue yet
+
+    def payloads(self) -> list[str]:
+        """What our own queue has, in the order of its taking; each device's next is seen once its first is gone."""
+        found = []
+        while records := self.queue.take(10):
+            found += [DownlinkJob.model_validate_json(record.body).downlink["payload_hex"] for record in records]
+            self.queue.delete([record.receipt for record in records])
+        return found
+
+    def waits_for(self, number: int) -> None:
+        assert wait_until(lambda: sum(self.queue.depth()) == number, 10), self.queue.depth()
+
+
+def payloads(first: int, last: int) -> list[str]:
+    return [f"{number:04X}" for number in range(first, last)]
+
+
+@pytest.fixture
+def polls(site: Site) -> Iterator[Polls]:
+    outage = Outage(site)
+    yield Polls(outage)
+    outage.close()
+    site.api("DELETE", f"queues/%2F/{QUEUE}")
+
+
+@pytest.fixture
+def polls_elsewhere(other_site: Site) -> Iterator[Polls]:
+    outage = Outage(other_site)
+    yield Polls(outage)
+    outage.close()
+    other_site.api("DELETE", f"queues/%2F/{QUEUE}")
+
+
+def test_a_deleted_downlink_queue_is_made_again_within_the_poll(polls: Polls) -> None:
+    # Given
+    polls.start()
+
+    def delete() -> None:
+        polls.site.api("DELETE", f"queues/%2F/{QUEUE}")
+
+    # When
+    polls.during(
+        polls.is_consumed,
+        lambda: polls.publish(0, 6),
+        lambda: polls.waits_for(6),
+        delete,
+        polls.is_consumed,
+        lambda: polls.publish(6, 12),
+        lambda: polls.waits_for(12),
+    )
+
+    # Then
+    assert polls.outage.told() == ("OPENED", None, ["OPENED"])
+    assert sorted(polls.payloads()) == payloads(0, 12)
+
+
+def test_two_schedules_at_once_have_one_consumer(polls: Polls) -> None:
+    # Given
+    polls.start()
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(polls.consumers())
+
+    # When
+    polls.during(
+        polls.is_consumed,
+        look,
+        lambda: polls.publish(0, 30),
+        look,
+        lambda: polls.waits_for(30),
+        look,
+        polls=2,
+    )
+
+    # Then: the second has waited for the lease, and no downlink came twice
+    assert seen == [1, 1, 1]
+    assert polls.outage.told() == ("OPENED", None, ["OPENED"])
+    assert sorted(polls.payloads()) == payloads(0, 30)
+
+
+def test_a_broker_that_is_gone_mid_poll_is_an_outage_and_its_downlinks_come_after_it(polls_elsewhere: Polls) -> None:
+    # Given
+    polls = polls_elsewhere
+    polls.start()
+
+    # When
+    polls.during(polls.is_consumed, polls.site.broker.kill)
+
+    # Then
+    state, reason, events = polls.outage.told()
+    assert (state, events) == ("UNREACHABLE", ["OPENED", "CONNECTION_REFUSED"])
+    assert "whether the broker runs" in (reason or "")
+
+    # When it is back, the customer publishes, and it is tried again
+    polls.site.broker.start()
+    polls.publish(0, 6)
+    polls.outage.change()
+    polls.during(lambda: polls.waits_for(6))
+
+    # Then
+    assert polls.outage.told()[0] == "OPENED"
+    assert sorted(polls.payloads()) == payloads(0, 6)
+
+
+def test_poison_is_rejected_once_and_told_of_and_the_rest_goes_on(polls: Polls) -> None:
+    # Given
+    polls.start()
+    device = f"{1:016X}"
+    poison = [b"\xff", b"{", b"[]", b'{"DevEUI_downlink": {"DevEUI": "%s", "FPort": 300}}' % device.encode()]
+
+    def publish() -> None:
+        with polls.site.channel() as channel:
+            for body in poison:
+                polls.send(channel, f"{polls.downlink_key}.{device}", body)
+        polls.publish(0, 3)
+
+    # When
+    polls.during(polls.is_consumed, publish, lambda: polls.waits_for(3))
+
+    # Then
+    assert polls.outage.told()[:2] == ("OPENED", None)
+    told = [event for event in polls.outage.event_types() if event.startswith("DOWNLINK_")]
+    assert len(told) == len(poison)
+    assert sorted(polls.payloads()) == payloads(0, 3)
+    with polls.site.channel() as channel:
+        assert channel.queue_declare(QUEUE, passive=True).method.message_count == 0
+    # Those whose device is known are told of by way of the uplinks.
+    reports = polls.outage.queues.receive("c1", 10)
+    assert reports
+    assert all("DevEUI_downlink_Rejected" in report.body and device in report.body for report in reports)
+
+
+def test_a_connection_deactivated_mid_poll_takes_no_more(polls: Polls) -> None:
+    # Given
+    polls.start()
+    outage = polls.outage
+
+    def deactivate() -> None:
+        before = outage.state()
+        after = before.model_copy(update={"active": False, "version": before.version + 1})
+        outage.connections.replace(after, before.version, reset=True)
+
+    # When
+    polls.during(polls.is_consumed, deactivate, polls.is_left, lambda: polls.publish(0, 6))
+
+    # Then they wait at the broker
+    assert sum(polls.queue.depth()) == 0
+    with polls.site.channel() as channel:
+        assert channel.queue_declare(QUEUE, passive=True).method.message_count == 6
