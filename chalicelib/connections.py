@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib import cursors
-from chalicelib.certificates import certificate_end
 from chalicelib.config import Settings
+from chalicelib.connection_changes import any_secret, certificate_ends, first_state, fresh, old_bindings
 from chalicelib.connection_events import ConnectionEvents
 from chalicelib.errors import BrokerFault, Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import is_id, new_id
 from chalicelib.management import ManagedConnectionStore
 from chalicelib.merge_patch import merge_patch
 from chalicelib.models import (
-    AmqpConfiguration,
     Connection,
     ConnectionSecrets,
     PollJob,
@@ -24,7 +23,6 @@ from chalicelib.models import (
     iso_time,
 )
 from chalicelib.monitoring import log
-from chalicelib.patterns import binding_key
 from chalicelib.ports import (
     Clock,
     DownlinkQueueRemover,
@@ -37,8 +35,6 @@ from chalicelib.ports import (
 from chalicelib.state import ConnectionState
 from chalicelib.validation import check_structure, parse_connection, split_secrets
 
-_MAX_BINDINGS = 8
-"""So many changes of pattern or exchange are remembered while the broker cannot be reached."""
 _REMOVAL_SECONDS = 5.0
 """The longest that a delete waits for the broker."""
 _TRIES = 4
@@ -97,7 +93,7 @@ class Connections:
         connection_id = new_id(now)
         self._store.reserve(tenant, connection_id, self._limit)
         try:
-            version = self._secrets.put(tenant, connection_id, secrets) if _any(secrets) else None
+            version = self._secrets.put(tenant, connection_id, secrets) if any_secret(secrets) else None
             # Before the record: ingress must never see a connection that has no queue.
             self._queues.create(connection_id)
             connection = Connection(
@@ -108,10 +104,10 @@ class Connections:
                 alarms=request.alarms,
                 configuration=configuration,
                 secret_version=version,
-                certificate_ends=_certificate_ends(secrets),
+                certificate_ends=certificate_ends(secrets),
                 created_at=iso_time(now),
                 updated_at=iso_time(now),
-                state=_first_state(request.active),
+                state=first_state(request.active),
                 epoch=1,
                 probe_at=now if request.active else None,
             )
@@ -174,7 +170,7 @@ class Connections:
             stored = self._store.get(tenant, connection_id)
             if not stored.active:
                 raise Conflict("the connection is not active; set active to true instead")
-            restarted = stored.model_copy(update={"epoch": stored.epoch + 1, **_fresh(self._clock(), active=True)})
+            restarted = stored.model_copy(update={"epoch": stored.epoch + 1, **fresh(self._clock(), active=True)})
             if self._store.update_breaker(restarted, stored.epoch):
                 self._connect(restarted)
                 self._events.restarted(restarted)
@@ -229,15 +225,15 @@ class Connections:
                 "alarms": request.alarms,
                 "configuration": configuration,
                 "secret_version": version,
-                "certificate_ends": stored.certificate_ends if unchanged else _certificate_ends(secrets),
-                "old_bindings": _old_bindings(stored, configuration),
+                "certificate_ends": stored.certificate_ends if unchanged else certificate_ends(secrets),
+                "old_bindings": old_bindings(stored, configuration),
                 "version": stored.version + 1,
                 "updated_at": iso_time(now),
             }
         )
         reset = request.active != stored.active or configuration != stored.configuration or not unchanged
         if reset:
-            changed = changed.model_copy(update=_fresh(now, active=request.active))
+            changed = changed.model_copy(update=fresh(now, active=request.active))
         try:
             self._store.replace(changed, stored.version, reset=reset)
         except PreconditionFailed:
@@ -320,41 +316,3 @@ class Connections:
         self._secrets.delete(tenant, connection_id)
         self._failed.purge(tenant, connection_id)
         self._store.settle(tenant, connection_id)
-
-
-def _any(secrets: ConnectionSecrets) -> bool:
-    return secrets != ConnectionSecrets()
-
-
-def _certificate_ends(secrets: ConnectionSecrets) -> float | None:
-    return None if secrets.certificate is None else certificate_end(secrets.certificate)
-
-
-def _first_state(active: bool) -> ConnectionState:
-    return ConnectionState.OPENING if active else ConnectionState.DEACTIVATED
-
-
-def _fresh(now: float, *, active: bool) -> dict[str, Any]:
-    """The breaker as in a connection just made; the epoch is another matter."""
-    return {
-        "state": _first_state(active),
-        "state_reason": None,
-        "startup_time": None,
-        "failures": 0,
-        "outage_since": None,
-        "probe_at": now if active else None,
-    }
-
-
-def _old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:
-    """What the downlink queue may be bound with and should not be any more."""
-    had = [*stored.old_bindings, _binding(stored.configuration)]
-    return [binding for binding in dict.fromkeys(had) if binding and binding != _binding(configuration)][
-        -_MAX_BINDINGS:
-    ]
-
-
-def _binding(configuration: AmqpConfiguration) -> tuple[str, str] | None:
-    if not configuration.downlink_topic_pattern:
-        return None
-    return configuration.exchange_name, binding_key(configuration.downlink_topic_pattern)

@@ -14,7 +14,7 @@ LAYERS = [
     {"delivery", "addresses", "certificates", "patterns", "json_path", "breaker", "alarm_validation"},
     {"alarm_windows"},
     {"ports", "routing", "management"},
-    {"messages", "downlink_messages", "validation"},
+    {"messages", "downlink_messages", "validation", "connection_changes"},
     {"tokens"},
     {"monitoring", "invocations"},
     {"aws"},
