@@ -40,7 +40,7 @@ class Watch:
     def start(self) -> None:
         self._sqs = boto3.client(
             "sqs",
-            endpoint_url=self.stage.info["awsEndpointUrl"],
+            endpoint_url=self.stage.info["sqsEndpointUrl"],
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106  # the emulation asks for none

@@ -1,6 +1,7 @@
 """``make run``: the whole connector on this machine, until Ctrl-C.
 
-Settings come from the environment: PORT_BASE, LOCAL_DIR, DEMO=0, AWS_ENDPOINT_URL, TIME_SCALE and the connector's own.
+Settings come from the environment: PORT_BASE, LOCAL_DIR, DEMO=0, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS, TIME_SCALE
+and the connector's own.
 """
 
 import json
@@ -227,6 +228,7 @@ class Stack:
             "otherTenantToken": issuer.token("other"),
             "readOnlyToken": issuer.token("demo", ["connections:read"]),
             "awsEndpointUrl": config.aws_url,
+            "sqsEndpointUrl": config.sqs_url,
             "applicationServer": server,
             "amqp": {
                 "host": "127.0.0.1",

@@ -52,6 +52,11 @@ class StackConfig:
     def aws_url(self) -> str:
         return self.aws_endpoint_url or f"http://127.0.0.1:{self.ports.aws}"
 
+    @property
+    def sqs_url(self) -> str:
+        """SQS may be served by somebody else's emulation; the name of its variable is that of AWS's SDKs."""
+        return self.inherited.get("AWS_ENDPOINT_URL_SQS") or self.aws_url
+
     def environment(self) -> dict[str, str]:
         """The environment of every process of the stack: the connector's settings among it.
 
@@ -70,6 +75,7 @@ class StackConfig:
             **credentials,
             "AWS_REGION": credentials["AWS_DEFAULT_REGION"],
             "AWS_ENDPOINT_URL": self.aws_url,
+            "AWS_ENDPOINT_URL_SQS": self.sqs_url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "OIDC_ISSUER": self.issuer_url,
             "OIDC_AUDIENCE": AUDIENCE,

@@ -150,7 +150,7 @@ def test_no_secret_is_in_a_table_a_queue_or_a_log(stack: Stack) -> None:
 
     places = {
         "tables": json.dumps(_tables(info["awsEndpointUrl"]), default=str),
-        "queues": json.dumps(_queues(info["awsEndpointUrl"])),
+        "queues": json.dumps(_queues(info["sqsEndpointUrl"])),
         "logs": "".join(p.read_text(errors="replace") for p in (stack.directory / "logs").glob("*.log")),
         "answer": stack.api("GET", f"/connections/{created['id']}").body.decode(),
         "events": stack.api("GET", f"/connections/{created['id']}/events").body.decode(),

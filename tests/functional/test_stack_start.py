@@ -65,3 +65,11 @@ def test_a_given_emulation_keeps_its_credentials_and_ours_never_sees_real_ones()
     given = StackConfig.from_environment({**own, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}).environment()
     assert given["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
     assert given["AWS_ACCESS_KEY_ID"] == "real"
+
+
+def test_sqs_may_be_served_by_another_emulation_than_the_rest() -> None:
+    config = StackConfig.from_environment({"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:4566", "PORT_BASE": "20000"})
+    assert config.sqs_url == "http://127.0.0.1:4566"
+    assert config.environment()["AWS_ENDPOINT_URL_SQS"] == "http://127.0.0.1:4566"
+    assert config.environment()["AWS_ENDPOINT_URL"] == config.aws_url
+    assert StackConfig.from_environment({}).sqs_url == StackConfig.from_environment({}).aws_url
