@@ -26,7 +26,7 @@ def run(directory: Path, size: Size, port_base: int) -> Outcome:
     """Leaves ``report.md`` and ``backlog.svg`` in the directory. Raises StackFailed or BrokerFailed when the run itself
     does not work."""
     plan = make_plan(size)
-    with running_stage(directory, size, port_base) as stage:
+    with running_stage(directory, size.places, port_base) as stage:
         print(f"{len(plan.faults)} faults in {plan.seconds:.0f} s ...", flush=True)
         outcome = _play(stage, size, plan)
     backlog = read(stage.directory / watch.BACKLOG, Backlog)
@@ -40,11 +40,11 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
     began = time.monotonic()
     looking = watch.Watch(stage)
     looking.start()
-    collecting = _child(stage, collector.__name__)
+    collecting = child_of(stage, collector.__name__)
     seconds = f"{plan.seconds:.1f}"
     children = [
-        _child(stage, poster.__name__, str(size.reports), str(size.devices), seconds, str(size.seed)),
-        _child(stage, downlink_publisher.__name__, str(size.downlinks), seconds),
+        child_of(stage, poster.__name__, str(size.reports), str(size.devices), seconds, str(size.seed)),
+        child_of(stage, downlink_publisher.__name__, str(size.downlinks), seconds),
     ]
     saboteur = faults.Saboteur(stage, _Progress(where, size, plan).now)
     try:
@@ -101,7 +101,7 @@ class _Progress:
             return self._seconds * (self._acknowledged / self._reports if self._reports else 1)
 
 
-def _child(stage: Stage, module: str, *arguments: str) -> Child:
+def child_of(stage: Stage, module: str, *arguments: str) -> Child:
     log = stage.directory / f"{module.rsplit('.', 1)[1]}.log"
     return Child(module, [sys.executable, "-m", module, str(stage.directory), *arguments], log, os.environ)
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from chalicelib.config import Settings
 from infra.chaos.management import Management
-from infra.chaos.plan import PlaceOf, Size
+from infra.chaos.plan import PlaceOf
 from infra.chaos.proxy import Proxy
 from infra.local.api_client import ApiClient
 from infra.local.broker import Broker, BrokerConfig
@@ -99,7 +99,9 @@ class Stage:
 
 
 @contextmanager
-def running_stage(directory: Path, size: Size, port_base: int) -> Iterator[Stage]:
+def running_stage(
+    directory: Path, places: Sequence[PlaceOf], port_base: int, time_scale: int = TIME_SCALE
+) -> Iterator[Stage]:
     """Starts everything, and stops it at the end. Raises StackFailed or BrokerFailed."""
     local = directory / "stack"
     second = directory / "broker-2"
@@ -117,14 +119,14 @@ def running_stage(directory: Path, size: Size, port_base: int) -> Iterator[Stage
     # The file of a run before would be taken for this one's.
     (local / "stack.json").unlink(missing_ok=True)
     environment = {
-        **inherited, "LOCAL_DIR": str(local), "PORT_BASE": str(port_base), "DEMO": "0", "TIME_SCALE": str(TIME_SCALE),
+        **inherited, "LOCAL_DIR": str(local), "PORT_BASE": str(port_base), "DEMO": "0", "TIME_SCALE": str(time_scale),
     }  # fmt: skip
     stack = Child("stack", [sys.executable, "-m", "infra.local.stack"], directory / "run" / "stack.log", environment)
     stage = Stage(directory / "run", local, [], [], [], {})
     try:
         _wait_for(stack, local / "stack.json")
-        _add_nodes(stage, size, second, port_base + _SECOND_NODE)
-        for place in size.places:
+        _add_nodes(stage, 1 + max(place.node for place in places), second, port_base + _SECOND_NODE)
+        for place in places:
             _add_place(stage, place)
         write_atomically(stage.directory / STAGE_FILE, describe(stage))
         _wait_open(stage)
@@ -165,10 +167,10 @@ def _wait_for(stack: Child, file: Path) -> None:
         time.sleep(0.1)
 
 
-def _add_nodes(stage: Stage, size: Size, second: Path, base: int) -> None:
+def _add_nodes(stage: Stage, nodes: int, second: Path, base: int) -> None:
     first = Broker.load(stage.local / "broker")
     stage.brokers.append(first)
-    for number in range(1, size.nodes):
+    for number in range(1, nodes):
         config = BrokerConfig(
             port=base, tls_port=base + 1, management_port=base + 2, dist_port=base + 3, epmd_port=base + 4,
             username=first.config.username, password=first.config.password, ca_file=first.config.ca_file,

@@ -1,0 +1,213 @@
+"""``make isolation``: does a frozen broker delay the messages of the others?
+
+Nineteen connections have their virtual hosts on one broker, the twentieth on a second one, which freezes for five
+scaled minutes. The 99th percentile of the delay of the nineteen, from acceptance to arrival, is compared with that of
+a run without a freeze; the median of three pairs counts. Exit code 1 when a goal is missed.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from infra.chaos import collector
+from infra.chaos.plan import PlaceOf
+from infra.chaos.poster import device_of, report
+from infra.chaos.records import Arrival, read
+from infra.chaos.run import child_of
+from infra.chaos.stage import Stage, running_stage
+from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.errors import StackFailed
+from infra.local.lrc import Lrc
+from infra.local.waiting import wait_until
+
+NEIGHBOURS = 19
+PAIRS = 3
+DEVICES = 10
+RATE = 3.0
+"""Reports per second, each for every connection."""
+SECONDS = 20.0
+FREEZE_AT, FREEZE = 5.0, 5.0
+"""Five scaled minutes, as TIME_SCALE is 60."""
+LONGEST_HELD = 15.0
+RESTARTED_WITHIN = 10.0
+NEXT_PROBE = 5.0 + 1.0 + 1.0
+"""Scaled: five minutes between attempts, up to a minute of jitter, and the reconciler's period."""
+_DRAIN = 120.0
+_PORT_BASE = 9240
+_OPENED = "OPENED"
+
+
+@dataclass
+class Round:
+    """Delays in seconds. ``reopened``: from the thaw to OPENED; None without a freeze."""
+
+    percentile: float
+    reopened: float | None = None
+
+
+class Measurement:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        server = stage.info["applicationServer"]
+        self._lrc = Lrc(stage.info["apiUrl"], server["asId"], server["asKey"], timeout=10.0)
+        self._lock = threading.Lock()
+        self._counter = 0
+        self.accepted: dict[tuple[str, int], float] = {}
+
+    @property
+    def _last(self) -> str:
+        return self._stage.places[-1].id
+
+    def run(self, *, freeze: bool) -> Round:
+        posted: set[tuple[str, int]] = set()
+        reopened: list[float] = []
+        posting = threading.Thread(target=self._post, args=(posted,))
+        posting.start()
+        if freeze:
+            time.sleep(FREEZE_AT)  # a point in the run, not a wait for something
+            reopened.append(self._freeze(lambda: None))
+        posting.join()
+        self._settle()
+        delays = [
+            arrival.at - self.accepted[arrival.device, arrival.counter]
+            for arrival in self._arrivals()
+            if arrival.connection < NEIGHBOURS and (arrival.device, arrival.counter) in posted
+        ]
+        return Round(_percentile(delays), *reopened)
+
+    def restart(self) -> float:
+        """Seconds from ``POST restart`` to OPENED, once the broker is back."""
+        return self._freeze(lambda: self._stage.api.call("POST", f"/connections/{self._last}/restart"))
+
+    def lost(self) -> int:
+        arrived = {(arrival.connection, arrival.device, arrival.counter) for arrival in self._arrivals()}
+        return sum((place.index, *key) not in arrived for key in self.accepted for place in self._stage.places)
+
+    def longest_held(self) -> float:
+        """Seconds of the longest drain, as the forwarders logged them."""
+        longest = 0.0
+        with (self._stage.local / "logs" / "forward.log").open(encoding="utf-8") as lines:
+            for line in lines:
+                if '"message": "drained"' in line:
+                    longest = max(longest, float(json.loads(line)["seconds"]))
+        return longest
+
+    def _post(self, posted: set[tuple[str, int]]) -> None:
+        began = time.monotonic()
+        for number in range(int(RATE * SECONDS)):
+            time.sleep(max(0.0, began + number / RATE - time.monotonic()))
+            self._accept(number % DEVICES, posted)
+
+    def _accept(self, number: int, posted: set[tuple[str, int]]) -> None:
+        device = device_of(number)
+        with self._lock:
+            self._counter += 1
+            counter = self._counter
+        status = self._lrc.post(report(device, counter))
+        if status != 200:  # noqa: PLR2004  # OK
+            raise StackFailed(f"a report was answered with {status}")
+        posted.add((device, counter))
+        self.accepted[device, counter] = time.time()
+
+    def _freeze(self, then: Callable[[], Any]) -> float:
+        """Freezes the second broker; what is measured begins when it is back and ``then`` was called."""
+        broker = self._stage.brokers[1]
+        broker.freeze()
+        try:
+            time.sleep(FREEZE)  # the five scaled minutes
+            self._accept(0, set())
+            if not wait_until(lambda: self._state() != _OPENED, 60):
+                raise StackFailed("the frozen broker's connection stays OPENED")
+        finally:
+            broker.thaw()
+        then()
+        began = time.monotonic()
+        if not wait_until(lambda: self._state() == _OPENED, 60):
+            raise StackFailed("the connection does not open again")
+        return time.monotonic() - began
+
+    def _state(self) -> str:
+        return str(self._stage.api.call("GET", f"/connections/{self._last}")["state"])
+
+    def _settle(self) -> None:
+        if not wait_until(lambda: self.lost() == 0, _DRAIN):
+            raise StackFailed(f"{self.lost()} reports have not arrived")
+
+    def _arrivals(self) -> list[Arrival]:
+        return read(self._stage.directory / collector.ARRIVALS, Arrival)
+
+
+def _percentile(delays: list[float]) -> float:
+    return sorted(delays)[math.ceil(len(delays) * 0.99) - 1]
+
+
+def _goal(name: str, value: float, limit: float) -> bool:
+    met = value <= limit
+    print(f"{name}: {value:.2f} s, goal {limit:.2f} s: {'met' if met else 'MISSED'}", flush=True)
+    return met
+
+
+def measure(directory: Path, port_base: int) -> bool:
+    """Prints what was measured; True when all goals are met."""
+    places = [PlaceOf(n, 0, proxied=False, tls=False) for n in range(NEIGHBOURS)]
+    places.append(PlaceOf(NEIGHBOURS, 1, proxied=False, tls=False))
+    with running_stage(directory, places, port_base) as stage:
+        collecting = child_of(stage, collector.__name__)
+        try:
+            measurement = Measurement(stage)
+            measurement.run(freeze=False)  # warms everything up
+            pairs = []
+            for number in range(1, PAIRS + 1):
+                pairs.append((measurement.run(freeze=False), measurement.run(freeze=True)))
+                quiet, frozen = pairs[-1]
+                print(
+                    f"pair {number}: 99th percentile {quiet.percentile:.2f} s without, {frozen.percentile:.2f} s with "
+                    f"a frozen broker, whose connection opened {frozen.reopened:.2f} s after the thaw",
+                    flush=True,
+                )
+            restarted = measurement.restart()
+            lost = measurement.lost()
+        finally:
+            collecting.stop(10)
+        without = statistics.median(quiet.percentile for quiet, _ in pairs)
+        with_one = statistics.median(frozen.percentile for _, frozen in pairs)
+        print(f"accepted {len(measurement.accepted)} for {len(places)} connections, lost {lost}", flush=True)
+        return all(
+            [
+                _goal("delay of the neighbours, 99th percentile", with_one, 1.1 * without + 0.1),
+                _goal("longest drain of a forwarder", measurement.longest_held(), LONGEST_HELD),
+                _goal("opened by its schedule", max(f.reopened or 0.0 for _, f in pairs), NEXT_PROBE + 2.0),
+                _goal("opened by a restart", restarted, RESTARTED_WITHIN),
+                lost == 0,
+            ]
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.chaos.isolation", description=__doc__)
+    parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
+    parser.add_argument("--directory", type=Path, default=Path(".local/isolation"))
+    arguments = parser.parse_args()
+    print(f"{NEIGHBOURS} connections and one, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
+    # The forwarders say at this level how long each drain took.
+    os.environ["LOG_LEVEL"] = "DEBUG"
+    try:
+        ensure_installed()
+        return 0 if measure(arguments.directory.absolute(), arguments.port_base) else 1
+    except (StackFailed, BrokerFailed) as error:
+        print(f"\nThe run could not be made: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""``make outage``: a broker is down for a day, and drained afterwards.
+
+With TIME_SCALE a day passes in a minute. Reports of many devices are accepted meanwhile. What counts: nothing is lost,
+each device's arrive in order, and the rate at which they arrive when the broker is back, against bare receives and
+deletes of as many messages of the same size on the same SQS, in the same run. Exit code 1 when a goal is missed.
+"""
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from chalicelib.drain import BACKLOG_WAKES
+from infra.chaos import collector
+from infra.chaos.plan import PlaceOf
+from infra.chaos.poster import device_of, report
+from infra.chaos.records import Arrival, read
+from infra.chaos.run import child_of
+from infra.chaos.stage import Stage, running_stage
+from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.errors import StackFailed
+from infra.local.lrc import Lrc
+from infra.local.stack_config import REGION
+from infra.local.waiting import wait_until
+
+TIME_SCALE = 1440
+DAY = 86400 / TIME_SCALE
+"""Seconds."""
+LEAST_SHARE = 0.6
+"""Of the rate of bare receives and deletes."""
+_THREADS = 8
+_BATCH = 10
+_DRAIN = 300.0
+_PORT_BASE = 9280
+
+
+def _client(stage: Stage) -> Any:
+    return boto3.client(
+        "sqs",
+        endpoint_url=stage.info["sqsEndpointUrl"],
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",  # noqa: S106  # the emulation asks for none
+    )
+
+
+def accept(stage: Stage, reports: int, devices: int) -> dict[str, list[int]]:
+    """Posts so many reports, each device's one after the other; returns the counters by device."""
+    server = stage.info["applicationServer"]
+    lrc = Lrc(stage.info["apiUrl"], server["asId"], server["asKey"], timeout=10.0)
+
+    def post(number: int) -> None:
+        device = device_of(number)
+        for counter in range(reports // devices):
+            status = lrc.post(report(device, counter))
+            if status != 200:  # noqa: PLR2004  # OK
+                raise StackFailed(f"a report was answered with {status}")
+
+    with ThreadPoolExecutor(_THREADS) as executor:
+        list(executor.map(post, range(devices)))
+    return {device_of(number): list(range(reports // devices)) for number in range(devices)}
+
+
+def bare_rate(sqs: Any, messages: int, devices: int) -> float:
+    """Messages per second that are received and deleted, by as many at once as drain a backlog."""
+    url = sqs.create_queue(QueueName="bare.fifo", Attributes={"FifoQueue": "true", "VisibilityTimeout": "60"})[
+        "QueueUrl"
+    ]
+    body = json.dumps(report(device_of(0), 0))
+    for first in range(0, messages, _BATCH):
+        entries = [
+            {
+                "Id": str(number),
+                "MessageBody": body,
+                "MessageGroupId": device_of(number % devices),
+                "MessageDeduplicationId": str(number),
+            }
+            for number in range(first, first + _BATCH)
+        ]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    lock, taken = threading.Lock(), [0]
+
+    def take(_: int) -> None:
+        while True:
+            received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=_BATCH).get("Messages", [])
+            if received:
+                entries = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(received)]
+                sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+            with lock:
+                taken[0] += len(received)
+                if taken[0] >= messages:
+                    return
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(BACKLOG_WAKES) as executor:
+        list(executor.map(take, range(BACKLOG_WAKES)))
+    return messages / (time.monotonic() - began)
+
+
+def measure(directory: Path, port_base: int, reports: int, devices: int) -> bool:
+    """Prints what was measured; True when nothing is lost, all is in order and the rate is met."""
+    with running_stage(directory, [PlaceOf(0, 0, proxied=False, tls=False)], port_base, TIME_SCALE) as stage:
+        collecting = child_of(stage, collector.__name__)
+        try:
+            (place,) = stage.places
+            stage.brokers[0].kill()
+            down = time.monotonic()
+            accepted = accept(stage, reports, devices)
+            print(f"{reports} reports accepted in {time.monotonic() - down:.0f} s; the broker is down ...", flush=True)
+            bare = bare_rate(_client(stage), reports, devices)
+            time.sleep(max(0.0, down + DAY - time.monotonic()))  # the rest of the day
+            seen = stage.api.call("GET", f"/connections/{place.id}")
+            print(f"after a day: {seen['state']}, {seen['stateReason']}", flush=True)
+            stage.brokers[0].start()
+            up = time.time()
+            complete = wait_until(lambda: len(_arrivals(stage)) >= reports, _DRAIN, step=0.5)
+        finally:
+            collecting.stop(10)
+        arrivals = _arrivals(stage)
+        first, last = min(each.at for each in arrivals), max(each.at for each in arrivals)
+        orders: dict[str, list[int]] = defaultdict(list)
+        for each in arrivals:
+            if each.counter not in orders[each.device]:
+                orders[each.device].append(each.counter)
+        lost = sum(counter not in orders[device] for device, counters in accepted.items() for counter in counters)
+        unordered = sum(order != sorted(order) for order in orders.values())
+        rate = len(arrivals) / (last - first)
+        share = rate / bare
+        print(f"first arrival {first - up:.1f} s after the broker's start, lost {lost}, out of order {unordered}")
+        print(f"duplicates {len(arrivals) - sum(len(order) for order in orders.values())}")
+        verdict = "met" if share >= LEAST_SHARE else "MISSED"
+        print(
+            f"drained at {rate:.0f}/s, bare {bare:.0f}/s, share {share:.2f}, goal {LEAST_SHARE}: {verdict}", flush=True
+        )
+        return complete and lost == 0 and unordered == 0 and share >= LEAST_SHARE
+
+
+def _arrivals(stage: Stage) -> list[Arrival]:
+    return read(stage.directory / collector.ARRIVALS, Arrival)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.chaos.long_outage", description=__doc__)
+    parser.add_argument("--reports", type=int, default=4000, metavar="N")
+    parser.add_argument("--devices", type=int, default=200, metavar="N")
+    parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
+    parser.add_argument("--directory", type=Path, default=Path(".local/outage"))
+    arguments = parser.parse_args()
+    try:
+        ensure_installed()
+        met = measure(arguments.directory.absolute(), arguments.port_base, arguments.reports, arguments.devices)
+    except (StackFailed, BrokerFailed) as error:
+        print(f"\nThe run could not be made: {error}", file=sys.stderr)
+        return 2
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
