@@ -79,6 +79,7 @@ DER = base64.b64decode("".join(certificate().splitlines()[1:-1]))
         ("--BEGIN CERTIFICATE----END CERTIFICATE--", "BEGIN|damaged|empty|END"),
         ("--BEGIN CERTIFICATE-- --END CERTIFICATE--", "empty"),
         ("--BEGIN CERTIFICATE--kC!G--END CERTIFICATE--", "not base64"),
+        ("--BEGIN CERTIFICATE--kCFGA=--END CERTIFICATE--", "not base64"),
         (f"--BEGIN CERTIFICATE--{BODY}--END CERTIFICATE--", "cannot be read"),
         (REQUEST, "signing request"),
         (PUBLIC, "public key"),
