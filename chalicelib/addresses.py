@@ -17,6 +17,10 @@ _NEVER_PUBLIC: tuple[Network, ...] = (
     ip_network("192.88.99.0/24"),  # 6to4 relays
     ip_network("168.63.129.16/32"),  # Azure's metadata and DNS, a public address that is local everywhere
     ip_network("100.64.0.0/10"),  # carrier-grade NAT; Alibaba's metadata lives there
+    # The ones below are counted as global by some releases of Python.
+    ip_network("192.0.0.0/24"),  # protocol assignments; Oracle's metadata lives there
+    IPv6Network("3fff::/20"),  # documentation, since RFC 9637
+    IPv6Network("5f00::/16"),  # segment routing within a provider, RFC 9602
 )
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PORT = re.compile(r"[0-9]{1,5}")

@@ -93,10 +93,10 @@ def _block(label: str, content: str) -> Block:
     body = _SPACE.sub("", content)
     if not body:
         raise PemError(f"The block {label} is empty; paste the whole file.")
-    if not _BASE64.fullmatch(body) or len(body) % 4 == 1:
+    bare = body.rstrip("=")
+    if not _BASE64.fullmatch(body) or len(bare) % 4 == 1:
         raise PemError(f"The block {label} is not base64 all through; paste the file as it is.")
-    body = body.rstrip("=")
-    return Block(label, body + "=" * (-len(body) % 4))
+    return Block(label, bare + "=" * (-len(bare) % 4))
 
 
 def _without_markers(text: str) -> str:

@@ -1,89 +1,27 @@
 """Certificates and keys are taken in every form in which people paste them, and refused with a reason."""
 
 import base64
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ed25519
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.certificates import check_ca, check_certificate_pair, normalise_pem
 from chalicelib.pem import PemError
-
-NOW = 1_800_000_000.0
-
-
-def name_of(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-@cache
-def rsa_key(bits: int = 2048) -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(65537, bits)
-
-
-@cache
-def curve_key() -> ec.EllipticCurvePrivateKey:
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def certificate(
-    key: CertificateIssuerPrivateKeyTypes | None = None, *, begin: int = -10, end: int = 10, common_name: str = "client"
-) -> str:
-    """``begin`` and ``end``: days from NOW."""
-    key = key or rsa_key()
-    today = datetime.fromtimestamp(NOW, UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name_of(common_name))
-        .issuer_name(name_of("CA"))
-        .serial_number(7)
-        .not_valid_before(today + timedelta(days=begin))
-        .not_valid_after(today + timedelta(days=end))
-        .public_key(key.public_key())
-    )
-    algorithm = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
-    return builder.sign(key, algorithm).public_bytes(Encoding.PEM).decode()
-
-
-def key_text(
-    key: CertificateIssuerPrivateKeyTypes | None = None,
-    form: PrivateFormat = PrivateFormat.PKCS8,
-    encryption: KeySerializationEncryption | None = None,
-) -> str:
-    return (key or rsa_key()).private_bytes(Encoding.PEM, form, encryption or NoEncryption()).decode()
-
-
-PASTED: dict[str, Callable[[str], str]] = {
-    "as it is": lambda text: text,
-    "CRLF": lambda text: text.replace("\n", "\r\n"),
-    "escaped breaks": lambda text: text.replace("\n", "\\n"),
-    "escaped CRLF": lambda text: text.replace("\n", "\\r\\n"),
-    "escaped twice": lambda text: json.dumps(text)[1:-1].replace("\\n", "\\\\n"),
-    "one line": lambda text: text.replace("\n", ""),
-    "one line with blanks": lambda text: text.replace("\n", " "),
-    "two dashes": lambda text: text.replace("-----", "--").replace("\n", ""),
-    "blanks around": lambda text: f"\n\t  {text}  \n\n",
-    "byte order mark": lambda text: "\ufeff" + text,
-    "indented": lambda text: text.replace("\n", "\n    "),
-    "bag attributes": lambda text: f"Bag Attributes\n    friendlyName: client\nKey Attributes: <No Attributes>\n{text}",
-}
+from tests.corpora.pem_texts import NOW, PASTED, certificate, curve_key, key_text, name_of, rsa_key
 
 
 @pytest.mark.parametrize("form", PASTED)
@@ -141,6 +79,7 @@ DER = base64.b64decode("".join(certificate().splitlines()[1:-1]))
         ("--BEGIN CERTIFICATE----END CERTIFICATE--", "BEGIN|damaged|empty|END"),
         ("--BEGIN CERTIFICATE-- --END CERTIFICATE--", "empty"),
         ("--BEGIN CERTIFICATE--kC!G--END CERTIFICATE--", "not base64"),
+        ("--BEGIN CERTIFICATE--kCFGA=--END CERTIFICATE--", "not base64"),
         (f"--BEGIN CERTIFICATE--{BODY}--END CERTIFICATE--", "cannot be read"),
         (REQUEST, "signing request"),
         (PUBLIC, "public key"),
