@@ -13,6 +13,7 @@ TOGETHER = {"e2e", "broker", "rules"}
 """Folders whose tests stay with one worker: they share a stack, or brokers, or take long one by one."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = Path(item.path).parent.name
