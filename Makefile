@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos token lock deploy clean
+.PHONY: help run test check bench chaos fuzz token lock deploy clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,11 @@ chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORT
 	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
 		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
 		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
+
+SECONDS ?= 600
+
+fuzz: $(BIN)/.installed ## mutated patterns, PEM texts, configurations and messages, looking for crashes (SECONDS, SEED)
+	@exec $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token
