@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos isolation outage token lock deploy clean
+.PHONY: help run test check bench chaos isolation outage fuzz token lock deploy clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,6 +47,11 @@ isolation: $(BIN)/.installed ## freeze one broker, measure the delay of nineteen
 
 outage: $(BIN)/.installed ## a broker is down for a (short) day: count what arrives, and how fast
 	@exec $(BIN)/python -m infra.chaos.long_outage
+
+SECONDS ?= 600
+
+fuzz: $(BIN)/.installed ## mutated patterns, PEM texts, configurations and messages, looking for crashes (SECONDS, SEED)
+	@exec $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token

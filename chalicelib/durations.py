@@ -4,6 +4,8 @@ import re
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+DURATION = r"^\s*(?=[0-9]{1,9}[smhd])0*[1-9][0-9]*[smhd]\s*$"
+"""What ``parse_duration`` takes, as a JSON Schema says it."""
 
 
 def parse_duration(text: str) -> float:

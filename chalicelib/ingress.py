@@ -41,6 +41,10 @@ class Ingress:
 
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], body: bytes) -> None:
         """A report with the LRC's query parameters. Raises Unauthorized, InvalidRequest or Unavailable."""
+        parameters = dict(query)
+        # Before the body is read, of which nothing is told to who does not even try.
+        if not parameters.get("Token") or not parameters.get("AS_ID"):
+            raise Unauthorized("send the LRC's AS_ID, Time and Token, or a bearer token with the scope uplinks:write")
         report = parse_report(body)
         self.store(self._authenticate(query, report), report)
 
@@ -50,10 +54,7 @@ class Ingress:
 
     def _authenticate(self, query: Sequence[tuple[str, str]], report: Report) -> str:
         parameters = dict(query)
-        token = parameters.get("Token")
-        as_id = parameters.get("AS_ID")
-        if not token or not as_id:
-            raise Unauthorized("send the LRC's AS_ID, Time and Token, or a bearer token with the scope uplinks:write")
+        token, as_id = parameters["Token"], parameters["AS_ID"]
         check_time(parameters.get("Time", ""), self._clock(), self._settings.uplink_max_time_deviation)
         signed = [(name, value) for name, value in query if name != "Token"]
         for tenant, as_key in self._application_servers.keys(as_id):

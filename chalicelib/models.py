@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from chalicelib.durations import parse_duration
+from chalicelib.durations import DURATION, parse_duration
 from chalicelib.state import ConnectionState
 
 CONNECTOR_ID = "actility-amqp-0.9.1-iot"
@@ -72,7 +72,9 @@ class AmqpConfiguration(Document):
     description: str | None = Field(default=None, max_length=1024)
     send_metadata: bool = False
     send_raw_decoded_format: bool = False
-    uplink_time_validity: Annotated[str, AfterValidator(_duration)] | None = None
+    uplink_time_validity: (
+        Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": DURATION})] | None
+    ) = None
     downlink_enabled: bool = True
     downlink_as_id: str | None = Field(default=None, min_length=1, max_length=255)
     downlink_as_key: str | None = Field(default=None, min_length=1, max_length=255)

@@ -57,12 +57,13 @@ def _enumeration(values: Any) -> dict[str, Any]:
     return {"type": "string", "enum": [value.value for value in values]}
 
 
+_CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{12,}$"}
 _TIME = {"type": "string", "format": "date-time"}
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "name": ("a part of the name, in any case", {"type": "string"}),
     "state": ("only connections in this state", _enumeration(ConnectionState)),
     "limit": ("entries of a page", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
-    "cursor": ("where the page begins: from the Link header of the page before", {"type": "string"}),
+    "cursor": ("where the page begins: from the Link header of the page before", _CURSOR),
     "from": ("not before", _TIME),
     "to": ("not after", _TIME),
     "level": ("only events of this level", _enumeration(Level)),

@@ -8,6 +8,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
 from chalicelib.bootstrap import Services
+from chalicelib.cursors import encode
+from chalicelib.durations import parse_duration
 
 from .doubles import Api
 from .test_api import TCP, create
@@ -63,6 +65,30 @@ def test_every_call_but_two_needs_a_token_and_says_which_scope(document: Any) ->
     assert {key for key, security in scopes.items() if not security} == {("GET", "/health"), ("GET", "/openapi.json")}
     assert scopes["POST", "/connections"] == [{"bearer": ["connections:write"]}]
     assert scopes["POST", "/uplinks"] == [{"bearer": ["uplinks:write"]}, {"lrc": []}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["30s", "007d", " 5m ", "72h", "999999999s", "", "0s", "000h", "5", "m", "-5m", "5w", "5 m", "1.5h", "9999999999s"],
+)
+def test_a_duration_is_described_as_it_is_taken(document: Any, text: str) -> None:
+    fields = document["components"]["schemas"]["AmqpConfiguration"]["properties"]
+    described = jsonschema.Draft202012Validator(fields["uplinkTimeValidity"]).is_valid(text)
+    try:
+        parse_duration(text)
+    except ValueError:
+        assert not described
+    else:
+        assert described
+
+
+@pytest.mark.parametrize("position", ["", "a", "01JDZZZZZZZZZZZZZZZZZZZZZZ", "2026-11-24T00:00:00.000Z#\u00e9\uffff"])
+def test_a_cursor_is_described_as_it_is_made(document: Any, position: str) -> None:
+    parameters = document["paths"]["/events"]["get"]["parameters"]
+    schema = next(one["schema"] for one in parameters if one["name"] == "cursor")
+    validator = jsonschema.Draft202012Validator(schema)
+    assert validator.is_valid(encode("acme", position))
+    assert not validator.is_valid("")
 
 
 def test_a_servers_address_has_the_stage(document: Any) -> None:

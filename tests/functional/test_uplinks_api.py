@@ -71,6 +71,8 @@ def test_the_lrcs_token_is_as_good_and_a_wrong_one_is_not(api: Api, services: Se
     assert len(delivered(services, connection_id)) == 1
     expect_problem(from_lrc(api, services, body, signed + "x"), 401)
     expect_problem(api.as_token(None).call("POST", "/uplinks", raw=body), 401)
+    for unreadable in (b"[]", b"{", b"\xff", b'{"a": {}, "b": {}}'):
+        expect_problem(api.as_token(None).call("POST", "/uplinks", raw=unreadable), 401)
     assert delivered(services, connection_id) == []
 
 
