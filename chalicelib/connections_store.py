@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _PENDING_SHARD = "pending"
 _TRIES = 6
+_PAGE = 100
 _FAILED = "ConditionalCheckFailed"
 _BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt")
 
@@ -194,6 +195,8 @@ class DynamoDbConnections:
             ExpressionAttributeValues=to_item({":tenant": tenant, ":before": before or "~"}),
             ScanIndexForward=False,
             ConsistentRead=True,
+            # A list shows a page: who asks for one must not wait for a megabyte.
+            Limit=_PAGE,
         ):
             # The items that are no connections sort before every ULID.
             if not is_id(item["id"]):
