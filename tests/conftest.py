@@ -1,25 +1,26 @@
 """For all tests."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
-TOGETHER = {"e2e", "broker", "rules"}
-"""Folders whose tests stay with one process: they share a stack, or brokers, or take long one by one."""
+TOGETHER = {"tests/e2e", "tests/broker"}
+"""Folders whose tests stay with one process: they share a stack, or brokers."""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    # Not later: xdist looks for the marks before anybody else may change what was collected.
-    folder = Path(item.path).parent.name
-    if folder in TOGETHER:
-        item.add_marker(pytest.mark.xdist_group(folder))
+class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Hands out the folders above as a whole, the largest first, and every other test by itself."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = "/".join(nodeid.split("/")[:2])
+        return folder if folder in TOGETHER else nodeid
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The longest first, so that no process is left waiting for it at the end.
-    items.sort(key=lambda item: Path(item.path).parent.name != "e2e")
+@pytest.hookimpl(optionalhook=True)  # there is nothing to hand out when everything runs in this process
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
+    return ByFolder(config, log)
