@@ -78,8 +78,6 @@ def certificate_end(certificate: str) -> float:
 
 
 def _certificates(text: str, pointer: str, faults: list[Fault]) -> list[x509.Certificate]:
-    from cryptography import x509  # noqa: PLC0415
-
     try:
         found = blocks(text)
     except PemError as error:
@@ -95,14 +93,24 @@ def _certificates(text: str, pointer: str, faults: list[Fault]) -> list[x509.Cer
     certificates = []
     for position, block in enumerate(found):
         try:
-            member = x509.load_pem_x509_certificate(block.text.encode("ascii"))
-            member.public_key()
+            member = _load_certificate(block)
         except Exception:  # noqa: BLE001  # a hostile certificate fails in many ways, and all of them mean this
             which = _which(position)
             faults.append(Fault(pointer, f"{which} cannot be read; export it again and paste the whole file."))
             return []
         certificates.append(member)
     return certificates
+
+
+def _load_certificate(block: Block) -> x509.Certificate:
+    """Raises one of many errors, also for what the library would read only later, when it is asked for."""
+    from cryptography import x509  # noqa: PLC0415
+
+    certificate = x509.load_pem_x509_certificate(block.text.encode("ascii"))
+    certificate.public_key()
+    hash((certificate.subject, certificate.issuer))
+    hash((certificate.not_valid_before_utc, certificate.not_valid_after_utc))
+    return certificate
 
 
 def _private_key(text: str, faults: list[Fault]) -> PrivateKeyTypes | None:
@@ -169,10 +177,21 @@ def _strength(certificate: x509.Certificate, position: int) -> list[Fault]:
     weakness = _weakness(certificate.public_key())
     # The signature of a root is not looked at by anybody, so its age does not matter.
     if not weakness and certificate.issuer != certificate.subject:
-        algorithm = certificate.signature_hash_algorithm
-        if algorithm is not None and algorithm.name in _WEAK_HASHES:
-            weakness = f"it is signed with {algorithm.name.upper()}, which TLS refuses"
+        weakness = _weakness_of_signature(certificate)
     return [Fault(CERTIFICATE, f"{_which(position)} is too weak: {weakness}.")] if weakness else []
+
+
+def _weakness_of_signature(certificate: x509.Certificate) -> str:
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        # MD2 is among them, and what nobody has heard of.
+        return "it is signed in a way that is not known here; have it signed with SHA-256"
+    if algorithm is not None and algorithm.name in _WEAK_HASHES:
+        return f"it is signed with {algorithm.name.upper()}, which TLS refuses"
+    return ""
 
 
 def _weakness(key: CertificatePublicKeyTypes | PublicKeyTypes) -> str:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from chalicelib.amqp_tls import tls_context
 from chalicelib.certificates import check_ca, check_certificate_pair, normalise_pem
+from chalicelib.models import ConnectionSecrets
 from tests.corpora.pem_texts import (
     MANGLED,
     NOW,
@@ -41,6 +43,14 @@ def test_every_pair_is_taken_in_every_form(pair: str, form: str) -> None:
     assert check_certificate_pair(paste(chain), paste(key), NOW) == []
     assert check_ca(paste(chain), NOW) == []
     assert (normalise_pem(paste(chain)), normalise_pem(paste(key))) == (chain, key)
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_openssl_takes_what_is_taken_here(pair: str) -> None:
+    make, key_form = PAIRS[pair]
+    chain, key = certificate(make()) + certificate(curve_key(), common_name="CA"), key_text(make(), key_form)
+    secrets = ConnectionSecrets(certificate=chain, private_key=key, trusted_ca_certificate=chain)
+    assert tls_context(secrets).cert_store_stats()["x509"] == 2
 
 
 @pytest.mark.parametrize("field", PLACES)
@@ -83,3 +93,12 @@ def test_a_key_and_a_certificate_belong_together_or_are_refused(pair: str, other
     found = check_certificate_pair(certificate(make()), key_text(make_other(), form), NOW)
     assert (found == []) == (make is make_other)
     assert all("does not belong to the certificate" in fault.detail for fault in found)
+
+
+def test_the_corpus_is_as_large_as_it_is_said_to_be() -> None:
+    assert len(PASTED) + len(MANGLED) + len(WRONG_CERTIFICATES) + len(OLD_CERTIFICATES) + len(WRONG_KEYS) >= 70
+    pairs = [(certificate(make()), key_text(make(), form)) for make, form in PAIRS.values()]
+    texts = {paste(text) for pair in pairs for text in pair for paste in PASTED.values()}
+    texts |= {mangle(text) for text in pairs[0] for mangle, _ in MANGLED.values()}
+    texts |= {make() for table in (WRONG_CERTIFICATES, OLD_CERTIFICATES, WRONG_KEYS) for make, _ in table.values()}
+    assert len(texts) >= 200

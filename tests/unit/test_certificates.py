@@ -1,7 +1,8 @@
 """Certificates and keys are taken in every form in which people paste them, and refused with a reason."""
 
 import base64
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -149,6 +150,27 @@ def test_a_bundle_of_cas_may_have_some_that_expired() -> None:
     assert check_ca(certificate() + certificate(end=-1), NOW) == []
     assert "expired" in check_ca(certificate(end=-1), NOW)[0].detail
     assert check_ca(key_text(), NOW)[0].pointer == "/configuration/trustedCaCertificate"
+
+
+def damaged(text: str) -> Iterator[str]:
+    """The same PEM with each byte of its content changed in four ways."""
+    begin, *lines, end = text.splitlines()
+    content = base64.b64decode("".join(lines))
+    for at in range(len(content)):
+        for change in (0x01, 0x20, 0x80, 0xFF):
+            changed = content[:at] + bytes([content[at] ^ change]) + content[at + 1 :]
+            yield "\n".join((begin, base64.b64encode(changed).decode(), end))
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
+def test_whatever_byte_is_damaged_there_are_only_sentences() -> None:
+    whole, key = certificate(curve_key()), key_text(curve_key())
+    found = [fault for text in damaged(whole) for fault in check_certificate_pair(text, key, NOW) + check_ca(text, NOW)]
+    found += [fault for text in damaged(key) for fault in check_certificate_pair(whole, text, NOW)]
+    sentences = {fault.detail for fault in found}
+    assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in sentences)
+    assert "The certificate cannot be read; export it again and paste the whole file." in sentences
+    assert any("signed in a way that is not known here" in sentence for sentence in sentences)
 
 
 @given(st.text(alphabet="-BEGINEDCRTIFAPVKY \\n\n.:A=", max_size=200))
