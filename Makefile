@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos token lock deploy clean
+.PHONY: help run test check bench chaos screenshots token lock deploy clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@echo "Installing the Python packages into $(VENV) ..."
@@ -41,6 +41,9 @@ chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORT
 	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
 		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
 		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
+
+screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .local/screenshots
+	@exec $(BIN)/python -m infra.local.screenshots
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token
