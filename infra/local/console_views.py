@@ -12,8 +12,8 @@ from infra.local.showcase import MAIN
 
 Stack = dict[str, Any]
 """The document of stack.json."""
-REFUSALS = ("401", "422", "500")
-"""What the walk provokes: the browser notes each as an error of its own."""
+PROVOKED = ("401", "404", "422", "500", "ERR_FAILED")
+"""What the walk provokes; the browser notes each as an error."""
 _REFUSING = "Bordeaux · parking"
 
 
@@ -54,7 +54,7 @@ class Walk:
         page = self._page
         # The last hour of each row is asked for once it is seen.
         page.locator("td.uplinks").last.scroll_into_view_if_needed()
-        expect(page.locator("td.uplinks svg")).to_have_count(len(self._ids))
+        expect(page.locator("td.uplinks svg")).to_have_count(page.locator("tr[data-id]").count())
         page.evaluate("window.scrollTo(0, 0)")
         page.mouse.move(0, 0)
         yield "list"
