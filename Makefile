@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos isolation outage fuzz token lock deploy clean
+.PHONY: help run test check bench chaos isolation outage fuzz screenshots token lock deploy clean
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@echo "Installing the Python packages into $(VENV) ..."
@@ -52,6 +52,9 @@ SECONDS ?= 600
 
 fuzz: $(BIN)/.installed ## mutated patterns, PEM texts, configurations and messages, looking for crashes (SECONDS, SEED)
 	@exec $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+
+screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .local/screenshots
+	@exec $(BIN)/python -m infra.local.screenshots
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token

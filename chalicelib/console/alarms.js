@@ -5,6 +5,9 @@ import { confirm, errorLine, notify, openDialog } from "./dialog.js";
 import { button, h, newId, put } from "./dom.js";
 import { T } from "./texts.js";
 
+/** The API's name of a weekday as it is written here. */
+const weekday = (name) => T.alarms.weekdays.find((each) => each.toLowerCase() === name) || name;
+
 /** @param {() => any} current @param {(connection: any) => void} changed */
 export function alarmsSection(current, changed) {
   const note = h("p.muted", {}, T.alarms.empty);
@@ -13,7 +16,7 @@ export function alarmsSection(current, changed) {
   const table = h(
     "div.table-scroll",
     {},
-    h("table", {}, h("caption.spoken", {}, T.alarms.table), h("thead", {}, h("tr", {}, heads, h("td", {}))), body),
+    h("table.stacked", {}, h("caption.spoken", {}, T.alarms.table), h("thead", {}, h("tr", {}, heads, h("td", {}))), body),
   );
   const element = h(
     "section.panel",
@@ -34,17 +37,21 @@ export function alarmsSection(current, changed) {
   }
 
   function row(alarm, index) {
-    const days = alarm.recurrence.map(({ frequency, byDays }) => (frequency === "daily" || byDays.length === 0 ? T.alarms.daily : byDays.join(", ")));
+    const days = alarm.recurrence.map(({ frequency, byDays }) => (frequency === "daily" || byDays.length === 0 ? T.alarms.daily : byDays.map(weekday).join(", ")));
     return h(
       "tr",
       {},
-      h("td.mono", {}, `${alarm.startTime} – ${alarm.endTime}`),
-      h("td", {}, alarm.timezone),
-      h("td", {}, days.join("; ") || T.none),
-      h("td.number", {}, String(alarm.uplinkRateMinPerHour)),
-      h("td", {}, alarm.message || T.none),
+      cell("window", `${alarm.startTime} – ${alarm.endTime}`),
+      cell("zone", alarm.timezone),
+      cell("days", days.join("; ") || T.none),
+      cell("minimum", String(alarm.uplinkRateMinPerHour)),
+      cell("message", alarm.message || T.none),
       h("td", {}, button(T.alarms.remove, { icon: "close", quiet: true, kind: "plain", onclick: () => take(index) })),
     );
+  }
+
+  function cell(column, text) {
+    return h("td", { "data-label": T.alarms.columns[column] }, text);
   }
 
   async function take(index) {

@@ -64,7 +64,8 @@ export function detailsView(place, id) {
       rest,
       head.element,
       statistics.element,
-      h("div.columns", {}, h("div.column", {}, settings.element), h("div.column", {}, history.element, messages.element)),
+      h("div.columns", {}, settings.element, history.element),
+      messages.element,
       alarms.element,
       removal(current, path),
     );

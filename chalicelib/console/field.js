@@ -107,6 +107,7 @@ export function createField(definition, { value, onchange = () => {}, hint = "",
     tell,
     /** Looks at the value and says what is wrong with it. */
     check: () => (tell(problem()), !fault),
+    faulty: () => Boolean(fault),
     show: (visible) => (element.hidden = !visible),
     focus: () => input.focus(),
   };

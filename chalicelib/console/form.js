@@ -52,6 +52,7 @@ export function formView(place) {
   const changed = () => {
     draft = values();
     arrange();
+    recount();
     preview.update(draft.uplinkTopicPattern, draft);
   };
   for (const definition of FIELDS) {
@@ -66,8 +67,19 @@ export function formView(place) {
     fields.get("downlinkTopicPattern").show(downlinkEnabled === "true");
   }
 
+  let toCorrect = [];
+
+  /** What was corrected is not asked for any more. */
+  function recount() {
+    const left = toCorrect.filter((field) => field.faulty() && !field.element.hidden);
+    if (left.length === toCorrect.length) return;
+    toCorrect = left;
+    error.tell(left.length ? T.form.summary(left.length) : "");
+  }
+
   /** The first thing to correct gets the focus, whether the page or the API found it. */
   function complain(wrong, other = []) {
+    toCorrect = wrong;
     const texts = [wrong.length ? T.form.summary(wrong.length) : "", ...other].filter(Boolean);
     error.tell(texts.join(" "));
     const [first] = wrong;

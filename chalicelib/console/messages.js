@@ -23,7 +23,7 @@ export function messagesSection(id, moved) {
     "div.table-scroll",
     { hidden: true },
     h(
-      "table.messages",
+      "table.messages.stacked",
       {},
       h("caption.spoken", {}, T.messages.table),
       h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("label.check", {}, all, spoken(T.messages.selectAll))), heads)),
@@ -91,9 +91,9 @@ export function messagesSection(id, moved) {
       h("td", {}, h("label.check", {}, box, spoken(T.messages.select(device, moment(message.time))))),
       h("td.time", {}, h("button.link", { type: "button", onclick: () => open(message) }, moment(message.time), spoken(` ${T.messages.open}`))),
       h("td", {}, T.messages.directions[message.direction] || message.direction),
-      h("td.mono", {}, device),
+      h("td.device.mono", {}, device),
       h("td.reason", {}, h("code", {}, message.reason), h("span.muted", {}, message.detail)),
-      h("td.number", {}, String(message.attempts)),
+      h("td.number", { "data-label": T.messages.columns.attempts }, String(message.attempts)),
     );
   }
 

@@ -9,8 +9,8 @@ from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
 
 DEFAULT_BASE = 8000
-_SPAN = 20
-_LOWEST, _HIGHEST = 1024, 65535 - _SPAN
+SPAN = 20
+_LOWEST, _HIGHEST = 1024, 65535 - SPAN
 _ERLANG_TOOLS = range(35672, 35683)
 
 

@@ -258,8 +258,12 @@ def test_what_is_wrong_is_told_beside_its_field_and_nothing_typed_is_lost(consol
     expect(console.error_of("Hostname")).to_contain_text("not public")
     expect(console.field("Hostname")).to_be_focused()
     expect(console.field("AMQP Password")).to_have_value(console.stack.info["amqp"]["password"])
+    expect(console.page.get_by_text("2 fields need your attention.")).to_be_visible()
     console.fill({"Uplink Topic Pattern": "up.{DevEUI}"})
     expect(console.error_of("Uplink Topic Pattern")).to_have_count(0)
+    expect(console.page.get_by_text("1 field needs your attention.")).to_be_visible()
+    console.fill({"Hostname": "amqp.example.com"})
+    expect(console.page.get_by_text("your attention")).to_have_count(0)
 
 
 def test_the_key_of_another_certificate_is_refused_beside_its_field(console: Console) -> None:

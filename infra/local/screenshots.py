@@ -1,0 +1,125 @@
+"""``make screenshots``: pictures of every view of the web page, narrow and wide, light and dark.
+
+A stack of its own is filled with a showcase; the pictures go to ``.local/screenshots``, those of the README to
+``infra/screenshots``. ``--stack DIR`` takes a stack that runs already, which was not filled before.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+from infra.local import showcase
+from infra.local.chromium import ARGUMENTS, ChromiumMissing, ensure_installed, program
+from infra.local.console_views import Walk
+from infra.local.directory import STACK_FILE
+from infra.local.errors import StackFailed
+from infra.local.ports import free_range
+from infra.local.processes import Child
+from infra.local.stack_ports import SPAN
+from infra.local.waiting import wait_until
+
+WIDTHS = {375: 812, 1440: 900}
+"""Of the window, with its heights."""
+SCHEMES = ("light", "dark")
+README = Path("infra/screenshots")
+_README_SIZE = {"width": 1100, "height": 760}
+_README_VIEWS = ("list", "create-ssl", "test-passed", "details")
+"""In the order of the walk; each in a window of that size, that the pictures stay small."""
+_PAGE_HEIGHT = "document.documentElement.scrollHeight"
+_START_SECONDS = 180.0
+_STOP_SECONDS = 60.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.local.screenshots", description=__doc__)
+    parser.add_argument("--stack", type=Path, help="the directory of a stack that runs")
+    parser.add_argument("--to", type=Path, default=Path(".local/screenshots"))
+    arguments = parser.parse_args()
+    try:
+        ensure_installed()
+        with _stack(arguments.stack) as stack, sync_playwright() as playwright:
+            ids = showcase.fill(stack)
+            with playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS)) as browser:
+                take_all(browser, stack, ids, arguments.to)
+    except (StackFailed, ChromiumMissing) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def take_all(browser: Browser, stack: dict[str, Any], ids: dict[str, str], directory: Path) -> None:
+    """``<view>-<width>-<scheme>.png`` of every view, and those of the README."""
+    shutil.rmtree(directory, ignore_errors=True)
+    _take_for_readme(browser, stack, ids)
+    for width, height in WIDTHS.items():
+        for scheme in SCHEMES:
+            taken = _take(browser, stack, ids, directory, (width, height), scheme)
+            print(f"{taken} views at {width} px, {scheme}", flush=True)
+
+
+def _take(
+    browser: Browser, stack: dict[str, Any], ids: dict[str, str], directory: Path, size: tuple[int, int], scheme: Any
+) -> int:
+    width, height = size
+    taken = 0
+    viewport = {"width": width, "height": height}
+    with browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce") as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        for name in Walk(page, stack, ids).views():
+            taken += 1
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                print(f"{name} is wider than {width} px", flush=True)
+            if not name.startswith("window-"):
+                # A window as high as the page: in a picture of more than the window, bars that stick are amidst it.
+                page.set_viewport_size({"width": width, "height": max(height, page.evaluate(_PAGE_HEIGHT))})
+            page.screenshot(path=directory / f"{name}-{width}-{scheme}.png")
+            page.set_viewport_size({"width": width, "height": height})
+    return taken
+
+
+def _take_for_readme(browser: Browser, stack: dict[str, Any], ids: dict[str, str]) -> None:
+    README.mkdir(exist_ok=True)
+    with browser.new_context(viewport=_README_SIZE, color_scheme="light", reduced_motion="reduce") as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        for name in Walk(page, stack, ids).views():
+            if name == "create-ssl":
+                page.get_by_text("Security").evaluate("legend => legend.scrollIntoView()")
+            if name in _README_VIEWS:
+                page.screenshot(path=README / f"{name}.png")
+            if name == _README_VIEWS[-1]:
+                break
+
+
+@contextmanager
+def _stack(directory: Path | None) -> Iterator[dict[str, Any]]:
+    """The document of the stack in a directory, or of one that is started for this."""
+    if directory is not None:
+        yield json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        where = Path(temporary) / "stack"
+        environment = {
+            **os.environ, "LOCAL_DIR": str(where), "PORT_BASE": str(free_range(SPAN)), "DEMO": "0", "TIME_SCALE": "60",
+        }  # fmt: skip
+        child = Child("stack", [sys.executable, "-m", "infra.local.stack"], Path(temporary) / "stack.log", environment)
+        try:
+            file = where / STACK_FILE
+            started = wait_until(lambda: file.exists() or child.exit_code() is not None, _START_SECONDS, step=0.2)
+            if not started or not file.exists():
+                raise StackFailed(f"The local stack did not start:\n{child.tail()}")
+            yield json.loads(file.read_text(encoding="utf-8"))
+        finally:
+            child.stop(_STOP_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
