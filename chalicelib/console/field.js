@@ -49,8 +49,8 @@ export function createField(definition, { value, onchange = () => {}, hint = "",
 
   input.addEventListener(kind === "select" || kind === "switch" ? "change" : "input", changed);
   input.addEventListener("blur", () => {
-    // Nothing is held against a field that was only passed through.
-    if (text()) tell(problem());
+    // Nothing is held against a field that was only passed through, and what the API said stays until it is changed.
+    if (text() && !fault) tell(problem());
   });
   describe();
   judge();

@@ -24,8 +24,7 @@ class Console:
         self.stack = stack
         self.context = context
         self.faults: list[str] = []
-        self.weight = 0
-        """Bytes of the page itself that were loaded."""
+        self._loaded: list[Request] = []
         self._allowed: list[str] = []
         self._own = stack.info["apiUrl"] + "/"
         context.set_default_timeout(TIMEOUT)
@@ -35,7 +34,7 @@ class Console:
         self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
         self.page.on("dialog", lambda dialog: self.faults.append(f"alert: {dialog.message}"))
-        self.page.on("requestfinished", self._loaded)
+        self.page.on("requestfinished", self._finished)
 
     def allow(self, *texts: str) -> None:
         """The browser notes every refused request as an error; these are what the test is about."""
@@ -49,9 +48,14 @@ class Console:
         if not request.url.startswith((self._own, "blob:")):
             self.faults.append(f"another origin: {request.url}")
 
-    def _loaded(self, request: Request) -> None:
-        if request.url.startswith(self._own + "console"):
-            self.weight += request.sizes()["responseBodySize"]
+    def _finished(self, request: Request) -> None:
+        self._loaded.append(request)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the page itself that were loaded."""
+        own = [request for request in self._loaded if request.url.startswith(self._own + "console")]
+        return sum(request.sizes()["responseBodySize"] for request in own)
 
     def open(self, token: str | None = None) -> None:
         """Signs in, as somebody who has a token."""

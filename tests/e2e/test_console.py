@@ -262,6 +262,7 @@ def test_what_is_wrong_is_told_beside_its_field_and_nothing_typed_is_lost(consol
     console.fill({"Uplink Topic Pattern": "up.{DevEUI}"})
     expect(console.error_of("Uplink Topic Pattern")).to_have_count(0)
     expect(console.page.get_by_text("1 field needs your attention.")).to_be_visible()
+    expect(console.error_of("Hostname")).to_contain_text("not public")
     console.fill({"Hostname": "amqp.example.com"})
     expect(console.page.get_by_text("your attention")).to_have_count(0)
 
