@@ -26,6 +26,7 @@ DEBIAN_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 POLICY = Path("/usr/sbin/policy-rc.d")
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
+FREEZE_SECONDS = 5.0
 
 
 class BrokerFailed(Exception):
@@ -123,7 +124,12 @@ class Broker:
         self._end_launched()
 
     def freeze(self) -> None:
-        os.kill(self.pid, signal.SIGSTOP)
+        """Stops the node where it is, and returns when it does nothing any more."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)
+        # A thread that runs on another core goes on for a moment, and could still answer.
+        if not wait_until(lambda: _is_frozen(pid), FREEZE_SECONDS, step=0.001):
+            raise BrokerFailed(f"The node (pid {pid}) does not freeze.")
 
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
@@ -292,6 +298,15 @@ def _run(command: list[str]) -> None:
     if done.returncode != 0:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
         raise BrokerFailed(f"`{' '.join(command)}` failed: {last[0]}")
+
+
+def _is_frozen(pid: int) -> bool:
+    """By the state of all threads where the system shows them, else by the process's."""
+    threads = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    if threads:
+        return all(text.rpartition(")")[2].split()[0] == "T" for text in threads)
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip().startswith("T")
 
 
 def _command_line(pid: int) -> str:
