@@ -12,7 +12,7 @@ help: ## what can be made
 $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@echo "Installing the Python packages into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r tests/requirements.txt
+	@$(BIN)/pip install -qq --disable-pip-version-check --only-binary :all: --require-hashes -r tests/requirements.txt
 	@touch $@
 
 run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-C
