@@ -5,6 +5,7 @@ have their defaults, the prefix excepted, under which all its conditions are fal
 groups, alarms) have no use here.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,18 @@ _DYNAMODB_CALLS = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"
 
 def resources(prefix: str) -> dict[str, dict[str, Any]]:
     """The template's tables and queues, by logical name, with names made of the prefix."""
-    document = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     return {
         name: _resolved(resource, prefix)
-        for name, resource in document["Resources"].items()
+        for name, resource in _template()["Resources"].items()
         if resource["Type"] in _KINDS
     }
+
+
+@cache
+def _template() -> dict[str, Any]:
+    # Some hundred tests make the tables anew, and reading the template would be a third of it.
+    document: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
+    return document
 
 
 def _resolved(value: Any, prefix: str) -> Any:
