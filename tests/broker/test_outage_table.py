@@ -99,7 +99,7 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         lambda s: (s.connection(), ConnectionSecrets(password="not-the-password")),
         "AUTHENTICATION_FAILED",
         "LOGIN_REFUSED",
-        "check username, password",
+        "check username and password",
     ),
     "bad vhost": (
         lambda s: (s.connection(virtual_host="nowhere"), s.secrets),
@@ -107,8 +107,13 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         "VIRTUAL_HOST_REFUSED",
         "check virtualHost",
     ),
-    "exchange missing and not to be made": (_no_configure, "CLOSED", "PERMISSION_REFUSED", "grant configure"),
-    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "grant configure, write"),
+    "exchange missing and not to be made": (
+        _no_configure,
+        "CLOSED",
+        "PERMISSION_REFUSED",
+        "create it, or grant configure",
+    ),
+    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "grant write on it"),
     "DNS failure": (
         lambda s: (s.connection(host_name="no-such-host.invalid"), s.secrets),
         "UNREACHABLE",
