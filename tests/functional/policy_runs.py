@@ -125,7 +125,7 @@ class World:
 
     def fail_one(self, connection_id: str, direction: Direction = Direction.UPLINK) -> str:
         """Leaves a failed message, of the present, and returns its id."""
-        body = {"downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
+        body = {"DevEUI_downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
         message = FailedMessage(
             id=new_id(time.time()),
             time=iso_time(time.time()),
