@@ -32,7 +32,7 @@ MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""
 MAX_ATTEMPTS = 10
 """How often one is tried that fails in a way nobody thought of."""
-INACTIVE_DELAY = 300
+INACTIVE_DELAY = 60
 """Seconds, before TIME_SCALE, until a deactivated connection's downlink is looked at again."""
 
 
