@@ -1,7 +1,9 @@
 """What a fault of the broker, or of a configuration, shows as, and that it costs no report: a row each.
 
 State, reason and event are those that the tenant sees. Then the fault ends, or the user mends the configuration, and
-everything that was accepted meanwhile arrives, in order.
+everything that was accepted meanwhile arrives, in order. The rows of our own side (time-outs, frozen environments,
+duplicates, poison, throttling, changes mid-flight) are in test_outage_functions, those of downlinks (a queue that is
+deleted, two schedules at once) in test_poll_outages.
 """
 
 import os
