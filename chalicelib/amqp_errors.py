@@ -3,7 +3,6 @@
 What a broker says is untrusted text: one line, 300 characters, without control characters and without our secrets.
 """
 
-import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -19,12 +18,13 @@ from chalicelib.amqp_place import (
     ConnectionBlocked,
     ConsumerCancelledByBroker,
     Place,
-    one_line,
 )
+from chalicelib.amqp_refusals import channel_closed, closed_by_broker, login_refused, virtual_host_refused
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 
 _NAME_MISMATCH = {62, 64}
 """OpenSSL's codes for a host's name and for an address."""
+_NOT_VALID_YET, _EXPIRED = 9, 10
 _CERTIFICATE_ALERTS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED",
     "TLSV1_ALERT_UNKNOWN_CA",
@@ -37,7 +37,6 @@ _CERTIFICATE_ALERTS = {
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
 }
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
-_ACCESS_REFUSED, _NOT_FOUND, _LOCKED, _PRECONDITION, _NOT_ALLOWED, _FORCED = 403, 404, 405, 406, 530, 320
 
 
 def translate(error: BaseException, place: Place) -> BrokerFault:
@@ -157,11 +156,7 @@ def _tls(error: Any, place: Place) -> BrokerFault:
             return BrokerUnreachable(
                 "CERTIFICATE_NAME", f"{place.host} shows a certificate for another name: use the name that it is for."
             )
-        return BrokerUnreachable(
-            "CERTIFICATE_UNTRUSTED",
-            f"{place.host} shows a certificate that cannot be trusted ({place.quote(error.verify_message)}): set "
-            "trustedCaCertificate to the authority that issued it, or renew it.",
-        )
+        return _untrusted(error, place)
     if reason in _CERTIFICATE_ALERTS or (reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not place.client_certificate):
         return _certificate_refused(error, place)
     if reason in _NO_TLS:
@@ -173,6 +168,26 @@ def _tls(error: Any, place: Place) -> BrokerFault:
         f"The TLS handshake with {place.host} failed ({place.quote(reason or error)}): check that the port is the "
         "broker's TLS port and that it takes TLS 1.2 or 1.3.",
     )
+
+
+def _untrusted(error: ssl.SSLCertVerificationError, place: Place) -> BrokerFault:
+    said = place.quote(error.verify_message)
+    if error.verify_code in {_NOT_VALID_YET, _EXPIRED}:
+        sentence = (
+            f"{place.host} shows a certificate that is not valid today ({said}): renew it at the broker, and set "
+            "trustedCaCertificate anew if its authority is another one."
+        )
+    elif place.own_authority:
+        sentence = (
+            f"{place.host} shows a certificate that trustedCaCertificate does not vouch for ({said}): set "
+            "trustedCaCertificate to the authority that issued it."
+        )
+    else:
+        sentence = (
+            f"{place.host} shows a certificate that no public authority vouches for ({said}): set "
+            "trustedCaCertificate to the authority that issued it."
+        )
+    return BrokerUnreachable("CERTIFICATE_UNTRUSTED", sentence)
 
 
 def _own_certificate(_error: BaseException, _place: Place) -> BrokerFault:
@@ -192,67 +207,6 @@ def _certificate_refused(_error: BaseException, place: Place) -> BrokerFault:
     return BrokerRefused(
         "CLIENT_CERTIFICATE_MISSING", f"{place.host} asks for a client certificate: set certificate and privateKey."
     )
-
-
-def _login(_error: BaseException, place: Place) -> BrokerFault:
-    who = f"the user {one_line(place.user)}" if place.user else (
-        "the client certificate's user" if place.client_certificate else "the user guest"
-    )  # fmt: skip
-    return BrokerRefused(
-        "LOGIN_REFUSED", f"{place.host} refused the login of {who}: check username, password or certificate."
-    )
-
-
-def _vhost(error: BaseException, place: Place) -> BrokerFault:
-    return BrokerMisconfigured(
-        "VIRTUAL_HOST_REFUSED",
-        f"The virtual host {one_line(place.virtual_host)} cannot be opened ({place.quote(_broker_text(error))}): "
-        "check virtualHost and the user's access to it.",
-    )
-
-
-def _broker_text(error: BaseException) -> str:
-    """pika keeps the broker's text as the repr of the exception it replaced."""
-    text = str(error.args[0]) if error.args else ""
-    found = re.search(r"\(\d+\) (.*)", text, re.DOTALL)
-    return found[1].strip("'\"") if found else text
-
-
-def _closed_by_broker(error: Any, place: Place) -> BrokerFault:
-    said = place.quote(error.reply_text)
-    if error.reply_code == _ACCESS_REFUSED and place.step in {"authenticate", "tls", "connect"}:
-        return _login(error, place)
-    if error.reply_code == _NOT_ALLOWED:
-        return BrokerMisconfigured(
-            "NOT_ALLOWED", f"{place.host} does not allow this ({said}): check virtualHost and the user's permissions."
-        )
-    if error.reply_code == _FORCED:
-        return BrokerUnreachable(
-            "CONNECTION_CLOSED", f"{place.host} closed the connection ({said}): check whether it was shut down."
-        )
-    return BrokerUnreachable("CONNECTION_CLOSED", f"{place.host} closed the connection ({said}): see the broker's log.")
-
-
-def _channel_closed(error: Any, place: Place) -> BrokerFault:
-    said = place.quote(error.reply_text)
-    exchange = one_line(place.exchange)
-    if error.reply_code == _ACCESS_REFUSED:
-        return BrokerMisconfigured(
-            "PERMISSION_REFUSED", f"The user may not do this ({said}): grant configure, write and read as needed."
-        )
-    if error.reply_code == _NOT_FOUND:
-        if place.step == "downlink" and "no queue" in said:
-            return BrokerMisconfigured("QUEUE_MISSING", f"The downlink queue is gone ({said}): restart the connection.")
-        return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {exchange} is missing ({said}): create it.")
-    if error.reply_code == _LOCKED:
-        return BrokerMisconfigured(
-            "RESOURCE_LOCKED", f"Somebody else holds a queue exclusively ({said}): end that other connection."
-        )
-    if error.reply_code == _PRECONDITION:
-        return BrokerMisconfigured(
-            "PRECONDITION_FAILED", f"{place.host} refused a condition ({said}): check exchange and queue there."
-        )
-    return BrokerUnreachable("CHANNEL_CLOSED", f"{place.host} closed the channel ({said}): see the broker's log.")
 
 
 def _cancelled(_error: BaseException, place: Place) -> BrokerFault:
@@ -301,20 +255,20 @@ RULES: dict[type[BaseException], Rule] = {
     px.ConnectionOpenAborted: _timeout,
     px.StreamLostError: _lost,
     px.IncompatibleProtocolError: _incompatible,
-    px.AuthenticationError: _login,
-    px.ProbableAuthenticationError: _login,
-    px.ProbableAccessDeniedError: _vhost,
+    px.AuthenticationError: login_refused,
+    px.ProbableAuthenticationError: login_refused,
+    px.ProbableAccessDeniedError: virtual_host_refused,
     px.NoFreeChannels: _unusable,
     px.ConnectionWrongStateError: _unusable,
-    px.ConnectionClosed: _closed_by_broker,
-    px.ConnectionClosedByBroker: _closed_by_broker,
+    px.ConnectionClosed: closed_by_broker,
+    px.ConnectionClosedByBroker: closed_by_broker,
     px.ConnectionClosedByClient: _unusable,
     px.ConnectionBlockedTimeout: _blocked,
     px.AMQPHeartbeatTimeout: _heartbeat,
     px.AMQPChannelError: _unusable,
     px.ChannelWrongStateError: _unusable,
-    px.ChannelClosed: _channel_closed,
-    px.ChannelClosedByBroker: _channel_closed,
+    px.ChannelClosed: channel_closed,
+    px.ChannelClosedByBroker: channel_closed,
     px.ChannelClosedByClient: _unusable,
     px.DuplicateConsumerTag: _unusable,
     px.ConsumerCancelled: _cancelled,

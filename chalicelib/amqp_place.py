@@ -43,6 +43,8 @@ class Place:
     action_timeout: int
     secrets: tuple[str, ...]
     step: str = ""
+    own_authority: bool = False
+    """Whether the connection names whom to trust, rather than the system's authorities."""
 
     @classmethod
     def of(cls, connection: Connection, secrets: ConnectionSecrets, step: str = "") -> "Place":
@@ -58,6 +60,7 @@ class Place:
             action_timeout=configuration.action_timeout,
             secrets=tuple(value for value in secrets.model_dump().values() if value),
             step=step,
+            own_authority=bool(secrets.trusted_ca_certificate),
         )
 
     def at(self, step: str) -> "Place":

@@ -10,6 +10,7 @@ from chalicelib.amqp_connection import Link, end
 from chalicelib.amqp_errors import translate
 from chalicelib.amqp_loop import Loop
 from chalicelib.amqp_place import one_line
+from chalicelib.amqp_refusals import OTHER_NAME, channel_closed, is_reserved
 from chalicelib.amqp_topology import exchange_exists
 from chalicelib.config import Settings
 from chalicelib.errors import BrokerFault, BrokerMisconfigured
@@ -130,10 +131,12 @@ async def _look(link: Link, connection: Connection, steps: _Steps) -> None:
 
 def _missing(exchange: str) -> BrokerFault:
     name = one_line(exchange)
-    return BrokerMisconfigured(
-        "EXCHANGE_MISSING",
-        f"The exchange {name} is missing: create it, or save the connection with a user who may, and it is created.",
+    remedy = (
+        OTHER_NAME
+        if is_reserved(exchange)
+        else "create it, or save the connection with a user who may, and it is created"
     )
+    return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {name} is missing: {remedy}.")
 
 
 async def _must_be_writable(link: Link, exchange: str) -> None:
@@ -150,9 +153,7 @@ async def _must_be_writable(link: Link, exchange: str) -> None:
         # What the broker says about the other end, or about the method, is not our question.
         said = str(error.reply_text)
         if error.reply_code == _ACCESS_REFUSED and exchange in said and nowhere not in said:
-            name, why = one_line(exchange), link.place.quote(said)
-            reason = f"The user may not publish to the exchange {name} ({why}): grant write on it."
-            raise BrokerMisconfigured("PERMISSION_REFUSED", reason) from error
+            raise channel_closed(error, link.place.at("publish")) from error
     else:
         channel.close()
 

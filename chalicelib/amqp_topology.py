@@ -9,8 +9,9 @@ import pika.exceptions
 from pika.channel import Channel
 
 from chalicelib.amqp_connection import Link
+from chalicelib.amqp_refusals import exchange_not_made
 
-NOT_FOUND, PRECONDITION_FAILED = 404, 406
+ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED = 403, 404, 406
 Binding = tuple[str, str]
 """(exchange, binding key)."""
 
@@ -21,7 +22,7 @@ def downlink_queue(connection_id: str) -> str:
 
 
 async def ensure_exchange(link: Link, exchange: str) -> None:
-    """Finds the exchange, or declares it (topic, durable) where it is missing."""
+    """Finds the exchange, or declares it (topic, durable) where it is missing. Raises BrokerFault if it may not."""
     if not exchange or await exchange_exists(link, exchange):
         return
     channel = await link.channel()
@@ -31,6 +32,8 @@ async def ensure_exchange(link: Link, exchange: str) -> None:
             lambda done: channel.exchange_declare(exchange, exchange_type="topic", durable=True, callback=done),
         )
     except pika.exceptions.ChannelClosedByBroker as error:
+        if error.reply_code == ACCESS_REFUSED:
+            raise exchange_not_made(str(error.reply_text), link.place) from error
         # Somebody else was faster, with another type: that one is used.
         if error.reply_code != PRECONDITION_FAILED:
             raise

@@ -34,8 +34,10 @@ if TYPE_CHECKING:
     from chalicelib.http_api.trials_api import TrialsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.ingress import Ingress
+    from chalicelib.notes_store import DynamoDbNotes
     from chalicelib.reconciler import Reconciler
     from chalicelib.replay import Replay
+    from chalicelib.retention import Retention
 
 
 class Services(Adapters):
@@ -92,15 +94,26 @@ class Services(Adapters):
             self.clock,
             self.settings.timing,
             self.alarms,
+            self.retention,
         )
 
     @cached_property
     def alarms(self) -> "Alarms":
         from chalicelib.alarms import Alarms
+
+        return Alarms(self.statistics, self.notes, self.monitoring, self.connections.restart, self.clock)
+
+    @cached_property
+    def retention(self) -> "Retention":
+        from chalicelib.retention import Retention
+
+        return Retention(self.uplink_queues, self.notes, self.monitoring, self.clock)
+
+    @cached_property
+    def notes(self) -> "DynamoDbNotes":
         from chalicelib.notes_store import DynamoDbNotes
 
-        notes = DynamoDbNotes(self.dynamodb, self.settings.table("leases"))
-        return Alarms(self.statistics, notes, self.monitoring, self.connections.restart, self.clock)
+        return DynamoDbNotes(self.dynamodb, self.settings.table("leases"), self.clock)
 
     @cached_property
     def consumer(self) -> "Consumer":

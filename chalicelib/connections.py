@@ -37,6 +37,9 @@ from chalicelib.validation import check_structure, parse_connection, split_secre
 
 _REMOVAL_SECONDS = 5.0
 """The longest that a delete waits for the broker."""
+_SHORT_REMOVAL_SECONDS = 2.0
+"""The same where nobody knows that the broker answers: it may, but most of these would only be waited for."""
+_UNSURE = {ConnectionState.OPENING, ConnectionState.AUTHENTICATING, ConnectionState.UNREACHABLE}
 _TRIES = 4
 """So often a change is made anew on top of somebody else's."""
 
@@ -292,12 +295,12 @@ class Connections:
             log.warning("not connected at once", extra={"connection": connection_id, "reason": str(error)})
 
     def _remove_downlink_queue(self, connection: Connection) -> None:
-        """As far as the broker lets us; one that was not reached last is not waited for."""
-        if connection.state not in {ConnectionState.OPENED, ConnectionState.DEACTIVATED}:
-            return
+        """As far as the broker lets us, in whatever state the connection is: a fault of the exchange or a permission
+        that is missing need not hinder this."""
+        seconds = _SHORT_REMOVAL_SECONDS if connection.state in _UNSURE else _REMOVAL_SECONDS
         try:
             secrets = self._stored_secrets(connection)
-            self._remover.remove(connection, secrets, time.monotonic() + _REMOVAL_SECONDS)
+            self._remover.remove(connection, secrets, time.monotonic() + seconds)
         except (BrokerFault, PreconditionFailed, Unavailable) as error:
             log.warning("downlink queue left at its broker", extra={"connection": connection.id, "reason": str(error)})
 

@@ -73,7 +73,13 @@ class DownlinkIntake:
     def _reject(self, connection: Connection, error: DownlinkInvalid) -> Verdict:
         details = {"devEUI": error.dev_eui} if error.dev_eui else {}
         if error.dev_eui:
-            report = rejected_report(dev_eui=error.dev_eui, time_iso=iso_time(self._clock()), cause=error.detail)
+            report = rejected_report(
+                dev_eui=error.dev_eui,
+                time_iso=iso_time(self._clock()),
+                cause=f"{error.reason}: {error.detail}",
+                f_port=error.f_port,
+                correlation_id=error.correlation_id,
+            )
             try:
                 self._ingress.store(connection.tenant, parse_report(report), only=[connection])
             except Unavailable as unavailable:

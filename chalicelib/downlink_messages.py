@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from chalicelib.errors import DownlinkInvalid, Malformed
@@ -45,13 +46,23 @@ def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: A
     try:
         return {"DevEUI": dev_eui, **_validated(given, configuration)}
     except _Refused as refused:
-        raise DownlinkInvalid(refused.reason, str(refused), dev_eui) from None
+        raise DownlinkInvalid(refused.reason, str(refused), dev_eui, *_known(given, configuration)) from None
 
 
 class _Refused(Exception):
     def __init__(self, detail: str, reason: str = "INVALID") -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+def _known(given: Mapping[str, Any], configuration: AmqpConfiguration) -> tuple[int | None, str | None]:
+    """FPort and CorrelationID of a downlink that is refused, by which its sender knows it again."""
+    f_port = correlation_id = None
+    with suppress(_Refused):
+        f_port = _f_port(given.get("FPort", configuration.downlink_port))
+    with suppress(_Refused):
+        correlation_id = _correlation("CorrelationID", given.get("CorrelationID"))
+    return f_port, correlation_id
 
 
 def _dev_eui_of_key(pattern: str, routing_key: str) -> str | None:

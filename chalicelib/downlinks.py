@@ -1,5 +1,6 @@
 """Downlinks from our FIFO queue to the network server, in order per device."""
 
+import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from chalicelib.config import Timing
 from chalicelib.downlink_messages import query_parameters, rejected_report, valid_until
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
 from chalicelib.ingress import Ingress
-from chalicelib.messages import parse_report
+from chalicelib.messages import DOWNLINK, parse_report
 from chalicelib.models import Connection, Direction, DownlinkJob, FailedMessage, Level, iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import (
@@ -31,7 +32,7 @@ MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""
 MAX_ATTEMPTS = 10
 """How often one is tried that fails in a way nobody thought of."""
-INACTIVE_DELAY = 300
+INACTIVE_DELAY = 60
 """Seconds, before TIME_SCALE, until a deactivated connection's downlink is looked at again."""
 
 
@@ -115,7 +116,8 @@ class DownlinkSender:
         try:
             job = DownlinkJob.model_validate_json(record.body)
             connection = self._connections.get(job.tenant, job.connection_id)
-            self._reject(connection, job, "NOT_HANDLED", f"it failed {record.attempts} times for a reason of ours")
+            detail = f"it failed {record.attempts} times for a reason of ours"
+            self._reject(connection, job, "NOT_HANDLED", detail, record.attempts)
         except Unavailable:
             return False
         except Exception:  # noqa: BLE001
@@ -143,7 +145,9 @@ class DownlinkSender:
             return
         until = valid_until(job.downlink, job.received_at) or job.received_at + MAX_AGE
         if self._clock() > until:
-            self._reject(connection, job, "VALIDITY_PASSED", "the network server did not take it in time")
+            self._reject(
+                connection, job, "VALIDITY_PASSED", "the network server did not take it in time", record.attempts
+            )
             return
         as_id, as_key = self._application_server(connection, job)
         if as_key is None:
@@ -151,13 +155,13 @@ class DownlinkSender:
                 f"no AS key is known for the application server '{as_id}'; set downlinkAsId and downlinkAsKey, "
                 "or register it with POST /application-servers"
             )
-            self._reject(connection, job, "NO_APPLICATION_SERVER", detail)
+            self._reject(connection, job, "NO_APPLICATION_SERVER", detail, record.attempts)
             return
         sent_at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
         try:
             self._network_server.send_downlink(query_parameters(job.downlink, as_id, sent_at), as_key)
         except DownlinkRejected as error:
-            self._reject(connection, job, "REJECTED", str(error))
+            self._reject(connection, job, "REJECTED", str(error), record.attempts)
             return
         except DownlinkDelayed as error:
             seconds = self._backoff(record.attempts)
@@ -193,7 +197,7 @@ class DownlinkSender:
         keys = dict(self._application_servers.keys(as_id))
         return as_id, keys.get(connection.tenant)
 
-    def _reject(self, connection: Connection, job: DownlinkJob, reason: str, detail: str) -> None:
+    def _reject(self, connection: Connection, job: DownlinkJob, reason: str, detail: str, attempts: int) -> None:
         """Keeps it as failed, tells the customer, and only then returns."""
         now = iso_time(self._clock())
         self._failed.add(
@@ -207,7 +211,8 @@ class DownlinkSender:
                     reason=reason,
                     detail=detail,
                     dev_eui=job.downlink["DevEUI"],
-                    body=job.model_dump_json(by_alias=True, include={"downlink"}),
+                    attempts=attempts,
+                    body=json.dumps({DOWNLINK: job.downlink}, ensure_ascii=False),
                     as_key_secret=job.as_key_secret,
                 )
             ],
@@ -216,7 +221,7 @@ class DownlinkSender:
             dev_eui=job.downlink["DevEUI"],
             # The same at a repeat, so that it is deduplicated.
             time_iso=iso_time(job.received_at),
-            cause=detail,
+            cause=f"{reason}: {detail}",
             f_port=job.downlink["FPort"],
             correlation_id=job.downlink.get("CorrelationID"),
         )

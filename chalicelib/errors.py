@@ -138,13 +138,22 @@ class TooLong(NotRoutable):
 
 
 class DownlinkInvalid(Error):
-    """``reason`` is ``MALFORMED``, ``INVALID`` or ``PAYLOAD_NOT_ENCODABLE``; ``dev_eui`` is None where unknown."""
+    """``reason`` is ``MALFORMED``, ``INVALID`` or ``PAYLOAD_NOT_ENCODABLE``; the others are None where unknown."""
 
-    def __init__(self, reason: str, detail: str, dev_eui: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str,
+        dev_eui: str | None = None,
+        f_port: int | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.detail = detail
         self.dev_eui = dev_eui
+        self.f_port = f_port
+        self.correlation_id = correlation_id
 
 
 class DownlinkRejected(Error):

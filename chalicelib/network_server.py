@@ -1,6 +1,7 @@
 """The call to the LoRaWAN network server (ThingPark LRC) that queues a downlink."""
 
 import http.client
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ _PATH = "/thingpark/lrc/rest/downlink"
 _QUEUED = "Request queued by LRC"
 _MAX_ANSWER = 8192
 _TRY_AGAIN = {408, 429}
+_TAG = re.compile(r"<[^<>]*>")
+"""The LRC answers with a page of one sentence."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -61,4 +64,5 @@ def _text(answer: http.client.HTTPResponse | urllib.error.HTTPError) -> str:
         raw = answer.read(_MAX_ANSWER)
     except (OSError, http.client.HTTPException):
         return ""  # the status alone decides
-    return " ".join("".join(c if c.isprintable() else " " for c in raw.decode("utf-8", "replace")).split())
+    text = _TAG.sub(" ", raw.decode("utf-8", "replace"))
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

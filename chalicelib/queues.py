@@ -25,7 +25,7 @@ BATCH = 10
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"}
 _RECEIPT_GONE = {"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"}
 _DELETE_TRIES = 3
-_RETENTION = 14 * 86400
+RETENTION = 14 * 86400
 _REFUSED_BY_SQS = "\ufffe\uffff"
 """JSON may hold these as they are, an SQS message body may not."""
 
@@ -153,7 +153,7 @@ class SqsUplinkQueues:
                 "FifoQueue": "true",
                 "DeduplicationScope": "messageGroup",
                 "FifoThroughputLimit": "perMessageGroupId",
-                "MessageRetentionPeriod": str(_RETENTION),
+                "MessageRetentionPeriod": str(RETENTION),
                 "MaximumMessageSize": str(1 << 20),
                 "VisibilityTimeout": str(self._settings.timing.report_visibility),
                 **({"KmsMasterKeyId": kms} if kms else {"SqsManagedSseEnabled": "true"}),

@@ -16,6 +16,7 @@ from chalicelib.models import Connection, PollJob, PollTarget, Wake
 from chalicelib.monitoring import log
 from chalicelib.ports import Clock, ConnectionStore, PollQueue, UplinkQueues, WakeQueue
 from chalicelib.queues import BATCH
+from chalicelib.retention import Retention
 
 TARGETS_PER_JOB = 50
 SWEEP_RUNS = 5
@@ -33,9 +34,10 @@ class Reconciler:
         clock: Clock,
         timing: Timing,
         alarms: Alarms | None = None,
+        retention: Retention | None = None,
     ) -> None:
         """``finish``: ends the creates and deletes that were killed, and says how many. ``alarms``: looks at alarms and
-        certificates."""
+        certificates, ``retention`` at what has waited for long."""
         self._connections = connections
         self._wakes = wakes
         self._polls = polls
@@ -44,6 +46,7 @@ class Reconciler:
         self._clock = clock
         self._timing = timing
         self._alarms = alarms
+        self._retention = retention
         self._concerned: list[Connection] = []
 
     def run(self) -> None:
@@ -102,13 +105,19 @@ class Reconciler:
     def _sweep(self, now: float) -> int:
         """A fifth of the connections at each run, so that the calls are spread out."""
         number = 0
-        turn = int(now / self._timing.schedule) % SWEEP_RUNS
-        forgotten = (c for c in self._connections.all_active() if crc32(c.id.encode()) % SWEEP_RUNS == turn)
-        for part in _parts((c for c in forgotten if self._is_forgotten(c)), BATCH):
+        for part in _parts((c for c in self._in_turn(now) if self._is_forgotten(c)), BATCH):
             log.warning("swept", extra={"connections": [c.id for c in part]})
             self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             number += len(part)
         return number
+
+    def _in_turn(self, now: float) -> Iterator[Connection]:
+        turn = int(now / self._timing.schedule) % SWEEP_RUNS
+        for connection in self._connections.all_active():
+            if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
+                if self._retention is not None and connection.breaker_open:
+                    self._retention.look(connection)
+                yield connection
 
     def _is_forgotten(self, connection: Connection) -> bool:
         """Reports wait, and nothing is due that would have them sent."""

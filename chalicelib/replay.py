@@ -9,7 +9,7 @@ from typing import Protocol
 
 from chalicelib.errors import Unavailable
 from chalicelib.ids import is_id, last_id
-from chalicelib.messages import NO_DEVICE
+from chalicelib.messages import DOWNLINK, NO_DEVICE
 from chalicelib.models import Connection, Direction, DownlinkJob, FailedMessage, Level, Wake
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import Clock, ConnectionStore, DownlinkQueue, UplinkQueues, WakeQueue
@@ -142,7 +142,7 @@ class Replay:
         job = DownlinkJob(
             tenant=connection.tenant,
             connection_id=connection.id,
-            downlink=json.loads(message.body)["downlink"],
+            downlink=json.loads(message.body)[DOWNLINK],
             as_key_secret=message.as_key_secret,
             # A new attempt: a ValidityTime in seconds counts from here.
             received_at=self._clock(),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chalicelib.amqp_publisher import AmqpPublisherFactory
+from chalicelib.connection_changes import fresh, old_bindings
 from chalicelib.models import Connection, ConnectionSecrets
 from chalicelib.ports import OutgoingMessage, Publisher, PublisherFactory, PublishResult
 from chalicelib.state import ConnectionState
@@ -102,8 +103,10 @@ class Outage(Flow):
     def change(self, secrets: ConnectionSecrets | None = None, **configuration: Any) -> None:
         """What the user does about it, as ``PUT`` would store it."""
         before = self.state()
+        after = before.configuration.model_copy(update=configuration)
         update: dict[str, Any] = {
-            "configuration": before.configuration.model_copy(update=configuration),
+            "configuration": after,
+            "old_bindings": old_bindings(before, after),
             "version": before.version + 1,
             "state": ConnectionState.OPENING,
             "state_reason": None,
@@ -114,6 +117,14 @@ class Outage(Flow):
             update["secret_version"] = self.secrets.put(TENANT, "c1", secrets)
         self.connections.replace(before.model_copy(update=update), before.version, reset=True)
         self.wake(probe=self.state().epoch)
+
+    def activate(self, *, active: bool) -> None:
+        """As ``PATCH`` would store it."""
+        before = self.state()
+        update = {"active": active, "version": before.version + 1, **fresh(self.now, active=active)}
+        self.connections.replace(before.model_copy(update=update), before.version, reset=True)
+        if active:
+            self.wake(probe=self.state().epoch)
 
     def told(self) -> tuple[str, str | None, list[str]]:
         """State, reason and the types of the events, each in its order."""

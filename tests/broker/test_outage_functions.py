@@ -203,7 +203,7 @@ def test_a_secret_that_is_changed_mid_flight_is_used_from_the_next_connect_on(ou
     outage.settle()
 
     # Then
-    assert outage.told()[0] == "OPENED"
+    assert outage.told() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
 
@@ -235,37 +235,29 @@ def test_a_connection_updated_mid_flight_is_used_as_it_is_now(watchful: Outage) 
     assert keys == [*old, *new]
     assert len(keys) == len(outage.accepted)
     assert 0 < len(old) - 6 < 180
-    assert outage.told()[0] == "OPENED"
+    assert outage.told() == ("OPENED", None, ["OPENED"])
 
 
 def test_a_connection_deactivated_mid_flight_keeps_the_rest_until_it_is_active(watchful: Outage) -> None:
     outage = watchful
     outage.accept(rounds=60)
 
-    def deactivate() -> None:
-        before = outage.state()
-        after = before.model_copy(update={"active": False, "version": before.version + 1})
-        outage.connections.replace(after, before.version, reset=True)
-
     # When
-    outage.publishers.after = lambda: _once(outage, deactivate)
+    outage.publishers.after = lambda: _once(outage, lambda: outage.activate(active=False))
     outage.forward()
 
-    # Then what was not sent is kept
+    # Then what was not sent is kept, and what was under way has not written over the state
     assert 0 < sum(outage.queues.depth("c1")) < 180
     assert not outage.pool.open_ids()
+    assert outage.told() == ("DEACTIVATED", None, [])
 
     # When
-    before = outage.state()
-    outage.connections.replace(
-        before.model_copy(update={"active": True, "version": before.version + 1}), before.version, reset=True
-    )
-    outage.wake(probe=outage.state().epoch)
+    outage.activate(active=True)
     outage.forward()
     outage.settle()
 
     # Then
-    assert outage.told()[0] == "OPENED"
+    assert outage.told() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
 

@@ -1,7 +1,9 @@
 """What a fault of the broker, or of a configuration, shows as, and that it costs no report: a row each.
 
 State, reason and event are those that the tenant sees. Then the fault ends, or the user mends the configuration, and
-everything that was accepted meanwhile arrives, in order.
+everything that was accepted meanwhile arrives, in order. The rows of our own side (time-outs, frozen environments,
+duplicates, poison, throttling, changes mid-flight) are in test_outage_functions, those of downlinks (a queue that is
+deleted, two schedules at once) in test_poll_outages.
 """
 
 import os
@@ -99,7 +101,7 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         lambda s: (s.connection(), ConnectionSecrets(password="not-the-password")),
         "AUTHENTICATION_FAILED",
         "LOGIN_REFUSED",
-        "check username, password",
+        "check username and password",
     ),
     "bad vhost": (
         lambda s: (s.connection(virtual_host="nowhere"), s.secrets),
@@ -107,8 +109,13 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         "VIRTUAL_HOST_REFUSED",
         "check virtualHost",
     ),
-    "exchange missing and not to be made": (_no_configure, "CLOSED", "PERMISSION_REFUSED", "grant configure"),
-    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "grant configure, write"),
+    "exchange missing and not to be made": (
+        _no_configure,
+        "CLOSED",
+        "PERMISSION_REFUSED",
+        "create it, or grant configure",
+    ),
+    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "grant write on it"),
     "DNS failure": (
         lambda s: (s.connection(host_name="no-such-host.invalid"), s.secrets),
         "UNREACHABLE",

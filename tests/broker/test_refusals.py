@@ -13,9 +13,19 @@ from tests.broker.support import Site, descriptors, refusal, unique
 
 def test_an_exchange_that_may_not_be_declared_is_a_misconfiguration(site: Site) -> None:
     user, secrets = site.user_with(write=".*", read=".*")
-    fault = refusal(site.connection(username=user, exchange_name=unique("exchange")), secrets)
+    exchange = unique("exchange")
+    fault = refusal(site.connection(username=user, exchange_name=exchange), secrets)
     assert isinstance(fault, BrokerMisconfigured)
     assert fault.type == "PERMISSION_REFUSED"
+    assert str(fault).startswith(f"The exchange {exchange} is missing, and the user {user} may not make it (")
+    assert str(fault).endswith("): create it, or grant configure on it.")
+
+
+def test_an_exchange_with_a_name_that_only_the_broker_gives_is_not_to_be_created(site: Site) -> None:
+    fault = refusal(site.connection(exchange_name="amq.nothing"), site.secrets)
+    assert fault.type == "PERMISSION_REFUSED"
+    assert str(fault).startswith("The exchange amq.nothing is missing")
+    assert str(fault).endswith(": set exchangeName to one that exists, such as amq.topic.")
 
 
 def test_a_bad_login_is_refused(site: Site) -> None:
@@ -31,6 +41,15 @@ def test_without_a_user_guest_is_tried(site: Site) -> None:
     fault = refusal(site.connection(username=None), ConnectionSecrets())
     assert fault.type == "LOGIN_REFUSED"
     assert "guest" in str(fault)
+    assert "set username and password" in str(fault)
+
+
+def test_a_virtual_host_that_the_user_has_no_access_to_is_told_in_the_brokers_words(site: Site) -> None:
+    user, secrets = site.user_with()
+    site.api("DELETE", f"permissions/%2F/{user}")
+    fault = refusal(site.connection(username=user), secrets)
+    assert fault.type == "VIRTUAL_HOST_REFUSED"
+    assert f"(NOT_ALLOWED - access to vhost '/' refused for user '{user}')" in str(fault)
 
 
 def test_a_bad_virtual_host_is_a_misconfiguration(site: Site) -> None:

@@ -156,6 +156,16 @@ def test_a_missing_exchange_is_not_made(site: Site) -> None:
     assert exchange not in [one["name"] for one in site.api("GET", "exchanges")]
 
 
+def test_an_exchange_that_only_the_broker_could_make(site: Site) -> None:
+    steps = check(site.connection(exchange_name="amq.nothing"), site.secrets)
+    expect_failure(steps, "exchange", "amq.nothing is missing", "set exchangeName", "amq.topic")
+
+
+def test_no_user_and_no_certificate(site: Site) -> None:
+    steps = check(site.connection(username=None), ConnectionSecrets())
+    expect_failure(steps, "authenticate", "guest", "set username and password")
+
+
 def test_a_wrong_authority(site: Site) -> None:
     other = trustme.CA().cert_pem.bytes().decode()
     secrets = site.tls_secrets.model_copy(update={"trusted_ca_certificate": other})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib import bootstrap
+from chalicelib import bootstrap, breaker
 from chalicelib.bootstrap import Services
 from chalicelib.breaker import recovered
 from chalicelib.connections import UNFINISHED_AFTER
@@ -33,6 +33,7 @@ from chalicelib.models import (
 )
 from chalicelib.ports import ReceivedDownlink
 from chalicelib.publishers import PublisherPool
+from chalicelib.queues import RETENTION
 from chalicelib.reconciler import SWEEP_RUNS
 from infra.local.processes import ROOT
 from tests.unit.flow import ScriptedBroker
@@ -125,7 +126,7 @@ class World:
 
     def fail_one(self, connection_id: str, direction: Direction = Direction.UPLINK) -> str:
         """Leaves a failed message, of the present, and returns its id."""
-        body = {"downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
+        body = {"DevEUI_downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
         message = FailedMessage(
             id=new_id(time.time()),
             time=iso_time(time.time()),
@@ -323,11 +324,17 @@ def run_reconcile(world: World) -> None:
     # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
     quiet = store.get(TENANT, world.connect())
     store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)
-    for run in range(SWEEP_RUNS):
-        later = time.time() + UNFINISHED_AFTER + 60 * (run + 1)
+    # One whose broker does not take a report, for two weeks in the end.
+    waiting = store.get(TENANT, world.connect())
+    fault = BrokerUnreachable("CONFIRM_TIMEOUT", "no confirm came")
+    store.update_breaker(breaker.failed(waiting, fault, time.time(), 0, 1), waiting.epoch)
+    world.call("POST", "/uplinks", uplink(1))
+    for run in range(2 * SWEEP_RUNS):
+        later = time.time() + UNFINISHED_AFTER + 60 * (run + 1) + RETENTION * (run // SWEEP_RUNS)
         world.function("reconcile", lambda: later)  # noqa: B023  # called in this round
         app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
     assert not store.is_pending(TENANT, unfinished)
+    assert world.plain.uplink_queues.depth(waiting.id) == (0, 0)
     assert store.get(TENANT, silent).epoch > before.epoch + 1
 
 

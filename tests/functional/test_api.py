@@ -16,7 +16,7 @@ from chalicelib.ids import new_id
 from chalicelib.models import Direction, Event, FailedMessage, Level, Wake, iso_time
 from chalicelib.state import ConnectionState
 
-from .doubles import READ_ONLY, Answer, Api, TestIssuer
+from .doubles import READ_ONLY, Answer, Api, RecordingRemover, TestIssuer
 
 MASK = "*****"
 TCP: dict[str, Any] = {
@@ -654,6 +654,25 @@ def test_a_delete_takes_everything_along(api: Api, services: Services, path: str
     assert left_behind(services) == NOTHING
     assert services.failed_messages.page("demo", made["id"], 5, None) == ([], None)
     expect_problem(api.call("DELETE", path.replace("{id}", made["id"])), 404)
+
+
+@pytest.mark.parametrize("state", ConnectionState)
+def test_a_delete_takes_the_downlink_queue_along_in_whatever_state_the_connection_is(
+    api: Api, services: Services, state: ConnectionState
+) -> None:
+    # Given: a missing permission, for instance, reads CLOSED, and does not hinder the removal
+    made = create(api)
+    stored = services.connection_store.get("demo", made["id"])
+    after = stored.model_copy(update={"state": state, "epoch": stored.epoch + 1})
+    assert services.connection_store.update_breaker(after, stored.epoch)
+
+    # When
+    assert api.call("DELETE", f"/connections/{made['id']}").status == 204
+
+    # Then
+    remover = services.queue_remover
+    assert isinstance(remover, RecordingRemover)
+    assert remover.removed == [(made["id"], "mypassword")]
 
 
 def test_a_delete_without_an_id_is_refused(api: Api) -> None:

@@ -21,7 +21,9 @@ def failed(number: int, direction: Direction = Direction.UPLINK, **changes: Any)
     moment = 1_764_000_000 + number
     bodies = {
         Direction.UPLINK: json.dumps({"DevEUI_uplink": {"DevEUI": DEVICE, "n": number}}),
-        Direction.DOWNLINK: json.dumps({"downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": f"{number:02x}"}}),
+        Direction.DOWNLINK: json.dumps(
+            {"DevEUI_downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": f"{number:02x}"}}
+        ),
     }
     fields: dict[str, Any] = {
         "id": new_id(moment),

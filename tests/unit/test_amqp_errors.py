@@ -3,6 +3,7 @@
 import inspect
 import socket
 import ssl
+from dataclasses import replace
 from typing import Any
 
 import pika.exceptions
@@ -106,6 +107,87 @@ def test_what_is_behind_an_error_is_told(error: Exception, step: str, class_: ty
     fault = translate(error, PLACE.at(step))
     assert type(fault) is class_
     assert fault.type == type_
+
+
+@pytest.mark.parametrize(
+    ("error", "step", "changes", "sentence"),
+    [
+        (
+            pika.exceptions.ProbableAuthenticationError("ConnectionClosedByBroker: (403) 'no'"),
+            "authenticate",
+            {},
+            "broker.example.com:5671 refused the login of the user me: check username and password.",
+        ),
+        (
+            pika.exceptions.AuthenticationError("EXTERNAL"),
+            "authenticate",
+            {"user": None, "client_certificate": True},
+            ("broker.example.com:5671 refused the login with the client certificate: check that it takes SASL EXTERNAL "
+            "and knows the certificate's name as a user, or set username and password."),
+        ),
+        (
+            pika.exceptions.ProbableAuthenticationError("ConnectionClosedByBroker: (403) 'no'"),
+            "authenticate",
+            {"user": None},
+            ("broker.example.com:5671 refused the user guest, who is tried where no username is set: set username and "
+            "password."),
+        ),
+        (
+            certificate_error(10),
+            "tls",
+            {"own_authority": True},
+            ("broker.example.com:5671 shows a certificate that is not valid today (something is wrong): renew it at "
+            "the broker, and set trustedCaCertificate anew if its authority is another one."),
+        ),
+        (
+            certificate_error(19),
+            "tls",
+            {"own_authority": True},
+            ("broker.example.com:5671 shows a certificate that trustedCaCertificate does not vouch for (something is "
+            "wrong): set trustedCaCertificate to the authority that issued it."),
+        ),
+        (
+            certificate_error(19),
+            "tls",
+            {},
+            ("broker.example.com:5671 shows a certificate that no public authority vouches for (something is wrong): "
+            "set trustedCaCertificate to the authority that issued it."),
+        ),
+        (
+            pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED - exchange 'amq.topic'"),
+            "publish",
+            {},
+            ("The user me may not publish to the exchange amq.topic (ACCESS_REFUSED - exchange 'amq.topic'): grant "
+            "write on it."),
+        ),
+        (
+            pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED - cannot publish to internal exchange 'x'"),
+            "publish",
+            {"exchange": "x"},
+            ("The exchange x takes no messages from clients (ACCESS_REFUSED - cannot publish to internal exchange "
+            "'x'): set exchangeName to another one."),
+        ),
+        (
+            pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED - queue 'q'"),
+            "downlink",
+            {"user": None, "client_certificate": True},
+            ("The client certificate's user may not use a downlink queue (ACCESS_REFUSED - queue 'q'): grant "
+            "configure, write and read on iot-flow.*, and read on the exchange amq.topic, or set downlinkEnabled to "
+            "false."),
+        ),
+        (
+            pika.exceptions.ProbableAccessDeniedError(
+                repr(pika.exceptions.ConnectionClosedByBroker(530, "NOT_ALLOWED - vhost '/' refused for user 'me'"))
+            ),
+            "vhost",
+            {},
+            ("The virtual host / cannot be opened (NOT_ALLOWED - vhost '/' refused for user 'me'): check virtualHost "
+            "and the user's access to it."),
+        ),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_what_to_do(error: Exception, step: str, changes: dict[str, Any], sentence: str) -> None:
+    assert str(translate(error, replace(PLACE, step=step, **changes))) == sentence
 
 
 def test_an_error_of_our_own_is_not_taken_for_the_brokers() -> None:

@@ -177,6 +177,20 @@ def test_a_payload_without_an_encoder_is_rejected_as_such() -> None:
     assert caught.value.reason == "PAYLOAD_NOT_ENCODABLE"
 
 
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        ({"FPort": "7", "CorrelationID": "AB12"}, (7, "AB12")),
+        ({"FPort": None}, (9, None)),
+        ({"FPort": 300, "CorrelationID": "a&b"}, (None, None)),
+    ],
+)
+def test_what_its_sender_knows_a_refused_downlink_by_is_told(change: dict[str, Any], known: tuple[Any, Any]) -> None:
+    with pytest.raises(DownlinkInvalid) as caught:
+        parse({"payload": {"on": True}, **change}, downlink_port=9)
+    assert (caught.value.f_port, caught.value.correlation_id) == known
+
+
 def test_a_wrong_key_of_an_application_server_is_not_repeated_in_the_error() -> None:
     with pytest.raises(DownlinkInvalid) as caught:
         parse({**LEAST, "AS_KEY": "very\nsecret"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from chalicelib.downlinks import MAX_ATTEMPTS, DownlinkSender
-from chalicelib.errors import Unavailable
+from chalicelib.errors import DownlinkRejected, Unavailable
 from chalicelib.models import DownlinkJob
 from chalicelib.ports import QueueRecord
 from infra.local.in_memory import MemoryApplicationServerStore, MemoryDownlinkLedger, MemoryDownlinkQueue
@@ -16,13 +16,15 @@ from .flow import TENANT, Flow
 
 
 class Server:
-    """A network server at which the call for one device ends in a fault of ours."""
+    """A network server at which the call for one device ends in a fault of ours, and that for another is refused."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
 
     def send_downlink(self, parameters: Sequence[tuple[str, str]], _as_key: str) -> None:
         device = dict(parameters)["DevEUI"]
+        if device == f"{9:016X}":
+            raise DownlinkRejected("the network server answered 350: Downlink counter value already used")
         if device == f"{1:016X}":
             raise ZeroDivisionError
         self.taken.append(device)
@@ -82,3 +84,26 @@ def test_a_downlink_that_can_never_be_handled_is_rejected_at_last(scene: Scene) 
 def test_a_downlink_that_cannot_be_read_is_dropped_at_last(scene: Scene) -> None:
     scene.handle(QueueRecord("r", "m", "{}", "1", MAX_ATTEMPTS))
     assert scene.flow.failed.messages == {}
+
+
+def test_a_downlink_that_the_network_server_refuses_is_kept_and_reported_with_what_its_sender_knows_it_by(
+    scene: Scene,
+) -> None:
+    # Given
+    fields = {"DevEUI": f"{9:016X}", "FPort": 3, "payload_hex": "0a", "CorrelationID": "AB12"}
+    job = DownlinkJob(tenant=TENANT, connection_id="c1", downlink=fields, received_at=scene.flow.now)
+
+    # When it is tried for the third time
+    scene.handle(QueueRecord("r9", "m9", job.model_dump_json(by_alias=True), "9", 3))
+
+    # Then
+    (failed,) = scene.flow.failed.messages[TENANT, "c1"]
+    assert (failed.reason, failed.attempts, failed.dev_eui) == ("REJECTED", 3, f"{9:016X}")
+    assert json.loads(failed.body) == {"DevEUI_downlink": fields}
+    (report,) = scene.flow.queues.receive("c1", 10)
+    rejected = json.loads(report.body)["DevEUI_downlink_Rejected"]
+    assert (rejected["DevEUI"], rejected["FPort"], rejected["CorrelationID"]) == (f"{9:016X}", 3, "AB12")
+    assert rejected["DownlinkRejectionCause"] == (
+        "REJECTED: the network server answered 350: Downlink counter value already used"
+    )
+    assert scene.flow.event_types()[-1] == "DOWNLINK_REJECTED"

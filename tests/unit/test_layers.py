@@ -23,7 +23,7 @@ LAYERS = [
     {"queues", "amqp", "network_server", "publishers"} | {p.stem for p in (ROOT / "chalicelib").glob("*_store.py")},
     {"connection_events"},
     # Services: one per flow.
-    {"alarms", "drain_reports", "drain_parts"},
+    {"alarms", "retention", "drain_reports", "drain_parts"},
     {"ingress", "drain", "connections", "connection_trial", "preview", "reconciler", "replay", "statistics"},
     {"downlink_intake", "bulk_ingress"},
     {"forwarder", "downlinks", "consumer"},

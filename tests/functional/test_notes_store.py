@@ -1,0 +1,35 @@
+"""Notes of what was told: one of many is first, and a note ends when it is said to, not when DynamoDB removes it."""
+
+from chalicelib.bootstrap import Services
+from chalicelib.notes_store import DynamoDbNotes
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_note_lasts_until_its_end_for_everybody(services: Services) -> None:
+    # Given
+    clock = Clock()
+    mine, others = (DynamoDbNotes(services.dynamodb, services.settings.table("leases"), clock) for _ in range(2))
+    assert not mine.has("told")
+
+    # When
+    assert mine.take("told", clock.now + 60)
+
+    # Then
+    assert not others.take("told", clock.now + 60)
+    assert mine.has("told")
+    assert others.has("told")
+
+    # When its time is over
+    clock.now += 61
+
+    # Then it is as if it had never been, for who has seen it, too
+    assert not mine.has("told")
+    assert not others.has("told")
+    assert others.take("told", clock.now + 60)
+    assert mine.has("told")
