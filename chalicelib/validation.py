@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -134,8 +135,9 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
 
 
 def surrogate_faults(document: object) -> list[Fault]:
-    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot."""
-    return [Fault(place, "A lone surrogate is no character; remove it.") for place in _surrogates(document)]
+    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_FAULTS."""
+    places = islice(_surrogates(document), MAX_FAULTS)
+    return [Fault(place, "A lone surrogate is no character; remove it.") for place in places]
 
 
 def _surrogates(value: object, place: str = "") -> Iterator[str]:

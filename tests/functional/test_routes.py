@@ -147,6 +147,10 @@ HOSTILE: dict[str, tuple[bytes, set[int]]] = {
     "a huge exponent": (b'{"active": 1e99999}', {422}),
     "a lone surrogate": (b'{"name": "\\ud800", "\\udfff": 1}', {422}),
     "surrogates in a configuration": (b'{"configuration": {"hostName": "\\ud800", "\\udc00": {}}}', {422}),
+    "very many surrogates": (
+        b'{"configuration": {"uplinkTopicPattern": [' + b'"\\ud800",' * 20_000 + b'""]}, "ids": ["\\ud800"]}',
+        {422},
+    ),
     "another type": (b'"text"', {422}),
     "null": (b"null", {422}),
     "a number": (b"1", {422}),
