@@ -201,7 +201,7 @@ class Connections:
             stored = self._store.get(tenant, connection_id)
             if allowed_versions is not None and str(stored.version) not in allowed_versions:
                 # What could not be saved in any version is told first.
-                check_structure(document_for(stored))
+                check_structure(document_for(stored), stored)
                 raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")
             # Lost against another writer: once more on top of what that one wrote, if the caller allows it.
             with suppress(PreconditionFailed):

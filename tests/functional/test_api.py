@@ -545,6 +545,13 @@ def test_if_match_names_the_version_that_may_be_changed(api: Api) -> None:
     expect_problem(api.call("PUT", f"/connections/{UNKNOWN}", TCP, if_match='"1"'), 404)
 
 
+@pytest.mark.parametrize("document", [TCP | {"id": 5}, TCP | {"id": UNKNOWN}, TCP | {"name": ""}, []])
+def test_what_fits_no_version_is_told_before_that_the_version_is_another(api: Api, document: Any) -> None:
+    path = f"/connections/{create(api)['id']}"
+    for method in ("PUT", "PATCH"):
+        expect_problem(api.call(method, path, document, if_match='"7"'), 422)
+
+
 def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Services) -> None:
     made = create(api)
     path = f"/connections/{made['id']}"
