@@ -148,6 +148,23 @@ def test_a_wrong_field_is_named_with_a_remedy(change: dict[str, Any], pointer: s
         raise AssertionError(found[f"/configuration/{pointer}"])
 
 
+def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_field() -> None:
+    # The patterns are left out: what is wrong with one is said with a part of it.
+    names = [field.alias or name for name, field in AmqpConfiguration.model_fields.items() if "pattern" not in name]
+    for secret in (
+        "Tr0ub4dor&3",
+        "user:Tr0ub4dor&3@host",
+        "amqp://u:Tr0ub4dor&3@host:1",
+        "Tr0ub4dor&3\0",
+        "Tr0ub4dor&3" * 999,
+    ):
+        alarm = dict.fromkeys(("startTime", "endTime", "timezone", "uplinkRateMinPerHour"), secret)
+        whole = document(dict.fromkeys(names, secret), active=secret, connectorId=secret, alarms=[alarm, secret])
+        found = faults(whole)
+        assert len(found) > len(names) // 2
+        assert "Tr0ub4dor" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("broken", "pointer", "words"),
     [
