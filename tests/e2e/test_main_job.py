@@ -7,7 +7,6 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
 
 from .client import Stack, eventually
@@ -137,57 +136,6 @@ def test_reports_of_every_kind_pass_and_others_are_refused(stack: Stack, connect
     (failed,) = eventually(lambda: stack.api("GET", path).json, "the failed message")
     assert (failed["reason"], failed["direction"]) == ("PATTERN_UNRESOLVED", "uplink")
     assert json.loads(failed["body"])["BS_alarm"]["ID"] == 102
-
-
-def test_no_secret_is_in_a_table_a_queue_or_a_log(stack: Stack) -> None:
-    info = stack.info
-    # A broker that never answers, so that what is queued stays to be looked at.
-    keys = {"downlinkAsId": "TWA_1", "downlinkAsKey": "f3a1" * 8}
-    tls = stack.configuration("SSL", hostName="localhost:1", uplinkTopicPattern="hidden.{DevEUI}", **keys)
-    created = stack.connect("Secrets", tls)
-    assert stack.lrc.post(uplink(0xCAFE, 4242)) == 200
-    eventually(lambda: stack.state(created["id"]) == "UNREACHABLE", "the connection is UNREACHABLE")
-
-    places = {
-        "tables": json.dumps(_tables(info["awsEndpointUrl"]), default=str),
-        "queues": json.dumps(_queues(info["sqsEndpointUrl"])),
-        "logs": "".join(p.read_text(errors="replace") for p in (stack.directory / "logs").glob("*.log")),
-        "answer": stack.api("GET", f"/connections/{created['id']}").body.decode(),
-        "events": stack.api("GET", f"/connections/{created['id']}/events").body.decode(),
-    }
-    hidden = {
-        "password": tls["password"],
-        "AS key": tls["downlinkAsKey"],
-        "private key": tls["privateKey"].splitlines()[1],
-        "certificate": tls["certificate"].splitlines()[1],
-        "application server's key": info["applicationServer"]["asKey"],
-    }
-    assert created["id"] in places["tables"]
-    assert "70B3D5E75E00CAFE" in places["queues"]
-    assert created["id"] in places["logs"]
-    for place, text in places.items():
-        found = [name for name, secret in hidden.items() if secret in text]
-        assert not found, f"found in {place}"
-    assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
-
-
-def _session() -> boto3.Session:
-    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="eu-west-1")
-
-
-def _tables(endpoint: str) -> list[Any]:
-    client = _session().client("dynamodb", endpoint_url=endpoint)
-    return [client.scan(TableName=name)["Items"] for name in client.list_tables()["TableNames"]]
-
-
-def _queues(endpoint: str) -> list[Any]:
-    client = _session().client("sqs", endpoint_url=endpoint)
-    return [
-        client.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
-        ).get("Messages")
-        for url in client.list_queues()["QueueUrls"]
-    ]
 
 
 def test_a_killed_worker_is_replaced_and_what_it_held_arrives(stack: Stack, connected: dict[str, Any]) -> None:
