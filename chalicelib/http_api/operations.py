@@ -101,7 +101,14 @@ UPLINK: dict[str, Any] = {
         "payload_hex": "00ff",
     }
 }
-_REPORT = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "object"}}
+_FIELDS = {"type": "object", "properties": {"DevEUI": {"type": ["string", "null"], "pattern": "^[0-9A-Fa-f]{16}$"}}}
+_REPORT = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "propertyNames": {"pattern": "^(DevEUI_(?!downlink$)[A-Za-z0-9_]{1,64}|BS_alarm)$"},
+    "additionalProperties": _FIELDS,
+}
 _PAGE = ("limit", "cursor")
 _LRC = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _CHANGE = (400, 404, 409, 412, 413, 415, 422)
