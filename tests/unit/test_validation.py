@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
+import jsonschema
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
@@ -146,6 +147,43 @@ def test_a_wrong_field_is_named_with_a_remedy(change: dict[str, Any], pointer: s
     assert f"/configuration/{pointer}" in found
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(found[f"/configuration/{pointer}"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"downlinkTopicPattern": None},
+        {"downlinkTopicPattern": None, "downlinkEnabled": True},
+        {"downlinkTopicPattern": None, "downlinkEnabled": False},
+        {"downlinkEnabled": False},
+        {"username": "u"},
+        {"password": "p"},
+        {"username": "u", "password": "p"},
+        {"username": None, "password": None},
+        {"protocol": "SSL"},
+        {"protocol": "SSL", **PAIR},
+        {"protocol": "SSL", "certificate": CERTIFICATE},
+        {"protocol": "SSL", "privateKey": KEY, "certificate": None},
+        {"protocol": "SSL", "trustedCaCertificate": BUNDLE},
+        {"trustedCaCertificate": BUNDLE},
+        {"trustedCaCertificate": None, "certificate": None},
+        PAIR,
+        {"connectionTimeout": 5000.0, "downlinkPort": 1e2},
+        {"connectionTimeout": 5000.5},
+        {"downlinkPort": True},
+    ],
+)
+@pytest.mark.parametrize("nulls", [True, False])
+def test_the_json_schema_says_which_fields_go_together(change: dict[str, Any], nulls: bool) -> None:
+    configuration = {name: value for name, value in {**PLAIN, **change}.items() if nulls or value is not None}
+    described = jsonschema.Draft202012Validator(AmqpConfiguration.model_json_schema()).is_valid(configuration)
+    try:
+        create(configuration)
+    except InvalidRequest:
+        assert not described
+    else:
+        assert described
 
 
 def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_field() -> None:
