@@ -150,11 +150,13 @@ class Connections:
             tenant, connection_id, lambda stored: merge_patch(stored.to_json(), patch), allowed_versions
         )
 
-    def delete(self, tenant: str, connection_id: str) -> None:
-        """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound."""
+    def delete(self, tenant: str, connection_id: str, allowed_versions: frozenset[str] | None = None) -> None:
+        """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound,
+        PreconditionFailed."""
         try:
             stored = self._store.get(tenant, connection_id)
-            self._store.delete(tenant, connection_id)
+            _check_version(stored, allowed_versions)
+            self._store.delete(tenant, connection_id, None if allowed_versions is None else stored.version)
         except NotFound:
             if not self._store.is_pending(tenant, connection_id):
                 raise
@@ -199,10 +201,10 @@ class Connections:
     ) -> Connection:
         for _ in range(_TRIES):
             stored = self._store.get(tenant, connection_id)
-            if allowed_versions is not None and str(stored.version) not in allowed_versions:
+            if allowed_versions is not None:
                 # What could not be saved in any version is told first.
                 check_structure(document_for(stored), stored)
-                raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")
+            _check_version(stored, allowed_versions)
             # Lost against another writer: once more on top of what that one wrote, if the caller allows it.
             with suppress(PreconditionFailed):
                 return self._write(stored, document_for(stored))
@@ -316,3 +318,8 @@ class Connections:
         self._secrets.delete(tenant, connection_id)
         self._failed.purge(tenant, connection_id)
         self._store.settle(tenant, connection_id)
+
+
+def _check_version(stored: Connection, allowed: frozenset[str] | None) -> None:
+    if allowed is not None and str(stored.version) not in allowed:
+        raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")

@@ -137,7 +137,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("DELETE", "/connections"): Operation(
         "delete_connection_named_in_query", "Delete the connection that the query names", WRITE, None, 204,
-        query=("id",), required=("id",), problems=(404, 422),
+        query=("id",), required=("id",), problems=(404, 412, 422),
     ),
     ("POST", "/connections/test"): Operation(
         "test_unsaved_connection", "Try a configuration without saving it", WRITE, CheckResult,
@@ -166,7 +166,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("DELETE", _ID): Operation(
         "delete_connection", "Delete a connection, its secret and what waits for its broker", WRITE, None, 204,
-        problems=(404,),
+        problems=(404, 412),
     ),
     ("POST", f"{_ID}/restart"): Operation(
         "restart_connection", "Forget the retry schedule and connect now", WRITE, doc.ReadConnection, 202,

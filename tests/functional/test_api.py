@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from chalicelib.bootstrap import Services
-from chalicelib.errors import Unavailable
+from chalicelib.errors import NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import new_id
 from chalicelib.models import Direction, Event, FailedMessage, Level, Wake, iso_time
 from chalicelib.state import ConnectionState
@@ -478,6 +478,22 @@ def test_if_match_names_the_version_that_may_be_changed(api: Api) -> None:
     assert api.call("PUT", path, TCP, if_match='"1", "2"').json["version"] == 3
     assert api.call("PATCH", path, {"name": "x"}, if_match="*").json["version"] == 4
     expect_problem(api.call("PUT", f"/connections/{UNKNOWN}", TCP, if_match='"1"'), 404)
+
+
+@pytest.mark.parametrize("path", ["/connections/{id}", "/connections?id={id}"])
+def test_if_match_names_the_version_that_may_be_deleted(api: Api, services: Services, path: str) -> None:
+    made = create(api)
+    path = path.replace("{id}", made["id"])
+    for tag in ('"2"', "nonsense", 'W/"1"'):
+        expect_problem(api.call("DELETE", path, if_match=tag), 412)
+    with pytest.raises(PreconditionFailed):
+        # Changed between the look and the delete.
+        services.connection_store.delete("demo", made["id"], 2)
+    assert api.call("DELETE", path, if_match='"1"').status == 204
+    expect_problem(api.call("DELETE", path, if_match='"1"'), 404)
+    with pytest.raises(NotFound):
+        services.connection_store.delete("demo", made["id"], 1)
+    assert left_behind(services) == NOTHING
 
 
 @pytest.mark.parametrize("document", [TCP | {"id": 5}, TCP | {"id": UNKNOWN}, TCP | {"name": ""}, []])
