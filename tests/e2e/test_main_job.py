@@ -5,6 +5,8 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -121,6 +123,17 @@ def test_a_broker_that_was_down_gets_everything_in_order(stack: Stack, connected
         own = [r for r in received if r["DevEUI_uplink"]["DevEUI"] == device]
         assert own == [r for r in sent if r["DevEUI_uplink"]["DevEUI"] == device]
     eventually(lambda: stack.state(connected["id"]) == "OPENED", "the connection is OPENED again")
+
+
+def test_callers_who_come_at_the_same_moment_are_all_answered(stack: Stack) -> None:
+    together = Barrier(64)
+
+    def call(_: int) -> int:
+        together.wait()
+        return stack.api("GET", "/health").status
+
+    with ThreadPoolExecutor(64) as executor:
+        assert list(executor.map(call, range(64))) == [200] * 64
 
 
 def test_reports_of_every_kind_pass_and_others_are_refused(stack: Stack, connected: dict[str, Any]) -> None:

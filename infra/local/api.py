@@ -1,0 +1,26 @@
+"""The API as ``chalice local`` serves it, with room for many who connect at the same moment.
+
+``python -m infra.local.api --port N``. Chalice's server lets five connections wait to be accepted, and those of a burst
+beyond that are reset.
+"""
+
+import argparse
+import sys
+
+import chalice.cli
+from chalice.local import ThreadedHTTPServer
+
+_WAITING = 512
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    arguments = parser.parse_args()
+    ThreadedHTTPServer.request_queue_size = _WAITING
+    sys.argv = ["chalice", "local", "--stage", "local", "--port", str(arguments.port), "--no-autoreload"]
+    return int(chalice.cli.main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
