@@ -37,8 +37,8 @@ from chalicelib.validation import check_structure, parse_connection, split_secre
 
 _REMOVAL_SECONDS = 5.0
 """The longest that a delete waits for the broker."""
-_TRIES = 4
-"""So often a change is made anew on top of somebody else's."""
+_TRIES = 12
+"""So often a change is made anew on top of somebody else's: of so many at the same moment each is made."""
 
 UNFINISHED_AFTER = 600.0
 """Seconds after which a create or delete that has not ended was killed: no function lives so long."""
