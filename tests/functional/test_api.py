@@ -93,6 +93,8 @@ NOTHING: dict[str, Any] = {"items": [], "queues": [], "secrets": []}
 def expect_problem(answer: Answer, status: int) -> None:
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
+    # A problem may quote what was sent.
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json["status"] == status
     assert answer.json["title"]
     assert answer.json["type"]
