@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos isolation outage fuzz screenshots token lock deploy clean
+.PHONY: help run test check bench chaos isolation outage fuzz schemathesis screenshots token lock deploy clean
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,11 @@ SECONDS ?= 600
 
 fuzz: $(BIN)/.installed ## mutated patterns, PEM texts, configurations and messages, looking for crashes (SECONDS, SEED)
 	@exec $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
+
+EXAMPLES ?= 60
+
+schemathesis: $(BIN)/.installed ## requests made of the API's own description, valid and invalid, with every check (EXAMPLES, SEED)
+	@exec $(BIN)/python -m tests.openapi_fuzz --examples $(EXAMPLES) --seed $(SEED)
 
 screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .local/screenshots
 	@exec $(BIN)/python -m infra.local.screenshots

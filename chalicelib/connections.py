@@ -40,8 +40,8 @@ _REMOVAL_SECONDS = 5.0
 _SHORT_REMOVAL_SECONDS = 2.0
 """The same where nobody knows that the broker answers: it may, but most of these would only be waited for."""
 _UNSURE = {ConnectionState.OPENING, ConnectionState.AUTHENTICATING, ConnectionState.UNREACHABLE}
-_TRIES = 4
-"""So often a change is made anew on top of somebody else's."""
+_TRIES = 12
+"""So often a change is made anew on top of somebody else's: of so many at the same moment each is made."""
 
 UNFINISHED_AFTER = 600.0
 """Seconds after which a create or delete that has not ended was killed: no function lives so long."""
@@ -153,11 +153,13 @@ class Connections:
             tenant, connection_id, lambda stored: merge_patch(stored.to_json(), patch), allowed_versions
         )
 
-    def delete(self, tenant: str, connection_id: str) -> None:
-        """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound."""
+    def delete(self, tenant: str, connection_id: str, allowed_versions: frozenset[str] | None = None) -> None:
+        """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound,
+        PreconditionFailed."""
         try:
             stored = self._store.get(tenant, connection_id)
-            self._store.delete(tenant, connection_id)
+            _check_version(stored, allowed_versions)
+            self._store.delete(tenant, connection_id, None if allowed_versions is None else stored.version)
         except NotFound:
             if not self._store.is_pending(tenant, connection_id):
                 raise
@@ -202,10 +204,10 @@ class Connections:
     ) -> Connection:
         for _ in range(_TRIES):
             stored = self._store.get(tenant, connection_id)
-            if allowed_versions is not None and str(stored.version) not in allowed_versions:
+            if allowed_versions is not None:
                 # What could not be saved in any version is told first.
-                check_structure(document_for(stored))
-                raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")
+                check_structure(document_for(stored), stored)
+            _check_version(stored, allowed_versions)
             # Lost against another writer: once more on top of what that one wrote, if the caller allows it.
             with suppress(PreconditionFailed):
                 return self._write(stored, document_for(stored))
@@ -319,3 +321,8 @@ class Connections:
         self._secrets.delete(tenant, connection_id)
         self._failed.purge(tenant, connection_id)
         self._store.settle(tenant, connection_id)
+
+
+def _check_version(stored: Connection, allowed: frozenset[str] | None) -> None:
+    if allowed is not None and str(stored.version) not in allowed:
+        raise PreconditionFailed(f"the connection is at version {stored.version}; read it again")

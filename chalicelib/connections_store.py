@@ -135,20 +135,25 @@ class DynamoDbConnections:
             self.get(connection.tenant, connection.id)
             raise PreconditionFailed(f"the connection is not at version {expected_version} any more; read it again")
 
-    def delete(self, tenant: str, connection_id: str) -> None:
-        """Raises NotFound. ``is_pending`` until ``settle``, for its secret and its queue are still there."""
+    def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
+        """``version``: the one that may be deleted, without it any. Raises NotFound, PreconditionFailed.
+
+        ``is_pending`` until ``settle``, for its secret and its queue are still there."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_exists(id)"}
+        if version is not None:
+            names, values = {"#version": "version"}, to_item({":version": version})
+            condition = {"ConditionExpression": "#version = :version"}
+            condition |= {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
         failed = self._transact(
             [
-                {
-                    "Delete": {
-                        "Key": self._key(tenant, connection_id),
-                        "ConditionExpression": "attribute_exists(id)",
-                    }
-                },
+                {"Delete": {"Key": self._key(tenant, connection_id), **condition}},
                 self._next_generation(tenant, -1),
                 {"Put": {"Item": self._pending(tenant, connection_id)}},
             ]
         )
+        if failed[0] and version is not None:
+            self.get(tenant, connection_id)
+            raise PreconditionFailed(f"the connection is not at version {version} any more; read it again")
         if failed[0]:
             raise NotFound(f"connection {connection_id} does not exist")
 

@@ -12,7 +12,6 @@ def parse_duration(text: str) -> float:
     """The seconds that ``text`` stands for. Raises ValueError with a sentence for the user."""
     match = _DURATION.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
-        raise ValueError(
-            f"'{text[:40]}' is not a duration; write a number and s, m, h or d, such as 30s, 5m, 72h or 7d"
-        )
+        # Without the text: it may be a secret that went into the wrong field.
+        raise ValueError("this is not a duration; write a number and s, m, h or d, such as 30s, 5m, 72h or 7d")
     return float(int(match[1]) * _UNITS[match[2]])

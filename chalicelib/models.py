@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from chalicelib.durations import DURATION, parse_duration
+from chalicelib.json_schema import TOGETHER, Whole
 from chalicelib.state import ConnectionState
 
 CONNECTOR_ID = "actility-amqp-0.9.1-iot"
@@ -56,6 +57,8 @@ class AmqpConfiguration(Document):
     Source: the connector's specification. What the types cannot say (PEM, patterns, hosts) is in ``validation``.
     """
 
+    model_config = ConfigDict(json_schema_extra={"allOf": TOGETHER})
+
     host_name: str = Field(min_length=1, max_length=260, description="host or host:port; IPv6 in brackets")
     protocol: Protocol
     uplink_topic_pattern: str = Field(min_length=1, max_length=1024)
@@ -67,8 +70,8 @@ class AmqpConfiguration(Document):
     trusted_ca_certificate: str | None = Field(default=None, min_length=1, max_length=32768)
     exchange_name: str = Field(default="amq.topic", max_length=255)
     virtual_host: str = Field(default="/", min_length=1, max_length=255)
-    connection_timeout: int = Field(default=5000, ge=100, le=10000, description="milliseconds")
-    action_timeout: int = Field(default=1000, ge=100, le=10000, description="milliseconds to wait for a confirm")
+    connection_timeout: Whole = Field(default=5000, ge=100, le=10000, description="milliseconds")
+    action_timeout: Whole = Field(default=1000, ge=100, le=10000, description="milliseconds to wait for a confirm")
     description: str | None = Field(default=None, max_length=1024)
     send_metadata: bool = False
     send_raw_decoded_format: bool = False
@@ -78,13 +81,15 @@ class AmqpConfiguration(Document):
     downlink_enabled: bool = True
     downlink_as_id: str | None = Field(default=None, min_length=1, max_length=255)
     downlink_as_key: str | None = Field(default=None, min_length=1, max_length=255)
-    downlink_port: int | None = Field(default=None, ge=1, le=224)
+    downlink_port: Whole | None = Field(default=None, ge=1, le=224)
     reconnect_strategy: ReconnectStrategy = ReconnectStrategy.NORMAL
     create_devices: bool = True
 
 
 class PreviewConfiguration(AmqpConfiguration):
     """A configuration of which a preview needs no more than the pattern and what cuts the body."""
+
+    model_config = ConfigDict(json_schema_extra=None)
 
     host_name: str | None = Field(default=None, max_length=260)  # type: ignore[assignment]
     protocol: Protocol | None = None  # type: ignore[assignment]
@@ -126,7 +131,7 @@ class Alarm(Document):
     end_time: str = Field(max_length=64)
     timezone: str = Field(default="UTC", max_length=64)
     recurrence: list[Recurrence] = Field(default=[], max_length=7)
-    uplink_rate_min_per_hour: int = Field(ge=0, le=1_000_000_000)
+    uplink_rate_min_per_hour: Whole = Field(ge=0, le=1_000_000_000)
     message: str = Field(default="", max_length=1024)
 
 

@@ -61,8 +61,8 @@ class ConnectionStore(Protocol):
     def replace(self, connection: Connection, expected_version: int) -> None:
         """Writes what the API changes. Raises PreconditionFailed when the version is another, NotFound when gone."""
 
-    def delete(self, tenant: str, connection_id: str) -> None:
-        """Raises NotFound."""
+    def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
+        """``version``: the one that may be deleted, without it any. Raises NotFound, PreconditionFailed."""
 
     def generation(self, tenant: str) -> int:
         """Changes whenever one of the tenant's connections is created, replaced or deleted."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -56,13 +57,10 @@ def parse_connection(
     """
     if not isinstance(document, dict):
         raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
+    faults: list[Fault] = []
     if stored is not None:
-        identity = document.get("id")
+        faults = _identity_faults(document, stored)
         document = {name: value for name, value in document.items() if name not in READ_ONLY}
-        faults = [Fault("/id", "This is not the connection's id; leave it out or send its own.")]
-        faults = faults if identity is not None and identity != stored.id else []
-    else:
-        faults = []
     request, wrong = _structure(document)
     faults += wrong
     wrong_places = {fault.pointer for fault in wrong}
@@ -81,13 +79,20 @@ def parse_connection(
     return request.model_copy(update={"configuration": configuration})
 
 
-def check_structure(document: object) -> None:
-    """Raises InvalidRequest for a connection that could not be meant for any version: types, lengths, names."""
+def check_structure(document: object, stored: Connection) -> None:
+    """Raises InvalidRequest for what could not be meant for any version of ``stored``: types, lengths, names, id."""
     if not isinstance(document, dict):
         raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
     _, faults = _structure({name: value for name, value in document.items() if name not in READ_ONLY})
+    faults = _identity_faults(document, stored) + faults
     if faults:
         raise InvalidRequest(faults)
+
+
+def _identity_faults(document: Mapping[str, Any], stored: Connection) -> list[Fault]:
+    if document.get("id") in (None, stored.id):
+        return []
+    return [Fault("/id", "This is not the connection's id; leave it out or send its own.")]
 
 
 def parse_configuration(document: object, *, now: float, allowed: Networks = ()) -> AmqpConfiguration:
@@ -134,8 +139,9 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
 
 
 def surrogate_faults(document: object) -> list[Fault]:
-    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot."""
-    return [Fault(place, "A lone surrogate is no character; remove it.") for place in _surrogates(document)]
+    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_FAULTS."""
+    places = islice(_surrogates(document), MAX_FAULTS)
+    return [Fault(place, "A lone surrogate is no character; remove it.") for place in places]
 
 
 def _surrogates(value: object, place: str = "") -> Iterator[str]:

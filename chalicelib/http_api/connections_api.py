@@ -69,7 +69,7 @@ class ConnectionsApi:
         query = Query(request)
         wanted = query.required("id") if connection_id is None else unquote(connection_id)
         query.check()
-        self._connections.delete(caller.tenant, wanted)
+        self._connections.delete(caller.tenant, wanted, if_match(request))
         return no_content()
 
     @answered

@@ -101,7 +101,14 @@ UPLINK: dict[str, Any] = {
         "payload_hex": "00ff",
     }
 }
-_REPORT = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "object"}}
+_FIELDS = {"type": "object", "properties": {"DevEUI": {"type": ["string", "null"], "pattern": "^[0-9A-Fa-f]{16}$"}}}
+_REPORT = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "propertyNames": {"pattern": "^(DevEUI_(?!downlink$)[A-Za-z0-9_]{1,64}|BS_alarm)$"},
+    "additionalProperties": _FIELDS,
+}
 _PAGE = ("limit", "cursor")
 _LRC = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _CHANGE = (400, 404, 409, 412, 413, 415, 422)
@@ -130,7 +137,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("DELETE", "/connections"): Operation(
         "delete_connection_named_in_query", "Delete the connection that the query names", WRITE, None, 204,
-        query=("id",), required=("id",), problems=(404, 422),
+        query=("id",), required=("id",), problems=(404, 412, 422),
     ),
     ("POST", "/connections/test"): Operation(
         "test_unsaved_connection", "Try a configuration without saving it", WRITE, CheckResult,
@@ -159,7 +166,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("DELETE", _ID): Operation(
         "delete_connection", "Delete a connection, its secret and what waits for its broker", WRITE, None, 204,
-        problems=(404,),
+        problems=(404, 412),
     ),
     ("POST", f"{_ID}/restart"): Operation(
         "restart_connection", "Forget the retry schedule and connect now", WRITE, doc.ReadConnection, 202,

@@ -91,7 +91,12 @@ def _response(status: HTTPStatus, members: dict[str, Any], headers: dict[str, st
     return Response(
         body=json.dumps(document, ensure_ascii=False),
         status_code=status.value,
-        headers={"Content-Type": "application/problem+json", "Cache-Control": "no-store", **headers},
+        headers={
+            "Content-Type": "application/problem+json",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **headers,
+        },
     )
 
 

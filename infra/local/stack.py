@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -127,9 +126,7 @@ class Stack:
             "--port", str(config.ports.network_server), "--api-url", config.api_url,
             extra={APPLICATION_SERVERS_VARIABLE: json.dumps({server["asId"]: server["asKey"]})},
         )  # fmt: skip
-        chalice = str(Path(sys.executable).with_name("chalice"))
-        port = str(config.ports.api)
-        self._child("api", [chalice, "local", "--stage", "local", "--port", port, "--no-autoreload"])
+        self._python("api", "infra.local.api", "--port", str(config.ports.api))
         self._python("runner", "infra.local.runner", "--project", str(ROOT), "--directory", str(where))
         self._wait("the network server's double", lambda: _answers(f"{config.network_server_url}/downlinks"))
         self._wait("the API", lambda: _answers(f"{config.api_url}/health"))

@@ -1,5 +1,7 @@
 """What a change of a connection does at the broker."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 from .client import Stack, eventually
@@ -71,3 +73,18 @@ def test_a_deactivated_connection_keeps_what_waits_until_it_is_activated(stack: 
     ((_, properties, _),) = stack.collect("paused", 1)
     assert properties.headers["fCntUp"] == 1
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
+
+
+def test_changes_of_the_same_moment_are_all_made(stack: Stack) -> None:
+    created = stack.connect("Popular", stack.configuration(hostName="localhost:1"))
+    path = f"/connections/{created['id']}"
+    together = Barrier(8)
+
+    def change(number: int) -> int:
+        together.wait()
+        return stack.api("PATCH", path, {"name": f"Popular {number}"}).status
+
+    with ThreadPoolExecutor(8) as executor:
+        assert list(executor.map(change, range(8))) == [200] * 8
+    assert stack.api("GET", path).json["version"] == 9
+    assert stack.api("DELETE", path).status == 204

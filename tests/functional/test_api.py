@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from chalicelib.bootstrap import Services
-from chalicelib.errors import Unavailable
+from chalicelib.errors import NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import new_id
 from chalicelib.models import Direction, Event, FailedMessage, Level, Wake, iso_time
 from chalicelib.state import ConnectionState
 
-from .doubles import READ_ONLY, Answer, Api, RecordingRemover, TestIssuer
+from .doubles import Answer, Api, RecordingRemover, TestIssuer
 
 MASK = "*****"
 TCP: dict[str, Any] = {
@@ -90,77 +90,14 @@ NOTHING: dict[str, Any] = {"items": [], "queues": [], "secrets": []}
 # Who may
 
 
-ROUTES = [
-    ("GET", "/connectors", "read"),
-    ("GET", "/connectors/actility-amqp-0.9.1-iot", "read"),
-    ("POST", "/connections", "write"),
-    ("GET", "/connections", "read"),
-    ("PUT", "/connections", "write"),
-    ("DELETE", "/connections?id={id}", "write"),
-    ("GET", "/connections/{id}", "read"),
-    ("PUT", "/connections/{id}", "write"),
-    ("PATCH", "/connections/{id}", "write"),
-    ("DELETE", "/connections/{id}", "write"),
-    ("POST", "/connections/{id}/restart", "write"),
-    ("GET", "/connections/{id}/statistics", "read"),
-    ("GET", "/connections/{id}/messages", "read"),
-    ("GET", "/connections/{id}/events", "read"),
-    ("GET", "/events", "read"),
-    ("POST", "/application-servers", "write"),
-    ("GET", "/application-servers", "read"),
-    ("DELETE", "/application-servers/AS", "write"),
-]
-
-
-def send(api: Api, method: str, path: str, connection_id: str) -> Answer:
-    documents: dict[tuple[str, str], Any] = {
-        ("POST", "/connections"): TCP,
-        ("PUT", "/connections"): TCP | {"id": connection_id},
-        ("PUT", "/connections/{id}"): TCP,
-        ("PATCH", "/connections/{id}"): {"name": "patched"},
-        ("POST", "/application-servers"): {"asId": "AS", "asKey": "secret of the AS"},
-    }
-    return api.call(method, path.replace("{id}", connection_id), documents.get((method, path)))
-
-
 def expect_problem(answer: Answer, status: int) -> None:
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
+    # A problem may quote what was sent.
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json["status"] == status
     assert answer.json["title"]
     assert answer.json["type"]
-
-
-@pytest.mark.parametrize(("method", "path", "scope"), ROUTES)
-def test_every_route_lets_in_only_whom_it_should(
-    api: Api, issuer: TestIssuer, method: str, path: str, scope: str
-) -> None:
-    connection_id = create(api)["id"]
-    good = issuer.token()
-    for token in (None, good[:-4] + "AAAA", issuer.token(exp=1), issuer.token(aud="other"), "x"):
-        refused = send(api.as_token(token), method, path, connection_id)
-        expect_problem(refused, 401)
-        assert refused.headers["www-authenticate"] == "Bearer"
-    expect_problem(send(api.as_token(issuer.token("a/b")), method, path, connection_id), 403)
-    read_only = send(api.as_token(issuer.token(scope=READ_ONLY)), method, path, connection_id)
-    assert read_only.status == 200 if scope == "read" else read_only.status == 403
-    if "{id}" in path or (method, path) == ("PUT", "/connections"):
-        expect_problem(send(api.as_token(issuer.token("other")), method, path, connection_id), 404)
-        unknown = send(api, method, path, UNKNOWN)
-        other = send(api.as_token(issuer.token("other")), method, path, connection_id)
-        assert unknown.json | {"detail": ""} == other.json | {"detail": ""}
-    assert api.call("GET", f"/connections/{connection_id}").json["name"] == TCP["name"]
-
-
-def test_another_tenant_sees_and_changes_nothing(api: Api, issuer: TestIssuer, services: Services) -> None:
-    create(api)
-    api.call("POST", "/application-servers", {"asId": "AS", "asKey": "k"})
-    other = api.as_token(issuer.token("other"))
-    assert other.call("GET", "/connections").json == []
-    assert other.call("GET", "/application-servers").json == []
-    assert other.call("GET", "/events").json == []
-    expect_problem(other.call("DELETE", "/application-servers/AS"), 404)
-    assert services.application_server_store.keys("AS") == [("demo", "k")]
 
 
 def test_health_and_the_gateways_own_answers_need_no_token(api: Api) -> None:
@@ -543,6 +480,29 @@ def test_if_match_names_the_version_that_may_be_changed(api: Api) -> None:
     assert api.call("PUT", path, TCP, if_match='"1", "2"').json["version"] == 3
     assert api.call("PATCH", path, {"name": "x"}, if_match="*").json["version"] == 4
     expect_problem(api.call("PUT", f"/connections/{UNKNOWN}", TCP, if_match='"1"'), 404)
+
+
+@pytest.mark.parametrize("path", ["/connections/{id}", "/connections?id={id}"])
+def test_if_match_names_the_version_that_may_be_deleted(api: Api, services: Services, path: str) -> None:
+    made = create(api)
+    path = path.replace("{id}", made["id"])
+    for tag in ('"2"', "nonsense", 'W/"1"'):
+        expect_problem(api.call("DELETE", path, if_match=tag), 412)
+    with pytest.raises(PreconditionFailed):
+        # Changed between the look and the delete.
+        services.connection_store.delete("demo", made["id"], 2)
+    assert api.call("DELETE", path, if_match='"1"').status == 204
+    expect_problem(api.call("DELETE", path, if_match='"1"'), 404)
+    with pytest.raises(NotFound):
+        services.connection_store.delete("demo", made["id"], 1)
+    assert left_behind(services) == NOTHING
+
+
+@pytest.mark.parametrize("document", [TCP | {"id": 5}, TCP | {"id": UNKNOWN}, TCP | {"name": ""}, []])
+def test_what_fits_no_version_is_told_before_that_the_version_is_another(api: Api, document: Any) -> None:
+    path = f"/connections/{create(api)['id']}"
+    for method in ("PUT", "PATCH"):
+        expect_problem(api.call(method, path, document, if_match='"7"'), 422)
 
 
 def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Services) -> None:

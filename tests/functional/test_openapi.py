@@ -1,5 +1,6 @@
 """The API's description is complete, valid, and says what the API does."""
 
+import json
 from typing import Any
 
 import jsonschema
@@ -10,6 +11,8 @@ from app import app
 from chalicelib.bootstrap import Services
 from chalicelib.cursors import encode
 from chalicelib.durations import parse_duration
+from chalicelib.errors import InvalidRequest
+from chalicelib.messages import parse_report
 
 from .doubles import Api
 from .test_api import TCP, create
@@ -89,6 +92,34 @@ def test_a_cursor_is_described_as_it_is_made(document: Any, position: str) -> No
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid(encode("acme", position))
     assert not validator.is_valid("")
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"DevEUI_uplink": {"DevEUI": "20635f0106000123"}},
+        {"DevEUI_uplink": {"DevEUI": None}},
+        {"DevEUI_uplink": {"DevEUI": "20635f010600012"}},
+        {"DevEUI_downlink": {}},
+        {"DevEUI_downlink_Sent": {}},
+        {"DevEUI_downlinks": {}},
+        {"DevEUI_": {}},
+        {"BS_alarm": {}},
+        {"bs_alarm": {}},
+        {"BS_alarm": []},
+        {},
+        {"DevEUI_uplink": {}, "BS_alarm": {}},
+    ],
+)
+def test_a_report_is_described_as_it_is_taken(document: Any, report: dict[str, Any]) -> None:
+    content = document["paths"]["/uplinks"]["post"]["requestBody"]["content"]["application/json"]
+    described = jsonschema.Draft202012Validator(content["schema"]).is_valid(report)
+    try:
+        parse_report(json.dumps(report).encode())
+    except InvalidRequest:
+        assert not described
+    else:
+        assert described
 
 
 def test_a_servers_address_has_the_stage(document: Any) -> None:

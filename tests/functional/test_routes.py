@@ -96,6 +96,13 @@ def test_every_route_that_takes_a_body_has_one_here() -> None:
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
+def test_reading_changing_and_delivering_have_scopes_of_their_own(route: Route) -> None:
+    reads = route.method == "GET" or route.path == "/connections/preview"
+    other = "uplinks:write" if route.path == "/uplinks" else "connections:write"
+    assert OPERATIONS[route.key].scope == ("connections:read" if reads else other)
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=named)
 def test_who_may_not_gets_nothing(all_api: Api, issuer: TestIssuer, connection_id: str, route: Route) -> None:
     good = issuer.token(scope=EVERYTHING)
     tokens = {
@@ -147,6 +154,10 @@ HOSTILE: dict[str, tuple[bytes, set[int]]] = {
     "a huge exponent": (b'{"active": 1e99999}', {422}),
     "a lone surrogate": (b'{"name": "\\ud800", "\\udfff": 1}', {422}),
     "surrogates in a configuration": (b'{"configuration": {"hostName": "\\ud800", "\\udc00": {}}}', {422}),
+    "very many surrogates": (
+        b'{"configuration": {"uplinkTopicPattern": [' + b'"\\ud800",' * 20_000 + b'""]}, "ids": ["\\ud800"]}',
+        {422},
+    ),
     "another type": (b'"text"', {422}),
     "null": (b"null", {422}),
     "a number": (b"1", {422}),

@@ -34,12 +34,12 @@ def delivered(services: Services, connection_id: str) -> list[ReceivedReport]:
     return queued(services, connection_id)
 
 
-def from_lrc(api: Api, services: Services, body: bytes, fields: str) -> Answer:
+def from_lrc(api: Api, services: Services, body: bytes, fields: str, as_key: str = AS_KEY) -> Answer:
     """``fields``: the body's elements that are signed."""
     parameters = {"LrnDevEui": DEVICE, "LrnFPort": "2", "LrnInfos": "x", "AS_ID": "AS"}
     query = [*parameters.items(), ("Time", iso_time(services.clock()).replace("Z", "+00:00"))]
     signed = "&".join(f"{name}={value}" for name, value in query)
-    token = hashlib.sha256(f"{fields}{signed}{AS_KEY}".encode()).hexdigest()
+    token = hashlib.sha256(f"{fields}{signed}{as_key}".encode()).hexdigest()
     return api.as_token(None).call("POST", f"/uplinks?{urlencode([*query, ('Token', token)])}", raw=body)
 
 
@@ -74,6 +74,20 @@ def test_the_lrcs_token_is_as_good_and_a_wrong_one_is_not(api: Api, services: Se
     for unreadable in (b"[]", b"{", b"\xff", b'{"a": {}, "b": {}}'):
         expect_problem(api.as_token(None).call("POST", "/uplinks", raw=unreadable), 401)
     assert delivered(services, connection_id) == []
+
+
+def test_of_tenants_with_the_same_application_server_the_key_decides(
+    api: Api, services: Services, issuer: TestIssuer
+) -> None:
+    other = api.as_token(issuer.token("other"))
+    ids = []
+    for caller, key in ((api, AS_KEY), (other, "another key")):
+        assert caller.call("POST", "/application-servers", {"asId": "AS", "asKey": key}).status == 201
+        ids.append(create(caller)["id"])
+    body = json.dumps(report(7, FPort=2, payload_hex="00ff", CustomerID="1")).encode()
+    assert from_lrc(api, services, body, f"1{DEVICE}2700ff", "another key").status == 200
+    assert [len(delivered(services, connection_id)) for connection_id in ids] == [0, 1]
+    expect_problem(from_lrc(api, services, body, f"1{DEVICE}2700ff", "a third key"), 401)
 
 
 def test_an_array_with_the_lrcs_token_is_no_report(api: Api, services: Services) -> None:

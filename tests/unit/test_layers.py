@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAYERS = [
-    {"caches", "sketch", "durations", "times", "state", "ids", "merge_patch", "pem"},
+    {"caches", "sketch", "durations", "times", "state", "ids", "merge_patch", "pem", "json_schema"},
     {"config", "errors", "faults"},
     {"strict_json", "cursors"},
     {"models"},

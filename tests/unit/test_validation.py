@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
+import jsonschema
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
@@ -146,6 +147,60 @@ def test_a_wrong_field_is_named_with_a_remedy(change: dict[str, Any], pointer: s
     assert f"/configuration/{pointer}" in found
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(found[f"/configuration/{pointer}"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"downlinkTopicPattern": None},
+        {"downlinkTopicPattern": None, "downlinkEnabled": True},
+        {"downlinkTopicPattern": None, "downlinkEnabled": False},
+        {"downlinkEnabled": False},
+        {"username": "u"},
+        {"password": "p"},
+        {"username": "u", "password": "p"},
+        {"username": None, "password": None},
+        {"protocol": "SSL"},
+        {"protocol": "SSL", **PAIR},
+        {"protocol": "SSL", "certificate": CERTIFICATE},
+        {"protocol": "SSL", "privateKey": KEY, "certificate": None},
+        {"protocol": "SSL", "trustedCaCertificate": BUNDLE},
+        {"trustedCaCertificate": BUNDLE},
+        {"trustedCaCertificate": None, "certificate": None},
+        PAIR,
+        {"connectionTimeout": 5000.0, "downlinkPort": 1e2},
+        {"connectionTimeout": 5000.5},
+        {"downlinkPort": True},
+    ],
+)
+@pytest.mark.parametrize("nulls", [True, False])
+def test_the_json_schema_says_which_fields_go_together(change: dict[str, Any], nulls: bool) -> None:
+    configuration = {name: value for name, value in {**PLAIN, **change}.items() if nulls or value is not None}
+    described = jsonschema.Draft202012Validator(AmqpConfiguration.model_json_schema()).is_valid(configuration)
+    try:
+        create(configuration)
+    except InvalidRequest:
+        assert not described
+    else:
+        assert described
+
+
+def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_field() -> None:
+    # The patterns are left out: what is wrong with one is said with a part of it.
+    names = [field.alias or name for name, field in AmqpConfiguration.model_fields.items() if "pattern" not in name]
+    for secret in (
+        "Tr0ub4dor&3",
+        "user:Tr0ub4dor&3@host",
+        "amqp://u:Tr0ub4dor&3@host:1",
+        "Tr0ub4dor&3\0",
+        "Tr0ub4dor&3" * 999,
+    ):
+        alarm = dict.fromkeys(("startTime", "endTime", "timezone", "uplinkRateMinPerHour"), secret)
+        whole = document(dict.fromkeys(names, secret), active=secret, connectorId=secret, alarms=[alarm, secret])
+        found = faults(whole)
+        assert len(found) > len(names) // 2
+        assert "Tr0ub4dor" not in str(found)
 
 
 @pytest.mark.parametrize(

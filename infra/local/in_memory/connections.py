@@ -67,9 +67,11 @@ class MemoryConnectionStore:
             self._change(current, **changes, epoch=current.epoch + reset)
             self._generations[connection.tenant] += 1
 
-    def delete(self, tenant: str, connection_id: str) -> None:
+    def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
         with self._lock:
-            self.get(tenant, connection_id)
+            stored = self.get(tenant, connection_id)
+            if version not in {None, stored.version}:
+                raise PreconditionFailed(f"not at version {version}")
             del self.connections[tenant, connection_id]
             self.pending.add((tenant, connection_id))
             self._generations[tenant] += 1
