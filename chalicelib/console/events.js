@@ -2,7 +2,7 @@
 
 import { get, nextPage } from "./api.js";
 import { button, every, h, newId, put } from "./dom.js";
-import { moment, pretty } from "./format.js";
+import { capital, moment, pretty } from "./format.js";
 import { T } from "./texts.js";
 
 const SHOWN = 20;
@@ -21,7 +21,7 @@ export function eventsSection(id) {
   const note = h("p.muted", {}, T.loading);
   const more = button(T.events.older, { kind: "small", hidden: true, onclick: loadOlder });
   const element = h(
-    "section.panel",
+    "section.panel.history",
     {},
     h("div.title-row", {}, h("h2", {}, T.events.title), h("div.tool.inline", {}, h("label", { for: select.id }, T.events.level), select)),
     note,
@@ -84,7 +84,7 @@ function row({ time, level, type, message, details }) {
   const line = [
     h("time", { datetime: time }, moment(time)),
     h(`span.level.${level}`, {}, T.events.levels[level] || level),
-    h("span.event-text", {}, message),
+    h("span.event-text", {}, capital(message)),
     h("code.event-type", {}, type),
   ];
   if (!details || Object.keys(details).length === 0) return h("li", {}, h("div.event", {}, line));
