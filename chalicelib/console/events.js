@@ -2,7 +2,7 @@
 
 import { get, nextPage } from "./api.js";
 import { button, every, h, newId, put } from "./dom.js";
-import { capital, moment, pretty } from "./format.js";
+import { moment, pretty } from "./format.js";
 import { T } from "./texts.js";
 
 const SHOWN = 20;
@@ -84,7 +84,7 @@ function row({ time, level, type, message, details }) {
   const line = [
     h("time", { datetime: time }, moment(time)),
     h(`span.level.${level}`, {}, T.events.levels[level] || level),
-    h("span.event-text", {}, capital(message)),
+    h("span.event-text", {}, message),
     h("code.event-type", {}, type),
   ];
   if (!details || Object.keys(details).length === 0) return h("li", {}, h("div.event", {}, line));

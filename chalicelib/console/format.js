@@ -21,9 +21,6 @@ export function moment(text) {
   return today ? SECOND.format(date) : `${SHORT_DAY.format(date)}, ${SECOND.format(date)}`;
 }
 
-/** A sentence begins with a capital. */
-export const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
 /** JSON with its lines indented; any other text as it is. */
 export function pretty(text) {
   try {
