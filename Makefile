@@ -25,8 +25,8 @@ test: $(BIN)/.installed ## all tests
 check: $(BIN)/.installed ## lint and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-bench: $(BIN)/.installed ## speed and memory, measured
-	@exec $(BIN)/python -m infra.bench
+bench: $(BIN)/.installed ## speed and memory, and how soon the web page can be used, measured
+	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
 
 REPORTS ?= 4000
 DEVICES ?= 200

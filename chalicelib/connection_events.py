@@ -5,7 +5,9 @@ from typing import Any
 from chalicelib.models import Connection, Level
 from chalicelib.monitoring import Monitoring
 
-_OWN = frozenset({"active", "state", "stateReason", "startupTime", "updatedAt", "version", "configuration"})
+_OWN = frozenset(
+    {"active", "state", "stateReason", "startupTime", "nextAttempt", "updatedAt", "version", "configuration"}
+)
 
 
 class ConnectionEvents:

@@ -186,8 +186,8 @@ class Connection(BaseModel):
         return self.outage_since is not None
 
     def to_json(self) -> dict[str, Any]:
-        """As the API shows it."""
-        return {
+        """As the API shows it; ``nextAttempt`` only while the broker is about to be tried again."""
+        document = {
             "id": self.id,
             "connectorId": CONNECTOR_ID,
             "name": self.name,
@@ -201,6 +201,9 @@ class Connection(BaseModel):
             "updatedAt": self.updated_at,
             "version": self.version,
         }
+        if self.active and self.breaker_open and self.probe_at is not None:
+            document["nextAttempt"] = iso_time(self.probe_at)
+        return document
 
 
 class ConnectionSecrets(BaseModel):

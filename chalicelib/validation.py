@@ -26,7 +26,7 @@ from chalicelib.models import (
 from chalicelib.patterns import binding_key
 from chalicelib.routing import compile_pattern
 
-READ_ONLY = frozenset({"id", "state", "stateReason", "version", "createdAt", "updatedAt", "startupTime"})
+READ_ONLY = frozenset({"id", "state", "stateReason", "version", "createdAt", "updatedAt", "startupTime", "nextAttempt"})
 DEFAULT_PORTS = {"TCP": 5672, "SSL": 5671}
 
 Networks = Sequence[IPv4Network | IPv6Network]

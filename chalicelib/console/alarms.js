@@ -100,9 +100,9 @@ export function alarmsSection(current, changed) {
         save.disabled = true;
         try {
           const { json } = await patch(current(), { alarms: [...current().alarms, alarm] });
+          close(true);
           changed(json);
           notify(T.alarms.added);
-          close(true);
         } catch (problem) {
           error.tell(problem.errors?.map(({ detail }) => detail).join(" ") || problem.message);
         } finally {

@@ -101,11 +101,12 @@ function headSection(current, changed, { path, reload, again }) {
 
   function update() {
     const connection = current();
-    const face = [connection.state, connection.stateReason, connection.startupTime].join();
+    const face = [connection.state, connection.stateReason, connection.startupTime, connection.nextAttempt].join();
     if (state.dataset.face !== face) {
       state.dataset.face = face;
       const since = connection.state === "OPENED" && connection.startupTime && T.details.since(moment(connection.startupTime));
-      put(state, stateBadge(connection), h("span.reason", {}, connection.stateReason || T.states[connection.state] || ""), since && h("span.muted", {}, since));
+      const next = connection.nextAttempt && T.details.next(moment(connection.nextAttempt));
+      put(state, stateBadge(connection), h("span.reason", {}, connection.stateReason || T.states[connection.state] || ""), since && h("span.muted", {}, since), next && h("span.muted", {}, next));
     }
     identity.textContent = connection.id;
     active.setAttribute("aria-checked", String(connection.active));

@@ -74,6 +74,17 @@ export function icon(name, size = 18) {
   return s(`svg.icon.icon-${name}`, { viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true" }, path);
 }
 
+/** The sign of the product. */
+export function mark() {
+  return s(
+    "svg",
+    { viewBox: "0 0 24 24", width: 24, height: 24, "aria-hidden": "true" },
+    s("rect.mark", { width: 24, height: 24, rx: 6 }),
+    s("path.mark-line", { d: "M5 15.5c3.5 0 3.5-7 7-7s3.5 7 7 7", fill: "none" }),
+    s("circle.mark-dot", { cx: 12, cy: 8.5, r: 2 }),
+  );
+}
+
 /** Text for screen readers only. */
 export function spoken(text) {
   return h("span.spoken", {}, text);

@@ -21,7 +21,7 @@ export function eventsSection(id) {
   const note = h("p.muted", {}, T.loading);
   const more = button(T.events.older, { kind: "small", hidden: true, onclick: loadOlder });
   const element = h(
-    "section.panel",
+    "section.panel.history",
     {},
     h("div.title-row", {}, h("h2", {}, T.events.title), h("div.tool.inline", {}, h("label", { for: select.id }, T.events.level), select)),
     note,

@@ -38,7 +38,7 @@ export function createField(definition, { value, onchange = () => {}, hint = "",
     spoken(`${T.form.help}: ${label}`),
   );
   const counter = definition.max && h("span.counter", {});
-  const extras = kind === "pem" ? pemExtras(input, changed, tell) : kind === "password" ? showButton(input) : null;
+  const extras = kind === "pem" ? pemExtras(input, changed, tell) : kind === "password" ? showButton(input, label) : null;
   const mark = mandatory && h("span.mandatory", { "aria-hidden": "true" }, "*");
   const head = h("div.label", {}, h("label", { for: id }, label), mark, info, tick, counter);
   const row = kind === "password" ? h("div.with-button", {}, input, extras) : input;
@@ -135,7 +135,7 @@ function control({ kind, options, example, mono }, { id, required }) {
   }
 }
 
-function showButton(input) {
+function showButton(input, label) {
   const name = h("span", {}, T.form.show);
   return h(
     "button.button.plain",
@@ -150,6 +150,7 @@ function showButton(input) {
       },
     },
     name,
+    spoken(` ${label}`),
   );
 }
 

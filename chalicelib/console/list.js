@@ -9,6 +9,9 @@ import { T } from "./texts.js";
 
 const SHOWN = 50;
 const FETCHED = 100;
+/** As many as a window shows: they come soonest. */
+const FIRST = 25;
+const FRESH = 5000;
 const COLUMNS = ["state", "name", "host", "devices", "uplinks", "added"];
 const SORTED_BY = {
   state: (each) => STATES.indexOf(each.state),
@@ -20,6 +23,8 @@ const SORTED_BY = {
 /** What the user looked at last, so that coming back shows it again. */
 let view = freshView();
 let connections = [];
+/** The first page, when signing in has just read it. @type {{at: number, answer: any} | null} */
+let first = null;
 
 function freshView() {
   return { search: "", state: "", sort: "", descending: false, page: 0 };
@@ -28,6 +33,18 @@ function freshView() {
 export function forgetList() {
   view = freshView();
   connections = [];
+  first = null;
+}
+
+/** Reads the first connections for the list that is about to be shown; fails where the token is not accepted. */
+export async function readFirst() {
+  first = { at: Date.now(), answer: await get(`connections?limit=${FIRST}`, { renew: false }) };
+}
+
+function takeFirst() {
+  const taken = first;
+  first = null;
+  return taken && Date.now() - taken.at < FRESH ? taken.answer : null;
 }
 
 const normal = (text) => text.toLocaleLowerCase("en");
@@ -187,15 +204,17 @@ export function listView(place) {
 
   /** All pages, shown as they come; what is gone goes when the last one is there. */
   async function load() {
-    let path = `connections?limit=${FETCHED}`;
+    let known = takeFirst();
+    let path = `connections?limit=${connections.length ? FETCHED : FIRST}`;
     const fresh = [];
     const replace = connections.length === 0;
     try {
       while (path) {
-        const { json, headers } = await get(path);
+        const { json, headers } = known || (await get(path));
+        known = null;
         if (!table.isConnected) return;
         fresh.push(...json);
-        path = nextPage(headers);
+        path = nextPage(headers)?.replace(/([?&]limit=)\d+/, `$1${FETCHED}`);
         if (replace || !path) connections = [...fresh];
         complete ||= !path;
         draw();

@@ -3,7 +3,7 @@
 import { onTrouble, setToken } from "./api.js";
 import { detailsView } from "./details.js";
 import { notify } from "./dialog.js";
-import { button, h, icon, put, s } from "./dom.js";
+import { button, h, icon, mark, put } from "./dom.js";
 import { chooseView, formView, forgetDraft } from "./form.js";
 import { forgetList, listView } from "./list.js";
 import { prepare, renew, signInView, tenant } from "./session.js";
@@ -39,16 +39,6 @@ function show(focus = true) {
     }
   }
   location.replace("#/");
-}
-
-function mark() {
-  return s(
-    "svg",
-    { viewBox: "0 0 24 24", width: 24, height: 24, "aria-hidden": "true" },
-    s("rect.mark", { width: 24, height: 24, rx: 6 }),
-    s("path.mark-line", { d: "M5 15.5c3.5 0 3.5-7 7-7s3.5 7 7 7", fill: "none" }),
-    s("circle.mark-dot", { cx: 12, cy: 8.5, r: 2 }),
-  );
 }
 
 function frame() {

@@ -128,7 +128,8 @@ export function messagesSection(id, moved) {
   }
 
   async function replay(ids) {
-    if (ids.length === 0 && !(await confirm(T.messages.replayTitle, T.messages.replayText, { action: T.messages.replay }))) return;
+    // What is all on the screen needs no question: what fails again comes back here.
+    if (ids.length === 0 && older && !(await confirm(T.messages.replayTitle, T.messages.replayText, { action: T.messages.replay }))) return;
     await attempt(T.messages.replayMissing, async () => {
       const { json } = await post(`${base}/replay`, ids.length ? { ids } : { all: true });
       notify(T.messages.replayed(json.replayed));

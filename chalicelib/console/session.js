@@ -1,9 +1,10 @@
 /** Signing in: with a token, or at the issuer where there is one for this page. */
 
-import { call, claims, get, setToken } from "./api.js";
+import { call, claims, setToken } from "./api.js";
 import { errorLine, openDialog } from "./dialog.js";
-import { button, h, newId, put } from "./dom.js";
-import { beginSignIn, finishSignIn } from "./oidc.js";
+import { button, h, mark, newId, put } from "./dom.js";
+import { readFirst } from "./list.js";
+import { beginSignIn, finishSignIn, signInBeside } from "./oidc.js";
 import { T } from "./texts.js";
 
 let configuration = { tenantClaim: "", oidc: null };
@@ -33,12 +34,15 @@ export function tenant() {
 
 async function accept(token) {
   setToken(token);
-  await get("connections?limit=1", { renew: false });
+  await readFirst();
   return true;
 }
 
-/** The fields of both ways to sign in; `done` is called after either. */
-function tokenForm(done) {
+/**
+ * The fields of both ways to sign in; `done` is called after the one with a token.
+ * @param {() => void} done @param {(tell: (text: string) => void) => void} atIssuer
+ */
+function tokenForm(done, atIssuer) {
   const id = newId("token");
   const error = errorLine();
   const input = h("input", {
@@ -64,7 +68,7 @@ function tokenForm(done) {
       input.value = "";
       done();
     } catch (problem) {
-      tell(problem.status === 401 ? `${T.signIn.refused} ${problem.message}` : problem.message);
+      tell(problem.message);
       input.focus();
     } finally {
       submit.disabled = false;
@@ -74,7 +78,7 @@ function tokenForm(done) {
   trouble = "";
   const field = h("div.field", {}, h("div.label", {}, h("label", { for: id }, T.signIn.token)), input, error.element);
   const sso = configuration.oidc && [
-    button(T.signIn.sso, { kind: "primary", onclick: () => beginSignIn(configuration.oidc) }),
+    button(T.signIn.sso, { kind: "primary", onclick: () => atIssuer(tell) }),
     h("p.or", {}, T.signIn.or),
   ];
   return { sso, field, submit, sign, input };
@@ -83,10 +87,11 @@ function tokenForm(done) {
 /** The page of somebody who is not signed in. Settles when that changed. */
 export function signInView(place) {
   return new Promise((resolve) => {
-    const { sso, field, submit, sign, input } = tokenForm(resolve);
+    const { sso, field, submit, sign, input } = tokenForm(resolve, () => beginSignIn(configuration.oidc));
     const form = h(
       "form.sign-in.panel",
       { novalidate: true, onsubmit: (event) => (event.preventDefault(), sign()) },
+      h("p.brand", {}, mark(), h("span", {}, T.product)),
       h("h1", {}, T.signIn.title),
       sso,
       h("p.muted", {}, T.signIn.intro),
@@ -101,17 +106,29 @@ export function signInView(place) {
 
 /** Asks for another token above what is being done. @returns {Promise<boolean>} */
 export function renew(signOut) {
+  const over = new AbortController();
   return openDialog(
     T.signIn.again,
     (close) => {
-      const { field, submit, sign } = tokenForm(() => close(true));
-      // No way to the issuer from here: it would leave the page, and with it what was typed.
+      // The issuer gets a window of its own: leaving this page would lose what was typed in it.
+      const { sso, field, submit, sign } = tokenForm(() => close(true), async (tell) => {
+        tell("");
+        try {
+          await accept(await signInBeside(configuration.oidc, over.signal));
+          close(true);
+        } catch (error) {
+          if (!over.signal.aborted) tell(T.signIn.oidcFailed(error.message));
+        }
+      });
       return {
-        body: [h("p", {}, T.signIn.againIntro), field],
+        body: [h("p", {}, T.signIn.againIntro), sso, field],
         onsubmit: sign,
         actions: [button(T.signOut, { onclick: () => (close(), signOut()) }), submit],
       };
     },
     { locked: true },
-  ).then(Boolean);
+  ).then((signedIn) => {
+    over.abort();
+    return Boolean(signedIn);
+  });
 }

@@ -29,9 +29,9 @@ export const T = {
     empty: "Paste a token.",
     again: "Your token is not accepted any more",
     againIntro: "Sign in again to go on. What you typed is kept.",
-    refused: "This token is not accepted.",
     oidcFailed: (why) => `Single sign-on did not succeed: ${why}`,
     oidcState: "the answer does not belong to this window. Try again.",
+    oidcBlocked: "the browser let no window open. Allow it for this page, or paste a token.",
     oidcDown: "Single sign-on cannot be reached at the moment.",
   },
 
@@ -47,7 +47,6 @@ export const T = {
     missing: "This server does not have this part yet.",
     other: (status) => `The server refused this (${status}).`,
     unexpected: "Something unexpected happened in the page. Reload it and try again.",
-    several: "Please correct what is marked below.",
   },
 
   states: {
@@ -193,6 +192,7 @@ export const T = {
     deleteMismatch: "This is not the name of the connection.",
     deleted: (name) => `The connection “${name}” has been deleted.`,
     since: (time) => `since ${time}`,
+    next: (time) => `Next attempt: ${time}.`,
     gone: "This connection does not exist, or no longer.",
     settings: "Basic settings",
     more: "More settings",

@@ -23,6 +23,7 @@ class ConnectionReplacement(ConnectionRequest):
     state: Annotated[Any, Field(description=_IGNORED)] = None
     state_reason: Annotated[Any, Field(description=_IGNORED)] = None
     startup_time: Annotated[Any, Field(description=_IGNORED)] = None
+    next_attempt: Annotated[Any, Field(description=_IGNORED)] = None
     created_at: Annotated[Any, Field(description=_IGNORED)] = None
     updated_at: Annotated[Any, Field(description=_IGNORED)] = None
     version: Annotated[Any, Field(description=_IGNORED)] = None
@@ -58,6 +59,7 @@ class ReadConnection(Document):
     state: ConnectionState
     state_reason: str | None
     startup_time: str | None
+    next_attempt: Annotated[str | None, Field(description="absent unless the broker waits to be tried again")] = None
     created_at: str
     updated_at: str
     version: int

@@ -46,7 +46,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         ensure_installed()
-        with _stack(arguments.stack) as stack, sync_playwright() as playwright:
+        with stack_for(arguments.stack) as stack, sync_playwright() as playwright:
             ids = showcase.fill(stack)
             with playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS)) as browser:
                 take_all(browser, stack, ids, arguments.to)
@@ -100,7 +100,7 @@ def _take_for_readme(browser: Browser, stack: dict[str, Any], ids: dict[str, str
 
 
 @contextmanager
-def _stack(directory: Path | None) -> Iterator[dict[str, Any]]:
+def stack_for(directory: Path | None) -> Iterator[dict[str, Any]]:
     """The document of the stack in a directory, or of one that is started for this."""
     if directory is not None:
         yield json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))

@@ -27,6 +27,7 @@ class Console:
         self._loaded: list[Request] = []
         self._allowed: list[str] = []
         self._own = stack.info["apiUrl"] + "/"
+        self._origins = [self._own, "blob:"]
         context.set_default_timeout(TIMEOUT)
         context.add_init_script(_TELL_VIOLATIONS)
         context.on("request", self._requested)
@@ -40,12 +41,16 @@ class Console:
         """The browser notes every refused request as an error; these are what the test is about."""
         self._allowed += texts
 
+    def trust(self, origin: str) -> None:
+        """What the page may talk to beside its own origin."""
+        self._origins.append(origin + "/")
+
     def _said(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not any(text in message.text for text in self._allowed):
             self.faults.append(f"console: {message.text}")
 
     def _requested(self, request: Request) -> None:
-        if not request.url.startswith((self._own, "blob:")):
+        if not request.url.startswith(tuple(self._origins)):
             self.faults.append(f"another origin: {request.url}")
 
     def _finished(self, request: Request) -> None:

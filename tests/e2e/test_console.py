@@ -180,6 +180,18 @@ def test_a_connection_is_deactivated_activated_and_restarted(console: Console, s
     expect(page.get_by_text("The broker can be used.")).to_be_visible()
 
 
+def test_a_broker_that_does_not_answer_is_told_with_its_reason_and_the_next_attempt(
+    console: Console, saved: dict[str, Any]
+) -> None:
+    console.stack.api(
+        "PATCH", f"/connections/{saved['id']}", {"configuration": {"hostName": "127.0.0.1:9", "password": "x"}}
+    )
+    console.open()
+    console.show(saved["id"])
+    state = console.page.locator(".state-line")
+    expect(state).to_contain_text(re.compile(r"UNREACHABLE.*127\.0\.0\.1:9.*Next attempt: \d\d:\d\d:\d\d\."))
+
+
 def test_a_connection_is_deleted_once_its_name_was_typed(console: Console, saved: dict[str, Any]) -> None:
     console.allow("404")  # a refresh that was under way when the connection went
     console.open()

@@ -556,10 +556,13 @@ def test_a_changed_configuration_connects_anew_and_a_new_name_does_not(api: Api,
     )
     assert store.update_breaker(broken, 1)
     renamed = api.call("PATCH", f"/connections/{made['id']}", {"name": "renamed"})
-    assert renamed.json["state"] == "UNREACHABLE"
+    assert (renamed.json["state"], renamed.json["nextAttempt"]) == ("UNREACHABLE", "2255-03-14T16:00:00.000Z")
+    assert api.call("GET", f"/connections/{made['id']}/events").json[0]["details"]["fields"] == ["name"]
+    assert api.call("PUT", f"/connections/{made['id']}", renamed.json).status == 200
     drain(services)
     changed_one = api.call("PATCH", f"/connections/{made['id']}", {"configuration": {"password": "other"}})
     assert changed_one.json["state"] == "OPENING"
+    assert "nextAttempt" not in changed_one.json
     after = store.get("demo", made["id"])
     assert (after.epoch, after.failures, after.outage_since) == (3, 0, None)
     assert drain(services) == [3]
