@@ -3,7 +3,7 @@
 import { get, patch, post, remove } from "./api.js";
 import { alarmsSection } from "./alarms.js";
 import { confirm, errorLine, notify, openDialog } from "./dialog.js";
-import { button, every, h, icon, newId, put } from "./dom.js";
+import { button, every, h, icon, newId, put, takingAway } from "./dom.js";
 import { eventsSection } from "./events.js";
 import { moment } from "./format.js";
 import { messagesSection } from "./messages.js";
@@ -67,7 +67,7 @@ export function detailsView(place, id) {
       h("div.columns", {}, settings.element, history.element),
       messages.element,
       alarms.element,
-      removal(current, path),
+      removal(current, path, rest),
     );
     return [head, settings, alarms];
   }
@@ -150,7 +150,7 @@ function headSection(current, changed, { path, reload, again }) {
   return { element, update };
 }
 
-function removal(current, path) {
+function removal(current, path, rest) {
   async function ask() {
     const { name } = current();
     const agreed = await openDialog(T.details.deleteTitle(name), (close) => {
@@ -173,7 +173,7 @@ function removal(current, path) {
     });
     if (!agreed) return;
     try {
-      await remove(path);
+      await takingAway(rest, () => remove(path));
       notify(T.details.deleted(name));
       location.hash = "#/";
     } catch (problem) {

@@ -99,13 +99,20 @@ export function button(text, options = {}) {
   return h(`button.button${classes}`, { type: "button", ...title, ...attributes }, sign && icon(sign), label);
 }
 
+/** Refreshes that were begun and have not ended. */
+const underWay = new Set();
+
 /** Calls `action` until the element left the document or `stop` was called; a hidden page waits. */
 export function every(seconds, element, action) {
   let timer = 0;
   let stopped = false;
   const run = async () => {
     if (stopped || !element.isConnected) return;
-    if (!document.hidden) await action();
+    if (!document.hidden && !element.closest("[aria-busy]")) {
+      const refresh = action();
+      underWay.add(refresh);
+      await refresh.finally(() => underWay.delete(refresh));
+    }
     timer = window.setTimeout(run, seconds() * 1000);
   };
   timer = window.setTimeout(run, seconds() * 1000);
@@ -113,4 +120,16 @@ export function every(seconds, element, action) {
     stopped = true;
     window.clearTimeout(timer);
   };
+}
+
+/** Does what takes away what the element shows: no refresh below it meets that halfway, unless it fails. */
+export async function takingAway(element, action) {
+  element.setAttribute("aria-busy", "true");
+  await Promise.allSettled(underWay);
+  try {
+    await action();
+  } catch (error) {
+    element.removeAttribute("aria-busy");
+    throw error;
+  }
 }
