@@ -1,8 +1,10 @@
 """AWS as moto emulates it, with the data stack's tables and queues, and the API on top."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import trustme
 from chalice.test import Client
 from moto import mock_aws
 
@@ -13,6 +15,7 @@ from chalicelib.config import Settings
 from chalicelib.http_api.issuer import Issuer
 from infra.local import data_stack
 
+from .connection_cases import TCP
 from .doubles import AUDIENCE, ISSUER, Api, RecordingRemover, TestIssuer
 
 SETTINGS = Settings(
@@ -52,3 +55,23 @@ def api(services: Services, issuer: TestIssuer) -> Iterator[Api]:
     assert services.settings is SETTINGS
     with Client(app, stage_name="test") as client:
         yield Api(client, issuer.token())
+
+
+@pytest.fixture(scope="session")
+def pair() -> tuple[str, str]:
+    """A client certificate and its key, PEM."""
+    issued = trustme.CA().issue_cert("client.test")
+    certificate = b"".join(blob.bytes() for blob in issued.cert_chain_pems).decode()
+    return certificate, issued.private_key_pem.bytes().decode()
+
+
+@pytest.fixture
+def ssl(pair: tuple[str, str]) -> dict[str, Any]:
+    certificate, key = pair
+    configuration = TCP["configuration"] | {
+        "hostName": "amqp.actility.com:5671",
+        "protocol": "SSL",
+        "certificate": certificate,
+        "privateKey": key,
+    }
+    return TCP | {"name": "Actility AMQP (SSL) Connection", "configuration": configuration}

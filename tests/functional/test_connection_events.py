@@ -8,8 +8,8 @@ import trustme
 
 from chalicelib.bootstrap import Services
 
+from .connection_cases import MASK, TCP, changed, create
 from .doubles import Api
-from .test_api import MASK, TCP, changed, create
 
 DAY = 86400.0
 ALARM = {"startTime": "00:00", "endTime": "00:00", "uplinkRateMinPerHour": 5, "message": "Silence"}

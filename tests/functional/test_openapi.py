@@ -14,8 +14,8 @@ from chalicelib.durations import parse_duration
 from chalicelib.errors import InvalidRequest
 from chalicelib.messages import parse_report
 
+from .connection_cases import TCP, create
 from .doubles import Api
-from .test_api import TCP, create
 from .test_replay import failed
 
 

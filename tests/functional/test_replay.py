@@ -10,8 +10,8 @@ from chalicelib.errors import Unavailable
 from chalicelib.ids import new_id
 from chalicelib.models import Direction, DownlinkJob, FailedMessage, Wake, iso_time
 
+from .connection_cases import UNKNOWN, create, expect_problem
 from .doubles import READ_ONLY, Answer, Api, TestIssuer
-from .test_api import UNKNOWN, create, expect_problem
 
 DEVICE = "70B3D5E75E000001"
 OTHER_DEVICE = "70B3D5E75E000002"

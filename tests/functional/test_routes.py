@@ -11,8 +11,8 @@ from app import app
 from chalicelib.bootstrap import Services
 from chalicelib.http_api.operations import OPERATIONS
 
+from .connection_cases import TCP, create, expect_problem
 from .doubles import READ_ONLY, Answer, Api, TestIssuer
-from .test_api import TCP, create, expect_problem
 from .test_replay import failed
 from .test_trials_api import CONFIGURATION, UPLINK, ScriptedTester
 

@@ -11,8 +11,8 @@ from chalicelib.bootstrap import Services
 from chalicelib.http_api.operations import OPERATIONS
 from chalicelib.models import Event, Level
 
+from .connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from .doubles import Api, TestIssuer
-from .test_api import TCP, UNKNOWN, changed, create, expect_problem
 from .test_replay import failed
 from .test_routes import BODIES, EVERYTHING, GUARDED, Route, named
 from .test_trials_api import ScriptedTester

@@ -10,8 +10,8 @@ import pytest
 from chalicelib.bootstrap import Services
 from chalicelib.models import CheckStep, Connection, ConnectionSecrets
 
+from .connection_cases import MASK, TCP, UNKNOWN, changed, create, expect_problem, left_behind
 from .doubles import READ_ONLY, Api, TestIssuer
-from .test_api import MASK, TCP, UNKNOWN, changed, create, expect_problem, left_behind
 
 CONFIGURATION: dict[str, Any] = {"uplinkTopicPattern": "amqp.things.{DevEUI}.uplink"}
 UPLINK: dict[str, Any] = {

@@ -13,8 +13,8 @@ from chalicelib.errors import Unavailable
 from chalicelib.models import iso_time
 from chalicelib.ports import ReceivedReport
 
+from .connection_cases import TCP, create, expect_problem
 from .doubles import Answer, Api, TestIssuer
-from .test_api import TCP, create, expect_problem
 from .test_replay import queued, wakes
 
 DEVICE = "70B3D5E75E000001"
