@@ -223,6 +223,15 @@ def _reports(world: World) -> None:
     assert world.call("POST", "/uplinks", {MARK: {"password": world.hidden["password"]}}).status == 422
     path = f"/connections/{world.ids['open']}/messages"
     eventually(lambda: DEVICE in world.call("GET", path).body.decode(), "the report that nobody is bound for")
+    # The forwarders take wakes at once; of many some wait long enough to be seen.
+    counters = count(1)
+
+    def wake_seen() -> bool:
+        many = [uplink(0xC0FF00 + device, next(counters), mark=MARK) for device in range(20)]
+        assert world.call("POST", "/uplinks", many).status == 200
+        return world.ids["open"] in world.places.text("queue iot-flow-local-wakes")
+
+    eventually(wake_seen, "a wake is seen in its queue")
 
 
 def _downlinks(world: World) -> None:
@@ -248,13 +257,18 @@ def _downlinks(world: World) -> None:
     publish(payload_hex="c0ffee01", **own)
     publish(payload_hex="c0ffee02")
     eventually(lambda: arrived("c0ffee01") and arrived("c0ffee02"), "two downlinks")
-    with _network_server(world, status=503):
-        publish(payload_hex="c0ffee03", **own)
-        eventually(lambda: world.events("DOWNLINK_DELAYED"), "a downlink is delayed")
-    eventually(lambda: arrived("c0ffee03"), "the delayed downlink")
-    # What waits behind a slow network server can be seen in the queue.
     numbers = count(1)
 
+    def delayed() -> bool:
+        # Told of at the first attempt only, and whoever looks into the queue counts as one.
+        publish(f"70B3D5E75EC1{next(numbers):04X}", payload_hex="c0ffee03", **own)
+        return bool(world.events("DOWNLINK_DELAYED"))
+
+    with _network_server(world, status=503):
+        eventually(delayed, "a downlink is delayed")
+    eventually(lambda: arrived("c0ffee03"), "the delayed downlink")
+
+    # What waits behind a slow network server can be seen in the queue.
     def seen() -> bool:
         publish(f"70B3D5E75EC0{next(numbers):04X}", CorrelationID="C0FFEE", **own)
         return "C0FFEE" in world.places.text("queue iot-flow-local-downlinks.fifo")
@@ -302,7 +316,12 @@ def _calls_of_a_connection(world: World) -> None:
     for what in ("/connections", "/connectors", "/application-servers", "/events", "/openapi.json",
                  f"{path}/statistics", f"{path}/events", messages):  # fmt: skip
         assert world.call("GET", what).status == 200
-    assert world.call("POST", f"{path}/restart").status == 202
+
+    def poll_seen() -> bool:
+        assert world.call("POST", f"{path}/restart").status == 202
+        return world.ids["open"] in world.places.text("queue iot-flow-local-polls")
+
+    eventually(poll_seen, "a poll job is seen in its queue")
 
 
 def _look_everywhere(world: World) -> None:
