@@ -219,7 +219,7 @@ class DynamoDbConnections:
         record = record_of(connection)
         changes = {name: record[name] for name in (*_BREAKER, "epoch")}
         if connection.wake_at is not None:
-            changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token, "wakes": 1}
+            changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token, "wakes": connection.wakes}
         update = Update(changes)
         return self._update(
             connection.tenant, connection.id, update, "#epoch = :expected", {":expected": expected_epoch}

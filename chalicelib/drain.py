@@ -32,10 +32,6 @@ CHUNK_REPORTS = 100
 CHUNK_BYTES = 4 << 20
 """What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
 
-
-BACKLOG_WAKES = 3
-"""So many drains, side by side, follow one that leaves a backlog: a queue's devices are divided among them."""
-
 _STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
 """Faults of a broker that took the connection: opening another at once would end in the same."""
 
@@ -345,5 +341,5 @@ class Drain:
             # Somebody else holds what these wakes were sent for, or has settled it already.
             self._leave(self._parts.timing.report_visibility)
         assert progress.mark_at is not None  # noqa: S101
-        wakes = BACKLOG_WAKES if progress.backlog else 1
+        wakes = breaker.BACKLOG_WAKES if progress.backlog else 1
         self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()), wakes)

@@ -17,7 +17,7 @@ from typing import Any
 
 import boto3
 
-from chalicelib.drain import BACKLOG_WAKES
+from chalicelib.breaker import BACKLOG_WAKES
 from infra.chaos import collector
 from infra.chaos.plan import PlaceOf
 from infra.chaos.poster import device_of, report

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.breaker import BACKLOG_WAKES
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
-from chalicelib.drain import BACKLOG_WAKES
 from chalicelib.drain_reports import ALONE_FROM
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
 from chalicelib.forwarder import Forwarder

@@ -98,10 +98,8 @@ class MemoryConnectionStore:
             current = self.connections.get((connection.tenant, connection.id))
             if current is None or current.epoch != expected_epoch:
                 return False
-            marks = ("wake_at", "wake_token") if connection.wake_at is not None else ()
+            marks = ("wake_at", "wake_token", "wakes") if connection.wake_at is not None else ()
             changes = {name: getattr(connection, name) for name in (*_BREAKER, "epoch", *marks)}
-            if marks:
-                changes["wakes"] = 1
             self._change(current, **changes)
             return True
 
