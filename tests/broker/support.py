@@ -45,6 +45,10 @@ class Site:
             trusted_ca_certificate=certificates.ca_file.read_text(),
         )
 
+    def remember(self) -> None:
+        """Has the node write down what was declared: it does so later by itself, too late for who kills it at once."""
+        self.broker.ctl("eval", "mnesia:sync_log().")
+
     def connection(self, **configuration: Any) -> Connection:
         """Plain TCP with user and password unless said otherwise."""
         fields = {

@@ -287,6 +287,7 @@ def test_unacknowledged_downlinks_come_back_when_the_consumer_is_lost(other_site
     connection = other_site.connection()
     queue = opened_queue(other_site, connection)
     send(other_site, "kept")
+    other_site.remember()
 
     def judge(_message: ReceivedDownlink) -> Verdict:
         other_site.broker.kill()

@@ -205,6 +205,7 @@ def _frozen(site: Site) -> Iterator[None]:
 
 @contextmanager
 def _killed(site: Site) -> Iterator[None]:
+    site.remember()
     site.broker.kill()
     yield
     site.broker.start()
@@ -273,6 +274,7 @@ def test_a_broker_killed_mid_batch_gets_the_rest_afterwards(outage_elsewhere: Ou
     # Given
     outage = outage_elsewhere.good()
     outage.accept(rounds=30)
+    outage.site.remember()
     pid = outage.site.broker.pid
 
     # When it is killed while a part is confirmed, perhaps, and a part is not

@@ -96,6 +96,7 @@ def test_a_broker_killed_in_the_middle_of_a_batch_costs_nothing_but_a_retry(othe
     messages = [
         outgoing(f"{number}", group=f"{number % 5}", routing_key=key, body=b"%d" % number) for number in range(20000)
     ]
+    other_site.remember()
     with other_site.publisher(other_site.connection(action_timeout=5000)) as publisher:
         pid = other_site.broker.pid
         killer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
