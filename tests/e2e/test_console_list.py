@@ -1,0 +1,119 @@
+"""The list of connections in a browser: found, sorted, filtered, saved; and the parts of a form and of the details that
+the walks pass by."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from infra.local.chromium import ARGUMENTS, ensure_installed, program
+
+from .client import Stack
+from .console import Console, console_in, pem_files
+
+NAMES = ("Sorted B", "Sorted C", "Sorted A")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    ensure_installed()
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
+
+
+@pytest.fixture
+def console(browser: Browser, stack: Stack) -> Iterator[Console]:
+    with console_in(browser, stack) as opened:
+        opened.open()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def three(stack: Stack) -> Iterator[list[dict[str, Any]]]:
+    """The second of them deactivated."""
+    made = [stack.connect(name, stack.configuration(uplinkTopicPattern="list.{DevEUI}")) for name in NAMES]
+    for each in made:
+        stack.wait_open(each["id"])
+    assert stack.api("PATCH", f"/connections/{made[1]['id']}", {"active": False}).status == 200
+    yield made
+    for each in made:
+        stack.api("DELETE", f"/connections/{each['id']}")
+
+
+def names(console: Console) -> list[str]:
+    return console.page.locator("td.name a").all_inner_texts()
+
+
+@pytest.mark.usefixtures("three")
+def test_the_list_is_searched_and_sorted(console: Console) -> None:
+    console.field("Search").fill("sorted")
+    header = console.page.get_by_role("columnheader", name="Name")
+    # The newest first, until another order is asked for.
+    expect(console.page.locator("td.name a")).to_have_text(["Sorted A", "Sorted C", "Sorted B"])
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    assert names(console) == ["Sorted A", "Sorted B", "Sorted C"]
+    header.get_by_role("button").click()
+    expect(header).to_have_attribute("aria-sort", "descending")
+    assert names(console) == ["Sorted C", "Sorted B", "Sorted A"]
+
+
+@pytest.mark.usefixtures("three")
+def test_the_list_is_filtered_by_state_and_saved_as_csv(console: Console) -> None:
+    console.field("Search").fill("sorted")
+    console.field("State").select_option("DEACTIVATED")
+    expect(console.page.locator("td.name a")).to_have_text(["Sorted C"])
+    with console.page.expect_download() as download:
+        console.button("CSV").click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0].startswith("id,name,state,")
+    assert [line.split(",")[1:3] for line in lines[1:]] == [["Sorted C", "DEACTIVATED"]]
+
+
+def test_events_are_filtered_by_level_and_come_by_themselves(console: Console, three: list[dict[str, Any]]) -> None:
+    console.show(three[0]["id"])
+    events = console.page.get_by_role("list", name="Events")
+    expect(events).to_contain_text("CREATED")
+    console.field("Level").select_option(label="Error")
+    expect(events.get_by_role("listitem")).to_have_count(0)
+    console.field("Level").select_option(label="Info")
+    expect(events).to_contain_text("CREATED")
+    assert console.stack.api("POST", f"/connections/{three[0]['id']}/restart").status == 202
+    expect(events).to_contain_text("RESTARTED")
+
+
+def test_a_pem_file_is_dropped_and_a_password_is_shown_on_demand(console: Console) -> None:
+    page, files = console.page, pem_files(console.stack)
+    console.begin_creating()
+    console.field("Protocol").select_option("SSL")
+    text = files["Certificate"].read_text()
+    dropped = page.evaluate_handle(
+        """text => { const data = new DataTransfer(); data.items.add(new File([text], "client.pem")); return data }""",
+        text,
+    )
+    console.field("Certificate").dispatch_event("drop", {"dataTransfer": dropped})
+    expect(console.field("Certificate")).to_have_value(text.strip())
+    password = console.field("AMQP Password")
+    password.fill("a secret")
+    expect(password).to_have_attribute("type", "password")
+    console.button("Show AMQP Password").click()
+    expect(password).to_have_attribute("type", "text")
+
+
+def test_a_connection_goes_from_tcp_to_ssl_by_its_pencil(console: Console, three: list[dict[str, Any]]) -> None:
+    amqp, connection_id = console.stack.info["amqp"], three[2]["id"]
+    console.show(connection_id)
+    console.button("Edit Protocol").click()
+    console.field("Protocol").select_option("SSL")
+    console.fill({"Hostname": f"localhost:{amqp['tlsPort']}", "AMQP Password": amqp["password"]})
+    console.fill({name: path.read_text() for name, path in pem_files(console.stack).items()})
+    console.button("Confirm").click()
+    console.page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
+    console.told("Protocol has been updated.")
+    console.stack.wait_open(connection_id)
+    expect(console.page.locator(".state-line")).to_contain_text(re.compile("Opened", re.IGNORECASE))
+    read = console.stack.api("GET", f"/connections/{connection_id}").json["configuration"]
+    assert (read["protocol"], read["privateKey"]) == ("SSL", "*****")
