@@ -1,7 +1,9 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from infra.local.chromium import ARGUMENTS, ensure_installed, program
 from infra.local.ports import free_range
 
 from .client import STACK_PORTS, Stack, running_stack
@@ -13,3 +15,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     directory = tmp_path_factory.mktemp("stack")
     with running_stack(directory, free_range(STACK_PORTS), DEMO="0", TIME_SCALE="60") as (running, _):
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    ensure_installed()
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import trustme
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
 from infra.local.issuer import Issuer
 
 from .client import Stack, eventually
@@ -17,13 +16,6 @@ from .console import Console, console_in, pem_files, tcp_form
 from .reports import uplink
 
 XSS = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    ensure_installed()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
 
 
 @pytest.fixture

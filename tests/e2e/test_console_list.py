@@ -7,21 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
-
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
+from playwright.sync_api import Browser, expect
 
 from .client import Stack
 from .console import Console, console_in, pem_files
 
 NAMES = ("Sorted B", "Sorted C", "Sorted A")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    ensure_installed()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
 
 
 @pytest.fixture

@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Route, expect
 
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
 from infra.local.issuer import Issuer
 from infra.local.ports import free_ports
 from infra.local.processes import Child
@@ -62,13 +61,6 @@ def with_client(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield found
     finally:
         child.stop(5)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    ensure_installed()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
 
 
 @pytest.fixture

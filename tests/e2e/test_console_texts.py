@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
-
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
+from playwright.sync_api import Browser, expect
 
 from .client import Stack
 from .console import Console, console_in
@@ -70,13 +68,6 @@ NAUGHTY = [
     "\U0001d54e" * 60,
     "a-b_c." * 21,
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    ensure_installed()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from infra.local import showcase
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
 from infra.local.console_views import PROVOKED, Walk
 
 from .client import Stack
@@ -16,13 +15,6 @@ from .test_console_texts import NARROW, NAUGHTY
 
 WIDE = {"width": 1440, "height": 900}
 VIEWS = 32
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    ensure_installed()
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
 
 
 @pytest.fixture(scope="module")

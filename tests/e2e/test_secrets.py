@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 import trustme
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
 from infra.local.issuer import Issuer
 from infra.local.lrc import Lrc
 
@@ -129,14 +128,14 @@ def _add_broker_user(world: World) -> None:
         assert answer.status in {201, 204}, answer.body
 
 
-def test_no_secret_is_in_a_table_a_queue_a_log_an_event_an_error_or_a_page(world: World) -> None:
+def test_no_secret_is_in_a_table_a_queue_a_log_an_event_an_error_or_a_page(world: World, browser: Browser) -> None:
     with shared_queues_watched(world.stack, world.places):
         _connections_good_and_bad(world)
         _requests_that_are_refused(world)
         _reports(world)
         _downlinks(world)
         _calls_of_a_connection(world)
-        _look_everywhere(world)
+        _look_everywhere(world, browser)
         # Given that the scan sees what is there ...
         _find_what_is_harmless(world)
     # ... no secret is.
@@ -324,16 +323,12 @@ def _calls_of_a_connection(world: World) -> None:
     eventually(poll_seen, "a poll job is seen in its queue")
 
 
-def _look_everywhere(world: World) -> None:
+def _look_everywhere(world: World, browser: Browser) -> None:
     look_into_tables(world.stack, world.places)
     look_into_queues(world.stack, world.places)
     look_into_logs(world.stack, world.places)
-    ensure_installed()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS))
-        for text in _pages(world, browser):
-            world.places.add("page", text)
-        browser.close()
+    for text in _pages(world, browser):
+        world.places.add("page", text)
 
 
 def _pages(world: World, browser: Browser) -> Iterator[str]:
