@@ -58,7 +58,7 @@ EXAMPLES ?= 60
 schemathesis: $(BIN)/.installed ## requests made of the API's own description, valid and invalid, with every check (EXAMPLES, SEED)
 	@exec $(BIN)/python -m tests.openapi_fuzz --examples $(EXAMPLES) --seed $(SEED)
 
-screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .local/screenshots
+screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .measured/screenshots
 	@exec $(BIN)/python -m infra.local.screenshots
 
 token: $(BIN)/.installed ## print a new token for the running local stack
@@ -73,4 +73,4 @@ deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra
 	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
 
 clean: ## remove what was made
-	@rm -rf $(VENV) .local .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments
+	@rm -rf $(VENV) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

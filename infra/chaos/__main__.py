@@ -32,7 +32,7 @@ def main() -> int:
         kind = type(each.default)
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=kind, default=each.default, metavar="N")
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
-    parser.add_argument("--directory", type=Path, default=Path(".local/chaos"))
+    parser.add_argument("--directory", type=Path, default=Path(".measured/chaos"))
     arguments = vars(parser.parse_args())
     directory, port_base = arguments.pop("directory").absolute(), arguments.pop("port_base")
     signal.signal(signal.SIGTERM, _stop_requested)

@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--reports", type=int, default=4000, metavar="N")
     parser.add_argument("--devices", type=int, default=200, metavar="N")
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
-    parser.add_argument("--directory", type=Path, default=Path(".local/outage"))
+    parser.add_argument("--directory", type=Path, default=Path(".measured/outage"))
     arguments = parser.parse_args()
     try:
         ensure_installed()

@@ -1,6 +1,6 @@
 """``make screenshots``: pictures of every view of the web page, narrow and wide, light and dark.
 
-A stack of its own is filled with a showcase; the pictures go to ``.local/screenshots``, those of the README to
+A stack of its own is filled with a showcase; the pictures go to ``.measured/screenshots``, those of the README to
 ``infra/screenshots``. ``--stack DIR`` takes a stack that runs already, which was not filled before.
 """
 
@@ -42,7 +42,7 @@ _STOP_SECONDS = 60.0
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local.screenshots", description=__doc__)
     parser.add_argument("--stack", type=Path, help="the directory of a stack that runs")
-    parser.add_argument("--to", type=Path, default=Path(".local/screenshots"))
+    parser.add_argument("--to", type=Path, default=Path(".measured/screenshots"))
     arguments = parser.parse_args()
     try:
         ensure_installed()
