@@ -72,6 +72,7 @@ class Services(Adapters):
         parts = DrainParts(
             connections=self.connection_store,
             queues=self.uplink_queues,
+            wakes=self.wake_queue,
             pool=self.publisher_pool,
             failed=self.failed_messages,
             monitoring=self.monitoring,
@@ -79,7 +80,7 @@ class Services(Adapters):
             random=random.random,
             timing=self.settings.timing,
         )
-        return Forwarder(parts, self.wake_queue, _threads("drain", 10))
+        return Forwarder(parts, _threads("drain", 10))
 
     @cached_property
     def reconciler(self) -> "Reconciler":

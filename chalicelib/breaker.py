@@ -21,10 +21,6 @@ _PHASES: dict[ReconnectStrategy, tuple[tuple[float, float], ...]] = {
 
 MAX_JITTER = _MINUTE
 
-BACKLOG_WAKES = 3
-"""So many drains, side by side, follow one that leaves a backlog, and the end of an outage: a queue's devices are
-divided among them."""
-
 
 def interval(strategy: ReconnectStrategy, outage: float) -> float | None:
     """Seconds until the next attempt when the outage has lasted ``outage`` seconds; None when there is none."""
@@ -65,7 +61,6 @@ def recovered(connection: Connection, now: float, token: str) -> Connection:
             "probe_at": None,
             "wake_at": now,
             "wake_token": token,
-            "wakes": 1 if connection.outage_since is None else BACKLOG_WAKES,
         }
     )
 

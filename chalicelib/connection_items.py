@@ -48,7 +48,6 @@ def record_of(connection: Connection) -> dict[str, Any]:
         "probeAt": connection.probe_at,
         "wakeAt": connection.wake_at,
         "wakeToken": connection.wake_token,
-        "wakes": None if connection.wake_at is None else connection.wakes,
         "activeSince": connection.updated_at if connection.active else None,
     }
 
@@ -77,5 +76,4 @@ def connection_of(item: dict[str, Any]) -> Connection:
         probe_at=item.get("probeAt"),
         wake_at=item.get("wakeAt"),
         wake_token=item.get("wakeToken"),
-        wakes=item.get("wakes", 1),
     )

@@ -219,30 +219,30 @@ class DynamoDbConnections:
         record = record_of(connection)
         changes = {name: record[name] for name in (*_BREAKER, "epoch")}
         if connection.wake_at is not None:
-            changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token, "wakes": connection.wakes}
+            changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token}
         update = Update(changes)
         return self._update(
             connection.tenant, connection.id, update, "#epoch = :expected", {":expected": expected_epoch}
         )
 
-    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str, wakes: int = 1) -> None:
-        """A mark that is due earlier keeps its time, somebody may depend on it; token and wakes are the new ones."""
+    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+        """A mark that is due earlier keeps its time, somebody may depend on it; the token is the new one."""
         later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
         earlier = "attribute_exists(id) AND #wakeAt <= :at"
         for _ in range(_TRIES):
-            both = Update({"wakeAt": wake_at, "wakeToken": token, "wakes": wakes})
+            both = Update({"wakeAt": wake_at, "wakeToken": token})
             if self._update(tenant, connection_id, both, later, {":at": wake_at}):
                 return
             if not self._read(tenant, connection_id):
                 return
-            only_token = Update({"wakeToken": token, "wakes": wakes})
+            only_token = Update({"wakeToken": token})
             only_token.names["#wakeAt"] = "wakeAt"
             if self._update(tenant, connection_id, only_token, earlier, {":at": wake_at}):
                 return
         raise Unavailable("the mark is being changed by too many at once")
 
     def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
-        update = Update({"wakeAt": None, "wakeToken": None, "wakes": None})
+        update = Update({"wakeAt": None, "wakeToken": None})
         self._update(tenant, connection_id, update, "#wakeToken = :token", {":token": token})
 
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:

@@ -7,13 +7,12 @@ and an answer of SQS may have been lost.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from ulid import ULID
 
 from chalicelib import breaker
 from chalicelib.delivery import NACKED, Outcome, Result
-from chalicelib.drain_parts import DrainParts
+from chalicelib.drain_parts import DrainParts, Progress
 from chalicelib.drain_reports import ALONE_FROM, failed_and_lost, prepare, suspects, tell_failed, tell_lost, tell_stuck
 from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
 from chalicelib.messages import UPLINK
@@ -31,23 +30,12 @@ from chalicelib.state import ConnectionState
 CHUNK_REPORTS = 100
 CHUNK_BYTES = 4 << 20
 """What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
+HELPERS = 3
+"""So many more drains, side by side, are asked for where one finds a backlog: a queue's devices are divided among
+them."""
 
 _STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
 """Faults of a broker that took the connection: opening another at once would end in the same."""
-
-
-@dataclass
-class _Progress:
-    settled: set[str] = field(default_factory=set)
-    """Message ids."""
-    counts: Counter[str] = field(default_factory=Counter)
-    devices: set[str] = field(default_factory=set)
-    """Of the uplinks that were confirmed."""
-    reconnected: bool = False
-    backlog: bool = False
-    """Time was over before the queue was empty."""
-    mark_at: float | None = None
-    """When a mark is due because of something that was left; None when nothing was."""
 
 
 class _OutOfTime(Exception):
@@ -60,7 +48,7 @@ class Drain:
         self._tenant = tenant
         self._id = connection_id
         self._wakes = wakes
-        self._progress = _Progress()
+        self._progress = Progress()
         self._connection: Connection
         self._read_at = 0.0
         self._stop_at = 0.0
@@ -138,11 +126,28 @@ class Drain:
                 return
             for chunk in self._chunks(reports):
                 self._settle_chunk(chunk)
+            self._call_for_help(reports)
             unproven = probe and self._connection.state != ConnectionState.OPENED
             if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
                 return
-        self._progress.backlog = True
         self._leave(0)
+
+    def _call_for_help(self, reports: list[ReceivedReport]) -> None:
+        """Asks for one more drain, which asks for the next, where all that may be held at once was there and the broker
+        took it. Wakes sent together would not do: one forwarder may get them all in a batch, and drains once. Reports
+        that come in have wakes of their own."""
+        backlog = len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
+        if self._progress.helped or not backlog:
+            return
+        self._progress.helped = True
+        helpers = [wake.helper for wake in self._wakes if wake.message_id is None]
+        if not helpers or min(helpers) >= HELPERS:
+            return
+        try:
+            self._parts.wakes.send([Wake(tenant=self._tenant, connection_id=self._id, helper=min(helpers) + 1)])
+        except Unavailable as error:
+            # This drain goes on alone.
+            log.warning("no help", extra={"connection": self._id, "reason": str(error)})
 
     def _own(self) -> set[str]:
         return {wake.message_id for wake in self._wakes if wake.message_id}
@@ -341,5 +346,4 @@ class Drain:
             # Somebody else holds what these wakes were sent for, or has settled it already.
             self._leave(self._parts.timing.report_visibility)
         assert progress.mark_at is not None  # noqa: S101
-        wakes = breaker.BACKLOG_WAKES if progress.backlog else 1
-        self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()), wakes)
+        self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()))

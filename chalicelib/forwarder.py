@@ -11,13 +11,12 @@ from chalicelib.drain_parts import DrainParts
 from chalicelib.errors import Unavailable
 from chalicelib.models import Wake
 from chalicelib.monitoring import log
-from chalicelib.ports import QueueRecord, WakeQueue
+from chalicelib.ports import QueueRecord
 
 
 class Forwarder:
-    def __init__(self, parts: DrainParts, wakes: WakeQueue, executor: Executor) -> None:
+    def __init__(self, parts: DrainParts, executor: Executor) -> None:
         self._parts = parts
-        self._wakes = wakes
         self._executor = executor
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
@@ -26,7 +25,7 @@ class Forwarder:
         Returns when every wake may be deleted. Else deletes those that may, and raises Unavailable: the others come
         back by their visibility time-out. A broker's fault never raises, for that would slow all connections' wakes.
         """
-        self._wakes.extend([record.receipt for record in records])
+        self._parts.wakes.extend([record.receipt for record in records])
         stop_at = deadline - self._parts.timing.spare
         drains: dict[tuple[str, str], list[tuple[str, Wake]]] = defaultdict(list)
         done: list[str] = []
@@ -50,7 +49,7 @@ class Forwarder:
             else:
                 kept += len(pairs)
         if kept:
-            self._wakes.delete(done)
+            self._parts.wakes.delete(done)
             raise Unavailable(f"{kept} wake(s) are neither settled nor marked and will be repeated")
 
     def _drain(self, key: tuple[str, str], wakes: list[Wake], stop_at: float) -> bool:

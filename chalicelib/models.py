@@ -178,8 +178,6 @@ class Connection(BaseModel):
     probe_at: float | None = None
     wake_at: float | None = None
     wake_token: str | None = None
-    wakes: int = 1
-    """How many wakes the mark stands for."""
 
     @property
     def breaker_open(self) -> bool:
@@ -321,12 +319,14 @@ class CheckResult(Document):
 
 class Wake(Document):
     """Names a connection with something to send. ``message_id``: the report it was sent for; none from the
-    reconciler. ``probe``: the breaker's epoch that this attempt is for."""
+    reconciler. ``probe``: the breaker's epoch that this attempt is for. ``helper``: sent by a drain that found a
+    backlog, as the nth beside it."""
 
     tenant: str
     connection_id: str
     message_id: str | None = None
     probe: int | None = None
+    helper: int = 0
 
 
 class PollTarget(Document):

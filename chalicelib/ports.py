@@ -70,8 +70,8 @@ class ConnectionStore(Protocol):
     def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
         """Writes state, reason, epoch, failures, outage, probe and mark in one; False when the epoch was another."""
 
-    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str, wakes: int = 1) -> None:
-        """Leaves a mark: the reconciler sends so many wakes once ``wake_at`` is past. No effect on one that is gone."""
+    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+        """Leaves a mark: the reconciler sends a wake once ``wake_at`` is past. No effect on one that is gone."""
 
     def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
         """Removes the mark if its token is still this one."""

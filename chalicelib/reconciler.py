@@ -85,7 +85,7 @@ class Reconciler:
     def _send_marks(self, now: float) -> int:
         number = 0
         for part in _parts(self._connections.marks_due(now), BATCH):
-            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part for _ in range(c.wakes)])
+            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             for connection in part:
                 # Only the mark that was read: a newer one stands for something that this wake may come too early for.
                 self._connections.clear_mark(connection.tenant, connection.id, connection.wake_token or "")

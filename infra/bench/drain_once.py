@@ -40,6 +40,7 @@ def main() -> None:
     parts = DrainParts(
         connections=store,
         queues=services.uplink_queues,
+        wakes=MemoryWakeQueue(),
         pool=services.publisher_pool,
         failed=MemoryFailedMessages(),
         monitoring=Monitoring(MemoryEventLog(), statistics, time.time),
@@ -49,7 +50,7 @@ def main() -> None:
     )
     wake = Wake(tenant=connection.tenant, connection_id=connection.id)
     with ThreadPoolExecutor(1) as executor:
-        forwarder = Forwarder(parts, MemoryWakeQueue(), executor)
+        forwarder = Forwarder(parts, executor)
         while services.uplink_queues.depth(connection.id) != (0, 0):
             forwarder.handle([QueueRecord("r", "m", wake.model_dump_json(by_alias=True))], time.monotonic() + 30)
     services.publisher_pool.close(connection.id)

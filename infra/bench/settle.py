@@ -85,6 +85,7 @@ class ForwarderBench:
         parts = DrainParts(
             connections=store,
             queues=self._queues,
+            wakes=MemoryWakeQueue(),
             pool=self._pool,
             failed=MemoryFailedMessages(),
             monitoring=Monitoring(MemoryEventLog(), MemoryStatistics(), time.time),
@@ -92,7 +93,7 @@ class ForwarderBench:
             random=random.random,
             timing=settings.timing,
         )
-        self._forwarder = Forwarder(parts, MemoryWakeQueue(), self._executor)
+        self._forwarder = Forwarder(parts, self._executor)
 
     def round(self, devices: int, filler: str) -> Callable[[], None]:
         """Stores a report of each device, and returns the forwarder's work on them."""

@@ -17,7 +17,8 @@ from typing import Any
 
 import boto3
 
-from chalicelib.breaker import BACKLOG_WAKES
+from chalicelib.aws import client_configuration
+from chalicelib.drain import HELPERS
 from infra.chaos import collector
 from infra.chaos.plan import PlaceOf
 from infra.chaos.poster import device_of, report
@@ -35,6 +36,7 @@ DAY = 86400 / TIME_SCALE
 """Seconds."""
 LEAST_SHARE = 0.6
 """Of the rate of bare receives and deletes."""
+_DRAINS = 1 + HELPERS
 _THREADS = 8
 _BATCH = 10
 _DRAIN = 300.0
@@ -44,6 +46,7 @@ _PORT_BASE = 9280
 def _client(stage: Stage) -> Any:
     return boto3.client(
         "sqs",
+        config=client_configuration(),
         endpoint_url=stage.info["sqsEndpointUrl"],
         region_name=REGION,
         aws_access_key_id="test",
@@ -99,8 +102,8 @@ def bare_rate(sqs: Any, messages: int, devices: int) -> float:
                     return
 
     began = time.monotonic()
-    with ThreadPoolExecutor(BACKLOG_WAKES) as executor:
-        list(executor.map(take, range(BACKLOG_WAKES)))
+    with ThreadPoolExecutor(_DRAINS) as executor:
+        list(executor.map(take, range(_DRAINS)))
     return messages / (time.monotonic() - began)
 
 

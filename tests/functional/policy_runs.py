@@ -18,6 +18,7 @@ from chalicelib.breaker import recovered
 from chalicelib.connections import UNFINISHED_AFTER
 from chalicelib.consumer import Consumer, PollParts
 from chalicelib.downlink_intake import DownlinkIntake
+from chalicelib.drain import CHUNK_REPORTS
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
 from chalicelib.ids import new_id
 from chalicelib.models import (
@@ -192,6 +193,14 @@ def run_forward(world: World) -> None:
 
     world.call("POST", "/uplinks", uplink(1))
     forward(ScriptedBroker())
+    # A backlog, for which a helper is asked.
+    for number in range(CHUNK_REPORTS):
+        report = json.dumps(uplink(number, DevEUI=f"{number:016X}"))
+        world.function("api_handler").ingress.accept(TENANT, report.encode())
+    world.empty("wakes")
+    world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
+    forward(ScriptedBroker())
+    world.empty("wakes")
     # One that fails for good.
     world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "{missing}"}}, id=connection_id)
     world.call("POST", "/uplinks", uplink(2))

@@ -154,6 +154,7 @@ class World:
         parts = DrainParts(
             self._p_connections,
             self._p_queues,
+            self._p_wakes,
             PublisherPool(self.brokers, self._p_secrets),
             self._p_failed,
             self._monitoring,
@@ -162,7 +163,7 @@ class World:
             self.settings.timing,
             self.clock,
         )
-        return Environment(Forwarder(parts, self._p_wakes, Inline()))
+        return Environment(Forwarder(parts, Inline()))
 
     # What happens
 

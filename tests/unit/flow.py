@@ -118,6 +118,7 @@ class Flow:
         parts = DrainParts(
             self.connections,
             self.queues,
+            self.wakes,
             self.pool,
             self.failed,
             self.monitoring,
@@ -126,7 +127,7 @@ class Flow:
             self.settings.timing,
         )
         self.parts = parts
-        self.forwarder = Forwarder(parts, self.wakes, self.executor)
+        self.forwarder = Forwarder(parts, self.executor)
         self.reconciler = Reconciler(
             self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing
         )

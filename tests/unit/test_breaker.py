@@ -77,9 +77,6 @@ def test_recovering_closes_the_breaker_and_leaves_a_mark() -> None:
     after = breaker.recovered(down, 2000.0, "token")
     assert not after.breaker_open
     assert (after.state, after.wake_at, after.wake_token, after.epoch) == ("OPENED", 2000.0, "token", 2)
-    # After an outage much may wait; a connection that is opened for the first time has nothing to divide.
-    assert after.wakes == breaker.BACKLOG_WAKES
-    assert breaker.recovered(connection(), 2000.0, "token").wakes == 1
 
 
 @given(st.sampled_from(ReconnectStrategy), st.floats(0, 400 * DAY), st.floats(0, 1), st.floats(1, 5000))

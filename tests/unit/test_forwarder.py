@@ -1,19 +1,19 @@
 """The rules of wakes, marks and the breaker, on ports in memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
-from chalicelib.breaker import BACKLOG_WAKES
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.drain import CHUNK_REPORTS, HELPERS
 from chalicelib.drain_reports import ALONE_FROM
-from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
+from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable, Unavailable
 from chalicelib.forwarder import Forwarder
 from chalicelib.models import Wake
 from chalicelib.ports import OutgoingMessage, ReceivedReport
-from infra.local.in_memory import MemoryUplinkQueues
+from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
 
 from .flow import TENANT, Flow
 
@@ -256,7 +256,7 @@ def slowed(flow: Flow, **timing: float) -> Flow:
     flow.queues = queues
     flow.ingress._queues = queues
     flow.parts = replace(flow.parts, queues=queues, timing=flow.settings.timing.model_copy(update=timing))
-    flow.forwarder = Forwarder(flow.parts, flow.wakes, flow.executor)
+    flow.forwarder = Forwarder(flow.parts, flow.executor)
     return flow
 
 
@@ -332,14 +332,75 @@ def test_no_more_time_is_spent_on_connecting_than_its_budget(flow: Flow) -> None
     assert flow.event_types() == ["CONNECTION_TIMEOUT"]
 
 
-def test_a_drain_that_leaves_a_backlog_is_followed_by_three(flow: Flow) -> None:
-    flow.post()
-    flow.forward(seconds=flow.settings.timing.spare)
-    before = flow.wakes.sent
-    flow.reconciler.run()
-    assert flow.wakes.sent == before + BACKLOG_WAKES
+def backlog(flow: Flow, devices: int) -> None:
+    """Reports whose wakes are gone, as they are after an outage."""
+    for number in range(devices):
+        flow.post(number)
+    while records := flow.take():
+        flow.wakes.delete([record.receipt for record in records])
+
+
+def helpers(flow: Flow) -> list[int]:
+    return [Wake.model_validate_json(record.body).helper for record in flow.take()]
+
+
+def test_a_drain_that_finds_a_backlog_asks_for_one_helper_after_the_other(flow: Flow) -> None:
+    for helper in range(HELPERS):
+        backlog(flow, 2 * CHUNK_REPORTS)
+        flow.wake(helper=helper)
+        flow.forward()
+        assert helpers(flow) == [helper + 1]
+
+
+def test_the_last_helper_asks_for_none(flow: Flow) -> None:
+    backlog(flow, CHUNK_REPORTS)
+    flow.wake(helper=HELPERS)
     flow.forward()
-    assert flow.state().wakes == 1
+    assert len(flow.broker.received) == CHUNK_REPORTS
+    assert helpers(flow) == []
+
+
+def test_less_than_a_chunk_is_drained_alone(flow: Flow) -> None:
+    backlog(flow, CHUNK_REPORTS - 1)
+    flow.wake()
+    flow.forward()
+    assert len(flow.broker.received) == CHUNK_REPORTS - 1
+    assert helpers(flow) == []
+
+
+def test_reports_that_come_in_have_wakes_of_their_own_and_need_no_helper(flow: Flow) -> None:
+    for number in range(CHUNK_REPORTS):
+        flow.post(number)
+    first, *_ = flow.take()
+    flow.forward([first])
+    assert len(flow.broker.received) == CHUNK_REPORTS
+    assert flow.wakes.sent == CHUNK_REPORTS
+
+
+def test_a_helper_is_asked_for_only_once_the_broker_has_taken_something(flow: Flow) -> None:
+    backlog(flow, 3 * CHUNK_REPORTS)
+    flow.broker.down = UNREACHABLE
+    flow.wake()
+    flow.forward()
+    assert helpers(flow) == []
+    flow.broker.down = None
+    flow.wake(probe=flow.state().epoch)
+    flow.forward()
+    assert helpers(flow) == [1]
+
+
+def test_without_its_helper_a_drain_goes_on_alone(flow: Flow) -> None:
+    backlog(flow, CHUNK_REPORTS)
+    flow.wake()
+
+    class Refusing(MemoryWakeQueue):
+        def send(self, _wakes: Sequence[Wake]) -> None:
+            raise Unavailable("SQS did not take every wake")
+
+    flow.parts = replace(flow.parts, wakes=Refusing(180, flow.clock))
+    records = flow.take()
+    Forwarder(flow.parts, flow.executor).handle(records, time.monotonic() + 30)
+    assert len(flow.broker.received) == CHUNK_REPORTS
 
 
 def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow) -> None:

@@ -98,23 +98,23 @@ class MemoryConnectionStore:
             current = self.connections.get((connection.tenant, connection.id))
             if current is None or current.epoch != expected_epoch:
                 return False
-            marks = ("wake_at", "wake_token", "wakes") if connection.wake_at is not None else ()
+            marks = ("wake_at", "wake_token") if connection.wake_at is not None else ()
             changes = {name: getattr(connection, name) for name in (*_BREAKER, "epoch", *marks)}
             self._change(current, **changes)
             return True
 
-    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str, wakes: int = 1) -> None:
+    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         with self._lock:
             current = self.connections.get((tenant, connection_id))
             if current:
                 first = wake_at if current.wake_at is None else min(wake_at, current.wake_at)
-                self._change(current, wake_at=first, wake_token=token, wakes=wakes)
+                self._change(current, wake_at=first, wake_token=token)
 
     def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
         with self._lock:
             current = self.connections.get((tenant, connection_id))
             if current and current.wake_token == token:
-                self._change(current, wake_at=None, wake_token=None, wakes=1)
+                self._change(current, wake_at=None, wake_token=None)
 
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         with self._lock:
