@@ -66,11 +66,16 @@ class Collector:
         try:
             channel = connection.channel()
             channel.basic_qos(prefetch_count=_PREFETCH)
+            taken = 0
             for method, properties, body in channel.consume(self._place.queue, inactivity_timeout=_LOOK):
                 if method is not None and method.delivery_tag is not None and body is not None:
                     self._take(method, properties, body)
-                    channel.basic_ack(method.delivery_tag)
-                if self._stopping.is_set() or self._pause.exists():
+                    taken = method.delivery_tag
+                stops = self._stopping.is_set() or self._pause.exists()
+                if taken and (stops or not channel.get_waiting_message_count()):
+                    channel.basic_ack(taken, multiple=True)
+                    taken = 0
+                if stops:
                     channel.cancel()
                     return
         finally:
