@@ -20,7 +20,7 @@ from infra.local.sqs_api import Sqs
 
 
 class _RequestHandler(MotoRequestHandler):
-    # Kept connections, and answers that do not wait for the client's delayed acknowledgement: five times the calls.
+    # Answers that do not wait for the client's delayed acknowledgement. Werkzeug ends each connection all the same.
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
