@@ -17,8 +17,8 @@ from infra.local.lambda_environment import Environment, Function, Outcome
 _LONG_POLL = 2
 """Seconds; short, because a stop waits for it."""
 _PAUSE_AFTER_ERROR = 1.0
-_BUSY_BEFORE_GROWTH = 0.5
-_LOOK_AROUND = 0.25
+_BUSY_BEFORE_GROWTH = 2.0
+_LOOK_AROUND = 0.5
 _LARGEST_RECEIVE = 10
 _ATTEMPTS = 3
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
