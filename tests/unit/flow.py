@@ -47,6 +47,7 @@ class ScriptedBroker:
     """Ends the next publish, once, before anything is confirmed."""
     takes: float = 0.0
     """Seconds that it must be given to connect in."""
+    monotonic: Callable[[], float] = time.monotonic
     lost_at: set[str] = field(default_factory=set)
     """Bodies at which the connection is lost, the others having been confirmed."""
     on_publish: Callable[[int], object] = lambda _: None
@@ -55,7 +56,7 @@ class ScriptedBroker:
     def open(self, _connection: Connection, _secrets: ConnectionSecrets, deadline: float) -> "ScriptedPublisher":
         if self.down:
             raise self.down
-        if deadline < time.monotonic() + self.takes:
+        if deadline < self.monotonic() + self.takes:
             raise BrokerUnreachable("CONNECTION_TIMEOUT", "the broker did not answer in time")
         self.opened += 1
         return ScriptedPublisher(self)
@@ -180,7 +181,7 @@ class Flow:
 
     def forward(self, records: Sequence[QueueRecord] | None = None, seconds: float = 30) -> None:
         records = self.take() if records is None else records
-        self.forwarder.handle(records, time.monotonic() + seconds)
+        self.forwarder.handle(records, self.parts.monotonic() + seconds)
         self.wakes.delete([record.receipt for record in records])
 
     def state(self, connection_id: str = "c1") -> Connection:

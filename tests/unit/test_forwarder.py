@@ -241,12 +241,16 @@ def test_out_of_time_a_mark_is_left(flow: Flow) -> None:
 
 
 class SlowQueues(MemoryUplinkQueues):
-    """Queues whose every receive takes so many real seconds."""
+    """Queues whose every receive takes so many seconds, on a clock that nothing else moves."""
 
     seconds = 0.15
+    passed = 0.0
+
+    def monotonic(self) -> float:
+        return self.passed
 
     def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
-        time.sleep(self.seconds)
+        self.passed += self.seconds
         return super().receive(connection_id, limit)
 
 
@@ -255,7 +259,13 @@ def slowed(flow: Flow, **timing: float) -> Flow:
     queues.create("c1")
     flow.queues = queues
     flow.ingress._queues = queues
-    flow.parts = replace(flow.parts, queues=queues, timing=flow.settings.timing.model_copy(update=timing))
+    flow.broker.monotonic = queues.monotonic
+    flow.parts = replace(
+        flow.parts,
+        queues=queues,
+        timing=flow.settings.timing.model_copy(update=timing),
+        monotonic=queues.monotonic,
+    )
     flow.forwarder = Forwarder(flow.parts, flow.executor)
     return flow
 
