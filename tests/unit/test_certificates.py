@@ -2,8 +2,8 @@
 
 import base64
 import re
+import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -184,7 +184,11 @@ def test_any_text_is_normalised_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize("unit", ["-", "--BEGIN ", "--BEGIN CERTIFICATE--", "- ", "--BEGIN A ", " ", "\\n"])
 def test_a_hostile_text_is_refused_quickly(unit: str) -> None:
-    begin = datetime.now(UTC)
-    with pytest.raises(PemError):
-        normalise_pem(unit * (32_768 // len(unit)))
-    assert datetime.now(UTC) - begin < timedelta(seconds=0.5)
+    spent = []
+    # The processor's time of this thread, the least of three: what else the machine does is not counted.
+    for _ in range(3):
+        begin = time.thread_time()
+        with pytest.raises(PemError):
+            normalise_pem(unit * (32_768 // len(unit)))
+        spent.append(time.thread_time() - begin)
+    assert min(spent) < 0.5
