@@ -13,6 +13,8 @@ _MARKER = re.compile(
     rf"(?<!-)-{{2,32}} {{0,3}}(?P<edge>BEGIN|END) {{1,3}}"
     rf"(?P<label>[A-Z0-9][A-Z0-9 ]{{0,{MAX_LABEL - 1}}}?) {{0,3}}(?=--)"
 )
+# Base64 may spell BEGIN or END, but has neither blanks nor dashes on a line.
+_DAMAGED = re.compile(r"(?:BEGIN|END)[ -]|[ -](?:BEGIN|END)")
 _SPACE = re.compile(r"\s+")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _BARE_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{64,}")
@@ -103,7 +105,7 @@ def _without_markers(text: str) -> str:
     stripped = text.strip()
     if not stripped:
         return "There is nothing but blanks; paste a PEM file."
-    if "BEGIN" in stripped or "END" in stripped:
+    if _DAMAGED.search(stripped):
         return "The BEGIN and END lines are damaged; they look like -----BEGIN CERTIFICATE-----."
     if stripped.startswith(("ssh-", "ecdsa-")):
         return "This is an SSH key; a PEM file that begins with -----BEGIN is needed."

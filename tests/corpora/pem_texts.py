@@ -152,6 +152,7 @@ MANGLED: dict[str, tuple[Callable[[str], str], str]] = {
     "a path instead of its content": (lambda _: "/etc/ssl/client.pem", "not PEM"),
     "base64 of the binary": (lambda text: "".join(text.splitlines()[1:-1]), "BEGIN and END lines are missing"),
     "base64 on lines": (lambda text: "\n".join(text.splitlines()[1:-1]), "BEGIN and END lines are missing"),
+    "base64 that spells the words": (lambda _: "MIIBEGIN\nENDxEND+BEGIN/\n" * 8, "BEGIN and END lines are missing"),
     "the binary itself": (lambda text: der(text).decode("latin-1"), "DER"),
     "an SSH key": (lambda _: "ssh-rsa AAAAB3Nz me@host", "SSH key"),
     "an SSH curve key": (lambda _: "ecdsa-sha2-nistp256 AAAAE2Vj me@host", "SSH key"),
