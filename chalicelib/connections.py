@@ -14,14 +14,7 @@ from chalicelib.errors import BrokerFault, Conflict, NotFound, PreconditionFaile
 from chalicelib.ids import is_id, new_id
 from chalicelib.management import ManagedConnectionStore
 from chalicelib.merge_patch import merge_patch
-from chalicelib.models import (
-    Connection,
-    ConnectionSecrets,
-    PollJob,
-    PollTarget,
-    Wake,
-    iso_time,
-)
+from chalicelib.models import Connection, ConnectionSecrets, iso_time
 from chalicelib.monitoring import log
 from chalicelib.ports import (
     Clock,
@@ -32,6 +25,7 @@ from chalicelib.ports import (
     UplinkQueues,
     WakeQueue,
 )
+from chalicelib.queue_messages import PollJob, PollTarget, Wake
 from chalicelib.state import ConnectionState
 from chalicelib.validation import check_structure, parse_connection, split_secrets
 

@@ -9,7 +9,6 @@ Items of the table, by ``tenant`` and ``id``:
   behind by a create or a delete that was killed, and found by ``unfinished``.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.aws import error_code, translated
 from chalicelib.connection_items import GENERATION, SHARDS, connection_of, pending_id, record_of
-from chalicelib.dynamodb import Update, from_item, query, to_item
+from chalicelib.dynamodb import TRIES, Update, await_turn, from_item, query, to_item, transact
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.ids import is_id
 from chalicelib.models import Connection, iso_time
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _PENDING_SHARD = "pending"
-_TRIES = 6
 _PAGE = 100
-_FAILED = "ConditionalCheckFailed"
 _BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt")
 
 
@@ -229,7 +226,7 @@ class DynamoDbConnections:
         """A mark that is due earlier keeps its time, somebody may depend on it; the token is the new one."""
         later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
         earlier = "attribute_exists(id) AND #wakeAt <= :at"
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             both = Update({"wakeAt": wake_at, "wakeToken": token})
             if self._update(tenant, connection_id, both, later, {":at": wake_at}):
                 return
@@ -291,7 +288,7 @@ class DynamoDbConnections:
         return from_item(answer.get("Item", {}))
 
     def _update(self, tenant: str, connection_id: str, update: Update, condition: str, values: dict[str, Any]) -> bool:
-        for attempt in range(_TRIES):
+        for attempt in range(TRIES):
             with translated("DynamoDB"):
                 try:
                     self._client.update_item(
@@ -303,35 +300,15 @@ class DynamoDbConnections:
                     if error_code(error) == "ConditionalCheckFailedException":
                         return False
                     # The API changes the same item in a transaction, which takes some milliseconds.
-                    if error_code(error) != "TransactionConflictException" or attempt == _TRIES - 1:
+                    if error_code(error) != "TransactionConflictException" or attempt == TRIES - 1:
                         raise
                 else:
                     return True
-            self._pause(attempt)
+            await_turn(attempt, self._sleep)
         raise AssertionError
 
     def _transact(self, actions: Sequence[dict[str, Any]]) -> list[bool]:
-        """Which of the actions' conditions failed. Another transaction on the same item is waited for."""
-        request: list[Any] = [
-            {kind: {"TableName": self._table, **arguments}} for action in actions for kind, arguments in action.items()
-        ]
-        for attempt in range(_TRIES):
-            with translated("DynamoDB"):
-                try:
-                    self._client.transact_write_items(TransactItems=request)
-                except ClientError as error:
-                    reasons = _cancellation_codes(error)
-                    if _FAILED in reasons:
-                        return [reason == _FAILED for reason in reasons]
-                    if "TransactionConflict" not in reasons or attempt == _TRIES - 1:
-                        raise
-                else:
-                    return [False] * len(actions)
-            self._pause(attempt)
-        raise AssertionError
-
-    def _pause(self, attempt: int) -> None:
-        self._sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography
+        return transact(self._client, self._table, actions, self._sleep)
 
     def _key(self, tenant: str, connection_id: str) -> dict[str, Any]:
         if not is_id(connection_id):
@@ -355,7 +332,3 @@ class DynamoDbConnections:
 
 def _limit_reached(limit: int) -> Conflict:
     return Conflict(f"there are {limit} connections already, which is the limit; delete one or ask for more")
-
-
-def _cancellation_codes(error: ClientError) -> list[str]:
-    return [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]

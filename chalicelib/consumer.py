@@ -15,7 +15,7 @@ from chalicelib import breaker
 from chalicelib.config import Timing
 from chalicelib.downlink_intake import DownlinkIntake
 from chalicelib.errors import BrokerFault, NotFound, Unavailable
-from chalicelib.models import Connection, ConnectionSecrets, Level, PollJob, PollTarget
+from chalicelib.models import Connection, ConnectionSecrets, Level
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import (
     Clock,
@@ -27,6 +27,7 @@ from chalicelib.ports import (
     SecretStore,
     Verdict,
 )
+from chalicelib.queue_messages import PollJob, PollTarget
 from chalicelib.state import ConnectionState
 
 LEASE_RETRY = 1.0
@@ -143,6 +144,7 @@ class Poll:
             log.warning("poll interrupted", extra={"connection": seat.target.connection_id, "reason": str(error)})
             self._close(seat)
         except Exception:  # noqa: BLE001
+            # One connection's fault, known or not, must not end the poll of the others.
             log.exception("poll failed", extra={"connection": seat.target.connection_id})
             self._close(seat)
             seat.given_up = True

@@ -9,9 +9,10 @@ from chalicelib.downlink_messages import parse_downlink, rejected_report
 from chalicelib.errors import DownlinkInvalid, Unavailable
 from chalicelib.ingress import Ingress
 from chalicelib.messages import parse_report
-from chalicelib.models import Connection, DownlinkJob, Level, iso_time
+from chalicelib.models import Connection, Level, iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import Clock, DownlinkQueue, ReceivedDownlink, SecretStore, Verdict
+from chalicelib.queue_messages import DownlinkJob
 from chalicelib.queues import BATCH
 
 APP_ID = "iot-flow"

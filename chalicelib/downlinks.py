@@ -14,7 +14,7 @@ from chalicelib.downlink_messages import query_parameters, rejected_report, vali
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
 from chalicelib.ingress import Ingress
 from chalicelib.messages import DOWNLINK, parse_report
-from chalicelib.models import Connection, Direction, DownlinkJob, FailedMessage, Level, iso_time
+from chalicelib.models import Connection, Direction, FailedMessage, Level, iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import (
     ApplicationServerStore,
@@ -27,6 +27,7 @@ from chalicelib.ports import (
     QueueRecord,
     SecretStore,
 )
+from chalicelib.queue_messages import DownlinkJob
 
 MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""

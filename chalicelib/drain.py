@@ -16,7 +16,7 @@ from chalicelib.drain_parts import DrainParts, Progress
 from chalicelib.drain_reports import ALONE_FROM, failed_and_lost, prepare, suspects, tell_failed, tell_lost, tell_stuck
 from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
 from chalicelib.messages import UPLINK
-from chalicelib.models import Connection, Level, Wake
+from chalicelib.models import Connection, Level
 from chalicelib.monitoring import log
 from chalicelib.ports import (
     OutgoingMessage,
@@ -24,6 +24,7 @@ from chalicelib.ports import (
     PublishResult,
     ReceivedReport,
 )
+from chalicelib.queue_messages import Wake
 from chalicelib.queues import BATCH
 from chalicelib.state import ConnectionState
 

@@ -1,8 +1,11 @@
-"""DynamoDB's attribute values, and queries that go through all pages. Used by the stores only."""
+"""DynamoDB's attribute values, queries that go through all pages, and transactions. Used by the stores only."""
 
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
 
 from chalicelib.aws import translated
 
@@ -12,7 +15,10 @@ if TYPE_CHECKING:
 Item = Mapping[str, Any]
 """An item as the SDK has it: attribute name → ``{"S": "..."}``."""
 
+TRIES = 6
+"""Of a write that meets another one on the same item."""
 _PAGES_PER_REQUEST = 20
+_FAILED = "ConditionalCheckFailed"
 
 
 def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one line a type
@@ -140,3 +146,32 @@ class Update:
             "ExpressionAttributeNames": self.names,
             "ExpressionAttributeValues": to_item({**self._values, **values}),
         }
+
+
+def transact(
+    client: "DynamoDBClient", table: str, actions: Sequence[Mapping[str, Any]], sleep: Callable[[float], None]
+) -> list[bool]:
+    """Which of the actions' conditions failed; with none, all was written. ``actions``: kind → arguments, without the
+    table. Another transaction on the same item is waited for. Raises Unavailable."""
+    request: list[Any] = [
+        {kind: {"TableName": table, **arguments}} for action in actions for kind, arguments in action.items()
+    ]
+    for attempt in range(TRIES):
+        with translated("DynamoDB"):
+            try:
+                client.transact_write_items(TransactItems=request)
+            except ClientError as error:
+                reasons = [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]
+                if _FAILED in reasons:
+                    return [reason == _FAILED for reason in reasons]
+                if "TransactionConflict" not in reasons or attempt == TRIES - 1:
+                    raise
+            else:
+                return [False] * len(actions)
+        await_turn(attempt, sleep)
+    raise AssertionError
+
+
+def await_turn(attempt: int, sleep: Callable[[float], None]) -> None:
+    """Waits, longer at each attempt, for a write on the same item that is under way elsewhere."""
+    sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from chalicelib.drain import Drain
 from chalicelib.drain_parts import DrainParts
 from chalicelib.errors import Unavailable
-from chalicelib.models import Wake
 from chalicelib.monitoring import log
 from chalicelib.ports import QueueRecord
+from chalicelib.queue_messages import Wake
 
 
 class Forwarder:

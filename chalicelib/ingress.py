@@ -11,9 +11,10 @@ from chalicelib.caches import BoundedCache
 from chalicelib.config import Settings
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.messages import Report, message_id, parse_report
-from chalicelib.models import Connection, Wake
+from chalicelib.models import Connection
 from chalicelib.monitoring import log
 from chalicelib.ports import ApplicationServerStore, Clock, ConnectionStore, UplinkQueues, WakeQueue
+from chalicelib.queue_messages import Wake
 from chalicelib.tokens import check_time, uplink_token_matches
 
 _CACHED_TENANTS = 1000

@@ -7,17 +7,8 @@ from typing import Any, Protocol
 
 from chalicelib.delivery import Outcome
 from chalicelib.errors import BrokerFault
-from chalicelib.models import (
-    ApplicationServer,
-    CheckStep,
-    Connection,
-    ConnectionSecrets,
-    DownlinkJob,
-    Event,
-    FailedMessage,
-    PollJob,
-    Wake,
-)
+from chalicelib.models import ApplicationServer, CheckStep, Connection, ConnectionSecrets, Event, FailedMessage
+from chalicelib.queue_messages import DownlinkJob, PollJob, Wake
 
 Clock = Callable[[], float]
 """Unix seconds."""

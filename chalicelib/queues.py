@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.config import Settings
 from chalicelib.errors import NotFound, Unavailable
-from chalicelib.models import DownlinkJob, PollJob, Wake
 from chalicelib.monitoring import log
 from chalicelib.ports import ReceivedReport
+from chalicelib.queue_messages import DownlinkJob, PollJob, Wake
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -12,9 +12,10 @@ from zlib import crc32
 from chalicelib.alarms import Alarms
 from chalicelib.config import Timing
 from chalicelib.errors import NotFound, Unavailable
-from chalicelib.models import Connection, PollJob, PollTarget, Wake
+from chalicelib.models import Connection
 from chalicelib.monitoring import log
 from chalicelib.ports import Clock, ConnectionStore, PollQueue, UplinkQueues, WakeQueue
+from chalicelib.queue_messages import PollJob, PollTarget, Wake
 from chalicelib.queues import BATCH
 from chalicelib.retention import Retention
 

@@ -10,9 +10,10 @@ from typing import Protocol
 from chalicelib.errors import Unavailable
 from chalicelib.ids import is_id, last_id
 from chalicelib.messages import DOWNLINK, NO_DEVICE
-from chalicelib.models import Connection, Direction, DownlinkJob, FailedMessage, Level, Wake
+from chalicelib.models import Connection, Direction, FailedMessage, Level
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports import Clock, ConnectionStore, DownlinkQueue, UplinkQueues, WakeQueue
+from chalicelib.queue_messages import DownlinkJob, Wake
 
 SECONDS = 18.0
 """After so long no further messages are begun, for a request has 29 seconds; the next call goes on with the rest."""

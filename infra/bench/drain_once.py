@@ -15,9 +15,10 @@ from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
 from chalicelib.drain_parts import DrainParts
 from chalicelib.forwarder import Forwarder
-from chalicelib.models import ConnectionSecrets, Wake
+from chalicelib.models import ConnectionSecrets
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports import QueueRecord
+from chalicelib.queue_messages import Wake
 from infra.bench.publish import bench_connection
 from infra.local.in_memory import (
     MemoryConnectionStore,

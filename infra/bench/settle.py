@@ -13,10 +13,11 @@ from chalicelib.config import Settings
 from chalicelib.drain_parts import DrainParts
 from chalicelib.forwarder import Forwarder
 from chalicelib.messages import message_id, parse_report
-from chalicelib.models import Connection, ConnectionSecrets, Wake
+from chalicelib.models import Connection, ConnectionSecrets
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports import QueueRecord
 from chalicelib.publishers import PublisherPool
+from chalicelib.queue_messages import Wake
 from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.in_memory import (

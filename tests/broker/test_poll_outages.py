@@ -12,8 +12,8 @@ from chalicelib.amqp_consumer import AmqpDownlinkConsumer
 from chalicelib.config import Timing
 from chalicelib.consumer import Consumer, PollParts
 from chalicelib.downlink_intake import DownlinkIntake
-from chalicelib.models import DownlinkJob, PollJob, PollTarget
 from chalicelib.ports import QueueRecord
+from chalicelib.queue_messages import DownlinkJob, PollJob, PollTarget
 from infra.local.in_memory import MemoryDownlinkQueue, MemoryLeases
 from infra.local.waiting import wait_until
 from tests.broker.outage import Outage

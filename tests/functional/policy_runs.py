@@ -21,19 +21,10 @@ from chalicelib.downlink_intake import DownlinkIntake
 from chalicelib.drain import CHUNK_REPORTS
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
 from chalicelib.ids import new_id
-from chalicelib.models import (
-    Connection,
-    ConnectionSecrets,
-    Direction,
-    DownlinkJob,
-    FailedMessage,
-    PollJob,
-    PollTarget,
-    Wake,
-    iso_time,
-)
+from chalicelib.models import Connection, ConnectionSecrets, Direction, FailedMessage, iso_time
 from chalicelib.ports import ReceivedDownlink
 from chalicelib.publishers import PublisherPool
+from chalicelib.queue_messages import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.queues import RETENTION
 from chalicelib.reconciler import SWEEP_RUNS
 from infra.local.processes import ROOT

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from chalicelib.bootstrap import Services
 from chalicelib.errors import NotFound, PreconditionFailed
-from chalicelib.models import Wake
+from chalicelib.queue_messages import Wake
 from chalicelib.state import ConnectionState
 
 from .connection_cases import MASK, NOTHING, TCP, UNKNOWN, changed, create, expect_problem, left_behind, secrets_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.bootstrap import Services
-from chalicelib.models import Wake
+from chalicelib.queue_messages import Wake
 
 from .connection_cases import (
     MASK,

@@ -20,7 +20,7 @@ from chalice.app import Rate, ScheduledEventConfig, SQSEventConfig
 from app import app
 from chalicelib.config import settings
 from chalicelib.ids import new_id
-from chalicelib.models import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.queue_messages import DownlinkJob, PollJob, PollTarget, Wake
 from infra.local.processes import ROOT
 
 from .deploy_target import STAGE, Project, Target, target

@@ -9,8 +9,9 @@ from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
 from chalicelib.errors import Unavailable
 from chalicelib.ids import new_id
-from chalicelib.models import AmqpConfiguration, Connection, DownlinkJob, iso_time
+from chalicelib.models import AmqpConfiguration, Connection, iso_time
 from chalicelib.ports import QueueRecord
+from chalicelib.queue_messages import DownlinkJob
 from chalicelib.state import ConnectionState
 
 NOW = 1_764_000_000.0

@@ -8,7 +8,8 @@ import pytest
 from chalicelib.bootstrap import Services
 from chalicelib.errors import Unavailable
 from chalicelib.ids import new_id
-from chalicelib.models import Direction, DownlinkJob, FailedMessage, Wake, iso_time
+from chalicelib.models import Direction, FailedMessage, iso_time
+from chalicelib.queue_messages import DownlinkJob, Wake
 
 from .connection_cases import UNKNOWN, create, expect_problem
 from .doubles import READ_ONLY, Answer, Api, TestIssuer

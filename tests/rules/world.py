@@ -15,9 +15,10 @@ from chalicelib.errors import Unavailable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ingress import Ingress
 from chalicelib.messages import message_id, parse_report
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Wake
+from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets
 from chalicelib.monitoring import Monitoring
 from chalicelib.publishers import PublisherPool
+from chalicelib.queue_messages import Wake
 from chalicelib.reconciler import Reconciler
 from chalicelib.state import ConnectionState
 from infra.local.in_memory import (

@@ -14,10 +14,11 @@ from chalicelib.errors import BrokerFault, BrokerUnreachable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ingress import Ingress
 from chalicelib.messages import parse_report
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol, Wake
+from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports import OutgoingMessage, PublisherFactory, PublishResult, QueueRecord
 from chalicelib.publishers import PublisherPool
+from chalicelib.queue_messages import Wake
 from chalicelib.reconciler import Reconciler
 from chalicelib.state import ConnectionState
 from infra.local.in_memory import (

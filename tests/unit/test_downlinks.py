@@ -8,8 +8,8 @@ import pytest
 
 from chalicelib.downlinks import MAX_ATTEMPTS, DownlinkSender
 from chalicelib.errors import DownlinkRejected, Unavailable
-from chalicelib.models import DownlinkJob
 from chalicelib.ports import QueueRecord
+from chalicelib.queue_messages import DownlinkJob
 from infra.local.in_memory import MemoryApplicationServerStore, MemoryDownlinkLedger, MemoryDownlinkQueue
 
 from .flow import TENANT, Flow

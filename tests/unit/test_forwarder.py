@@ -11,8 +11,8 @@ from chalicelib.drain import CHUNK_REPORTS, HELPERS
 from chalicelib.drain_reports import ALONE_FROM
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable, Unavailable
 from chalicelib.forwarder import Forwarder
-from chalicelib.models import Wake
 from chalicelib.ports import OutgoingMessage, ReceivedReport
+from chalicelib.queue_messages import Wake
 from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
 
 from .flow import TENANT, Flow

@@ -11,6 +11,7 @@ LAYERS = [
     {"config", "errors", "faults"},
     {"strict_json", "cursors"},
     {"models"},
+    {"queue_messages"},
     {"delivery", "addresses", "certificates", "patterns", "json_path", "breaker", "alarm_validation"},
     {"alarm_windows"},
     {"ports", "routing", "management"},

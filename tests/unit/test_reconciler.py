@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from chalicelib.errors import Unavailable
-from chalicelib.models import PollJob
+from chalicelib.queue_messages import PollJob
 from chalicelib.reconciler import SWEEP_RUNS, Reconciler
 
 from .flow import TENANT, Flow

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.models import DownlinkJob, PollJob, Wake
 from chalicelib.ports import Clock, QueueRecord, ReceivedReport
+from chalicelib.queue_messages import DownlinkJob, PollJob, Wake
 from chalicelib.queues import QueueMissing
 from infra.local.in_memory.fifo import Fifo, Held
 
