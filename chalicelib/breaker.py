@@ -48,8 +48,9 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
     )
 
 
-def recovered(connection: Connection, now: float, token: str) -> Connection:
-    """The connection after the broker answered. Leaves a mark: wakes were let go while the breaker was open."""
+def recovered(connection: Connection, now: float, token: str, wake_at: float) -> Connection:
+    """The connection after the broker answered. Leaves a mark, due at ``wake_at`` or when an earlier one was: wakes
+    were let go while the breaker was open."""
     return connection.model_copy(
         update={
             "state": ConnectionState.OPENED,
@@ -59,7 +60,7 @@ def recovered(connection: Connection, now: float, token: str) -> Connection:
             "failures": 0,
             "outage_since": None,
             "probe_at": None,
-            "wake_at": now,
+            "wake_at": wake_at if connection.wake_at is None else min(wake_at, connection.wake_at),
             "wake_token": token,
         }
     )

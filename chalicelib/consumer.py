@@ -226,7 +226,7 @@ class Poll:
             if fault is None:
                 if current.state == ConnectionState.OPENED:
                     return
-                after = breaker.recovered(current, now, str(ULID()))
+                after = breaker.recovered(current, now, str(ULID()), wake_at=now)
             else:
                 after = breaker.failed(current, fault, now, self._parts.random(), self._parts.timing.scale)
             if not self._parts.connections.update_breaker(after, current.epoch):

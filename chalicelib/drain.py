@@ -128,8 +128,8 @@ class Drain:
             for chunk in self._chunks(reports):
                 self._settle_chunk(chunk)
             self._call_for_help(reports)
-            unproven = probe and self._connection.state != ConnectionState.OPENED
-            if len(reports) < BATCH and self._own() <= self._progress.settled and not unproven:
+            # A probe goes on to the empty receive: wakes of what waits were let go.
+            if len(reports) < BATCH and self._own() <= self._progress.settled and not probe:
                 return
         self._leave(0)
 
@@ -311,7 +311,10 @@ class Drain:
 
     def _recovered(self) -> None:
         before = self._connection
-        after = breaker.recovered(before, self._parts.clock(), str(ULID()))
+        now = self._parts.clock()
+        # This drain sends what waits, with its helpers; what somebody else still holds is back by then. A mark due at
+        # once would only double their number.
+        after = breaker.recovered(before, now, str(ULID()), now + self._parts.timing.report_visibility)
         if self._parts.connections.update_breaker(after, before.epoch):
             self._connection = after
             self._parts.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")

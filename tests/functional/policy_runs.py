@@ -320,7 +320,7 @@ def run_reconcile(world: World) -> None:
     world.call("PATCH", "/connections/{id}", {"configuration": {"reconnectStrategy": "AGGRESSIVE"}}, id=silent)
     store = world.plain.connection_store
     before = store.get(TENANT, silent)
-    store.update_breaker(recovered(before, time.time() - 7200, "token"), before.epoch)
+    store.update_breaker(recovered(before, time.time() - 7200, "token", time.time() - 7200), before.epoch)
     # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
     quiet = store.get(TENANT, world.connect())
     store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)

@@ -74,9 +74,15 @@ def test_a_scaled_schedule_is_the_same_in_less_time() -> None:
 
 def test_recovering_closes_the_breaker_and_leaves_a_mark() -> None:
     down = breaker.failed(connection(), BrokerUnreachable("REFUSED", "nobody listens"), 1000.0, 0.5, 1.0)
-    after = breaker.recovered(down, 2000.0, "token")
+    after = breaker.recovered(down, 2000.0, "token", 2060.0)
     assert not after.breaker_open
-    assert (after.state, after.wake_at, after.wake_token, after.epoch) == ("OPENED", 2000.0, "token", 2)
+    assert (after.state, after.wake_at, after.wake_token, after.epoch) == ("OPENED", 2060.0, "token", 2)
+
+
+def test_recovering_does_not_put_off_a_mark_that_is_due_earlier() -> None:
+    down = connection().model_copy(update={"outage_since": 1000.0, "wake_at": 2010.0, "wake_token": "old"})
+    after = breaker.recovered(down, 2000.0, "token", 2060.0)
+    assert (after.wake_at, after.wake_token) == (2010.0, "token")
 
 
 @given(st.sampled_from(ReconnectStrategy), st.floats(0, 400 * DAY), st.floats(0, 1), st.floats(1, 5000))
