@@ -38,6 +38,8 @@ class Collector:
         self._journal = journal
         self._stopping = stopping
         self._pause = pause_file(directory, place.index)
+        self._taken = 0
+        """The last delivery that is written down and not yet acknowledged, with all before it; 0 for none."""
 
     def run(self) -> None:
         """Until it is told to stop; connects again whenever the broker goes."""
@@ -52,6 +54,7 @@ class Collector:
                 self._stopping.wait(_LOOK)
 
     def _consume(self) -> None:
+        self._taken = 0
         parameters = pika.ConnectionParameters(
             "127.0.0.1",
             self._node.port,
@@ -66,23 +69,20 @@ class Collector:
         try:
             channel = connection.channel()
             channel.basic_qos(prefetch_count=_PREFETCH)
-            taken = 0
-            for method, properties, body in channel.consume(self._place.queue, inactivity_timeout=_LOOK):
-                if method is not None and method.delivery_tag is not None and body is not None:
-                    self._take(method, properties, body)
-                    taken = method.delivery_tag
-                stops = self._stopping.is_set() or self._pause.exists()
-                if taken and (stops or not channel.get_waiting_message_count()):
-                    channel.basic_ack(taken, multiple=True)
-                    taken = 0
-                if stops:
-                    channel.cancel()
+            channel.basic_consume(self._place.queue, self._take)
+            # A broker that cancels the consumer leaves none.
+            while channel.consumer_tags:
+                connection.process_data_events(_LOOK)
+                if self._taken:
+                    channel.basic_ack(self._taken, multiple=True)
+                    self._taken = 0
+                if self._stopping.is_set() or self._pause.exists():
                     return
         finally:
             if connection.is_open:
                 connection.close()
 
-    def _take(self, method: Any, properties: Any, body: bytes) -> None:
+    def _take(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         document = json.loads(body)
         root, fields = next(iter(document.items()))
         counter = int(fields.get("FCntUp", -1)) if root == _UPLINK else -1
@@ -97,6 +97,7 @@ class Collector:
                 redelivered=method.redelivered,
             )
         )
+        self._taken = method.delivery_tag
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,17 +81,18 @@ class Backlog:
     in_flight: tuple[int, ...]
 
 
-@dataclass
 class Journal:
     """Appends lines to a file, each at once, from any thread."""
 
-    path: Path
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        """Line by line: a process that is killed has written what it said."""
 
     def write(self, record: Any) -> None:
-        line = json.dumps(asdict(record), ensure_ascii=False) + "\n"
-        with self._lock, self.path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        line = json.dumps(vars(record), ensure_ascii=False) + "\n"
+        with self._lock:
+            self._file.write(line)
 
 
 def read(path: Path, kind: type[T]) -> list[T]:
