@@ -18,12 +18,7 @@ from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavaila
 from chalicelib.messages import UPLINK
 from chalicelib.models import Connection, Level
 from chalicelib.monitoring import log
-from chalicelib.ports import (
-    OutgoingMessage,
-    Publisher,
-    PublishResult,
-    ReceivedReport,
-)
+from chalicelib.ports import OutgoingMessage, Publisher, PublishResult, ReceivedReport
 from chalicelib.queue_messages import Wake
 from chalicelib.queues import BATCH
 from chalicelib.state import ConnectionState

@@ -34,6 +34,8 @@ from infra.local.in_memory import (
 )
 
 TENANT = "demo"
+UNREACHABLE = BrokerUnreachable("REFUSED", "nobody listens")
+LOST = BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection")
 
 
 @dataclass

@@ -1,30 +1,17 @@
 """How a drain divides its time and its work: slow queues, backlogs and their helpers, and the end of an outage."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-import pytest
-
 from chalicelib.drain import CHUNK_REPORTS, HELPERS
-from chalicelib.errors import BrokerUnreachable, Unavailable
+from chalicelib.errors import Unavailable
 from chalicelib.forwarder import Forwarder
 from chalicelib.ports import ReceivedReport
 from chalicelib.queue_messages import Wake
 from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
 
-from .flow import Flow
-
-UNREACHABLE = BrokerUnreachable("REFUSED", "nobody listens")
-LOST = BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection")
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    made = Flow()
-    made.connect()
-    yield made
-    made.executor.shutdown()
+from .flow import LOST, UNREACHABLE, Flow
 
 
 class SlowQueues(MemoryUplinkQueues):

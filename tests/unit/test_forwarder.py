@@ -1,27 +1,12 @@
 """The rules of wakes, marks and the breaker, on ports in memory."""
 
-from collections.abc import Iterator
-
-import pytest
-
 from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
 from chalicelib.drain_reports import ALONE_FROM
-from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
+from chalicelib.errors import BrokerMisconfigured
 from chalicelib.ports import OutgoingMessage
 from chalicelib.queue_messages import Wake
 
-from .flow import TENANT, Flow
-
-UNREACHABLE = BrokerUnreachable("REFUSED", "nobody listens")
-LOST = BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection")
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    made = Flow()
-    made.connect()
-    yield made
-    made.executor.shutdown()
+from .flow import LOST, TENANT, UNREACHABLE, Flow
 
 
 def test_a_report_is_published_and_settled(flow: Flow) -> None:

@@ -1,7 +1,5 @@
 """What the reconciler does each minute."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from chalicelib.errors import Unavailable
@@ -9,14 +7,6 @@ from chalicelib.queue_messages import PollJob
 from chalicelib.reconciler import SWEEP_RUNS, Reconciler
 
 from .flow import TENANT, Flow
-
-
-@pytest.fixture
-def flow() -> Iterator[Flow]:
-    made = Flow()
-    made.connect()
-    yield made
-    made.executor.shutdown()
 
 
 def run(flow: Flow, minutes: int) -> None:

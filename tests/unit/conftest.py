@@ -1,0 +1,16 @@
+"""What several unit tests start from."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from .flow import Flow
+
+
+@pytest.fixture
+def flow() -> Iterator[Flow]:
+    """One connection of one tenant, on ports in memory."""
+    made = Flow()
+    made.connect()
+    yield made
+    made.executor.shutdown()
