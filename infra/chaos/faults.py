@@ -18,7 +18,7 @@ from infra.local.waiting import wait_until
 
 DISTURBANCES = "faults.jsonl"
 PAUSES = "pauses.jsonl"
-FORWARDERS = 6
+FORWARDERS = 8
 """That the local stack runs side by side at most; each holds a chunk of reports."""
 _USUAL_WATERMARK = "0.4"
 _TINY_WATERMARK = "0.0001"

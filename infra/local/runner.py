@@ -29,7 +29,7 @@ from infra.local.lambda_sources import QueueMapping, QueueSource, Schedule, Sour
 
 PIDS_FILE = "workers.json"
 _PATIENCE = 3.0
-_CONCURRENCY = {"forward": (6, 6), "consume": (2, 8), "send_downlinks": (1, 2)}
+_CONCURRENCY = {"forward": (8, 8), "consume": (2, 8), "send_downlinks": (1, 2)}
 """Invocations side by side at the start, and at most: a developer's machine is no region of AWS. A frozen broker
 holds a forwarder for each report that comes for it until its breaker opens, and one started then would come late."""
 _DEFAULT_CONCURRENCY = (1, 2)
