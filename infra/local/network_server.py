@@ -4,6 +4,9 @@
 ``DELETE /downlinks`` forgets them; ``POST /behaviour`` with ``{"status": 503}``, ``{"delay": 2}``, ``{"times": 3}``
 makes it fail (``{}`` ends that); ``POST /application-servers`` with ``{"asId", "asKey"}`` tells it a key. A downlink of
 an application server that it does not know is taken without looking at its token, and not reported back.
+
+One that is killed and started again has what it accepted, for it writes that down before it answers; it has forgotten
+its behaviour, keys it was told, and what it had yet to report.
 """
 
 import argparse
@@ -60,10 +63,12 @@ class Behaviour:
 
 @dataclass
 class NetworkServer:
-    """The state of the double. ``keys`` are those of the application servers that it knows."""
+    """The state of the double. ``keys`` are those of the application servers that it knows; ``journal`` has a line of
+    JSON for each downlink that it accepted."""
 
     api_url: str
     keys: dict[str, str]
+    journal: Path
     downlinks: list[dict[str, Any]] = field(default_factory=list)
     behaviour: Behaviour = field(default_factory=Behaviour)
     _sent: "queue.SimpleQueue[tuple[str, dict[str, Any]]]" = field(default_factory=queue.SimpleQueue)
@@ -71,7 +76,9 @@ class NetworkServer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
-        """Begins to report what was sent."""
+        """Reads what was accepted before, and begins to report what was sent."""
+        if self.journal.exists():
+            self.downlinks += [json.loads(line) for line in self.journal.read_text(encoding="utf-8").splitlines()]
         threading.Thread(target=self._report_all, daemon=True).start()
 
     def respond(self, request: Request) -> Reply:
@@ -83,6 +90,7 @@ class NetworkServer:
                     return Reply.of_json(list(self.downlinks))
             case "DELETE", "/downlinks":
                 with self._lock:
+                    self.journal.unlink(missing_ok=True)
                     self.downlinks.clear()
                 return Reply.of_json({})
             case "POST", "/behaviour":
@@ -112,11 +120,16 @@ class NetworkServer:
         if known is not None and not hmac.compare_digest(downlink_token(signed, known), parameters["Token"].lower()):
             return _page(403, "Bad security token")
         with self._lock:
-            self.downlinks.append({**parameters, "receivedAt": timestamp(datetime.now(UTC))})
+            self._accept({**parameters, "receivedAt": timestamp(datetime.now(UTC))})
             number = self._counters[parameters["DevEUI"]] = self._counters.get(parameters["DevEUI"], 0) + 1
         if known is not None:
             self._sent.put((as_id, sent_report(parameters, number)))
         return _page(200, "Request queued by LRC")
+
+    def _accept(self, downlink: dict[str, Any]) -> None:
+        with self.journal.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(downlink) + "\n")
+        self.downlinks.append(downlink)
 
     def _behave(self) -> int | None:
         """Waits as told; the status to answer with, None for the usual one."""
@@ -203,9 +216,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=Path(__file__).stem)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--api-url", required=True, help="where reports are posted")
+    parser.add_argument("--journal", type=Path, required=True, help="where accepted downlinks are written down")
     arguments = parser.parse_args()
     keys = json.loads(os.environ.get(APPLICATION_SERVERS_VARIABLE, "{}"))
-    double = NetworkServer(arguments.api_url, keys)
+    double = NetworkServer(arguments.api_url, keys, arguments.journal)
     double.start()
     run(service(arguments.port, double.respond))
 

@@ -34,15 +34,22 @@ class Child:
     def __init__(self, name: str, argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        self._argv = argv
+        self._environment = environment
+        self._process: subprocess.Popen[bytes]
+        self.start()
+
+    def start(self) -> None:
+        """Once more, after it ended."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "infra.local.processes", str(os.getpid()), *argv],
+                [sys.executable, "-m", "infra.local.processes", str(os.getpid()), *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env={**environment, "PYTHONUNBUFFERED": "1"},
+                env={**self._environment, "PYTHONUNBUFFERED": "1"},
                 # Ctrl-C goes to the whole group of the terminal: the stack alone decides in which order things stop.
                 start_new_session=True,
             )

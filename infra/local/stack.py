@@ -53,6 +53,7 @@ class Stack:
         self.config = config
         self._environment = config.environment()
         self._children: list[Child] = []
+        self._network_server: Child | None = None
         self._broker: Broker | None = None
         self._broker_thread: threading.Thread | None = None
         self._broker_fault: BrokerFailed | None = None
@@ -100,7 +101,8 @@ class Stack:
         return self._lock is not None
 
     def watch(self) -> None:
-        """Keeps stack.json true until a signal. Raises StackFailed when a process died."""
+        """Keeps stack.json true until a signal. Raises StackFailed when a process died; the network server's double may
+        be killed, and is started again."""
         while True:
             time.sleep(_LOOK)
             self._check_children()
@@ -121,9 +123,10 @@ class Stack:
 
     def _start_product(self, server: dict[str, str]) -> None:
         config, where = self.config, self.config.directory
-        self._python(
+        self._network_server = self._python(
             "network-server", "infra.local.network_server",
             "--port", str(config.ports.network_server), "--api-url", config.api_url,
+            "--journal", str(where / "network-server.jsonl"),
             extra={APPLICATION_SERVERS_VARIABLE: json.dumps({server["asId"]: server["asKey"]})},
         )  # fmt: skip
         self._python("api", "infra.local.api", "--port", str(config.ports.api))
@@ -176,18 +179,22 @@ class Stack:
         if self._broker_fault is not None:
             raise self._broker_fault
 
-    def _python(self, name: str, module: str, *arguments: str, extra: dict[str, str] | None = None) -> None:
-        self._child(name, [sys.executable, "-m", module, *arguments], extra)
-
-    def _child(self, name: str, argv: list[str], extra: dict[str, str] | None = None) -> None:
+    def _python(self, name: str, module: str, *arguments: str, extra: dict[str, str] | None = None) -> Child:
         _say(f"Starting {name} ...")
         log = self.config.directory / "logs" / f"{name}.log"
-        self._children.append(Child(name, argv, log, {**self._environment, **(extra or {})}))
+        argv = [sys.executable, "-m", module, *arguments]
+        child = Child(name, argv, log, {**self._environment, **(extra or {})})
+        self._children.append(child)
+        return child
 
     def _check_children(self) -> None:
         for child in self._children:
             code = child.exit_code()
-            if code is not None:
+            if child is self._network_server and code == -signal.SIGKILL:
+                # The network server is somebody else's: it may be down for a moment.
+                _say(f"Starting {child.name} again ...")
+                child.start()
+            elif code is not None:
                 raise StackFailed(f"{child.name} ended unexpectedly ({code}). The end of {child.log}:\n{child.tail()}")
 
     def _wait(self, what: str, ready: Callable[[], bool]) -> None:
@@ -207,6 +214,8 @@ class Stack:
         """Whether a pid is another one. That of a broker that is down stays: there is no better one."""
         before = json.dumps(self._document)
         self._document["workers"] = {"pids": self._worker_pids()}
+        if self._network_server is not None:
+            self._document["networkServer"]["pid"] = self._network_server.pid
         if self._broker is not None:
             try:
                 self._document["amqp"]["pid"] = self._broker.pid

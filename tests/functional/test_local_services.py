@@ -60,10 +60,12 @@ class Api:
         return Reply.of_json({})
 
 
-def test_a_downlink_of_the_connector_is_taken_shown_and_reported_back_also_by_an_api_that_fails_first() -> None:
+def test_a_downlink_of_the_connector_is_taken_shown_and_reported_back_also_by_an_api_that_fails_first(
+    tmp_path: Path,
+) -> None:
     api = Api(503, 500)
     with serving(api.respond) as api_url:
-        double = NetworkServer(api_url, {"as-1": KEY})
+        double = NetworkServer(api_url, {"as-1": KEY}, tmp_path / "journal")
         double.start()
         with serving(double.respond) as url:
             LrcNetworkServer(url, 5).send_downlink([*DOWNLINK, ("CorrelationID", "AB12")], KEY)
@@ -78,8 +80,8 @@ def test_a_downlink_of_the_connector_is_taken_shown_and_reported_back_also_by_an
     assert "AS_ID=as-1" in api.reports[0]["query"]
 
 
-def test_a_wrong_key_is_refused_and_an_unknown_application_server_is_trusted() -> None:
-    double = NetworkServer("http://127.0.0.1:9", {"as-1": KEY})
+def test_a_wrong_key_is_refused_and_an_unknown_application_server_is_trusted(tmp_path: Path) -> None:
+    double = NetworkServer("http://127.0.0.1:9", {"as-1": KEY}, tmp_path / "journal")
     with serving(double.respond) as url:
         with pytest.raises(DownlinkRejected, match=r"answered 403: Bad security token$"):
             LrcNetworkServer(url, 5).send_downlink(DOWNLINK, "another key")
@@ -94,21 +96,38 @@ def test_a_wrong_key_is_refused_and_an_unknown_application_server_is_trusted() -
     ("name", "value"),
     [("DevEUI", "18"), ("FPort", "225"), ("FPort", "0"), ("Payload", "abc"), ("Confirmed", "yes"), ("Strange", "1")],
 )
-def test_bad_parameters_are_refused(name: str, value: str) -> None:
+def test_bad_parameters_are_refused(name: str, value: str, tmp_path: Path) -> None:
     items = [item for item in DOWNLINK if item[0] != name] + [(name, value)]
-    double = NetworkServer("http://127.0.0.1:9", {"as-1": KEY})
+    double = NetworkServer("http://127.0.0.1:9", {"as-1": KEY}, tmp_path / "journal")
     with serving(double.respond) as url, pytest.raises(DownlinkRejected, match="400"):
         LrcNetworkServer(url, 5).send_downlink(items, KEY)
 
 
-def test_it_fails_as_it_is_told_to_and_as_often() -> None:
-    double = NetworkServer("http://127.0.0.1:9", {})
+def test_it_fails_as_it_is_told_to_and_as_often(tmp_path: Path) -> None:
+    double = NetworkServer("http://127.0.0.1:9", {}, tmp_path / "journal")
     with serving(double.respond) as url:
         urllib3.request("POST", f"{url}/behaviour", json={"status": 503, "times": 2})
         for _ in range(2):
             with pytest.raises(DownlinkDelayed, match="503"):
                 LrcNetworkServer(url, 5).send_downlink(DOWNLINK, KEY)
         LrcNetworkServer(url, 5).send_downlink(DOWNLINK, KEY)
+
+
+def test_one_that_is_started_again_has_what_it_accepted_until_it_is_told_to_forget(tmp_path: Path) -> None:
+    def started() -> NetworkServer:
+        double = NetworkServer("http://127.0.0.1:9", {}, tmp_path / "journal")
+        double.start()
+        return double
+
+    first = started()
+    with serving(first.respond) as url:
+        LrcNetworkServer(url, 5).send_downlink(DOWNLINK, KEY)
+    again = started()
+    assert [each["Payload"] for each in again.downlinks] == ["0102ff"]
+    assert again.downlinks == first.downlinks
+    with serving(again.respond) as url:
+        urllib3.request("DELETE", f"{url}/downlinks")
+    assert started().downlinks == []
 
 
 def test_the_token_of_the_interface_description_is_reproduced() -> None:
