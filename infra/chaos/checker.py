@@ -56,8 +56,9 @@ class ConnectionResult:
         if self.failed:
             found.append(f"{self.failed} given up")
         for number, count in self.by_fault.items():
-            if count > disturbances[number].limit:
-                found.append(f"{count} duplicates after one {disturbances[number].kind}, more than were unconfirmed")
+            fault = disturbances[number]
+            if count > fault.limit(self.connection):
+                found.append(f"{count} duplicates after one {fault.kind}, more than were unconfirmed")
         return found
 
 
@@ -92,11 +93,13 @@ def _check_one(
     must = {key for key, post in posted.items() if post.ended is not None and not _touches(post, pauses)}
     forbidden = {key for key, post in posted.items() if _within(post, pauses)}
     first: dict[Key, Arrival] = {}
+    explaining: list[list[int]] = []
     last_counter: dict[str, int] = {}
     for arrival in arrivals:
         key = (arrival.device, arrival.counter)
         if key in first:
-            _duplicate(result, key, first[key], arrival, evidence.disturbances)
+            if explained := _duplicate(result, key, first[key], arrival, evidence.disturbances):
+                explaining.append(explained)
             continue
         first[key] = arrival
         if key not in posted or posted[key].digest != arrival.digest or key in forbidden:
@@ -104,6 +107,8 @@ def _check_one(
         if last_counter.get(arrival.device, -1) > arrival.counter:
             result.out_of_order.append(key)
         last_counter[arrival.device] = max(arrival.counter, last_counter.get(arrival.device, -1))
+    room = [fault.limit(index) if index in fault.connections else 0 for fault in evidence.disturbances]
+    result.by_fault = share_out(explaining, room)
     missing = sorted(must - first.keys(), key=lambda key: posted[key].began)
     result.acknowledged = len(must)
     result.delivered = len(first)
@@ -126,10 +131,11 @@ def _within(post: Post, pauses: Sequence[Pause]) -> bool:
 
 def _duplicate(
     result: ConnectionResult, key: Key, first: Arrival, again: Arrival, disturbances: Sequence[Disturbance]
-) -> None:
+) -> list[int]:
+    """The faults that explain it, the last to begin first; none when it needs no explanation, or has none."""
     if again.message_id != first.message_id:
         result.other_id.append(key)
-        return
+        return []
     explaining = [
         number
         for number, fault in enumerate(disturbances)
@@ -138,14 +144,36 @@ def _duplicate(
     if again.redelivered and any(disturbances[number].kind == BROKER_DIED for number in explaining):
         # Publishing it twice would leave two messages in the queue; this is one that was handed out twice.
         result.handed_out_twice += 1
-        return
+        return []
     result.duplicated += 1
-    if explaining:
-        # The one that began last before the copy; a fault with room left goes first.
-        free = [number for number in explaining if result.by_fault[number] < disturbances[number].limit]
-        result.by_fault[max(free or explaining, key=lambda number: disturbances[number].began)] += 1
-    else:
+    if not explaining:
         result.unexplained.append(key)
+    return sorted(explaining, key=lambda number: disturbances[number].began, reverse=True)
+
+
+def share_out(explaining: Sequence[Sequence[int]], room: Sequence[int]) -> "Counter[int]":
+    """Gives each duplicate to one of the faults that explain it, and none more than its room while there is a way to:
+    the duplicates that it would have otherwise are moved to another (a bipartite matching by augmenting paths)."""
+    given: dict[int, list[int]] = defaultdict(list)
+
+    def place(duplicate: int, tried: set[int]) -> bool:
+        for fault in explaining[duplicate]:
+            if fault in tried:
+                continue
+            tried.add(fault)
+            if len(given[fault]) >= room[fault]:
+                moved = next((other for other in given[fault] if place(other, tried)), None)
+                if moved is None:
+                    continue
+                given[fault].remove(moved)
+            given[fault].append(duplicate)
+            return True
+        return False
+
+    for duplicate, faults in enumerate(explaining):
+        if not place(duplicate, set()):
+            given[faults[0]].append(duplicate)
+    return Counter({fault: len(duplicates) for fault, duplicates in given.items()})
 
 
 BROKER_DIED = "broker killed"

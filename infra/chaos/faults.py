@@ -20,6 +20,7 @@ DISTURBANCES = "faults.jsonl"
 PAUSES = "pauses.jsonl"
 FORWARDERS = 8
 """That the local stack runs side by side at most; each holds a chunk of reports."""
+_LEAVES_NO_DOUBT = (Kind.QUEUE_FULL, Kind.UPDATED, Kind.DEACTIVATED)
 _USUAL_WATERMARK = "0.4"
 _TINY_WATERMARK = "0.0001"
 _LEAST_GAP = 1.0
@@ -27,13 +28,22 @@ _LOOK = 0.1
 _PATIENCE = 30.0
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What there is to say of a fault that was made. ``in_flight``: reports of each connection that were, at a kill."""
+
+    note: str = ""
+    in_flight: tuple[int, ...] | None = None
+
+
 @dataclass
 class Saboteur:
-    """Runs a plan's faults. ``clock``: the plan's time, in seconds. ``error`` is the first that could not be made, or
-    not be ended."""
+    """Runs a plan's faults. ``clock``: the plan's time, in seconds; ``in_flight``: looks how many reports of each
+    connection are received and not deleted. ``error`` is the first fault that could not be made, or not be ended."""
 
     stage: Stage
     clock: Callable[[], float]
+    in_flight: Callable[[], tuple[int, ...]]
     error: BaseException | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -74,77 +84,89 @@ class Saboteur:
                 return
 
     def _make(self, fault: Fault) -> None:
-        name, connections, limit = self._reach(fault)
+        name, connections = self._reach(fault)
         print(f"{fault.at:6.1f} s  {fault.kind}: {name}, {fault.seconds:.1f} s", flush=True)
         began = time.time()
-        note = self._action(fault)()
-        disturbance = Disturbance(fault.kind, name, connections, began, time.time(), limit, note or "")
+        made = self._act(fault)
+        limits = tuple(self._limit(fault, made, index) for index in connections)
+        disturbance = Disturbance(fault.kind, name, connections, began, time.time(), limits, made.note)
         Journal(self.stage.directory / DISTURBANCES).write(disturbance)
 
-    def _reach(self, fault: Fault) -> tuple[str, tuple[int, ...], int]:
-        """The target's name, the connections it can touch, and how many duplicates it can explain of each."""
-        every = tuple(place.index for place in self.stage.places)
-        if fault.kind is Kind.WORKER_KILL:
-            return str(fault.target), every, CHUNK_REPORTS if fault.target == "forward" else 0
-        held = CHUNK_REPORTS * FORWARDERS
-        number = int(fault.target)
-        if fault.kind in (Kind.BROKER_KILL, Kind.BROKER_FREEZE, Kind.MEMORY_ALARM):
-            return f"broker {number + 1}", tuple(p.index for p in self.stage.places if p.node == number), held
-        # A full queue, a changed and a deactivated connection leave nothing in doubt.
-        sure = fault.kind in (Kind.QUEUE_FULL, Kind.UPDATED, Kind.DEACTIVATED)
-        return f"connection {number}", (number,), 0 if sure else held
-
-    def _action(self, fault: Fault) -> Callable[[], str | None]:
+    def _reach(self, fault: Fault) -> tuple[str, tuple[int, ...]]:
+        """The target's name, and the connections whose uplinks it can touch."""
         match fault.kind:
             case Kind.WORKER_KILL:
-                return lambda: self._kill_worker(str(fault.target), fault.at)
+                return str(fault.target), tuple(place.index for place in self.stage.places)
             case Kind.BROKER_KILL | Kind.BROKER_FREEZE | Kind.MEMORY_ALARM:
-                act = {
-                    Kind.BROKER_KILL: self._kill_broker,
-                    Kind.BROKER_FREEZE: self._freeze_broker,
-                    Kind.MEMORY_ALARM: self._raise_alarm,
-                }[fault.kind]
-                return lambda: act(int(fault.target), fault.seconds)
+                node = int(fault.target)
+                return f"broker {node + 1}", tuple(p.index for p in self.stage.places if p.node == node)
+        return f"connection {fault.target}", (int(fault.target),)
+
+    def _limit(self, fault: Fault, made: _Made, connection: int) -> int:
+        """How many duplicates of a connection it can explain."""
+        if fault.kind in _LEAVES_NO_DOUBT or (fault.kind is Kind.WORKER_KILL and fault.target != "forward"):
+            return 0
+        if made.in_flight is None:
+            return CHUNK_REPORTS * FORWARDERS
+        held = made.in_flight[connection]
+        return min(held, CHUNK_REPORTS) if fault.kind is Kind.WORKER_KILL else held
+
+    def _act(self, fault: Fault) -> _Made:
+        match fault.kind:
+            case Kind.WORKER_KILL:
+                return self._kill_worker(str(fault.target), fault.at)
+            case Kind.BROKER_KILL:
+                return self._kill_broker(int(fault.target), fault.seconds)
+            case Kind.BROKER_FREEZE:
+                return self._freeze_broker(int(fault.target), fault.seconds)
+            case Kind.MEMORY_ALARM:
+                return self._raise_alarm(int(fault.target), fault.seconds)
             case kind:
-                place = self.stage.places[int(fault.target)]
-                on_connection: dict[Kind, Callable[[Place, float], str | None]] = {
+                act: Callable[[Place, float], _Made] = {
                     Kind.LOGIN_REFUSED: self._refuse_login,
                     Kind.EXCHANGE_GONE: self._delete_exchange,
                     Kind.QUEUE_FULL: self._fill_queue,
                     Kind.CUT: self._cut,
                     Kind.UPDATED: self._update,
                     Kind.DEACTIVATED: self._deactivate,
-                }
-                return lambda: on_connection[kind](place, fault.seconds)
+                }[kind]
+                return act(self.stage.places[int(fault.target)], fault.seconds)
 
     # Brokers
 
-    def _kill_broker(self, node: int, seconds: float) -> None:
+    def _kill_broker(self, node: int, seconds: float) -> _Made:
         broker = self.stage.brokers[node]
+        # It takes nothing more while it is looked what is in flight: all that it can have taken without saying so, or
+        # without its having been deleted, is among that.
+        broker.freeze()
+        in_flight = self.in_flight()
         broker.kill()
         self.stopping.wait(seconds)
         broker.start()
         self.stage.management(node).ready()
+        return _Made(in_flight=in_flight)
 
-    def _freeze_broker(self, node: int, seconds: float) -> None:
+    def _freeze_broker(self, node: int, seconds: float) -> _Made:
         broker = self.stage.brokers[node]
         broker.freeze()
         try:
             self.stopping.wait(seconds)
         finally:
             broker.thaw()
+        return _Made()
 
-    def _raise_alarm(self, node: int, seconds: float) -> None:
+    def _raise_alarm(self, node: int, seconds: float) -> _Made:
         broker = self.stage.brokers[node]
         broker.ctl("set_vm_memory_high_watermark", _TINY_WATERMARK)
         try:
             self.stopping.wait(seconds)
         finally:
             broker.ctl("set_vm_memory_high_watermark", _USUAL_WATERMARK)
+        return _Made()
 
     # What a connection has at its broker
 
-    def _refuse_login(self, place: Place, seconds: float) -> str:
+    def _refuse_login(self, place: Place, seconds: float) -> _Made:
         management = self.stage.management(place.node)
         management.put(f"users/{place.user}", {"password": f"{place.password}!", "tags": ""})
         try:
@@ -152,17 +174,18 @@ class Saboteur:
             self.stopping.wait(seconds)
         finally:
             management.put(f"users/{place.user}", {"password": place.password, "tags": ""})
-        return f"{closed} connections closed"
+        return _Made(f"{closed} connections closed")
 
-    def _delete_exchange(self, place: Place, seconds: float) -> None:
+    def _delete_exchange(self, place: Place, seconds: float) -> _Made:
         management = self.stage.management(place.node)
         management.delete(f"exchanges/{place.vhost}/{place.exchange}")
         try:
             self.stopping.wait(seconds)
         finally:
             make_exchange(management, place)
+        return _Made()
 
-    def _fill_queue(self, place: Place, seconds: float) -> None:
+    def _fill_queue(self, place: Place, seconds: float) -> _Made:
         """The collector leaves the queue alone, which refuses what comes beyond one message."""
         management = self.stage.management(place.node)
         pause = pause_file(self.stage.directory, place.index)
@@ -177,23 +200,25 @@ class Saboteur:
         finally:
             management.delete(policy)
             pause.unlink()
+        return _Made()
 
-    def _cut(self, place: Place, seconds: float) -> str:
+    def _cut(self, place: Place, seconds: float) -> _Made:
         proxy = self.stage.proxies[place.index]
         number = proxy.cut()
         try:
             self.stopping.wait(seconds)
         finally:
             proxy.mend()
-        return f"{number} connections"
+        return _Made(f"{number} connections")
 
     # The connection itself
 
-    def _update(self, place: Place, _seconds: float) -> None:
+    def _update(self, place: Place, _seconds: float) -> _Made:
         document = {"configuration": {"description": f"changed at {time.time()}"}}
         self.stage.api.call("PATCH", f"/connections/{place.id}", document)
+        return _Made()
 
-    def _deactivate(self, place: Place, seconds: float) -> None:
+    def _deactivate(self, place: Place, seconds: float) -> _Made:
         path = f"/connections/{place.id}"
         off_asked = time.time()
         self.stage.api.call("PATCH", path, {"active": False})
@@ -205,10 +230,11 @@ class Saboteur:
             self.stage.api.call("PATCH", path, {"active": True})
             pause = Pause(place.index, off_asked, off, on_asked, time.time())
             Journal(self.stage.directory / PAUSES).write(pause)
+        return _Made()
 
     # Workers
 
-    def _kill_worker(self, function: str, at: float) -> str:
+    def _kill_worker(self, function: str, at: float) -> _Made:
         found: list[int] = []
 
         def kill() -> bool:
@@ -225,7 +251,8 @@ class Saboteur:
 
         if not wait_until(kill, _PATIENCE, 0.2):
             raise RuntimeError(f"There was no worker of {function} to kill within {_PATIENCE:.0f} s.")
-        return f"pid {found[0]}"
+        # What it held stays in flight until its visibility time-out.
+        return _Made(f"pid {found[0]}", self.in_flight())
 
 
 def _function_of(pid: int) -> str:

@@ -37,16 +37,20 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """A fault that was made. ``connections``: those that it can have touched; ``limit``: how many messages of one
-    connection can have been unconfirmed, or confirmed and not yet deleted, when it began."""
+    """A fault that was made. ``connections``: those that it can have touched; ``limits``: how many messages of each of
+    them can have been unconfirmed, or confirmed and not yet deleted."""
 
     kind: str
     target: str
     connections: tuple[int, ...]
     began: float
     ended: float
-    limit: int
+    limits: tuple[int, ...]
     note: str = ""
+
+    def limit(self, connection: int) -> int:
+        """Of one of its connections."""
+        return self.limits[self.connections.index(connection)]
 
 
 @dataclass(frozen=True)

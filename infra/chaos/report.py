@@ -1,15 +1,15 @@
 """The page that a run leaves behind, in Markdown."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.chaos.checker import ConnectionResult, DownlinkResult
-from infra.chaos.plan import Size
+from infra.chaos.plan import Kind, Size
 from infra.chaos.records import Disturbance
 
 DOWNLINKS_IN_FLIGHT = 10
 """That one worker sends side by side."""
+_KILLS = (Kind.WORKER_KILL, Kind.BROKER_KILL)
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Outcome:
 
     @property
     def kills(self) -> int:
-        return sum(fault.kind in ("worker killed", "broker killed") for fault in self.disturbances)
+        return sum(fault.kind in _KILLS for fault in self.disturbances)
 
     def faults(self) -> list[str]:
         """Every promise that was broken, in words."""
@@ -49,7 +49,7 @@ def markdown(outcome: Outcome) -> str:
         _table(
             "downlinks, called, lost, unexpected, out of order, calls repeated, most of one, stuck", [_down(outcome)]
         ),
-        _table("fault, times, duplicates, most after one, limit", _fault_rows(outcome)),
+        _table("fault, at (s), lasted (s), duplicates, at most", _fault_rows(outcome)),
         "![backlog](backlog.svg)\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -59,7 +59,9 @@ _LEGEND = """\
 *Acknowledged*: while the connection was active. *Delivered*: distinct reports. *Duplicated*: published twice with the
 same message_id; *unexplained* of these are near no fault of the script (a time-out of the connector's own). *Handed out
 twice*: marked as redelivered after a broker was killed: it forgot the collector's acknowledgement, or it had the
-message twice; it marks both alike. *Limit*: what can have been unconfirmed, or not yet deleted, when the fault began.
+message twice; it marks both alike. *At most*, of all connections together (each is checked by itself): after a kill
+what was unconfirmed or not yet deleted then, that is, what was in flight in SQS, and of one worker a chunk; after
+another fault, which may touch more than one chunk, a chunk for each forwarder.
 """
 
 
@@ -94,18 +96,14 @@ def _row(result: ConnectionResult) -> Sequence[object]:
 
 
 def _fault_rows(outcome: Outcome) -> Sequence[Sequence[object]]:
-    names = [_name(fault) for fault in outcome.disturbances]
-    explained: Counter[str] = Counter()
-    most: Counter[str] = Counter()
-    limits: dict[str, int] = {}
-    for number, name in enumerate(names):
-        limits[name] = outcome.disturbances[number].limit
-        for result in outcome.results:
-            count = result.by_fault[number]
-            explained[name] += count
-            most[name] = max(most[name], count)
-    return [(name, times, explained[name], most[name], limits[name]) for name, times in sorted(Counter(names).items())]
-
-
-def _name(fault: Disturbance) -> str:
-    return f"{fault.kind} ({fault.target})" if fault.kind == "worker killed" else fault.kind
+    start = min((fault.began for fault in outcome.disturbances), default=0.0)
+    return [
+        (
+            f"{fault.kind} ({fault.target})",
+            f"{fault.began - start:.1f}",
+            f"{fault.ended - fault.began:.1f}",
+            sum(result.by_fault[number] for result in outcome.results),
+            sum(fault.limits),
+        )
+        for number, fault in enumerate(outcome.disturbances)
+    ]

@@ -46,7 +46,7 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
         child_of(stage, poster.__name__, str(size.reports), str(size.devices), seconds, str(size.seed)),
         child_of(stage, downlink_publisher.__name__, str(size.downlinks), seconds),
     ]
-    saboteur = faults.Saboteur(stage, _Progress(where, size, plan).now)
+    saboteur = faults.Saboteur(stage, _Progress(where, size, plan).now, looking.in_flight)
     try:
         saboteur.start(plan.faults)
         for child in children:

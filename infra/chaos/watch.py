@@ -92,6 +92,10 @@ class Watch:
         )
         return uplinks, looked.waiting[-2] + at_brokers, looked.waiting[-1]
 
+    def in_flight(self) -> tuple[int, ...]:
+        """Reports of each connection that were received and not deleted."""
+        return self._look().in_flight[: len(self.stage.places)]
+
     def _watch(self) -> None:
         journal = Journal(self.stage.directory / BACKLOG)
         while not self._stopping.wait(_PERIOD):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infra.chaos.checker import ConnectionResult, Evidence, check, check_downlinks
+from infra.chaos.checker import ConnectionResult, Evidence, check, check_downlinks, share_out
 from infra.chaos.picture import draw
 from infra.chaos.plan import Kind, Size, make_plan
 from infra.chaos.records import Arrival, Backlog, Disturbance, Pause, Post, SentDownlink
@@ -26,7 +26,7 @@ def arrival(device: str, counter: int, connection: int = 0) -> Arrival:
 
 POSTS = [post(device, counter) for counter in COUNTERS for device in DEVICES]
 ARRIVALS = [arrival(device, counter) for counter in COUNTERS for device in DEVICES]
-KILL = Disturbance("worker killed", "forward", (0,), 122.5, 122.6, 100)
+KILL = Disturbance("worker killed", "forward", (0,), 122.5, 122.6, (100,))
 
 
 def result(arrivals: list[Arrival], **others: object) -> tuple[ConnectionResult, list[str]]:
@@ -82,9 +82,27 @@ def test_a_planted_duplicate_with_another_id_is_found() -> None:
 
 def test_more_duplicates_than_were_unconfirmed_are_a_fault() -> None:
     again = [replace(arrival(device, 2), at=130.0) for device in DEVICES]
-    one, faults = result([*ARRIVALS, *again], disturbances=[replace(KILL, limit=2)])
+    one, faults = result([*ARRIVALS, *again], disturbances=[replace(KILL, limits=(2,))])
     assert one.duplicated == 3
     assert faults == ["3 duplicates after one worker killed, more than were unconfirmed"]
+
+
+def test_of_faults_that_explain_a_duplicate_one_with_room_left_is_found() -> None:
+    # The first is moved on, for the second can only be there.
+    assert share_out([[1, 0], [1]], [5, 1]) == {0: 1, 1: 1}
+    # A chain: each has to move on for the last.
+    assert share_out([[0, 1], [1, 2], [0]], [1, 1, 1]) == {0: 1, 1: 1, 2: 1}
+    # And no more than there are: the last one is too much for whichever.
+    assert sorted(share_out([[0, 1], [1, 0], [0]], [1, 1]).values()) == [1, 2]
+
+
+def test_two_faults_of_one_connection_share_its_duplicates_by_what_was_in_flight() -> None:
+    again = [replace(arrival(device, 2), at=130.0) for device in DEVICES]
+    later = replace(KILL, began=124.0, ended=124.1, connections=(1, 0), limits=(9, 1))
+    one, faults = result([*ARRIVALS, *again], disturbances=[replace(KILL, limits=(2,)), later])
+    assert (one.by_fault, faults) == ({0: 2, 1: 1}, [])
+    one, faults = result([*ARRIVALS, *again], disturbances=[replace(KILL, limits=(1,)), later])
+    assert faults == ["2 duplicates after one worker killed, more than were unconfirmed"]
 
 
 def test_a_duplicate_far_from_every_fault_is_unexplained() -> None:
@@ -207,7 +225,7 @@ def test_the_report_says_what_was_broken_and_the_picture_shows_when() -> None:
     assert "FAILED" in page
     assert "- **connection 0: 1 lost, such as ('B', 3)**" in page
     assert "- **1 downlinks lost, such as 00000003**" in page
-    assert "| worker killed (forward) | 1 | 0 | 0 | 100 |" in page
+    assert "| worker killed (forward) | 0.0 | 0.1 | 0 | 100 |" in page
     picture = draw([Backlog(100.0, (0, 1), (0, 0)), Backlog(130.0, (7, 1), (2, 0))], [KILL], 1)
     assert picture.startswith("<svg")
     assert "worker killed (forward)" in picture
