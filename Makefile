@@ -35,12 +35,13 @@ BROKER_KILLS ?= 6
 WORKER_KILLS ?= 12
 DOWNLINKS ?= 2000
 CONSUMER_KILLS ?= 5
+NETWORK_SERVER_KILLS ?= 2
 SEED ?= 1
 
 chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
 	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
 		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
-		--consumer-kills $(CONSUMER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
+		--consumer-kills $(CONSUMER_KILLS) --network-server-kills $(NETWORK_SERVER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
 isolation: $(BIN)/.installed ## freeze one broker, measure the delay of nineteen connections to another
 	@exec $(BIN)/python -m infra.chaos.isolation

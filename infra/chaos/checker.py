@@ -199,7 +199,7 @@ class DownlinkResult:
     """First calls of a device that came after those of its later downlinks."""
 
     def faults(self, kills: int, limit: int) -> list[str]:
-        """``kills``: of workers and brokers; ``limit``: downlinks in flight in one worker."""
+        """``kills``: of workers, brokers and the network server; ``limit``: downlinks in flight in one worker."""
         found = []
         if self.lost:
             found.append(f"{len(self.lost)} downlinks lost, such as {self.lost[0]}")

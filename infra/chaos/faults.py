@@ -6,8 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
+
+import urllib3
 
 from chalicelib.drain import CHUNK_REPORTS
 from infra.chaos.collector import pause_file
@@ -85,7 +88,7 @@ class Saboteur:
 
     def _make(self, fault: Fault) -> None:
         name, connections = self._reach(fault)
-        print(f"{fault.at:6.1f} s  {fault.kind}: {name}, {fault.seconds:.1f} s", flush=True)
+        print(f"{fault.at:6.1f} s  {fault.kind}{name and ': '}{name}, {fault.seconds:.1f} s", flush=True)
         began = time.time()
         made = self._act(fault)
         limits = tuple(self._limit(fault, made, index) for index in connections)
@@ -95,6 +98,8 @@ class Saboteur:
     def _reach(self, fault: Fault) -> tuple[str, tuple[int, ...]]:
         """The target's name, and the connections whose uplinks it can touch."""
         match fault.kind:
+            case Kind.NETWORK_SERVER_KILL:
+                return "", ()
             case Kind.WORKER_KILL:
                 return str(fault.target), tuple(place.index for place in self.stage.places)
             case Kind.BROKER_KILL | Kind.BROKER_FREEZE | Kind.MEMORY_ALARM:
@@ -117,6 +122,8 @@ class Saboteur:
                 return self._kill_worker(str(fault.target), fault.at)
             case Kind.BROKER_KILL:
                 return self._kill_broker(int(fault.target), fault.seconds)
+            case Kind.NETWORK_SERVER_KILL:
+                return self._kill_network_server(fault.seconds)
             case Kind.BROKER_FREEZE:
                 return self._freeze_broker(int(fault.target), fault.seconds)
             case Kind.MEMORY_ALARM:
@@ -232,7 +239,26 @@ class Saboteur:
             Journal(self.stage.directory / PAUSES).write(pause)
         return _Made()
 
-    # Workers
+    # Processes of the stack
+
+    def _kill_network_server(self, seconds: float) -> _Made:
+        """The stack starts it again at once; for the rest of the time it has work enough and says so."""
+        until = time.monotonic() + seconds
+        server = self.stage.info["networkServer"]
+        os.kill(server["pid"], signal.SIGKILL)
+
+        def answers() -> bool:
+            try:
+                busy = urllib3.request("POST", f"{server['url']}/behaviour", json={"status": 503}, retries=False)
+            except urllib3.exceptions.HTTPError:
+                return False
+            return busy.status == HTTPStatus.OK
+
+        if not wait_until(answers, _PATIENCE, 0.05):
+            raise RuntimeError(f"The network server's double was not there again within {_PATIENCE:.0f} s.")
+        self.stopping.wait(until - time.monotonic())
+        urllib3.request("POST", f"{server['url']}/behaviour", json={}, retries=False)
+        return _Made(f"pid {server['pid']}")
 
     def _kill_worker(self, function: str, at: float) -> _Made:
         found: list[int] = []

@@ -44,7 +44,7 @@ def draw(backlog: Sequence[Backlog], faults: Sequence[Disturbance], connections:
     for number, fault in enumerate(sorted(faults, key=lambda fault: fault.began)):
         row = _TOP + high + 14 + _ROW * (number % _ROWS)
         length = max(_SHORTEST, x(fault.ended) - x(fault.began))
-        label = f"{fault.kind} ({fault.target})"
+        label = f"{fault.kind} ({fault.target})" if fault.target else fault.kind
         parts.append(
             f'<rect x="{x(fault.began):.1f}" y="{row}" width="{length:.1f}" height="{_ROW - 3}" fill="#c44" '
             f'opacity="0.7"><title>{label}</title></rect>'

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     UPDATED = "connection updated"
     DEACTIVATED = "connection deactivated"
     WORKER_KILL = "worker killed"
+    NETWORK_SERVER_KILL = "network server killed"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Size:
     worker_kills: int = 12
     downlinks: int = 2000
     consumer_kills: int = 5
+    network_server_kills: int = 2
     seed: int = 1
     rate: float = 40.0
 
@@ -53,7 +55,7 @@ class PlaceOf:
 @dataclass(frozen=True)
 class Fault:
     """``at``: seconds of the plan, which pass as the posting goes on; ``seconds``: how long it lasts. ``target``: a
-    node's or connection's number, or a function's name. Faults of one ``lane`` come one after the other."""
+    node's or connection's number, or a function's name, or nothing. Faults of one ``lane`` come one after the other."""
 
     at: float
     lane: str
@@ -87,6 +89,7 @@ def make_plan(size: Size) -> Plan:
     stretch = seconds / busy if busy else 1.0
     faults = [replace(fault, at=fault.at * stretch) for fault in faults]
     faults += _worker_faults(size, chance, seconds)
+    faults += _network_server_faults(size, chance, seconds)
     return Plan(sorted(faults, key=lambda fault: (fault.at, fault.lane)), seconds)
 
 
@@ -125,3 +128,9 @@ def _worker_faults(size: Size, chance: random.Random, seconds: float) -> Iterato
     downlink = [("consume", "send_downlinks")[number % 2] for number in range(size.consumer_kills)]
     for name in (*uplink, *downlink):
         yield Fault(chance.uniform(_FIRST, seconds), f"{name} workers", Kind.WORKER_KILL, name)
+
+
+def _network_server_faults(size: Size, chance: random.Random, seconds: float) -> Iterator[Fault]:
+    for _ in range(size.network_server_kills):
+        at, lasts = chance.uniform(_FIRST, seconds), chance.uniform(3, 8)
+        yield Fault(at, "network server", Kind.NETWORK_SERVER_KILL, "", lasts)

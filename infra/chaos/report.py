@@ -9,7 +9,7 @@ from infra.chaos.records import Disturbance
 
 DOWNLINKS_IN_FLIGHT = 10
 """That one worker sends side by side."""
-_KILLS = (Kind.WORKER_KILL, Kind.BROKER_KILL)
+_KILLS = (Kind.WORKER_KILL, Kind.BROKER_KILL, Kind.NETWORK_SERVER_KILL)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _fault_rows(outcome: Outcome) -> Sequence[Sequence[object]]:
     start = min((fault.began for fault in outcome.disturbances), default=0.0)
     return [
         (
-            f"{fault.kind} ({fault.target})",
+            f"{fault.kind} ({fault.target})" if fault.target else fault.kind,
             f"{fault.began - start:.1f}",
             f"{fault.ended - fault.began:.1f}",
             sum(result.by_fault[number] for result in outcome.results),

@@ -17,6 +17,7 @@ SMALL = Size(
     worker_kills=3,
     downlinks=60,
     consumer_kills=1,
+    network_server_kills=1,
     seed=1,
 )
 
@@ -25,6 +26,7 @@ def test_nothing_is_lost_swapped_or_stuck_while_brokers_and_workers_are_killed(t
     outcome = run(tmp_path, SMALL, free_range(STACK_PORTS))
     made = [fault.kind for fault in outcome.disturbances]
     assert (made.count(Kind.BROKER_KILL), made.count(Kind.WORKER_KILL)) == (2, 4)
+    assert made.count(Kind.NETWORK_SERVER_KILL) == 1
     (connection,) = outcome.results
     assert connection.delivered >= connection.acknowledged > 300
     assert outcome.downlinks.confirmed == 60

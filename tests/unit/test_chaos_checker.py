@@ -205,6 +205,7 @@ def test_a_plan_has_the_faults_that_were_asked_for_within_its_time_and_on_what_t
     plan = make_plan(size)
     kinds = [fault.kind for fault in plan.faults]
     assert (kinds.count(Kind.BROKER_KILL), kinds.count(Kind.WORKER_KILL)) == (6, 17)
+    assert kinds.count(Kind.NETWORK_SERVER_KILL) == 2
     assert set(kinds) == set(Kind)
     assert all(0 < fault.at < plan.seconds for fault in plan.faults)
     proxied = {place.index for place in size.places if place.proxied}
