@@ -1,0 +1,282 @@
+"""The store of connections against moto: conditional writes, indexes, the limit, and what was begun and not ended."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from chalicelib.bootstrap import Services
+from chalicelib.connections_store import DynamoDbConnections
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.ids import new_id
+from chalicelib.models import AmqpConfiguration, Connection, iso_time
+from chalicelib.state import ConnectionState
+
+NOW = 1_764_000_000.25
+
+
+def connection(number: int = 0, **changes: Any) -> Connection:
+    base = Connection(
+        tenant="demo",
+        id=new_id(NOW + number),
+        name=f"Connection {number}",
+        active=True,
+        configuration=AmqpConfiguration.model_validate(
+            {"hostName": "amqp.test", "protocol": "TCP", "uplinkTopicPattern": "{DevEUI}", "password": "*****"}
+        ),
+        created_at=iso_time(NOW),
+        updated_at=iso_time(NOW),
+        state=ConnectionState.OPENING,
+        epoch=1,
+        probe_at=NOW,
+    )
+    return base.model_copy(update=changes)
+
+
+@pytest.fixture
+def store(services: Services) -> DynamoDbConnections:
+    return services.connection_store
+
+
+def test_a_connection_is_read_as_it_was_written(store: DynamoDbConnections) -> None:
+    written = connection(wake_at=NOW + 0.123456, wake_token="t", state_reason="éà ☃", outage_since=1.0)
+    store.create(written, 5)
+    assert store.get("demo", written.id) == written
+    assert store.of_tenant("demo") == [written]
+    assert store.of_tenant("other") == []
+
+
+def test_the_limit_holds_and_a_delete_makes_room(store: DynamoDbConnections) -> None:
+    first, second = connection(0), connection(1)
+    store.create(first, 1)
+    with pytest.raises(Conflict, match="limit"):
+        store.create(second, 1)
+    with pytest.raises(Conflict, match="limit"):
+        store.reserve("demo", second.id, 1)
+    store.delete("demo", first.id)
+    store.reserve("demo", second.id, 1)
+    store.create(second, 1)
+    assert [c.id for c in store.of_tenant("demo")] == [second.id]
+
+
+def test_every_change_of_the_api_moves_the_generation_and_no_other(store: DynamoDbConnections) -> None:
+    kept = connection()
+    seen = [store.generation("demo")]
+    store.create(kept, 5)
+    seen.append(store.generation("demo"))
+    store.replace(kept.model_copy(update={"version": 2}), 1)
+    seen.append(store.generation("demo"))
+    store.mark("demo", kept.id, NOW, "t")
+    assert store.update_breaker(kept.model_copy(update={"epoch": 2}), 1)
+    assert store.generation("demo") == seen[-1]
+    store.delete("demo", kept.id)
+    seen.append(store.generation("demo"))
+    assert seen == [0, 1, 2, 3]
+
+
+def test_of_two_replaces_on_one_version_the_second_loses(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    store.replace(stored.model_copy(update={"version": 2, "name": "first"}), 1)
+    with pytest.raises(PreconditionFailed):
+        store.replace(stored.model_copy(update={"version": 2, "name": "second"}), 1)
+    assert store.get("demo", stored.id).name == "first"
+    with pytest.raises(NotFound):
+        store.replace(connection(9), 1)
+
+
+def test_a_replace_leaves_the_breaker_and_the_mark_that_were_written_meanwhile(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    failed = stored.model_copy(
+        update={
+            "epoch": 2,
+            "state": ConnectionState.UNREACHABLE,
+            "outage_since": NOW,
+            "failures": 1,
+            "probe_at": NOW + 300,
+        }
+    )
+    assert store.update_breaker(failed, 1)
+    store.mark("demo", stored.id, NOW + 60, "token")
+    store.replace(stored.model_copy(update={"version": 2, "name": "renamed"}), 1)
+    after = store.get("demo", stored.id)
+    assert after == failed.model_copy(
+        update={"version": 2, "name": "renamed", "wake_at": NOW + 60, "wake_token": "token"}
+    )
+
+
+def test_a_reset_moves_the_epoch_on_whatever_it_is_and_shuts_out_who_read_before(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    assert store.update_breaker(stored.model_copy(update={"epoch": 2, "outage_since": NOW, "failures": 3}), 1)
+    drained = store.get("demo", stored.id)
+    store.replace(stored.model_copy(update={"version": 2, "probe_at": NOW + 9}), 1, reset=True)
+    assert not store.update_breaker(drained.model_copy(update={"epoch": 3, "failures": 4}), drained.epoch)
+    after = store.get("demo", stored.id)
+    assert (after.epoch, after.failures, after.outage_since, after.probe_at) == (3, 0, None, NOW + 9)
+
+
+def test_update_breaker_changes_nothing_that_the_api_writes(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    store.replace(stored.model_copy(update={"version": 2, "name": "renamed", "secret_version": "s2"}), 1)
+    assert store.update_breaker(stored.model_copy(update={"epoch": 2, "state": ConnectionState.OPENED}), 1)
+    after = store.get("demo", stored.id)
+    assert (after.name, after.version, after.secret_version, after.state) == (
+        "renamed",
+        2,
+        "s2",
+        ConnectionState.OPENED,
+    )
+
+
+def test_update_breaker_of_one_that_is_gone_writes_nothing(store: DynamoDbConnections) -> None:
+    gone = connection()
+    assert not store.update_breaker(gone, 1)
+    store.mark("demo", gone.id, NOW, "t")
+    store.clear_mark("demo", gone.id, "t")
+    store.postpone_probe(gone, NOW)
+    with pytest.raises(NotFound):
+        store.get("demo", gone.id)
+
+
+def test_an_older_breaker_without_a_mark_does_not_remove_one(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    store.mark("demo", stored.id, NOW, "token")
+    assert store.update_breaker(stored.model_copy(update={"epoch": 2}), 1)
+    assert store.get("demo", stored.id).wake_token == "token"
+
+
+def test_a_mark_is_cleared_with_its_own_token_only(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    store.mark("demo", stored.id, NOW, "one")
+    store.mark("demo", stored.id, NOW, "two")
+    store.clear_mark("demo", stored.id, "one")
+    assert [c.wake_token for c in store.marks_due(NOW)] == ["two"]
+    store.clear_mark("demo", stored.id, "two")
+    assert list(store.marks_due(NOW)) == []
+
+
+def test_a_later_mark_does_not_put_off_an_earlier_one(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    store.mark("demo", stored.id, NOW + 60, "one")
+    store.mark("demo", stored.id, NOW + 900, "two")
+    after = store.get("demo", stored.id)
+    assert (after.wake_at, after.wake_token) == (NOW + 60, "two")
+    store.mark("demo", stored.id, NOW + 5, "three")
+    after = store.get("demo", stored.id)
+    assert (after.wake_at, after.wake_token) == (NOW + 5, "three")
+
+
+def test_the_indexes_hold_what_is_due_and_active_only(store: DynamoDbConnections) -> None:
+    active, idle = connection(0, probe_at=NOW), connection(1, active=False, probe_at=None)
+    late = connection(2, probe_at=NOW + 100)
+    for each in (active, idle, late):
+        store.create(each, 5)
+    store.mark("demo", idle.id, NOW + 1, "t")
+    assert {c.id for c in store.all_active()} == {active.id, late.id}
+    assert {c.id for c in store.probes_due(NOW)} == {active.id}
+    assert list(store.marks_due(NOW)) == []
+    assert {c.id for c in store.marks_due(NOW + 1)} == {idle.id}
+    store.postpone_probe(active, NOW + 50)
+    assert list(store.probes_due(NOW)) == []
+    assert {c.id for c in store.probes_due(NOW + 50)} == {active.id}
+    store.postpone_probe(active.model_copy(update={"epoch": 7}), NOW)
+    assert list(store.probes_due(NOW)) == []
+
+
+def test_deactivating_leaves_the_index_and_activating_comes_back(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    off = stored.model_copy(update={"version": 2, "active": False, "probe_at": None})
+    store.replace(off, 1, reset=True)
+    assert list(store.all_active()) == []
+    assert list(store.probes_due(NOW + 1e6)) == []
+    store.replace(off.model_copy(update={"version": 3, "active": True, "probe_at": NOW}), 2, reset=True)
+    assert [c.id for c in store.all_active()] == [stored.id]
+
+
+def test_a_name_that_is_no_id_is_never_found(store: DynamoDbConnections) -> None:
+    store.create(connection(), 5)
+    for name in ("#tenant", "", "x" * 5000, "☃"):
+        with pytest.raises(NotFound):
+            store.get("demo", name)
+        with pytest.raises(NotFound):
+            store.delete("demo", name)
+
+
+def test_what_was_begun_and_not_ended_is_found(store: DynamoDbConnections, services: Services) -> None:
+    begun, done, deleted = connection(0), connection(1), connection(2)
+    store.reserve("demo", begun.id, 5)
+    for each in (done, deleted):
+        store.reserve("demo", each.id, 5)
+        store.create(each, 5)
+    store.delete("demo", deleted.id)
+    later = services.clock() + 1
+    assert set(store.unfinished(later)) == {("demo", begun.id), ("demo", deleted.id)}
+    assert list(store.unfinished(later - 3600)) == []
+    assert [c.id for c in store.of_tenant("demo")] == [done.id]
+    assert store.is_pending("demo", deleted.id)
+    store.settle("demo", deleted.id)
+    assert not store.is_pending("demo", deleted.id)
+    assert {c.id for c in store.all_active()} == {done.id}
+
+
+def test_throttling_and_silence_are_unavailable(services: Services) -> None:
+    services.dynamodb.delete_table(TableName=services.settings.table("connections"))
+    with pytest.raises(Unavailable):
+        services.connection_store.get("demo", new_id(NOW))
+    with pytest.raises(Unavailable):
+        services.connection_store.generation("demo")
+    with pytest.raises(Unavailable):
+        services.connection_store.create(connection(), 5)
+
+
+class _Conflicting:
+    """A client whose first calls meet a transaction on the same item."""
+
+    def __init__(self, client: Any, conflicts: int) -> None:
+        self._client, self._left = client, conflicts
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._client, name)
+        if name not in {"update_item", "transact_write_items"}:
+            return function
+
+        def call(**arguments: Any) -> Any:
+            self._left -= 1
+            if self._left < 0:
+                return function(**arguments)
+            code = "TransactionConflictException" if name == "update_item" else "TransactionCanceledException"
+            reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+            response: Any = {"Error": {"Code": code}, "CancellationReasons": reasons}
+            raise ClientError(response, name)
+
+        return call
+
+
+@pytest.mark.parametrize("conflicts", [1, 5, 6])
+def test_a_transaction_on_the_same_item_is_waited_for(services: Services, conflicts: int) -> None:
+    pauses: list[float] = []
+    table = services.settings.table("connections")
+
+    def store() -> DynamoDbConnections:
+        client: Any = _Conflicting(services.dynamodb, conflicts)
+        return DynamoDbConnections(client, table, services.clock, pauses.append)
+
+    stored = connection()
+    if conflicts == 6:
+        with pytest.raises(Unavailable):
+            store().create(stored, 5)
+        services.connection_store.create(stored, 5)
+        with pytest.raises(Unavailable):
+            store().mark("demo", stored.id, NOW, "t")
+    else:
+        store().create(stored, 5)
+        store().mark("demo", stored.id, NOW, "t")
+        assert services.connection_store.get("demo", stored.id).wake_token == "t"
+        assert len(pauses) == 2 * conflicts
