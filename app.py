@@ -4,9 +4,9 @@ from typing import cast
 
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
-from chalicelib.bootstrap import services, start
 from chalicelib.config import settings
-from chalicelib.invocations import deadline, records
+from chalicelib.entry.invocations import deadline, records
+from chalicelib.entry.services import services, start
 
 app = Chalice(app_name="iot-flow-amqp")
 app.debug = False

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from chalicelib.durations import parse_duration
+from chalicelib.kernel.durations import parse_duration
 
 
 def _networks(value: Any) -> Any:

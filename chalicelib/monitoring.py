@@ -10,9 +10,9 @@ from typing import Any
 
 from ulid import ULID
 
+from chalicelib.domain.models import Connection, Event, Level, iso_time
 from chalicelib.errors import Unavailable
-from chalicelib.models import Connection, Event, Level, iso_time
-from chalicelib.ports import Clock, EventLog, Statistics
+from chalicelib.ports.outside import Clock, EventLog, Statistics
 
 log = logging.getLogger("iot_flow")
 

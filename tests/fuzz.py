@@ -14,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.addresses import literal_address
-from chalicelib.certificates import check_ca, check_certificate_pair
-from chalicelib.downlink_messages import parse_downlink, query_parameters, valid_until
+from chalicelib.domain.models import AmqpConfiguration
+from chalicelib.domain.routing_keys import compile_pattern
+from chalicelib.domain.topic_patterns import binding_key, dev_eui_word
+from chalicelib.domain.validation.broker_addresses import literal_address
+from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair
+from chalicelib.domain.validation.connections import parse_connection
+from chalicelib.domain.validation.pem import PemError, normalise_pem
 from chalicelib.errors import DownlinkInvalid, InvalidRequest, NotRoutable, PatternError
-from chalicelib.messages import amqp_headers, body_of, expired, message_id, parse_report
-from chalicelib.models import AmqpConfiguration
-from chalicelib.patterns import binding_key, dev_eui_word
-from chalicelib.pem import PemError, normalise_pem
-from chalicelib.routing import compile_pattern
-from chalicelib.validation import parse_connection
+from chalicelib.network_servers.thingpark.downlinks import parse_downlink, query_parameters, valid_until
+from chalicelib.network_servers.thingpark.reports import amqp_headers, body_of, expired, message_id, parse_report
 from tests.corpora.hosts import MALFORMED, NAMES, PUBLIC, spelled
 from tests.corpora.pem_texts import MANGLED, NOW, PAIRS, PASTED, WRONG_CERTIFICATES, WRONG_KEYS, certificate, key_text
 from tests.corpora.topic_patterns import FIELDS, HOSTILE, PATTERNS, hostile_reports

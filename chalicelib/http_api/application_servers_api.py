@@ -5,15 +5,15 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 from pydantic import ValidationError
 
+from chalicelib.domain.models import MASK, ApplicationServer, ApplicationServerRequest
+from chalicelib.domain.validation.violations import faults_of
 from chalicelib.errors import Fault, InvalidRequest
-from chalicelib.faults import faults_of
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import json_body
 from chalicelib.http_api.connections_api import READ, WRITE
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, no_content, path_of
-from chalicelib.models import MASK, ApplicationServer, ApplicationServerRequest
-from chalicelib.ports import ApplicationServerStore
+from chalicelib.ports.outside import ApplicationServerStore
 
 
 class ApplicationServersApi:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from chalice.app import Request
 
 from chalicelib.errors import Fault, InvalidRequest, Malformed, TooLarge
-from chalicelib.strict_json import parse_json
+from chalicelib.kernel.strict_json import parse_json
 
 E = TypeVar("E", bound=StrEnum)
 

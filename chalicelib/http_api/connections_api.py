@@ -5,13 +5,13 @@ from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
-from chalicelib.connections import Connections, Filter
+from chalicelib.connections.service import Connections, Filter
+from chalicelib.domain.models import Connection
 from chalicelib.errors import Fault, InvalidRequest
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query, if_match, json_body
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import etag, json_response, next_link, no_content, path_of
-from chalicelib.models import Connection
 from chalicelib.state import ConnectionState
 
 READ = "connections:read"

@@ -4,12 +4,12 @@ from typing import Any
 
 from chalice.app import Request, Response
 
+from chalicelib.domain.models import CONNECTOR_ID, AmqpConfiguration
 from chalicelib.errors import NotFound
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.connections_api import READ
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
-from chalicelib.models import CONNECTOR_ID, AmqpConfiguration
 
 
 class ConnectorsApi:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from chalicelib.models import (
+from chalicelib.domain.models import (
     Alarm,
     AmqpConfiguration,
     ConnectionRequest,

@@ -5,13 +5,13 @@ from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
-from chalicelib.connections import Connections
+from chalicelib.connections.service import Connections
+from chalicelib.domain.models import Direction, Event, FailedMessage, Level, MessageStatus
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query
 from chalicelib.http_api.connections_api import READ
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, next_link
-from chalicelib.models import Direction, Event, FailedMessage, Level, MessageStatus
 
 
 class ReadableEventLog(Protocol):

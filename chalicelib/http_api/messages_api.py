@@ -6,15 +6,15 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 from pydantic import ValidationError
 
+from chalicelib.connections.replay import Replay
+from chalicelib.domain.models import Direction, MessageStatus, ReplayAll, ReplayIds
+from chalicelib.domain.validation.violations import faults_of
 from chalicelib.errors import Fault, InvalidRequest
-from chalicelib.faults import faults_of
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query, json_body
 from chalicelib.http_api.connections_api import WRITE
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, no_content
-from chalicelib.models import Direction, MessageStatus, ReplayAll, ReplayIds
-from chalicelib.replay import Replay
 
 
 class MessagesApi:

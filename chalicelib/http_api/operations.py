@@ -6,9 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from chalicelib.http_api import documents as doc
-from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
-from chalicelib.models import (
+from chalicelib.connections.statistics import Period, Statistics
+from chalicelib.domain.models import (
     ApplicationServerRequest,
     CheckResult,
     ConnectionRequest,
@@ -23,8 +22,9 @@ from chalicelib.models import (
     ReplayAll,
     ReplayIds,
 )
+from chalicelib.http_api import documents as doc
+from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
 from chalicelib.state import ConnectionState
-from chalicelib.statistics import Period, Statistics
 
 READ, WRITE, UPLINKS = "connections:read", "connections:write", "uplinks:write"
 

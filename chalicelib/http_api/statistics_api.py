@@ -4,13 +4,13 @@ from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
-from chalicelib.connections import Connections
+from chalicelib.connections.service import Connections
+from chalicelib.connections.statistics import Period, StatisticsReader
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query
 from chalicelib.http_api.connections_api import READ
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
-from chalicelib.statistics import Period, StatisticsReader
 
 
 class StatisticsApi:

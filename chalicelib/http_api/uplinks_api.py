@@ -2,13 +2,13 @@
 
 from chalice.app import Request, Response
 
-from chalicelib.bulk_ingress import MAX_BULK_SIZE, BulkIngress
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import raw_body
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
-from chalicelib.ingress import Ingress
-from chalicelib.messages import MAX_REPORT_SIZE
+from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
+from chalicelib.uplinks.bulk import MAX_BULK_SIZE, BulkIngress
+from chalicelib.uplinks.ingress import Ingress
 
 SCOPE = "uplinks:write"
 

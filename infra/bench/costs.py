@@ -12,8 +12,8 @@ from contextlib import contextmanager
 
 import boto3
 
+from chalicelib.adapters.aws.sqs import SqsUplinkQueues, SqsWakeQueue
 from chalicelib.config import Settings
-from chalicelib.queues import SqsUplinkQueues, SqsWakeQueue
 from infra.bench.publish import bench_connection
 from infra.local import data_stack
 from infra.local.ports import free_ports

@@ -11,14 +11,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
-from chalicelib.drain_parts import DrainParts
-from chalicelib.forwarder import Forwarder
-from chalicelib.models import ConnectionSecrets
+from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.work_items import Wake
+from chalicelib.entry.services import Services
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports import QueueRecord
-from chalicelib.queue_messages import Wake
+from chalicelib.ports.outside import QueueRecord
+from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.forwarder import Forwarder
 from infra.bench.publish import bench_connection
 from infra.local.in_memory import (
     MemoryConnectionStore,

@@ -11,12 +11,12 @@ from pathlib import Path
 import pika
 import pika.adapters.blocking_connection
 
-from chalicelib.amqp_batch import properties_of
-from chalicelib.amqp_publisher import AmqpPublisherFactory
+from chalicelib.adapters.amqp.batch import properties_of
+from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
-from chalicelib.delivery import Result
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
-from chalicelib.ports import OutgoingMessage
+from chalicelib.domain.delivery import Result
+from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
+from chalicelib.ports.outside import OutgoingMessage
 from chalicelib.state import ConnectionState
 from infra.local.broker import Broker, BrokerConfig
 from infra.local.certificates import issue

@@ -8,16 +8,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from chalicelib.amqp_publisher import AmqpPublisherFactory
+from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
-from chalicelib.drain_parts import DrainParts
-from chalicelib.forwarder import Forwarder
-from chalicelib.messages import message_id, parse_report
-from chalicelib.models import Connection, ConnectionSecrets
+from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.work_items import Wake
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports import QueueRecord
-from chalicelib.publishers import PublisherPool
-from chalicelib.queue_messages import Wake
+from chalicelib.network_servers.thingpark.reports import message_id, parse_report
+from chalicelib.ports.outside import QueueRecord
+from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.in_memory import (

@@ -21,8 +21,8 @@ from typing import Any
 
 import boto3
 
-from chalicelib.aws import client_configuration
-from chalicelib.drain import HELPERS
+from chalicelib.adapters.aws.clients import client_configuration
+from chalicelib.uplinks.drain import HELPERS
 from infra.chaos import collector
 from infra.chaos.plan import PlaceOf
 from infra.chaos.poster import device_of, report

@@ -18,7 +18,7 @@ import pika
 import urllib3
 from pika.adapters.blocking_connection import BlockingChannel
 
-from chalicelib.statistics_store import DynamoDbStatistics
+from chalicelib.adapters.aws.statistics import DynamoDbStatistics
 from infra.local.api_client import ApiClient
 from infra.local.demo import uplink
 from infra.local.errors import StackFailed

@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from chalicelib.amqp_publisher import AmqpPublisherFactory
-from chalicelib.connection_changes import fresh, old_bindings
-from chalicelib.models import Connection, ConnectionSecrets
-from chalicelib.ports import OutgoingMessage, Publisher, PublisherFactory, PublishResult
+from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+from chalicelib.domain.connection_changes import fresh, old_bindings
+from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.ports.outside import OutgoingMessage, Publisher, PublisherFactory, PublishResult
 from chalicelib.state import ConnectionState
 from tests.broker.support import LOCAL, Site, bound_queue, taken, unique
 from tests.unit.flow import TENANT, Flow

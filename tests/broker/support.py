@@ -14,12 +14,12 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
-from chalicelib.amqp_consumer import AmqpDownlinkConsumer
-from chalicelib.amqp_publisher import AmqpPublisher, AmqpPublisherFactory
+from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
+from chalicelib.adapters.amqp.publisher import AmqpPublisher, AmqpPublisherFactory
 from chalicelib.config import Settings
+from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets
-from chalicelib.ports import OutgoingMessage, PublishResult, ReceivedDownlink, Verdict
+from chalicelib.ports.outside import OutgoingMessage, PublishResult, ReceivedDownlink, Verdict
 from chalicelib.state import ConnectionState
 from infra.local.broker import Broker
 from infra.local.certificates import Certificates

@@ -7,8 +7,8 @@ from typing import Any
 import pika
 import pytest
 
-from chalicelib.models import Connection
-from chalicelib.ports import ReceivedDownlink, Verdict
+from chalicelib.domain.models import Connection
+from chalicelib.ports.outside import ReceivedDownlink, Verdict
 from infra.local.waiting import wait_until
 from tests.broker.support import Run, Site, unique
 

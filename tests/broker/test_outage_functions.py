@@ -92,7 +92,7 @@ def test_a_frozen_environment_finds_its_connection_gone_and_opens_another(
     name = f"{TENANT}/ConnectionId.c1#publisher"
     assert wait_until(lambda: bool(outage.site.connections_named(name)), 15)
     outage.site.api("DELETE", f"connections/{quote(outage.site.connections_named(name)[0]['name'])}")
-    monkeypatch.setattr("chalicelib.amqp_publisher.IDLE", 0.0)
+    monkeypatch.setattr("chalicelib.adapters.amqp.publisher.IDLE", 0.0)
 
     # When
     outage.accept()

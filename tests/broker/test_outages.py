@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from chalicelib.amqp_publisher import AmqpPublisherFactory
-from chalicelib.delivery import DELIVERED, Result
+from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+from chalicelib.domain.delivery import DELIVERED, Result
 from chalicelib.errors import BrokerUnreachable
 from infra.local.waiting import wait_until
 from tests.broker.passage import passing_on
@@ -167,7 +167,7 @@ def test_a_connection_that_was_closed_while_idle_is_found_out(site: Site, monkey
         assert publisher.usable  # nobody has looked at the socket yet
 
         # When: idle for long
-        monkeypatch.setattr("chalicelib.amqp_publisher.IDLE", 0.0)
+        monkeypatch.setattr("chalicelib.adapters.amqp.publisher.IDLE", 0.0)
         result = publisher.publish([outgoing("1")], soon())
 
         # Then
@@ -183,8 +183,8 @@ def test_a_peer_that_went_silent_while_idle_is_found_out_before_anything_is_sent
     key = unique("key")
     queue = bound_queue(other_site, key)
     with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
-        monkeypatch.setattr("chalicelib.amqp_publisher.IDLE", 0.0)
-        monkeypatch.setattr("chalicelib.amqp_publisher.CHECK", 0.5)
+        monkeypatch.setattr("chalicelib.adapters.amqp.publisher.IDLE", 0.0)
+        monkeypatch.setattr("chalicelib.adapters.amqp.publisher.CHECK", 0.5)
         other_site.broker.freeze()
         try:
             began = time.monotonic()

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import pika
 import pytest
 
-from chalicelib.amqp_consumer import AmqpDownlinkConsumer
+from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
 from chalicelib.config import Timing
-from chalicelib.consumer import Consumer, PollParts
-from chalicelib.downlink_intake import DownlinkIntake
-from chalicelib.ports import QueueRecord
-from chalicelib.queue_messages import DownlinkJob, PollJob, PollTarget
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget
+from chalicelib.downlinks.intake import DownlinkIntake
+from chalicelib.downlinks.polls import Consumer, PollParts
+from chalicelib.ports.outside import QueueRecord
 from infra.local.in_memory import MemoryDownlinkQueue, MemoryLeases
 from infra.local.waiting import wait_until
 from tests.broker.outage import Outage

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.delivery import DELIVERED, Result
+from chalicelib.domain.delivery import DELIVERED, Result
 from chalicelib.errors import BrokerMisconfigured
 from infra.local.delay_proxy import delaying_proxy
 from infra.local.waiting import wait_until

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from chalicelib.amqp_remover import AmqpQueueRemover
-from chalicelib.amqp_topology import downlink_queue
+from chalicelib.adapters.amqp.queue_remover import AmqpQueueRemover
+from chalicelib.adapters.amqp.topology import downlink_queue
+from chalicelib.domain.models import Connection
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
-from chalicelib.models import Connection
 from tests.broker.support import LOCAL, Site, soon, unique
 
 

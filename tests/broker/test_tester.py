@@ -2,8 +2,8 @@
 
 import time
 
-from chalicelib.amqp_tester import AmqpConnectionTester
-from chalicelib.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.adapters.amqp.tester import AmqpConnectionTester
+from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
 from tests.broker.support import LOCAL, Site, unique
 
 PLAIN = ["resolve", "connect", "authenticate", "vhost", "exchange", "downlink"]

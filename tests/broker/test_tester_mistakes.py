@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import trustme
 
-from chalicelib.amqp_tester import AmqpConnectionTester
+from chalicelib.adapters.amqp.tester import AmqpConnectionTester
 from chalicelib.config import Settings
-from chalicelib.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
 from infra.local.waiting import wait_until
 from tests.broker.support import LOCAL, Site, unique
 

@@ -9,9 +9,9 @@ from chalice.test import Client
 from moto import mock_aws
 
 from app import app
-from chalicelib import bootstrap
-from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
+from chalicelib.entry import services as bootstrap
+from chalicelib.entry.services import Services
 from chalicelib.http_api.issuer import Issuer
 from infra.local import data_stack
 

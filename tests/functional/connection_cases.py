@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from chalicelib.bootstrap import Services
+from chalicelib.domain.models import Direction, FailedMessage, iso_time
+from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
-from chalicelib.ids import new_id
-from chalicelib.models import Direction, FailedMessage, iso_time
+from chalicelib.kernel.ids import new_id
 
 from .doubles import Answer, Api
 

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault
-from chalicelib.models import CheckStep, Connection, ConnectionSecrets
-from chalicelib.ports import OnBatch, ReceivedDownlink
+from chalicelib.ports.outside import OnBatch, ReceivedDownlink
 
 
 class NoTester:

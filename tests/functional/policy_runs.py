@@ -12,21 +12,22 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib import bootstrap, breaker
-from chalicelib.bootstrap import Services
-from chalicelib.breaker import recovered
-from chalicelib.connections import UNFINISHED_AFTER
-from chalicelib.consumer import Consumer, PollParts
-from chalicelib.downlink_intake import DownlinkIntake
-from chalicelib.drain import CHUNK_REPORTS
+from chalicelib.adapters.aws.sqs import RETENTION
+from chalicelib.connections.service import UNFINISHED_AFTER
+from chalicelib.domain import breaker
+from chalicelib.domain.breaker import recovered
+from chalicelib.domain.models import Connection, ConnectionSecrets, Direction, FailedMessage, iso_time
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.downlinks.intake import DownlinkIntake
+from chalicelib.downlinks.polls import Consumer, PollParts
+from chalicelib.entry import services as bootstrap
+from chalicelib.entry.services import Services
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
-from chalicelib.ids import new_id
-from chalicelib.models import Connection, ConnectionSecrets, Direction, FailedMessage, iso_time
-from chalicelib.ports import ReceivedDownlink
-from chalicelib.publishers import PublisherPool
-from chalicelib.queue_messages import DownlinkJob, PollJob, PollTarget, Wake
-from chalicelib.queues import RETENTION
-from chalicelib.reconciler import SWEEP_RUNS
+from chalicelib.kernel.ids import new_id
+from chalicelib.ports.outside import ReceivedDownlink
+from chalicelib.upkeep.reconciler import SWEEP_RUNS
+from chalicelib.uplinks.drain import CHUNK_REPORTS
+from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.local.processes import ROOT
 from tests.unit.flow import ScriptedBroker
 

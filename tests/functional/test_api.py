@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
-from chalicelib.ids import new_id
-from chalicelib.models import Direction, Event, Level, iso_time
+from chalicelib.domain.models import Direction, Event, Level, iso_time
+from chalicelib.entry.services import Services
+from chalicelib.kernel.ids import new_id
 
 from .connection_cases import (
     MASK,

@@ -8,9 +8,9 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from chalicelib.bootstrap import Services
+from chalicelib.domain.work_items import Wake
+from chalicelib.entry.services import Services
 from chalicelib.errors import NotFound, PreconditionFailed
-from chalicelib.queue_messages import Wake
 from chalicelib.state import ConnectionState
 
 from .connection_cases import MASK, NOTHING, TCP, UNKNOWN, changed, create, expect_problem, left_behind, secrets_of

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
-from chalicelib.queue_messages import Wake
+from chalicelib.domain.work_items import Wake
+from chalicelib.entry.services import Services
 
 from .connection_cases import (
     MASK,

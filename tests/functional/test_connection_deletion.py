@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.bootstrap import Services
+from chalicelib.entry.services import Services
 from chalicelib.state import ConnectionState
 
 from .connection_cases import NOTHING, Failing, create, expect_problem, failed, finish, left_behind

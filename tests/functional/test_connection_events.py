@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trustme
 
-from chalicelib.bootstrap import Services
+from chalicelib.entry.services import Services
 
 from .connection_cases import MASK, TCP, changed, create
 from .doubles import Api

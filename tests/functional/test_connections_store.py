@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from chalicelib.bootstrap import Services
-from chalicelib.connections_store import DynamoDbConnections
+from chalicelib.adapters.aws.connections import DynamoDbConnections
+from chalicelib.domain.models import AmqpConfiguration, Connection, iso_time
+from chalicelib.entry.services import Services
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
-from chalicelib.ids import new_id
-from chalicelib.models import AmqpConfiguration, Connection, iso_time
+from chalicelib.kernel.ids import new_id
 from chalicelib.state import ConnectionState
 
 NOW = 1_764_000_000.25

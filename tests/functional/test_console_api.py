@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
+from chalicelib.entry.services import Services
 from chalicelib.http_api.console_api import FILES, ConsoleApi
 from chalicelib.http_api.issuer import Issuer
 

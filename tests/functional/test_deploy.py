@@ -19,8 +19,8 @@ from chalice.app import Rate, ScheduledEventConfig, SQSEventConfig
 
 from app import app
 from chalicelib.config import settings
-from chalicelib.ids import new_id
-from chalicelib.queue_messages import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.kernel.ids import new_id
 from infra.local.processes import ROOT
 
 from .deploy_target import STAGE, Project, Target, target

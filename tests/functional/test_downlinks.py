@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
 from chalicelib.config import Settings
+from chalicelib.domain.models import AmqpConfiguration, Connection, iso_time
+from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
-from chalicelib.ids import new_id
-from chalicelib.models import AmqpConfiguration, Connection, iso_time
-from chalicelib.ports import QueueRecord
-from chalicelib.queue_messages import DownlinkJob
+from chalicelib.kernel.ids import new_id
+from chalicelib.ports.outside import QueueRecord
 from chalicelib.state import ConnectionState
 
 NOW = 1_764_000_000.0

@@ -14,10 +14,10 @@ import jwt
 import pytest
 import urllib3
 
+from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected
-from chalicelib.messages import parse_report
-from chalicelib.network_server import LrcNetworkServer
-from chalicelib.tokens import uplink_token_matches
+from chalicelib.network_servers.thingpark.lrc_tokens import uplink_token_matches
+from chalicelib.network_servers.thingpark.reports import parse_report
 from infra.local.demo import uplink
 from infra.local.http_service import Reply, Request, Respond, service
 from infra.local.issuer import AUDIENCE, Issuer, IssuerService

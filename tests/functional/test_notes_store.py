@@ -1,7 +1,7 @@
 """Notes of what was told: one of many is first, and a note ends when it is said to, not when DynamoDB removes it."""
 
-from chalicelib.bootstrap import Services
-from chalicelib.notes_store import DynamoDbNotes
+from chalicelib.adapters.aws.notes import DynamoDbNotes
+from chalicelib.entry.services import Services
 
 
 class Clock:

@@ -8,11 +8,11 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
-from chalicelib.bootstrap import Services
-from chalicelib.cursors import encode
-from chalicelib.durations import parse_duration
+from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
-from chalicelib.messages import parse_report
+from chalicelib.kernel.cursors import encode
+from chalicelib.kernel.durations import parse_duration
+from chalicelib.network_servers.thingpark.reports import parse_report
 
 from .connection_cases import TCP, create
 from .doubles import Api

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from app import app
-from chalicelib import bootstrap
-from chalicelib.bootstrap import Services
+from chalicelib.entry import services as bootstrap
+from chalicelib.entry.services import Services
 from infra.local.processes import ROOT
 
 from .doubles import Api, TestIssuer

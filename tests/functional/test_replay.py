@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
+from chalicelib.domain.models import Direction, FailedMessage, iso_time
+from chalicelib.domain.work_items import DownlinkJob, Wake
+from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
-from chalicelib.ids import new_id
-from chalicelib.models import Direction, FailedMessage, iso_time
-from chalicelib.queue_messages import DownlinkJob, Wake
+from chalicelib.kernel.ids import new_id
 
 from .connection_cases import UNKNOWN, create, expect_problem
 from .doubles import READ_ONLY, Answer, Api, TestIssuer

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.bootstrap import Services
+from chalicelib.entry.services import Services
 from chalicelib.http_api.operations import OPERATIONS
 
 from .connection_cases import TCP, create, expect_problem

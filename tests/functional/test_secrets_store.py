@@ -2,9 +2,9 @@
 
 import pytest
 
-from chalicelib.bootstrap import Services
+from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.entry.services import Services
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
-from chalicelib.models import ConnectionSecrets
 
 
 def test_versions_of_a_secret_do_not_overwrite_each_other(services: Services) -> None:

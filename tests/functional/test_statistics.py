@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
-from chalicelib.downlink_intake import DownlinkIntake
+from chalicelib.adapters.aws.statistics import DynamoDbStatistics
+from chalicelib.downlinks.intake import DownlinkIntake
+from chalicelib.entry.services import Services
 from chalicelib.errors import DownlinkDelayed, Unavailable
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports import QueueRecord, ReceivedDownlink, Verdict
-from chalicelib.statistics_store import DynamoDbStatistics
+from chalicelib.ports.outside import QueueRecord, ReceivedDownlink, Verdict
 
 from .doubles import Api, TestIssuer
 

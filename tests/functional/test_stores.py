@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
-from chalicelib.dynamodb import from_item
+from chalicelib.adapters.aws.dynamodb import from_item
+from chalicelib.adapters.aws.leases import DynamoDbLeases
+from chalicelib.domain.models import Direction, Event, FailedMessage, Level, iso_time
+from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
-from chalicelib.ids import first_id, is_id, last_id, new_id
-from chalicelib.leases_store import DynamoDbLeases
-from chalicelib.models import Direction, Event, FailedMessage, Level, iso_time
+from chalicelib.kernel.ids import first_id, is_id, last_id, new_id
 
 NOW = 1_764_000_000.25
 

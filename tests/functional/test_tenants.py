@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.bootstrap import Services
+from chalicelib.domain.models import Event, Level
+from chalicelib.entry.services import Services
 from chalicelib.http_api.operations import OPERATIONS
-from chalicelib.models import Event, Level
 
 from .connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from .doubles import Api, TestIssuer

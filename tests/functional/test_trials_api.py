@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.bootstrap import Services
-from chalicelib.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.entry.services import Services
 
 from .connection_cases import MASK, TCP, UNKNOWN, changed, create, expect_problem, left_behind
 from .doubles import READ_ONLY, Api, TestIssuer

@@ -7,11 +7,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chalicelib.bootstrap import Services
-from chalicelib.bulk_ingress import MAX_ENTRIES
+from chalicelib.domain.models import iso_time
+from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
-from chalicelib.models import iso_time
-from chalicelib.ports import ReceivedReport
+from chalicelib.ports.outside import ReceivedReport
+from chalicelib.uplinks.bulk import MAX_ENTRIES
 
 from .connection_cases import TCP, create, expect_problem
 from .doubles import Answer, Api, TestIssuer

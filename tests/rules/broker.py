@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.domain.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.domain.models import Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
-from chalicelib.models import Connection, ConnectionSecrets
-from chalicelib.ports import OutgoingMessage, PublishResult
+from chalicelib.ports.outside import OutgoingMessage, PublishResult
 
 from .scheduler import Fate, Killed, Task, current, history
 

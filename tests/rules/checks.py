@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from chalicelib.queues import QueueMissing
+from chalicelib.adapters.aws.sqs import QueueMissing
 
 from .healing import minute
 from .world import TENANT, World

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chalicelib.downlink_intake import DownlinkIntake
-from chalicelib.downlinks import DownlinkSender
+from chalicelib.downlinks.intake import DownlinkIntake
+from chalicelib.downlinks.sender import DownlinkSender
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, Unavailable
-from chalicelib.ports import ReceivedDownlink, Verdict
+from chalicelib.ports.outside import ReceivedDownlink, Verdict
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryDownlinkLedger,

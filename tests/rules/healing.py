@@ -1,6 +1,6 @@
 """Everything works again, and time passes until nothing is left to be done."""
 
-from chalicelib.reconciler import SWEEP_RUNS
+from chalicelib.upkeep.reconciler import SWEEP_RUNS
 
 from .broker import Mode
 from .world import TENANT, World

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.config import Settings
-from chalicelib.connection_events import ConnectionEvents
-from chalicelib.connections import Connections
-from chalicelib.drain_parts import DrainParts
+from chalicelib.connections.events import ConnectionEvents
+from chalicelib.connections.service import Connections
+from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
-from chalicelib.forwarder import Forwarder
-from chalicelib.ingress import Ingress
-from chalicelib.messages import message_id, parse_report
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets
 from chalicelib.monitoring import Monitoring
-from chalicelib.publishers import PublisherPool
-from chalicelib.queue_messages import Wake
-from chalicelib.reconciler import Reconciler
+from chalicelib.network_servers.thingpark.reports import message_id, parse_report
 from chalicelib.state import ConnectionState
+from chalicelib.upkeep.reconciler import Reconciler
+from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.ingress import Ingress
+from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryConnectionStore,

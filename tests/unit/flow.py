@@ -8,19 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from chalicelib.config import Settings
-from chalicelib.delivery import DELIVERED, Outcome, Result
-from chalicelib.drain_parts import DrainParts
+from chalicelib.domain.delivery import DELIVERED, Outcome, Result
+from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
+from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerFault, BrokerUnreachable
-from chalicelib.forwarder import Forwarder
-from chalicelib.ingress import Ingress
-from chalicelib.messages import parse_report
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports import OutgoingMessage, PublisherFactory, PublishResult, QueueRecord
-from chalicelib.publishers import PublisherPool
-from chalicelib.queue_messages import Wake
-from chalicelib.reconciler import Reconciler
+from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.ports.outside import OutgoingMessage, PublisherFactory, PublishResult, QueueRecord
 from chalicelib.state import ConnectionState
+from chalicelib.upkeep.reconciler import Reconciler
+from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.ingress import Ingress
+from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryConnectionStore,

@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from chalicelib.addresses import forbidden, literal_address, parse_host_port
+from chalicelib.domain.validation.broker_addresses import forbidden, literal_address, parse_host_port
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.alarm_windows import Window, window_at
-from chalicelib.alarms import Alarms
+from chalicelib.domain.alarm_windows import Window, window_at
+from chalicelib.domain.models import Alarm, AmqpConfiguration, Connection, iso_time
 from chalicelib.errors import Unavailable
-from chalicelib.models import Alarm, AmqpConfiguration, Connection, iso_time
 from chalicelib.monitoring import Monitoring
 from chalicelib.state import ConnectionState
+from chalicelib.upkeep.alarms import Alarms
 from infra.local.in_memory import MemoryEventLog, MemoryStatistics
 
 DAY = 86400.0

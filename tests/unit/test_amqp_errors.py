@@ -10,8 +10,8 @@ import pika.exceptions
 import pytest
 from pika.adapters.utils import connection_workflow as workflow
 
-from chalicelib.amqp_errors import RULES, translate
-from chalicelib.amqp_place import AddressForbidden, ConfirmTimeout, Place, one_line
+from chalicelib.adapters.amqp.error_translation import RULES, translate
+from chalicelib.adapters.amqp.operation import AddressForbidden, ConfirmTimeout, Place, one_line
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 
 PLACE = Place(

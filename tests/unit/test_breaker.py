@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import breaker
+from chalicelib.domain import breaker
+from chalicelib.domain.models import AmqpConfiguration, Connection, Protocol, ReconnectStrategy
 from chalicelib.errors import BrokerMisconfigured, BrokerRefused, BrokerUnreachable
-from chalicelib.models import AmqpConfiguration, Connection, Protocol, ReconnectStrategy
 from chalicelib.state import ConnectionState
 
 HOUR, DAY = 3600.0, 86400.0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from chalicelib.amqp_tls import tls_context
-from chalicelib.certificates import check_ca, check_certificate_pair, normalise_pem
-from chalicelib.models import ConnectionSecrets
+from chalicelib.adapters.amqp.tls import tls_context
+from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair, normalise_pem
 from tests.corpora.pem_texts import (
     MANGLED,
     NOW,

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.downlink_messages import (
+from chalicelib.domain.models import MASK, AmqpConfiguration, Protocol
+from chalicelib.errors import DownlinkInvalid
+from chalicelib.network_servers.thingpark.downlinks import (
     MAX_DOWNLINK_SIZE,
     parse_downlink,
     query_parameters,
     rejected_report,
     valid_until,
 )
-from chalicelib.errors import DownlinkInvalid
-from chalicelib.messages import parse_report
-from chalicelib.models import MASK, AmqpConfiguration, Protocol
+from chalicelib.network_servers.thingpark.reports import parse_report
 
 DEVICE = "70B3D50000000001"
 OTHER = "70B3D50000000002"

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from chalicelib.downlinks import MAX_ATTEMPTS, DownlinkSender
+from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.downlinks.sender import MAX_ATTEMPTS, DownlinkSender
 from chalicelib.errors import DownlinkRejected, Unavailable
-from chalicelib.ports import QueueRecord
-from chalicelib.queue_messages import DownlinkJob
+from chalicelib.ports.outside import QueueRecord
 from infra.local.in_memory import MemoryApplicationServerStore, MemoryDownlinkLedger, MemoryDownlinkQueue
 
 from .flow import TENANT, Flow

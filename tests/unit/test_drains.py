@@ -4,11 +4,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from chalicelib.drain import CHUNK_REPORTS, HELPERS
+from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
-from chalicelib.forwarder import Forwarder
-from chalicelib.ports import ReceivedReport
-from chalicelib.queue_messages import Wake
+from chalicelib.ports.outside import ReceivedReport
+from chalicelib.uplinks.drain import CHUNK_REPORTS, HELPERS
+from chalicelib.uplinks.forwarder import Forwarder
 from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
 
 from .flow import LOST, UNREACHABLE, Flow

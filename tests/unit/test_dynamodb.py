@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import cursors
-from chalicelib.dynamodb import Update, from_item, from_value, to_item, to_value
+from chalicelib.adapters.aws.dynamodb import Update, from_item, from_value, to_item, to_value
 from chalicelib.errors import InvalidRequest
+from chalicelib.kernel import cursors
 
 values = st.recursive(
     st.none()

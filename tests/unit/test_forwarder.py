@@ -1,10 +1,10 @@
 """The rules of wakes, marks and the breaker, on ports in memory."""
 
-from chalicelib.delivery import DELIVERED, NACKED, Outcome, Result
-from chalicelib.drain_reports import ALONE_FROM
+from chalicelib.domain.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerMisconfigured
-from chalicelib.ports import OutgoingMessage
-from chalicelib.queue_messages import Wake
+from chalicelib.ports.outside import OutgoingMessage
+from chalicelib.uplinks.settlement import ALONE_FROM
 
 from .flow import LOST, TENANT, UNREACHABLE, Flow
 

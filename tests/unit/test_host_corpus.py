@@ -8,14 +8,14 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from chalicelib.addresses import Network, forbidden, literal_address, parse_host_port
-from chalicelib.amqp_connection import Link, end
-from chalicelib.amqp_loop import Loop
-from chalicelib.amqp_place import AddressForbidden
+from chalicelib.adapters.amqp.connection import Link, end
+from chalicelib.adapters.amqp.loop import Loop
+from chalicelib.adapters.amqp.operation import AddressForbidden
+from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.domain.validation.broker_addresses import Network, forbidden, literal_address, parse_host_port
+from chalicelib.domain.validation.connections import parse_configuration
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import AmqpConfiguration, Connection, ConnectionSecrets
 from chalicelib.state import ConnectionState
-from chalicelib.validation import parse_configuration
 from tests.corpora.hosts import LOCAL, MALFORMED, NAMES, PUBLIC, spelled
 
 NOW = 1_800_000_000.0

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.merge_patch import merge_patch
+from chalicelib.kernel.merge_patch import merge_patch
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.domain.models import AmqpConfiguration, Connection, Protocol
 from chalicelib.errors import InvalidRequest, Malformed, TooLarge, Unresolved
-from chalicelib.messages import (
+from chalicelib.kernel.strict_json import MAX_DEPTH, member_spans
+from chalicelib.network_servers.thingpark.reports import (
     MAX_REPORT_SIZE,
     Report,
     amqp_headers,
@@ -21,9 +23,7 @@ from chalicelib.messages import (
     outgoing,
     parse_report,
 )
-from chalicelib.models import AmqpConfiguration, Connection, Protocol
 from chalicelib.state import ConnectionState
-from chalicelib.strict_json import MAX_DEPTH, member_spans
 
 UPLINK = (
     b'{ "DevEUI_uplink" : {"Time": "2026-05-04T10:00:00.25+02:00", "DevEUI": "70b3d50000000001",'

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
+from chalicelib.domain.routing_keys import compile_pattern, routing_key
+from chalicelib.domain.topic_patterns import parse_pattern
 from chalicelib.errors import NotRoutable, PatternError
-from chalicelib.json_path import _regex
-from chalicelib.patterns import parse_pattern
-from chalicelib.routing import compile_pattern, routing_key
+from chalicelib.kernel.json_path import _regex
 from tests.corpora.topic_patterns import FIELDS, HOSTILE, PATTERNS, Expected, Fails, Wrong, hostile_reports
 
 CASES = [

@@ -2,9 +2,9 @@
 
 import pytest
 
+from chalicelib.domain.work_items import PollJob
 from chalicelib.errors import Unavailable
-from chalicelib.queue_messages import PollJob
-from chalicelib.reconciler import SWEEP_RUNS, Reconciler
+from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
 
 from .flow import TENANT, Flow
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from chalicelib.adapters.aws.sqs import RETENTION
 from chalicelib.errors import BrokerUnreachable, Unavailable
-from chalicelib.ports import ReceivedReport
-from chalicelib.queues import RETENTION
-from chalicelib.reconciler import SWEEP_RUNS, Reconciler
-from chalicelib.retention import MARGIN, NOTICE, PERIOD, Retention
+from chalicelib.ports.outside import ReceivedReport
+from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
+from chalicelib.uplinks.retention import MARGIN, NOTICE, PERIOD, Retention
 from infra.local.in_memory import MemoryUplinkQueues
 
 from .flow import TENANT, Flow

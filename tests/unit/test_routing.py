@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.domain.routing_keys import compile_pattern, routing_key
+from chalicelib.domain.topic_patterns import binding_key, dev_eui_word
 from chalicelib.errors import NotRoutable, PatternError, TooLong, Unresolved
-from chalicelib.patterns import binding_key, dev_eui_word
-from chalicelib.routing import compile_pattern, routing_key
 
 FIELDS: dict[str, Any] = {
     "DevEUI": "70b3d50000000001",
@@ -228,7 +228,7 @@ def test_compiling_the_costliest_regular_expressions_takes_less_than_50_millisec
 
 def test_names_alone_need_no_jsonpath_library() -> None:
     program = (
-        "import sys; from chalicelib.routing import routing_key; "
+        "import sys; from chalicelib.domain.routing_keys import routing_key; "
         "routing_key(\"a.{DevEUI|x['y'].z|'n'}\", {}); "
         "print([name for name in ('jsonpath', 're2') if name in sys.modules])"
     )

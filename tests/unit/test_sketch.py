@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.sketch import K, Sketch, device_hash
+from chalicelib.kernel.theta_sketch import K, Sketch, device_hash
 
 SIGHTINGS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 59)), max_size=120)
 

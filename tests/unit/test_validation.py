@@ -10,10 +10,10 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chalicelib.domain.models import MASK, AmqpConfiguration, Connection, ConnectionRequest, ConnectionSecrets
+from chalicelib.domain.validation.connections import merge_secrets, parse_configuration, parse_connection, split_secrets
 from chalicelib.errors import InvalidRequest
-from chalicelib.models import MASK, AmqpConfiguration, Connection, ConnectionRequest, ConnectionSecrets
 from chalicelib.state import ConnectionState
-from chalicelib.validation import merge_secrets, parse_configuration, parse_connection, split_secrets
 
 NOW = datetime.now(UTC).timestamp()
 CA = trustme.CA()

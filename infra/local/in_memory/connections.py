@@ -4,8 +4,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 
+from chalicelib.domain.models import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
-from chalicelib.models import Connection
 
 _BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at")
 _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")

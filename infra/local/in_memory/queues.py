@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.ports import Clock, QueueRecord, ReceivedReport
-from chalicelib.queue_messages import DownlinkJob, PollJob, Wake
-from chalicelib.queues import QueueMissing
+from chalicelib.adapters.aws.sqs import QueueMissing
+from chalicelib.domain.work_items import DownlinkJob, PollJob, Wake
+from chalicelib.ports.outside import Clock, QueueRecord, ReceivedReport
 from infra.local.in_memory.fifo import Fifo, Held
 
 

@@ -5,9 +5,9 @@ import itertools
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
+from chalicelib.domain.models import ApplicationServer, ConnectionSecrets, Event, FailedMessage
 from chalicelib.errors import InvalidRequest, NotFound
-from chalicelib.models import ApplicationServer, ConnectionSecrets, Event, FailedMessage
-from chalicelib.ports import Clock
+from chalicelib.ports.outside import Clock
 
 
 class MemorySecretStore:

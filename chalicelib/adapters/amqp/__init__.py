@@ -1,0 +1,1 @@
+"""AMQP 0-9-1 brokers: the only modules that use pika."""

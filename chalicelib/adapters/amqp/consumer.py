@@ -1,0 +1,160 @@
+"""Consuming the downlinks of many brokers at once, on one I/O loop."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from chalicelib.adapters.amqp.feed import Feed
+from chalicelib.adapters.amqp.loop import Loop
+from chalicelib.adapters.amqp.topology import Binding
+from chalicelib.config import Settings
+from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.errors import BrokerFault
+from chalicelib.ports.outside import OnBatch, ReceivedDownlink, Verdict
+
+THREADS = 16
+"""Batches on their way to SQS at a time."""
+TICK = 0.2
+RESET = 1.0
+"""The longest that the resets at the end may take to be seen."""
+
+Opening = tuple[Connection, ConnectionSecrets, list[Binding]]
+
+
+class AmqpDownlinkConsumer:
+    """A ``ports.DownlinkConsumer``. For one run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._allowed = settings.allowed_private_networks
+        self._loop = Loop()
+        self._feeds: dict[str, Feed] = {}
+        self._next: dict[str, Opening] = {}
+        self._deleted: set[str] = set()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="downlinks")
+        self._on_batch: OnBatch = _later
+        self._on_opened: Callable[[str], None] = _unheard
+        self._on_fault: Callable[[str, BrokerFault], None] = _unheard
+        self._finishing = False
+        self._under_way = 0
+        self._error: BaseException | None = None
+
+    def open(self, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[Binding] = ()) -> None:
+        opening = (connection, secrets, list(old_bindings))
+        self._loop.add_callback_threadsafe(lambda: self._open(opening))
+
+    def close(self, connection_id: str) -> None:
+        self._loop.add_callback_threadsafe(lambda: self._close(connection_id))
+
+    def delete_queue(self, connection_id: str) -> None:
+        self._loop.add_callback_threadsafe(lambda: self._delete_queue(connection_id))
+
+    def finish(self) -> None:
+        self._loop.add_callback_threadsafe(self._finish)
+
+    def run(
+        self,
+        close_at: float,
+        end: float,
+        on_batch: OnBatch,
+        on_opened: Callable[[str], None],
+        on_fault: Callable[[str, BrokerFault], None],
+        tick: Callable[[], None],
+    ) -> None:
+        self._on_batch, self._on_opened, self._on_fault = on_batch, on_opened, on_fault
+        self._tick(tick)
+        try:
+            self._loop.run_until(lambda: self._finishing, close_at)
+            self._finish()
+            self._loop.run_until(self._all_done, end)
+        finally:
+            for feed in list(self._feeds.values()):
+                feed.abort()
+            self._loop.run_until(self._all_done, time.monotonic() + RESET)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._loop.deactivate_poller()
+            self._loop.close()
+        if self._error is not None:
+            raise self._error
+
+    def _all_done(self) -> bool:
+        return not self._feeds and not self._under_way
+
+    def _tick(self, tick: Callable[[], None]) -> None:
+        self._loop.call_later(TICK, lambda: self._tick(tick))
+        if not self._finishing:
+            tick()
+
+    def _open(self, opening: Opening) -> None:
+        connection, secrets, old_bindings = opening
+        if self._finishing or connection.id in self._deleted:
+            return
+        if connection.id in self._feeds:
+            self._next[connection.id] = opening
+            return
+        feed = Feed(
+            self._loop, connection, secrets, old_bindings, self._allowed, self._hand_out,
+            on_opened=lambda: self._loop.add_callback_threadsafe(lambda: self._on_opened(connection.id)),
+            on_closed=lambda fault: self._closed(feed, fault),
+        )  # fmt: skip
+        self._feeds[connection.id] = feed
+        feed.start()
+
+    def _close(self, connection_id: str) -> None:
+        self._next.pop(connection_id, None)
+        feed = self._feeds.get(connection_id)
+        if feed is not None:
+            feed.end()
+
+    def _delete_queue(self, connection_id: str) -> None:
+        self._deleted.add(connection_id)
+        self._next.pop(connection_id, None)
+        feed = self._feeds.get(connection_id)
+        if feed is not None:
+            feed.end(delete_queue=True)
+
+    def _finish(self) -> None:
+        self._finishing = True
+        self._next.clear()
+        for feed in list(self._feeds.values()):
+            feed.end()
+
+    def _closed(self, feed: Feed, fault: BrokerFault | None) -> None:
+        del self._feeds[feed.id]
+        following = self._next.pop(feed.id, None)
+        if following is not None:
+            following[2].append(feed.binding)
+            self._open(following)
+        elif fault is not None:
+            self._on_fault(feed.id, fault)
+
+    def _hand_out(self, feed: Feed, messages: Sequence[ReceivedDownlink]) -> None:
+        """Has a batch judged in a thread. What that raises ends the run; the messages go back."""
+        self._under_way += 1
+
+        def judge() -> None:
+            error: Exception | None = None
+            verdicts = _later(feed.id, messages)
+            try:
+                verdicts = self._on_batch(feed.id, messages)
+            except Exception as raised:  # noqa: BLE001  # raised again at the end of the run
+                error = raised
+            self._loop.add_callback_threadsafe(lambda: self._judged(feed, messages, verdicts, error))
+
+        self._pool.submit(judge)
+
+    def _judged(
+        self, feed: Feed, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict], error: Exception | None
+    ) -> None:
+        self._under_way -= 1
+        feed.judged(messages, verdicts)
+        if error is not None:
+            self._error = self._error or error
+            self._finish()
+
+
+def _later(_connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
+    return [Verdict.LATER] * len(messages)
+
+
+def _unheard(*_news: object) -> None:
+    """Before the run there is nobody to tell."""

@@ -1,0 +1,198 @@
+"""The downlinks of one connection, from connecting to closing, on a loop that serves many."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pika.channel import Channel
+
+from chalicelib.adapters.amqp.connection import Link
+from chalicelib.adapters.amqp.error_translation import translate
+from chalicelib.adapters.amqp.loop import Loop, Reply, Task
+from chalicelib.adapters.amqp.operation import ConsumerCancelledByBroker
+from chalicelib.adapters.amqp.topology import Binding, bind, delete_queue, downlink_queue, ensure_exchange, ensure_queue
+from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.topic_patterns import binding_key
+from chalicelib.domain.validation.broker_addresses import Network
+from chalicelib.errors import BrokerFault
+from chalicelib.ports.outside import ReceivedDownlink, Verdict
+
+HEARTBEAT = 10
+"""Seconds. Short: the queue has one active consumer, and a killed one must not hold the downlinks back."""
+PREFETCH = 100
+CLOSE = 5.0
+"""The longest that the broker may take for one step of closing."""
+
+HandOut = Callable[["Feed", Sequence[ReceivedDownlink]], None]
+
+
+class Feed:
+    """One connection's life: opened, consumed from, closed. ``hand_out`` gets a batch; its verdicts come back through
+    ``judged``, and only then the next batch is handed out, so that order holds."""
+
+    def __init__(
+        self, loop: Loop, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[Binding],
+        allowed: Sequence[Network], hand_out: HandOut,
+        on_opened: Callable[[], None], on_closed: Callable[[BrokerFault | None], None],
+    ) -> None:  # fmt: skip
+        self._loop = loop
+        self._old_bindings = old_bindings
+        self._hand_out = hand_out
+        self._on_opened = on_opened
+        self._on_closed = on_closed
+        self.id = connection.id
+        configuration = connection.configuration
+        self.binding = (configuration.exchange_name, binding_key(configuration.downlink_topic_pattern or ""))
+        self._queue = downlink_queue(connection.id)
+        self._consumer_tag = f"iot-flow.{connection.id}"
+        self._seconds = configuration.connection_timeout / 1000
+        self._link = Link(
+            loop, connection, secrets, role="consumer", heartbeat=HEARTBEAT, allowed=allowed
+        )  # fmt: skip
+        self._link.on_lost = self._fail
+        self._channel: Channel | None = None
+        self._inbox: deque[ReceivedDownlink] = deque()
+        self._judging = False
+        self._cancelled = False
+        self._drop_inbox = False
+        self._deleting = False
+        self._failure: BaseException | None = None
+        self._end: Reply[None] = Reply()
+        self._drained: Reply[None] = Reply()
+
+    def start(self) -> None:
+        task = Task(self._live())
+        # Not from within pika, which takes whatever is raised there for a lost connection.
+        task.then(lambda: self._loop.add_callback_threadsafe(lambda: self._ended(task)))
+
+    def end(self, *, delete_queue: bool = False) -> None:
+        """Begins to close in order, also while it is still connecting."""
+        self._deleting = self._deleting or delete_queue
+        self._end.set(None)
+
+    def abort(self) -> None:
+        """Resets the connection; what was not acknowledged goes back to the queue."""
+        self._link.abort()
+
+    def judged(self, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict]) -> None:
+        """The verdicts on a batch that was handed out."""
+        self._judging = False
+        channel = self._channel
+        if channel is None or not channel.is_open:
+            return  # the broker hands them out again
+        tags = [message.tag for message in messages]
+        if settle(channel, tags, verdicts):
+            # What follows must not overtake what comes back.
+            self._drop_inbox = True
+            self.end()
+        self._next_batch()
+
+    async def _live(self) -> None:
+        await self._loop.start_task(self._link.open(), self._seconds)
+        if not self._end.done:
+            await self._loop.start_task(self._subscribe(), self._seconds)
+            self._on_opened()
+        await self._end
+        if self._deleting:
+            await self._loop.start_task(self._delete(), CLOSE)
+        elif self._channel is not None:
+            await self._loop.start_task(self._cancel(self._channel), CLOSE)
+            await self._drained
+        self._link.on_lost = None
+        await self._loop.start_task(self._link.close(), CLOSE)
+
+    async def _subscribe(self) -> None:
+        link = self._link
+        link.place = link.place.at("exchange")
+        await ensure_exchange(link, self.binding[0])
+        link.place = link.place.at("downlink")
+        await ensure_queue(link, self._queue)
+        channel = await link.channel()
+        channel.add_on_close_callback(lambda _channel, error: self._fail(error))
+        channel.add_on_cancel_callback(lambda _frame: self._fail(ConsumerCancelledByBroker()))
+        await bind(link, channel, self._queue, self.binding, self._old_bindings)
+        await link.call(channel, lambda done: channel.basic_qos(prefetch_count=PREFETCH, callback=done))
+        self._channel = channel
+        tag = self._consumer_tag
+        await link.call(
+            channel, lambda done: channel.basic_consume(self._queue, self._on_message, consumer_tag=tag, callback=done)
+        )
+
+    async def _cancel(self, channel: Channel) -> None:
+        tag = self._consumer_tag
+        await self._link.call(channel, lambda done: channel.basic_cancel(tag, callback=done))
+        self._cancelled = True
+        self._next_batch()
+
+    async def _delete(self) -> None:
+        self._drop_inbox = True
+        await delete_queue(self._link, self._queue)
+
+    def _on_message(self, _channel: Channel, method: Any, properties: Any, body: bytes) -> None:
+        if not self._inbox:
+            # What else came with this read of the socket belongs to the same batch.
+            self._loop.add_callback_threadsafe(self._next_batch)
+        self._inbox.append(
+            ReceivedDownlink(
+                connection_id=self.id,
+                tag=method.delivery_tag,
+                routing_key=method.routing_key,
+                body=body,
+                message_id=properties.message_id,
+                app_id=properties.app_id,
+                redelivered=method.redelivered,
+            )
+        )
+
+    def _next_batch(self) -> None:
+        if self._judging:
+            return
+        if self._drop_inbox:
+            self._inbox.clear()
+        if self._inbox and self._failure is None:
+            batch = list(self._inbox)
+            self._inbox.clear()
+            self._judging = True
+            self._hand_out(self, batch)
+        elif self._cancelled:
+            self._drained.set(None)
+
+    def _fail(self, error: BaseException) -> None:
+        """The connection, the channel or the consumer ended without being asked."""
+        if self._deleting and isinstance(error, ConsumerCancelledByBroker):
+            return  # the queue went as it should
+        if self._failure is None:
+            self._failure = error
+        self._end.fail(error)
+        self._drained.fail(error)
+
+    def _ended(self, task: Task[None]) -> None:
+        error = task.error
+        if error is None:
+            self._on_closed(None)
+            return
+        fault = translate(self._failure or self._link.error or error, self._link.place)
+        self._link.on_lost = None
+        self._link.abort()
+        self._on_closed(fault)
+
+
+def settle(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdict]) -> bool:
+    """Acknowledges as many at once as can be; True when some are to come back. All tags before ``tags`` are settled."""
+    requeue, ready = False, 0
+    for tag, verdict in zip(tags, verdicts, strict=True):
+        if verdict is Verdict.ACK and not requeue:
+            ready = tag
+            continue
+        if ready:
+            channel.basic_ack(ready, multiple=True)
+            ready = 0
+        if verdict is Verdict.ACK:
+            channel.basic_ack(tag)
+        elif verdict is Verdict.REJECT:
+            channel.basic_reject(tag, requeue=False)
+        else:
+            requeue = True
+    if ready:
+        channel.basic_ack(ready, multiple=True)
+    return requeue

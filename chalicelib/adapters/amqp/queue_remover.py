@@ -1,0 +1,31 @@
+"""Removing a connection's downlink queue from its broker, when the connection is deleted."""
+
+import time
+
+from chalicelib.adapters.amqp.connection import Link, end
+from chalicelib.adapters.amqp.error_translation import translate
+from chalicelib.adapters.amqp.loop import Loop
+from chalicelib.adapters.amqp.topology import delete_queue, downlink_queue
+from chalicelib.config import Settings
+from chalicelib.domain.models import Connection, ConnectionSecrets
+
+HEARTBEAT = 60
+
+
+class AmqpQueueRemover:
+    """A ``ports.DownlinkQueueRemover``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._allowed = settings.allowed_private_networks
+
+    def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
+        loop = Loop()
+        link = Link(loop, connection, secrets, role="removal", heartbeat=HEARTBEAT, allowed=self._allowed)
+        seconds = connection.configuration.connection_timeout / 1000
+        try:
+            loop.run(link.open(), min(deadline, time.monotonic() + seconds))
+            loop.run(delete_queue(link, downlink_queue(connection.id)), min(deadline, time.monotonic() + seconds))
+        except Exception as error:
+            raise translate(link.error or error, link.place) from error
+        finally:
+            end(loop, link, in_order=True)

@@ -1,0 +1,113 @@
+"""What a broker refuses to a user, a virtual host or a channel: the fault, with a remedy that fits the step."""
+
+import re
+from typing import Any
+
+from chalicelib.adapters.amqp.operation import Place, one_line
+from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+
+_ACCESS_REFUSED, _NOT_FOUND, _LOCKED, _PRECONDITION, _NOT_ALLOWED, _FORCED = 403, 404, 405, 406, 530, 320
+
+
+def login_refused(_error: BaseException, place: Place) -> BrokerFault:
+    if place.user:
+        sentence = f"refused the login of the user {one_line(place.user)}: check username and password."
+    elif place.client_certificate:
+        sentence = (
+            "refused the login with the client certificate: check that it takes SASL EXTERNAL and knows the "
+            "certificate's name as a user, or set username and password."
+        )
+    else:
+        sentence = "refused the user guest, who is tried where no username is set: set username and password."
+    return BrokerRefused("LOGIN_REFUSED", f"{place.host} {sentence}")
+
+
+def virtual_host_refused(error: BaseException, place: Place) -> BrokerFault:
+    return BrokerMisconfigured(
+        "VIRTUAL_HOST_REFUSED",
+        f"The virtual host {one_line(place.virtual_host)} cannot be opened ({place.quote(_broker_text(error))}): "
+        "check virtualHost and the user's access to it.",
+    )
+
+
+def _broker_text(error: BaseException) -> str:
+    """pika keeps the broker's text as the repr of the exception it replaced."""
+    text = str(error.args[0]) if error.args else ""
+    found = re.search(r"\(\d+\) (['\"]?)(.*)\1", text, re.DOTALL)
+    return found[2] if found else text
+
+
+def closed_by_broker(error: Any, place: Place) -> BrokerFault:
+    said = place.quote(error.reply_text)
+    if error.reply_code == _ACCESS_REFUSED and place.step in {"authenticate", "tls", "connect"}:
+        return login_refused(error, place)
+    if error.reply_code == _NOT_ALLOWED:
+        return BrokerMisconfigured(
+            "NOT_ALLOWED", f"{place.host} does not allow this ({said}): check virtualHost and the user's permissions."
+        )
+    if error.reply_code == _FORCED:
+        return BrokerUnreachable(
+            "CONNECTION_CLOSED", f"{place.host} closed the connection ({said}): check whether it was shut down."
+        )
+    return BrokerUnreachable("CONNECTION_CLOSED", f"{place.host} closed the connection ({said}): see the broker's log.")
+
+
+def channel_closed(error: Any, place: Place) -> BrokerFault:
+    said = place.quote(error.reply_text)
+    exchange = one_line(place.exchange)
+    if error.reply_code == _ACCESS_REFUSED:
+        return BrokerMisconfigured("PERMISSION_REFUSED", _permission(said, exchange, place))
+    if error.reply_code == _NOT_FOUND:
+        if place.step == "downlink" and "no queue" in said:
+            return BrokerMisconfigured("QUEUE_MISSING", f"The downlink queue is gone ({said}): restart the connection.")
+        return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {exchange} is missing ({said}): create it.")
+    if error.reply_code == _LOCKED:
+        return BrokerMisconfigured(
+            "RESOURCE_LOCKED", f"Somebody else holds a queue exclusively ({said}): end that other connection."
+        )
+    if error.reply_code == _PRECONDITION:
+        return BrokerMisconfigured(
+            "PRECONDITION_FAILED", f"{place.host} refused a condition ({said}): check exchange and queue there."
+        )
+    return BrokerUnreachable("CHANNEL_CLOSED", f"{place.host} closed the channel ({said}): see the broker's log.")
+
+
+def _permission(said: str, exchange: str, place: Place) -> str:
+    who = _who(place)
+    if place.step == "publish":
+        if "internal exchange" in said:
+            return f"The exchange {exchange} takes no messages from clients ({said}): set exchangeName to another one."
+        return f"{who} may not publish to the exchange {exchange} ({said}): grant write on it."
+    if place.step == "downlink":
+        return (
+            f"{who} may not use a downlink queue ({said}): grant configure, write and read on iot-flow.*, and read on "
+            f"the exchange {exchange}, or set downlinkEnabled to false."
+        )
+    return f"{who} may not do this ({said}): grant configure, write and read as needed."
+
+
+def exchange_not_made(said: str, place: Place) -> BrokerFault:
+    """The exchange is missing, and the broker refused to make it; ``said``: its words."""
+    exchange, text = one_line(place.exchange), place.quote(said)
+    if is_reserved(exchange):
+        sentence = f"The exchange {exchange} is missing, and only the broker makes such names ({text}): {OTHER_NAME}."
+    else:
+        sentence = (
+            f"The exchange {exchange} is missing, and {_who(place)[:1].lower()}{_who(place)[1:]} may not make it "
+            f"({text}): create it, or grant configure on it."
+        )
+    return BrokerMisconfigured("PERMISSION_REFUSED", sentence)
+
+
+OTHER_NAME = "set exchangeName to one that exists, such as amq.topic"
+
+
+def is_reserved(exchange: str) -> bool:
+    """Whether the name is one of those that AMQP keeps for the broker."""
+    return exchange.startswith("amq.")
+
+
+def _who(place: Place) -> str:
+    if place.user:
+        return f"The user {one_line(place.user)}"
+    return "The client certificate's user" if place.client_certificate else "The user guest"

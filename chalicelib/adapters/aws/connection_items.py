@@ -1,0 +1,79 @@
+"""How a connection is written as an item of its table, and read from it."""
+
+import json
+from typing import Any
+from zlib import crc32
+
+from chalicelib.domain.models import Connection
+
+GENERATION = "#tenant"
+"""The id of the item with a tenant's generation and number of connections."""
+
+SHARDS = 8
+"""The indexes are split in so many partitions, for one takes 1,000 writes a second."""
+
+
+def pending_id(connection_id: str) -> str:
+    """The id of the item that stands for a create or delete in progress."""
+    return f"#pending#{connection_id}"
+
+
+def shard_of(connection_id: str) -> str:
+    return str(crc32(connection_id.encode()) % SHARDS)
+
+
+def record_of(connection: Connection) -> dict[str, Any]:
+    """The attributes of a connection's item; those that are None are left out of it."""
+    return {
+        "tenant": connection.tenant,
+        "id": connection.id,
+        "shard": shard_of(connection.id),
+        "name": connection.name,
+        "active": connection.active,
+        # As text: the API bounds how many they are, not how large their numbers, and DynamoDB's have 38 digits.
+        "alarms": json.dumps([alarm.to_json() for alarm in connection.alarms], ensure_ascii=False),
+        "configuration": {k: v for k, v in connection.configuration.to_json().items() if v is not None},
+        "secretVersion": connection.secret_version,
+        "certificateEnds": connection.certificate_ends,
+        "oldBindings": [list(binding) for binding in connection.old_bindings] or None,
+        "version": connection.version,
+        "createdAt": connection.created_at,
+        "updatedAt": connection.updated_at,
+        "startupTime": connection.startup_time,
+        "state": connection.state.value,
+        "stateReason": connection.state_reason,
+        "epoch": connection.epoch,
+        "failures": connection.failures,
+        "outageSince": connection.outage_since,
+        "probeAt": connection.probe_at,
+        "wakeAt": connection.wake_at,
+        "wakeToken": connection.wake_token,
+        "activeSince": connection.updated_at if connection.active else None,
+    }
+
+
+def connection_of(item: dict[str, Any]) -> Connection:
+    """The connection that an item was written from."""
+    return Connection(
+        tenant=item["tenant"],
+        id=item["id"],
+        name=item["name"],
+        active=item["active"],
+        alarms=json.loads(item["alarms"]),
+        configuration=item["configuration"],
+        secret_version=item.get("secretVersion"),
+        certificate_ends=item.get("certificateEnds"),
+        old_bindings=item.get("oldBindings", []),
+        version=item["version"],
+        created_at=item["createdAt"],
+        updated_at=item["updatedAt"],
+        startup_time=item.get("startupTime"),
+        state=item["state"],
+        state_reason=item.get("stateReason"),
+        epoch=item["epoch"],
+        failures=item["failures"],
+        outage_since=item.get("outageSince"),
+        probe_at=item.get("probeAt"),
+        wake_at=item.get("wakeAt"),
+        wake_token=item.get("wakeToken"),
+    )

@@ -1,0 +1,334 @@
+"""Connections in DynamoDB (``ports.ConnectionStore``).
+
+Items of the table, by ``tenant`` and ``id``:
+
+- a ULID: a connection. ``wakeAt``, ``probeAt`` and ``activeSince`` are there only while they apply, for the indexes.
+- ``#tenant``: the tenant's ``generation`` and number of ``connections``. Both change in the same transaction as the
+  connection itself, so that who reads the generation strongly consistently misses nothing.
+- ``#pending#<ULID>``: a connection whose secret or queue may exist while its record does not (yet, or any more). Left
+  behind by a create or a delete that was killed, and found by ``unfinished``.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.adapters.aws.connection_items import GENERATION, SHARDS, connection_of, pending_id, record_of
+from chalicelib.adapters.aws.dynamodb import TRIES, Update, await_turn, from_item, query, to_item, transact
+from chalicelib.domain.models import Connection, iso_time
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.kernel.ids import is_id
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_PENDING_SHARD = "pending"
+_PAGE = 100
+_BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt")
+
+
+class DynamoDbConnections:
+    """Every write is conditional; reads of the table are strongly consistent, those of the indexes follow it."""
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._sleep = sleep
+
+    # What the API does
+
+    def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
+        """Notes that a secret and a queue are about to be made. Raises Conflict when the tenant has ``limit``."""
+        failed = self._transact(
+            [
+                {"Put": {"Item": self._pending(tenant, connection_id)}},
+                {
+                    "ConditionCheck": {
+                        "Key": to_item({"tenant": tenant, "id": GENERATION}),
+                        "ConditionExpression": "attribute_not_exists(connections) OR connections < :limit",
+                        "ExpressionAttributeValues": to_item({":limit": limit}),
+                    }
+                },
+            ]
+        )
+        if failed[1]:
+            raise _limit_reached(limit)
+
+    def create(self, connection: Connection, limit: int) -> None:
+        failed = self._transact(
+            [
+                {
+                    "Put": {
+                        "Item": to_item(record_of(connection)),
+                        "ConditionExpression": "attribute_not_exists(id)",
+                    }
+                },
+                {
+                    "Update": {
+                        "Key": to_item({"tenant": connection.tenant, "id": GENERATION}),
+                        "UpdateExpression": "ADD generation :one, connections :one",
+                        "ConditionExpression": "attribute_not_exists(connections) OR connections < :limit",
+                        "ExpressionAttributeValues": to_item({":one": 1, ":limit": limit}),
+                    }
+                },
+                {"Delete": {"Key": to_item({"tenant": connection.tenant, "id": pending_id(connection.id)})}},
+            ]
+        )
+        if failed[1]:
+            raise _limit_reached(limit)
+        if failed[0]:
+            raise Conflict(f"connection {connection.id} exists")
+
+    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
+        """Writes what the API changes. ``reset``: also state, reason, start-up time, failures, outage and next probe,
+        and moves the epoch on, so that nothing that was begun with the old configuration is written any more;
+        otherwise they stay as they are. The mark always stays.
+
+        Raises PreconditionFailed when the version is another, NotFound when the connection is gone."""
+        record = record_of(connection)
+        changes = {
+            name: record[name]
+            for name in (
+                "name",
+                "active",
+                "alarms",
+                "configuration",
+                "secretVersion",
+                "oldBindings",
+                "certificateEnds",
+                "version",
+                "updatedAt",
+            )
+        }
+        if reset:
+            changes |= {name: record[name] for name in _BREAKER}
+        if not connection.active:
+            changes["activeSince"] = None
+        update = Update(changes)
+        if connection.active:
+            # What is active already keeps its place in the index.
+            update.set_once("activeSince", record["activeSince"])
+        if reset:
+            update.add("epoch", 1)
+        failed = self._transact(
+            [
+                {
+                    "Update": {
+                        "Key": self._key(connection.tenant, connection.id),
+                        **update.arguments("#version = :expected", {":expected": expected_version}),
+                    }
+                },
+                self._next_generation(connection.tenant, 0),
+            ]
+        )
+        if failed[0]:
+            self.get(connection.tenant, connection.id)
+            raise PreconditionFailed(f"the connection is not at version {expected_version} any more; read it again")
+
+    def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
+        """``version``: the one that may be deleted, without it any. Raises NotFound, PreconditionFailed.
+
+        ``is_pending`` until ``settle``, for its secret and its queue are still there."""
+        condition: dict[str, Any] = {"ConditionExpression": "attribute_exists(id)"}
+        if version is not None:
+            names, values = {"#version": "version"}, to_item({":version": version})
+            condition = {"ConditionExpression": "#version = :version"}
+            condition |= {"ExpressionAttributeNames": names, "ExpressionAttributeValues": values}
+        failed = self._transact(
+            [
+                {"Delete": {"Key": self._key(tenant, connection_id), **condition}},
+                self._next_generation(tenant, -1),
+                {"Put": {"Item": self._pending(tenant, connection_id)}},
+            ]
+        )
+        if failed[0] and version is not None:
+            self.get(tenant, connection_id)
+            raise PreconditionFailed(f"the connection is not at version {version} any more; read it again")
+        if failed[0]:
+            raise NotFound(f"connection {connection_id} does not exist")
+
+    def is_pending(self, tenant: str, connection_id: str) -> bool:
+        """Whether a create or delete of this connection was begun and not ended."""
+        return is_id(connection_id) and bool(self._read(tenant, pending_id(connection_id)))
+
+    def settle(self, tenant: str, connection_id: str) -> None:
+        """Notes that nothing of a connection without a record is left."""
+        with translated("DynamoDB"):
+            self._client.delete_item(
+                TableName=self._table, Key=to_item({"tenant": tenant, "id": pending_id(connection_id)})
+            )
+
+    def unfinished(self, before: float) -> Iterator[tuple[str, str]]:
+        """(tenant, connection id) of what was begun before ``before`` (Unix seconds) and not ended."""
+        for item in query(
+            self._client,
+            TableName=self._table,
+            IndexName="active",
+            KeyConditionExpression="#shard = :shard AND activeSince < :before",
+            ExpressionAttributeNames={"#shard": "shard"},
+            ExpressionAttributeValues=to_item({":shard": _PENDING_SHARD, ":before": iso_time(before)}),
+        ):
+            yield item["tenant"], item["id"].rsplit("#", 1)[1]
+
+    # Reading
+
+    def get(self, tenant: str, connection_id: str) -> Connection:
+        item = self._read(tenant, connection_id) if is_id(connection_id) else {}
+        if not item:
+            raise NotFound(f"connection {connection_id[:40]} does not exist")
+        return connection_of(item)
+
+    def of_tenant(self, tenant: str) -> list[Connection]:
+        return list(self.newest_first(tenant))
+
+    def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
+        """A tenant's connections, those older than the id ``before``; one page of the table in memory at a time."""
+        for item in query(
+            self._client,
+            TableName=self._table,
+            KeyConditionExpression="tenant = :tenant AND id < :before",
+            ExpressionAttributeValues=to_item({":tenant": tenant, ":before": before or "~"}),
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            # A list shows a page: who asks for one must not wait for a megabyte.
+            Limit=_PAGE,
+        ):
+            # The items that are no connections sort before every ULID.
+            if not is_id(item["id"]):
+                return
+            yield connection_of(item)
+
+    def generation(self, tenant: str) -> int:
+        return int(self._read(tenant, GENERATION).get("generation", 0))
+
+    # What the forwarder and the reconciler do
+
+    def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
+        """Writes state, reason, start-up time, epoch, failures, outage, probe and, if the connection has one, the
+        mark; False when the epoch was another. A mark that somebody else left stays: only ``clear_mark`` removes."""
+        record = record_of(connection)
+        changes = {name: record[name] for name in (*_BREAKER, "epoch")}
+        if connection.wake_at is not None:
+            changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token}
+        update = Update(changes)
+        return self._update(
+            connection.tenant, connection.id, update, "#epoch = :expected", {":expected": expected_epoch}
+        )
+
+    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+        """A mark that is due earlier keeps its time, somebody may depend on it; the token is the new one."""
+        later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
+        earlier = "attribute_exists(id) AND #wakeAt <= :at"
+        for _ in range(TRIES):
+            both = Update({"wakeAt": wake_at, "wakeToken": token})
+            if self._update(tenant, connection_id, both, later, {":at": wake_at}):
+                return
+            if not self._read(tenant, connection_id):
+                return
+            only_token = Update({"wakeToken": token})
+            only_token.names["#wakeAt"] = "wakeAt"
+            if self._update(tenant, connection_id, only_token, earlier, {":at": wake_at}):
+                return
+        raise Unavailable("the mark is being changed by too many at once")
+
+    def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
+        update = Update({"wakeAt": None, "wakeToken": None})
+        self._update(tenant, connection_id, update, "#wakeToken = :token", {":token": token})
+
+    def postpone_probe(self, connection: Connection, probe_at: float) -> None:
+        update = Update({"probeAt": probe_at})
+        update.names["#epoch"] = "epoch"
+        expected = {":epoch": connection.epoch}
+        self._update(
+            connection.tenant, connection.id, update, "#epoch = :epoch AND attribute_exists(#probeAt)", expected
+        )
+
+    def forget_old_bindings(self, connection: Connection) -> None:
+        update = Update({"oldBindings": None})
+        condition, values = "#version = :version", {":version": connection.version}
+        update.names["#version"] = "version"
+        self._update(connection.tenant, connection.id, update, condition, values)
+
+    def marks_due(self, now: float) -> Iterator[Connection]:
+        return self._index("marks", "wakeAt <= :now", {":now": now})
+
+    def probes_due(self, now: float) -> Iterator[Connection]:
+        return self._index("probes", "probeAt <= :now", {":now": now})
+
+    def all_active(self) -> Iterator[Connection]:
+        return self._index("active", None, {})
+
+    # Calls
+
+    def _index(self, name: str, condition: str | None, values: dict[str, Any]) -> Iterator[Connection]:
+        key = "#shard = :shard" if condition is None else f"#shard = :shard AND {condition}"
+        for shard in range(SHARDS):
+            for item in query(
+                self._client,
+                TableName=self._table,
+                IndexName=name,
+                KeyConditionExpression=key,
+                ExpressionAttributeNames={"#shard": "shard"},
+                ExpressionAttributeValues=to_item({":shard": str(shard)} | values),
+            ):
+                yield connection_of(item)
+
+    def _read(self, tenant: str, item_id: str) -> dict[str, Any]:
+        with translated("DynamoDB"):
+            answer = self._client.get_item(
+                TableName=self._table, Key=to_item({"tenant": tenant, "id": item_id}), ConsistentRead=True
+            )
+        return from_item(answer.get("Item", {}))
+
+    def _update(self, tenant: str, connection_id: str, update: Update, condition: str, values: dict[str, Any]) -> bool:
+        for attempt in range(TRIES):
+            with translated("DynamoDB"):
+                try:
+                    self._client.update_item(
+                        TableName=self._table,
+                        Key=self._key(tenant, connection_id),
+                        **update.arguments(condition, values),
+                    )
+                except ClientError as error:
+                    if error_code(error) == "ConditionalCheckFailedException":
+                        return False
+                    # The API changes the same item in a transaction, which takes some milliseconds.
+                    if error_code(error) != "TransactionConflictException" or attempt == TRIES - 1:
+                        raise
+                else:
+                    return True
+            await_turn(attempt, self._sleep)
+        raise AssertionError
+
+    def _transact(self, actions: Sequence[dict[str, Any]]) -> list[bool]:
+        return transact(self._client, self._table, actions, self._sleep)
+
+    def _key(self, tenant: str, connection_id: str) -> dict[str, Any]:
+        if not is_id(connection_id):
+            raise NotFound(f"connection {connection_id[:40]} does not exist")
+        return to_item({"tenant": tenant, "id": connection_id})
+
+    def _pending(self, tenant: str, connection_id: str) -> dict[str, Any]:
+        since = iso_time(self._clock())
+        item = {"tenant": tenant, "id": pending_id(connection_id), "shard": _PENDING_SHARD, "activeSince": since}
+        return to_item(item)
+
+    def _next_generation(self, tenant: str, difference: int) -> dict[str, Any]:
+        return {
+            "Update": {
+                "Key": to_item({"tenant": tenant, "id": GENERATION}),
+                "UpdateExpression": "ADD generation :one, connections :difference",
+                "ExpressionAttributeValues": to_item({":one": 1, ":difference": difference}),
+            }
+        }
+
+
+def _limit_reached(limit: int) -> Conflict:
+    return Conflict(f"there are {limit} connections already, which is the limit; delete one or ask for more")

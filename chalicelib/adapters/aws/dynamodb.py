@@ -1,0 +1,177 @@
+"""DynamoDB's attribute values, queries that go through all pages, and transactions. Used by the stores only."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws.clients import translated
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+Item = Mapping[str, Any]
+"""An item as the SDK has it: attribute name → ``{"S": "..."}``."""
+
+TRIES = 6
+"""Of a write that meets another one on the same item."""
+_PAGES_PER_REQUEST = 20
+_FAILED = "ConditionalCheckFailed"
+
+
+def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one line a type
+    """The attribute value of a JSON value, or of bytes. Numbers travel as text, so no digit of a float is lost."""
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case str():
+            return {"S": value}
+        case int() | float():
+            return {"N": repr(value)}
+        case bytes():
+            return {"B": value}
+        case Mapping():
+            return {"M": {key: to_value(inner) for key, inner in value.items()}}
+        case list() | tuple():
+            return {"L": [to_value(inner) for inner in value]}
+    raise TypeError(f"no attribute value for {type(value).__name__}")
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An item without the attributes that are None: an index is sparse only if they are missing."""
+    return {key: to_value(value) for key, value in values.items() if value is not None}
+
+
+def from_value(value: Mapping[str, Any]) -> Any:
+    """The value that ``to_value`` was given; whole numbers are int."""
+    ((kind, inner),) = value.items()
+    match kind:
+        case "NULL":
+            return None
+        case "N":
+            return int(inner) if inner.lstrip("-").isdigit() else float(inner)
+        case "B":
+            return bytes(inner)
+        case "M":
+            return {key: from_value(each) for key, each in inner.items()}
+        case "L":
+            return [from_value(each) for each in inner]
+        case _:
+            return inner
+
+
+def from_item(item: Item) -> dict[str, Any]:
+    return {key: from_value(value) for key, value in item.items()}
+
+
+def query(client: "DynamoDBClient", **parameters: Any) -> Iterator[dict[str, Any]]:
+    """The items of all pages, one page in memory at a time."""
+    while True:
+        with translated("DynamoDB"):
+            answer = client.query(**parameters)
+        yield from (from_item(item) for item in answer["Items"])
+        if "LastEvaluatedKey" not in answer:
+            return
+        parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """``last_id``: where the next page goes on; None when there is none."""
+
+    items: list[dict[str, Any]]
+    last_id: str | None
+
+
+def page(client: "DynamoDBClient", limit: int, max_bytes: int, **parameters: Any) -> Page:
+    """Up to ``limit`` items of a query whose range key is ``id``; fewer when they are large or seldom match a filter.
+
+    ``max_bytes`` bounds what the items hold, for an answer of Lambda may have 6 MB; the first item always comes.
+    """
+    found: list[dict[str, Any]] = []
+    size = 0
+    for _ in range(_PAGES_PER_REQUEST):
+        with translated("DynamoDB"):
+            answer = client.query(**parameters)
+        for raw in answer["Items"]:
+            item_size = _size(raw)
+            if found and (len(found) == limit or size + item_size > max_bytes):
+                return Page(found, found[-1]["id"])
+            found.append(from_item(raw))
+            size += item_size
+        if "LastEvaluatedKey" not in answer:
+            return Page(found, None)
+        parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+    return Page(found, parameters["ExclusiveStartKey"]["id"]["S"])
+
+
+def _size(item: Item) -> int:
+    # A compressed body counts with what it is once unpacked, which is kept beside it.
+    return sum(len(value.get("S", "")) for value in item.values()) + int(item.get("bodyBytes", {"N": "0"})["N"])
+
+
+class Update:
+    """The expression of an UpdateItem: sets what has a value, removes what is None. Names are placeholders, for many
+    plain ones are reserved words."""
+
+    def __init__(self, changes: Mapping[str, Any]) -> None:
+        self.names = {f"#{name}": name for name in changes}
+        self._values = {f":{name}": value for name, value in changes.items() if value is not None}
+        self._sets = [f"#{name} = :{name}" for name, value in changes.items() if value is not None]
+        self._removals = [f"#{name}" for name, value in changes.items() if value is None]
+        self._additions: list[str] = []
+
+    def set_once(self, name: str, value: Any) -> None:
+        """Sets an attribute if the item does not have it yet."""
+        self.names[f"#{name}"] = name
+        self._values[f":{name}"] = value
+        self._sets.append(f"#{name} = if_not_exists(#{name}, :{name})")
+
+    def add(self, name: str, difference: int) -> None:
+        """Adds to a number, whatever it is by then."""
+        self.names[f"#{name}"] = name
+        self._values[f":{name}"] = difference
+        self._additions.append(f"#{name} :{name}")
+
+    def arguments(self, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The SDK's arguments. ``values``: the placeholders of ``condition``, which must not be those of a change."""
+        clauses = [("SET", self._sets), ("REMOVE", self._removals), ("ADD", self._additions)]
+        return {
+            "UpdateExpression": " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses if parts),
+            "ConditionExpression": condition,
+            "ExpressionAttributeNames": self.names,
+            "ExpressionAttributeValues": to_item({**self._values, **values}),
+        }
+
+
+def transact(
+    client: "DynamoDBClient", table: str, actions: Sequence[Mapping[str, Any]], sleep: Callable[[float], None]
+) -> list[bool]:
+    """Which of the actions' conditions failed; with none, all was written. ``actions``: kind → arguments, without the
+    table. Another transaction on the same item is waited for. Raises Unavailable."""
+    request: list[Any] = [
+        {kind: {"TableName": table, **arguments}} for action in actions for kind, arguments in action.items()
+    ]
+    for attempt in range(TRIES):
+        with translated("DynamoDB"):
+            try:
+                client.transact_write_items(TransactItems=request)
+            except ClientError as error:
+                reasons = [reason.get("Code", "") for reason in error.response.get("CancellationReasons", [])]
+                if _FAILED in reasons:
+                    return [reason == _FAILED for reason in reasons]
+                if "TransactionConflict" not in reasons or attempt == TRIES - 1:
+                    raise
+            else:
+                return [False] * len(actions)
+        await_turn(attempt, sleep)
+    raise AssertionError
+
+
+def await_turn(attempt: int, sleep: Callable[[float], None]) -> None:
+    """Waits, longer at each attempt, for a write on the same item that is under way elsewhere."""
+    sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography

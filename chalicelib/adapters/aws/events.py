@@ -1,0 +1,87 @@
+"""The event log in DynamoDB (``ports.EventLog``)."""
+
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.dynamodb import page, to_item
+from chalicelib.domain.models import Event, Level
+from chalicelib.kernel import cursors
+from chalicelib.kernel.ids import first_id, is_id, last_id
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_KEPT = 30 * 86400
+"""Seconds."""
+_ANSWER_BYTES = 2_000_000
+_FIELDS = ("id", "time", "level", "type", "connectionId", "message", "details")
+
+
+class DynamoDbEventLog:
+    """An item has the keys ``tenant`` and ``id`` (a ULID, so that ids sort by time) and the fields of the event."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+
+    def add(self, tenant: str, event: Event) -> None:
+        scope = None if event.connection_id is None else f"{tenant}#{event.connection_id}"
+        item = event.to_json() | {"tenant": tenant, "connection": scope, "expires": int(self._clock()) + _KEPT}
+        with translated("DynamoDB"):
+            self._client.put_item(TableName=self._table, Item=to_item(item))
+
+    def page(
+        self,
+        tenant: str,
+        connection_id: str | None,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        level: Level | None = None,
+        limit: int,
+        cursor: str | None,
+    ) -> tuple[list[Event], str | None]:
+        """Newest first, and the next page's cursor. ``since`` and ``until`` are Unix seconds, both included; without
+        ``connection_id`` the whole tenant's. A page can be short of ``limit`` and still have a next one.
+        Raises InvalidRequest for a cursor that is none of ours."""
+        key, index = ("tenant", None) if connection_id is None else ("connection", "connections")
+        partition = tenant if connection_id is None else f"{tenant}#{connection_id}"
+        scope = f"events#{partition}"
+        low, high = first_id(since or 0.0), last_id(self._clock() + 86400 if until is None else until)
+        names = {"#key": key}
+        values: dict[str, Any] = {":partition": partition, ":low": low, ":high": high}
+        parameters: dict[str, Any] = {}
+        if cursor is not None:
+            start = {"tenant": tenant, "id": _position(scope, cursor)}
+            parameters["ExclusiveStartKey"] = to_item(start if index is None else start | {"connection": partition})
+        if index is None:
+            parameters["ConsistentRead"] = True
+        else:
+            parameters["IndexName"] = index
+        if level is not None:
+            names["#level"] = "level"
+            values[":level"] = level.value
+            parameters["FilterExpression"] = "#level = :level"
+        if low > high:
+            return [], None
+        found = page(
+            self._client,
+            limit,
+            _ANSWER_BYTES,
+            TableName=self._table,
+            KeyConditionExpression="#key = :partition AND id BETWEEN :low AND :high",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=to_item(values),
+            ScanIndexForward=False,
+            **parameters,
+        )
+        events = [Event.model_validate({name: item[name] for name in _FIELDS if name in item}) for item in found.items]
+        return events, None if found.last_id is None else cursors.encode(scope, found.last_id)
+
+
+def _position(scope: str, cursor: str) -> str:
+    position = cursors.decode(scope, cursor)
+    # A checked position is an id; this keeps a made-up one away from the key.
+    return position if is_id(position) else first_id(0)

@@ -1,0 +1,185 @@
+"""Messages that failed for good, in DynamoDB (``ports.FailedMessages``)."""
+
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.dynamodb import from_item, page, query, to_item
+from chalicelib.domain.models import Direction, FailedMessage
+from chalicelib.errors import Unavailable
+from chalicelib.kernel import cursors
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_KEPT = 30 * 86400
+"""Seconds."""
+_PLAIN_BYTES = 1024
+"""Longer bodies are compressed."""
+_MAX_BODY_BYTES = 300_000
+"""DynamoDB takes 400 KB an item. A report has 256 KB at most; only a downlink of the customer's own can be longer."""
+_ANSWER_BYTES = 2_000_000
+_BATCH = 25
+_TRIES = 5
+
+
+class DynamoDbFailedMessages:
+    """An item has the keys ``connection`` (``<tenant>#<id>``) and ``id`` (a ULID). Adding one again changes nothing.
+
+    A body of more than 300,000 bytes of UTF-8 is kept up to there.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", table: str, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._sleep = sleep
+
+    def add(self, tenant: str, connection_id: str, messages: Sequence[FailedMessage]) -> None:
+        scope, expires = f"{tenant}#{connection_id}", int(self._clock()) + _KEPT
+        # By id: a batch with the same key twice is refused as a whole.
+        items = {message.id: _to_item(scope, expires, message) for message in messages}
+        self._write([{"PutRequest": {"Item": item}} for item in items.values()])
+
+    def page(
+        self,
+        tenant: str,
+        connection_id: str,
+        limit: int,
+        cursor: str | None,
+        direction: Direction | None = None,
+    ) -> tuple[list[FailedMessage], str | None]:
+        """Newest first, and the cursor of the next page. Raises InvalidRequest for a cursor that is none of ours.
+        Large bodies make a page short of ``limit``."""
+        connection = f"{tenant}#{connection_id}"
+        scope = f"failed#{connection}"
+        parameters: dict[str, Any] = {}
+        names, values = {"#connection": "connection"}, {":connection": connection}
+        if cursor is not None:
+            start = {"connection": connection, "id": cursors.decode(scope, cursor)}
+            parameters["ExclusiveStartKey"] = to_item(start)
+        if direction is not None:
+            values[":direction"] = direction.value
+            parameters["FilterExpression"] = "#direction = :direction"
+            names["#direction"] = "direction"
+        found = page(
+            self._client,
+            limit,
+            _ANSWER_BYTES,
+            TableName=self._table,
+            KeyConditionExpression="#connection = :connection",
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=to_item(values),
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            **parameters,
+        )
+        messages = [_from_item(item) for item in found.items]
+        return messages, None if found.last_id is None else cursors.encode(scope, found.last_id)
+
+    def some(self, tenant: str, connection_id: str, ids: Sequence[str]) -> list[FailedMessage]:
+        """Those of ``ids`` (at most 100, none twice) that there are, in any order."""
+        connection = f"{tenant}#{connection_id}"
+        wanted: dict[str, Any] = {
+            self._table: {
+                "Keys": [to_item({"connection": connection, "id": id_}) for id_ in ids],
+                "ConsistentRead": True,
+            }
+        }
+        found: list[FailedMessage] = []
+        idle = 0
+        while wanted and ids:
+            with translated("DynamoDB"):
+                answer = self._client.batch_get_item(RequestItems=wanted)
+            items = answer["Responses"].get(self._table, [])
+            found += [_from_item(from_item(item)) for item in items]
+            # 16 MB an answer, so that there may be more without anything being wrong.
+            wanted = dict(answer.get("UnprocessedKeys", {}))
+            idle = 0 if items else idle + 1
+            if wanted and idle == _TRIES:
+                raise Unavailable("DynamoDB is throttling")
+            if wanted and idle:
+                self._sleep(0.05 * 2**idle)
+        return found
+
+    def oldest_first(self, tenant: str, connection_id: str, last: str) -> Iterator[FailedMessage]:
+        """All up to the id ``last``, a page in memory at a time."""
+        parameters = self._own(tenant, connection_id)
+        parameters["ExpressionAttributeValues"] |= to_item({":last": last})
+        parameters["KeyConditionExpression"] += " AND id <= :last"
+        for item in query(self._client, **parameters):
+            yield _from_item(item)
+
+    def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
+        """No error for one that is gone."""
+        connection = f"{tenant}#{connection_id}"
+        keys = [to_item({"connection": connection, "id": id_}) for id_ in ids]
+        self._write([{"DeleteRequest": {"Key": key}} for key in keys])
+
+    def purge(self, tenant: str, connection_id: str, direction: Direction | None = None) -> None:
+        """All, or those of one direction."""
+        parameters = self._own(tenant, connection_id)
+        parameters["ProjectionExpression"] = "id"
+        if direction is not None:
+            parameters["ExpressionAttributeValues"] |= to_item({":direction": direction.value})
+            parameters["ExpressionAttributeNames"] |= {"#direction": "direction"}
+            parameters["FilterExpression"] = "#direction = :direction"
+        batch: list[str] = []
+        for item in query(self._client, **parameters):
+            batch.append(item["id"])
+            if len(batch) == _BATCH:
+                self.remove(tenant, connection_id, batch)
+                batch = []
+        self.remove(tenant, connection_id, batch)
+
+    def _own(self, tenant: str, connection_id: str) -> dict[str, Any]:
+        """A query for all of a connection's."""
+        return {
+            "TableName": self._table,
+            "KeyConditionExpression": "#connection = :connection",
+            "ExpressionAttributeNames": {"#connection": "connection"},
+            "ExpressionAttributeValues": to_item({":connection": f"{tenant}#{connection_id}"}),
+            "ConsistentRead": True,
+        }
+
+    def _write(self, requests: Sequence[Any]) -> None:
+        for start in range(0, len(requests), _BATCH):
+            pending: list[Any] = list(requests[start : start + _BATCH])
+            for attempt in range(_TRIES):
+                with translated("DynamoDB"):
+                    answer = self._client.batch_write_item(RequestItems={self._table: pending})
+                pending = list(answer.get("UnprocessedItems", {}).get(self._table, []))
+                if not pending:
+                    break
+                self._sleep(0.05 * 2**attempt)
+            else:
+                raise Unavailable("DynamoDB is throttling")
+
+
+def _to_item(connection: str, expires: int, message: FailedMessage) -> dict[str, Any]:
+    values = message.to_json() | {"connection": connection, "expires": expires, "messageId": message.message_id}
+    values["asKeySecret"] = message.as_key_secret
+    del values["body"]
+    body = message.body.encode("utf-8", errors="replace")[:_MAX_BODY_BYTES]
+    if len(body) > _PLAIN_BYTES:
+        values |= {"bodyZlib": zlib.compress(body), "bodyBytes": len(body)}
+    else:
+        values["bodyText"] = body.decode("utf-8", errors="ignore")
+    return to_item(values)
+
+
+def _from_item(item: dict[str, Any]) -> FailedMessage:
+    if "bodyZlib" in item:
+        # A cut in the middle of a character leaves a part of it behind.
+        body = zlib.decompress(item["bodyZlib"]).decode("utf-8", errors="ignore")
+    else:
+        body = item["bodyText"]
+    own = {"connection", "expires", "messageId", "bodyZlib", "bodyBytes", "bodyText", "asKeySecret"}
+    fields = {name: value for name, value in item.items() if name not in own}
+    hidden = {"message_id": item["messageId"], "as_key_secret": item.get("asKeySecret")}
+    return FailedMessage.model_validate(fields | hidden | {"body": body})

@@ -1,0 +1,59 @@
+"""Leases in DynamoDB: one consumer a connection (``ports.Leases``)."""
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.adapters.aws.dynamodb import to_item
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_KEPT = 3600
+"""Seconds after which DynamoDB may remove a lease that nobody renewed."""
+
+
+class DynamoDbLeases:
+    """``seconds``: how long a lease holds without renewal. The attribute ``leaseUntil`` decides: DynamoDB removes
+    expired items days late."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock, seconds: float) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._seconds = seconds
+
+    def acquire(self, connection_id: str, owner: str) -> bool:
+        now = self._clock()
+        lease = {"id": connection_id, "owner": owner, "leaseUntil": now + self._seconds, "expires": int(now) + _KEPT}
+        with translated("DynamoDB"):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=to_item(lease),
+                    ConditionExpression="attribute_not_exists(id) OR leaseUntil <= :now OR #owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues=to_item({":now": now, ":owner": owner}),
+                )
+            except ClientError as error:
+                if error_code(error) == "ConditionalCheckFailedException":
+                    return False
+                raise
+        return True
+
+    def release(self, connection_id: str, owner: str) -> None:
+        with translated("DynamoDB"):
+            try:
+                self._client.delete_item(
+                    TableName=self._table,
+                    Key=to_item({"id": connection_id}),
+                    ConditionExpression="#owner = :owner",
+                    ExpressionAttributeNames={"#owner": "owner"},
+                    ExpressionAttributeValues=to_item({":owner": owner}),
+                )
+            except ClientError as error:
+                # Somebody else has it by now: nothing of ours is left to release.
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise

@@ -1,0 +1,55 @@
+"""Notes of what was told already (``alarms.Notes``), beside the leases."""
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.adapters.aws.dynamodb import from_item, to_item
+from chalicelib.kernel.bounded_cache import BoundedCache
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_CACHED = 10_000
+_LATEST = 2**53
+
+
+class DynamoDbNotes:
+    """A note that was seen is remembered until it ends, so that it is not read again each minute.
+
+    DynamoDB removes what has ended some days later, so a note says itself that it counts no more.
+    """
+
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._seen: BoundedCache[str, float] = BoundedCache(_CACHED)
+
+    def has(self, key: str) -> bool:
+        now = self._clock()
+        if (self._seen.get(key) or 0.0) > now:
+            return True
+        with translated("DynamoDB"):
+            answer = self._client.get_item(TableName=self._table, Key=to_item({"id": key}), ConsistentRead=True)
+        until = from_item(answer["Item"])["expires"] if "Item" in answer else 0.0
+        self._seen.put(key, until)
+        return bool(until > now)
+
+    def take(self, key: str, until: float) -> bool:
+        note = {"id": key, "expires": int(min(until, _LATEST))}
+        with translated("DynamoDB"):
+            try:
+                self._client.put_item(
+                    TableName=self._table,
+                    Item=to_item(note),
+                    ConditionExpression="attribute_not_exists(id) OR expires <= :now",
+                    ExpressionAttributeValues=to_item({":now": self._clock()}),
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True

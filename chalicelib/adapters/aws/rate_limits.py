@@ -1,0 +1,45 @@
+"""How often tenants made calls that are costly, counted by the minute (``ports.RateLimits``), beside the leases."""
+
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.adapters.aws.dynamodb import to_item
+from chalicelib.errors import TooManyRequests
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_WINDOW = 60
+"""Seconds."""
+_KEPT = 3600
+
+
+class DynamoDbRateLimits:
+    """One counter a tenant, kind and minute; DynamoDB removes it later."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+
+    def take(self, tenant: str, kind: str, limit: int) -> None:
+        now = self._clock()
+        window = int(now // _WINDOW)
+        with translated("DynamoDB"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=to_item({"id": f"rate#{tenant}#{kind}#{window}"}),
+                    UpdateExpression="ADD calls :one SET expires = :expires",
+                    ConditionExpression="attribute_not_exists(calls) OR calls < :limit",
+                    ExpressionAttributeValues=to_item({":one": 1, ":limit": limit, ":expires": int(now) + _KEPT}),
+                )
+            except ClientError as error:
+                if error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                seconds = max(1, round((window + 1) * _WINDOW - now))
+                detail = f"more than {limit} such calls in one minute; come again in {seconds} seconds"
+                raise TooManyRequests(detail, seconds) from error

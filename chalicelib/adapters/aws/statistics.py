@@ -1,0 +1,88 @@
+"""A connection's statistics in DynamoDB (``ports.Statistics``): counters per minute here, the rest in stores of their
+own, in the same table."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.device_sketches import DynamoDbDeviceSketches
+from chalicelib.adapters.aws.dynamodb import query, to_item
+from chalicelib.adapters.aws.waiting_downlinks import DynamoDbWaitingDownlinks
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+_KEPT = 8 * 86400
+"""Seconds."""
+_NO_COUNTERS = {"connection", "minute", "expires"}
+
+
+class DynamoDbStatistics:
+    """An item of counters has the keys ``connection`` (``<tenant>#<id>``) and ``minute`` (Unix time / 60)."""
+
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+        self._client = client
+        self._table = table
+        self._clock = clock
+        self._devices = DynamoDbDeviceSketches(client, table, clock)
+        self._downlinks = DynamoDbWaitingDownlinks(client, table, clock)
+
+    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+        if devices:
+            # First, so that they are kept for the next time when the counters cannot be written.
+            self._devices.note(tenant, connection_id, devices)
+        self._count(tenant, connection_id, counts)
+        if devices:
+            self._devices.write(tenant, connection_id)
+
+    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        self._downlinks.take(tenant, connection_id, names)
+
+    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+        self._downlinks.settle(tenant, connection_id, name)
+
+    def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
+        """Taken from the broker and not settled yet."""
+        return self._downlinks.waiting(tenant, connection_id)
+
+    def active_devices(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
+        """Devices with a delivered uplink in these minutes; ``last_minute`` is the present one."""
+        return self._devices.active(tenant, connection_id, first_minute, last_minute)
+
+    def _count(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
+        counted = [(name, count) for name, count in counts.items() if count]
+        if not counted:
+            return
+        minute = int(self._clock() // 60)
+        additions = ", ".join(f"#c{index} :c{index}" for index in range(len(counted)))
+        with translated("DynamoDB"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_item({"connection": f"{tenant}#{connection_id}", "minute": minute}),
+                UpdateExpression=f"ADD {additions} SET expires = :expires",
+                ExpressionAttributeNames={f"#c{index}": name for index, (name, _) in enumerate(counted)},
+                ExpressionAttributeValues=to_item(
+                    {f":c{index}": count for index, (_, count) in enumerate(counted)}
+                    | {":expires": minute * 60 + _KEPT}
+                ),
+            )
+
+    def counters(
+        self, tenant: str, connection_id: str, first_minute: int, last_minute: int
+    ) -> dict[int, dict[str, int]]:
+        """By minute, both ends included; minutes in which nothing happened are missing."""
+        items = query(
+            self._client,
+            TableName=self._table,
+            # "minute" alone is a reserved word.
+            KeyConditionExpression="#connection = :connection AND #minute BETWEEN :first AND :last",
+            ExpressionAttributeNames={"#connection": "connection", "#minute": "minute"},
+            ExpressionAttributeValues=to_item(
+                {":connection": f"{tenant}#{connection_id}", ":first": first_minute, ":last": last_minute}
+            ),
+            ConsistentRead=True,
+        )
+        return {
+            item["minute"]: {name: value for name, value in item.items() if name not in _NO_COUNTERS} for item in items
+        }

@@ -1,0 +1,47 @@
+"""What is done to a connection, in its tenant's event log: which fields, never what is in them."""
+
+from typing import Any
+
+from chalicelib.domain.models import Connection, Level
+from chalicelib.monitoring import Monitoring
+
+_OWN = frozenset(
+    {"active", "state", "stateReason", "startupTime", "nextAttempt", "updatedAt", "version", "configuration"}
+)
+
+
+class ConnectionEvents:
+    def __init__(self, monitoring: Monitoring) -> None:
+        self._monitoring = monitoring
+
+    def created(self, connection: Connection) -> None:
+        self._tell(connection, "CREATED", "The connection was created.", {"active": connection.active})
+
+    def changed(self, before: Connection, after: Connection, *, secrets: bool) -> None:
+        """``secrets``: whether a stored secret was changed, which the record does not show."""
+        if before.active != after.active:
+            word = "activated" if after.active else "deactivated"
+            self._tell(after, word.upper(), f"The connection was {word}.", {})
+        fields = _differences(before, after)
+        if secrets:
+            fields.append("secrets")
+        if fields or before.active == after.active:
+            details = {"version": after.version, "fields": fields}
+            self._tell(after, "UPDATED", "The connection was changed.", details)
+
+    def restarted(self, connection: Connection) -> None:
+        self._tell(connection, "RESTARTED", "The connection is restarted.", {})
+
+    def deleted(self, connection: Connection) -> None:
+        self._tell(connection, "DELETED", f"The connection {connection.name} was deleted.", {})
+
+    def _tell(self, connection: Connection, type_: str, message: str, details: dict[str, Any]) -> None:
+        self._monitoring.event(connection, Level.INFO, type_, message, details)
+
+
+def _differences(before: Connection, after: Connection) -> list[str]:
+    old, new = before.to_json(), after.to_json()
+    outer = [name for name in new if name not in _OWN and old.get(name) != new[name]]
+    was, now = old["configuration"], new["configuration"]
+    inner = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
+    return [*outer, *(f"configuration.{name}" for name in inner)]

@@ -1,0 +1,71 @@
+"""Trying a connection before or after it is saved, step by step."""
+
+import time
+from typing import Any
+
+from chalicelib.config import Settings
+from chalicelib.domain.models import CONNECTOR_ID, CheckResult, Connection, ConnectionSecrets, iso_time
+from chalicelib.domain.validation.connections import parse_connection, split_secrets
+from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.kernel.ids import new_id
+from chalicelib.ports.outside import Clock, ConnectionStore, ConnectionTester, RateLimits, SecretStore
+from chalicelib.state import ConnectionState
+
+SECONDS = 21.0
+"""What a test may take; the contract has 25 for the whole call, and closing takes up to two."""
+_KIND = "connection-test"
+
+
+class ConnectionTrial:
+    def __init__(
+        self,
+        connections: ConnectionStore,
+        secrets: SecretStore,
+        tester: ConnectionTester,
+        rates: RateLimits,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._connections = connections
+        self._secrets = secrets
+        self._tester = tester
+        self._rates = rates
+        self._clock = clock
+        self._per_minute = settings.connection_tests_per_minute
+        self._allowed = settings.allowed_private_networks
+
+    def try_unsaved(self, tenant: str, document: Any) -> CheckResult:
+        """``document``: a connection as it would be created, or no more than its ``configuration``.
+
+        Raises InvalidRequest, TooManyRequests."""
+        if not isinstance(document, dict):
+            raise InvalidRequest([Fault("", 'This is an object with the member "configuration"; send one.')])
+        now = self._clock()
+        whole = {"connectorId": CONNECTOR_ID, "name": "-"} | document
+        request = parse_connection(whole, stored=None, now=now, allowed=self._allowed)
+        configuration, secrets = split_secrets(request.configuration)
+        connection = Connection(
+            tenant=tenant,
+            id=new_id(now),
+            name=request.name,
+            active=True,
+            configuration=configuration,
+            created_at=iso_time(now),
+            updated_at=iso_time(now),
+            state=ConnectionState.OPENING,
+        )
+        return self._run(connection, secrets)
+
+    def try_saved(self, tenant: str, connection_id: str) -> CheckResult:
+        """Also one that is not active. Raises NotFound, TooManyRequests."""
+        connection = self._connections.get(tenant, connection_id)
+        secrets = ConnectionSecrets()
+        if connection.secret_version is not None:
+            secrets = self._secrets.get(tenant, connection.id, connection.secret_version)
+        return self._run(connection, secrets)
+
+    def _run(self, connection: Connection, secrets: ConnectionSecrets) -> CheckResult:
+        deadline = time.monotonic() + SECONDS
+        self._rates.take(connection.tenant, _KIND, self._per_minute)
+        steps = self._tester.test(connection, secrets, deadline)
+        return CheckResult(ok=all(step.ok for step in steps), steps=steps)

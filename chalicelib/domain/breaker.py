@@ -1,0 +1,72 @@
+"""A connection's breaker: which state follows, and when the broker is tried again. Pure functions.
+
+While ``outage_since`` is set the breaker is open: nobody connects but a probe, and wakes are let go. That is safe
+because closing it again (``recovered``) always leaves a mark, after which the reconciler wakes the connection.
+"""
+
+from chalicelib.domain.models import Connection, ReconnectStrategy, iso_time
+from chalicelib.errors import BrokerFault
+from chalicelib.state import ConnectionState
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+_DAY = 86400.0
+
+_PHASES: dict[ReconnectStrategy, tuple[tuple[float, float], ...]] = {
+    ReconnectStrategy.CALM: ((12 * _HOUR, 10 * _MINUTE), (_DAY, _HOUR)),
+    ReconnectStrategy.NORMAL: ((_HOUR, 5 * _MINUTE), (_DAY, _HOUR), (float("inf"), _DAY)),
+    ReconnectStrategy.AGGRESSIVE: ((3 * _HOUR, 3 * _MINUTE), (7 * _DAY, 30 * _MINUTE), (float("inf"), _HOUR)),
+}
+"""(how long the phase lasts, time between attempts), one after the other, in seconds."""
+
+MAX_JITTER = _MINUTE
+
+
+def interval(strategy: ReconnectStrategy, outage: float) -> float | None:
+    """Seconds until the next attempt when the outage has lasted ``outage`` seconds; None when there is none."""
+    for length, period in _PHASES[strategy]:
+        if outage < length:
+            return period
+        outage -= length
+    return None
+
+
+def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float, scale: float) -> Connection:
+    """The connection after an attempt that ended in ``fault``. ``jitter`` is in 0…1, ``scale`` is TIME_SCALE."""
+    since = now if connection.outage_since is None else connection.outage_since
+    period = interval(connection.configuration.reconnect_strategy, (now - since) * scale)
+    probe_at = None if period is None else now + (period + jitter * MAX_JITTER) / scale
+    return connection.model_copy(
+        update={
+            "state": fault.state if probe_at is not None else ConnectionState.CLOSED,
+            "state_reason": str(fault),
+            "epoch": connection.epoch + 1,
+            "failures": connection.failures + 1,
+            "outage_since": since,
+            "probe_at": probe_at,
+        }
+    )
+
+
+def recovered(connection: Connection, now: float, token: str, wake_at: float) -> Connection:
+    """The connection after the broker answered. Leaves a mark, due at ``wake_at`` or when an earlier one was: wakes
+    were let go while the breaker was open."""
+    return connection.model_copy(
+        update={
+            "state": ConnectionState.OPENED,
+            "state_reason": None,
+            "startup_time": iso_time(now),
+            "epoch": connection.epoch + 1,
+            "failures": 0,
+            "outage_since": None,
+            "probe_at": None,
+            "wake_at": wake_at if connection.wake_at is None else min(wake_at, connection.wake_at),
+            "wake_token": token,
+        }
+    )
+
+
+def nack_delay(attempts: int, scale: float) -> int:
+    """Whole seconds that a device waits after its report was nacked for the nth time: 5 s, doubling up to 15 min,
+    shortened by ``scale`` (TIME_SCALE), at least one."""
+    return max(1, round(min(5 * 2.0 ** min(attempts - 1, 10), 900.0) / scale))

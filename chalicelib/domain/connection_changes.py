@@ -1,0 +1,49 @@
+"""What a change makes of a connection's record. Pure functions."""
+
+from typing import Any
+
+from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.domain.topic_patterns import binding_key
+from chalicelib.domain.validation.certificates import certificate_end
+from chalicelib.state import ConnectionState
+
+_MAX_BINDINGS = 8
+"""So many changes of pattern or exchange are remembered while the broker cannot be reached."""
+
+
+def any_secret(secrets: ConnectionSecrets) -> bool:
+    return secrets != ConnectionSecrets()
+
+
+def certificate_ends(secrets: ConnectionSecrets) -> float | None:
+    return None if secrets.certificate is None else certificate_end(secrets.certificate)
+
+
+def first_state(active: bool) -> ConnectionState:
+    return ConnectionState.OPENING if active else ConnectionState.DEACTIVATED
+
+
+def fresh(now: float, *, active: bool) -> dict[str, Any]:
+    """The breaker as in a connection just made; the epoch is another matter."""
+    return {
+        "state": first_state(active),
+        "state_reason": None,
+        "startup_time": None,
+        "failures": 0,
+        "outage_since": None,
+        "probe_at": now if active else None,
+    }
+
+
+def old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:
+    """What the downlink queue may be bound with and should not be any more."""
+    had = [*stored.old_bindings, _binding(stored.configuration)]
+    return [binding for binding in dict.fromkeys(had) if binding and binding != _binding(configuration)][
+        -_MAX_BINDINGS:
+    ]
+
+
+def _binding(configuration: AmqpConfiguration) -> tuple[str, str] | None:
+    if not configuration.downlink_topic_pattern:
+        return None
+    return configuration.exchange_name, binding_key(configuration.downlink_topic_pattern)

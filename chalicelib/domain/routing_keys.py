@@ -1,0 +1,136 @@
+"""Routing keys: topic patterns evaluated on reports."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+from chalicelib.domain.topic_patterns import Literal, Path, Step, parse_pattern
+from chalicelib.errors import PatternError, TooLong, Unresolved
+
+MAX_ROUTING_KEY = 255
+"""Bytes of UTF-8: AMQP's short string."""
+
+Lookup = Callable[[Mapping[str, Any]], Any]
+"""Finds the first match in a report's fields; None when there is none."""
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """An expression, ready to be evaluated. ``fallback``: its literal, if it has one."""
+
+    text: str
+    lookups: tuple[Lookup, ...]
+    fallback: str | None
+
+    def resolve(self, fields: Mapping[str, Any]) -> str:
+        """Raises Unresolved or TooLong."""
+        for lookup in self.lookups:
+            value = _text(lookup(fields))
+            if value is not None:
+                return value
+        if self.fallback is None:
+            raise Unresolved(f"{{{self.text[:200]}}} resolves to no text, number or boolean in this report")
+        return self.fallback
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A compiled topic pattern."""
+
+    parts: tuple[str | Placeholder, ...]
+    limited: Callable[[], AbstractContextManager[None]]
+    """Within it the expressions are evaluated, and end."""
+
+    def key(self, fields: Mapping[str, Any]) -> str:
+        """The routing key for a report's fields. Raises Unresolved or TooLong."""
+        with self.limited():
+            key = "".join(part if isinstance(part, str) else part.resolve(fields) for part in self.parts)
+        if len(key.encode("utf-8")) > MAX_ROUTING_KEY:
+            raise TooLong(f"the routing key has more than {MAX_ROUTING_KEY} bytes: {key[:60]}...")
+        return key
+
+
+@lru_cache(maxsize=1024)
+def compile_pattern(text: str) -> Pattern:
+    """The pattern, ready for use. Raises PatternError with the place and the remedy."""
+    if not _is_utf8(text):
+        raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
+    parts: list[str | Placeholder] = []
+    limited: Callable[[], AbstractContextManager[None]] = nullcontext
+    for part in parse_pattern(text):
+        if isinstance(part, str):
+            parts.append(part)
+            continue
+        paths = [alternative for alternative in part.alternatives if isinstance(alternative, Path)]
+        literals = [alternative.text for alternative in part.alternatives if isinstance(alternative, Literal)]
+        if any(path.steps is None for path in paths):
+            limited = _json_path().limited
+        parts.append(Placeholder(part.text, tuple(map(_lookup, paths)), literals[0] if literals else None))
+    return Pattern(tuple(parts), limited)
+
+
+def _json_path() -> ModuleType:
+    # Most patterns are names; they need neither the JSONPath library nor RE2, which take long to import.
+    from chalicelib.kernel import json_path  # noqa: PLC0415
+
+    return json_path
+
+
+def routing_key(pattern: str, report_fields: Mapping[str, Any]) -> str:
+    """The routing key that ``pattern`` gives for the fields inside a report's root.
+
+    The first match of the first alternative that resolves counts; objects, arrays and null do not resolve. Raises
+    Unresolved or TooLong, and PatternError for what should not have been saved.
+    """
+    return compile_pattern(pattern).key(report_fields)
+
+
+def _lookup(path: Path) -> Lookup:
+    if path.steps is None:
+        lookup: Lookup = _json_path().compile_path(path.text, path.position)
+        return lookup
+    steps, upper = path.steps, path.is_dev_eui
+
+    def walk(fields: Mapping[str, Any]) -> Any:
+        value = _walk(fields, steps)
+        # The device is written in upper case everywhere.
+        return value.upper() if upper and isinstance(value, str) else value
+
+    return walk
+
+
+def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
+    for step in steps:
+        if isinstance(step, str):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        elif isinstance(value, list) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return None
+    return value
+
+
+def _text(value: Any) -> str | None:
+    """A value as it stands in a routing key; None for what cannot stand there. Raises TooLong."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        if len(value) > MAX_ROUTING_KEY:
+            raise TooLong(f"a value of {len(value)} characters makes the routing key longer than 255 bytes")
+        return value if _is_utf8(value) else None
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value)
+    return None
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Validation of requests; every violation is reported with its JSON pointer."""

@@ -1,0 +1,73 @@
+"""Alarms of a connection: times, time zones and days."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from chalicelib.domain.validation.violations import Values, text_faults, well_formed
+from chalicelib.errors import Fault
+
+MAX_ALARMS = 20
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def alarm_faults(value: object, wrong_places: Collection[str]) -> list[Fault]:
+    """What is wrong with the alarms of a request, besides their structure; ``wrong_places``: faults of that."""
+    if not isinstance(value, list):
+        return []
+    if len(value) > MAX_ALARMS:
+        return [Fault("/alarms", f"A connection has at most {MAX_ALARMS} alarms; remove some.")]
+    faults: list[Fault] = []
+    for position, member in enumerate(value):
+        place = f"/alarms/{position}"
+        faults += _alarm(well_formed(member, place, wrong_places), place)
+    return faults
+
+
+def _alarm(alarm: Values, place: str) -> list[Fault]:
+    faults = text_faults(alarm.get("message"), f"{place}/message")
+    checks: tuple[tuple[str, Callable[[str], object], str], ...] = (
+        ("startTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
+        ("endTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),
+        ("timezone", _zone, "This is not a time zone of the IANA database; write Europe/Paris, for instance."),
+    )
+    for name, parse, sentence in checks:
+        text = alarm.get(name)
+        if isinstance(text, str) and parse(text) is None:
+            faults.append(Fault(f"{place}/{name}", sentence))
+    recurrence = alarm.get("recurrence")
+    for position, member in enumerate(recurrence if isinstance(recurrence, list) else []):
+        days = member.get("byDays") if isinstance(member, dict) else None
+        if isinstance(days, list) and not all(isinstance(day, str) and is_day(day) for day in days):
+            detail = "Days are monday to sunday, or their first two or three letters; correct them."
+            faults.append(Fault(f"{place}/recurrence/{position}/byDays", detail))
+    return faults
+
+
+def is_day(text: str) -> bool:
+    """Whether ``text`` names a day of the week."""
+    return day_number(text) is not None
+
+
+def day_number(text: str) -> int | None:
+    """0 for Monday: a day in full, or its first two or three letters, in any case. None for anything else."""
+    day = text.lower()
+    names = [name for name in _DAYS if name == day or (len(day) in (2, 3) and name.startswith(day))]
+    return _DAYS.index(names[0]) if names else None
+
+
+def parse_moment(text: str) -> datetime | time | None:
+    """A date with its time, or a time of day; None when it is neither in ISO 8601."""
+    for parse in (datetime.fromisoformat, time.fromisoformat):
+        try:
+            return parse(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _zone(text: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(text)
+    except (ValueError, OSError, LookupError):
+        return None

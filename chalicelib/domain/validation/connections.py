@@ -1,0 +1,305 @@
+"""Requests that create or replace a connection: every fault at once, before anything is saved."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from itertools import islice
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from chalicelib.domain.models import (
+    CONNECTOR_ID,
+    MASK,
+    SECRET_FIELDS,
+    Alarm,
+    AmqpConfiguration,
+    Connection,
+    ConnectionRequest,
+    ConnectionSecrets,
+)
+from chalicelib.domain.routing_keys import compile_pattern
+from chalicelib.domain.topic_patterns import binding_key
+from chalicelib.domain.validation.alarms import MAX_ALARMS, alarm_faults
+from chalicelib.domain.validation.broker_addresses import forbidden, literal_address, parse_host_port
+from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair, normalise_pem
+from chalicelib.domain.validation.violations import (
+    MAX_FAULTS,
+    Values,
+    faults_of,
+    pointer,
+    short_string_faults,
+    text_faults,
+    well_formed,
+)
+from chalicelib.errors import Fault, InvalidRequest, PatternError
+
+READ_ONLY = frozenset({"id", "state", "stateReason", "version", "createdAt", "updatedAt", "startupTime", "nextAttempt"})
+DEFAULT_PORTS = {"TCP": 5672, "SSL": 5671}
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+_PEM_FIELDS = {
+    "certificate": "certificate",
+    "privateKey": "private_key",
+    "trustedCaCertificate": "trusted_ca_certificate",
+}
+_LINES = ("username", "password", "exchangeName", "virtualHost", "downlinkAsId", "downlinkAsKey")
+_PATTERNS = ("uplinkTopicPattern", "downlinkTopicPattern")
+
+
+def parse_connection(
+    document: object,
+    *,
+    stored: Connection | None,
+    now: float,
+    stored_secrets: ConnectionSecrets | None = None,
+    allowed: Networks = (),
+) -> ConnectionRequest:
+    """The request in ``document``, with its PEM texts normalised and stored secrets in place of their masks.
+
+    ``stored`` and ``stored_secrets``: the connection that is replaced, None for a new one. Without the secrets
+    ``MASK`` stays where one is kept, and a new certificate is not compared with a key that is kept. ``now``: Unix
+    seconds, for certificates. ``allowed``: private networks that a broker may be in. Raises InvalidRequest with every
+    fault.
+    """
+    if not isinstance(document, dict):
+        raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
+    faults: list[Fault] = []
+    if stored is not None:
+        faults = _identity_faults(document, stored)
+        document = {name: value for name, value in document.items() if name not in READ_ONLY}
+    request, wrong = _structure(document)
+    faults += wrong
+    wrong_places = {fault.pointer for fault in wrong}
+    values = well_formed(document.get("configuration"), "/configuration", wrong_places)
+    kept = {} if stored_secrets is None else stored_secrets.model_dump(by_alias=True, exclude_none=True)
+    faults += _configuration(values, wrong_places, stored, allowed) + _certificates(values, kept, now)
+    faults += text_faults(document.get("name"), "/name", allow_blank=False)
+    faults += alarm_faults(document.get("alarms"), wrong_places)
+    faults = _unique(faults)
+    if faults or request is None:
+        raise InvalidRequest(faults[:MAX_FAULTS])
+    configuration = _normalised(request.configuration)
+    if stored_secrets is not None:
+        secrets = merge_secrets(configuration, stored_secrets)
+        configuration = configuration.model_copy(update=dict(secrets))
+    return request.model_copy(update={"configuration": configuration})
+
+
+def check_structure(document: object, stored: Connection) -> None:
+    """Raises InvalidRequest for what could not be meant for any version of ``stored``: types, lengths, names, id."""
+    if not isinstance(document, dict):
+        raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
+    _, faults = _structure({name: value for name, value in document.items() if name not in READ_ONLY})
+    faults = _identity_faults(document, stored) + faults
+    if faults:
+        raise InvalidRequest(faults)
+
+
+def _identity_faults(document: Mapping[str, Any], stored: Connection) -> list[Fault]:
+    if document.get("id") in (None, stored.id):
+        return []
+    return [Fault("/id", "This is not the connection's id; leave it out or send its own.")]
+
+
+def parse_configuration(document: object, *, now: float, allowed: Networks = ()) -> AmqpConfiguration:
+    """A configuration on its own, as a preview or a test has it. Raises as ``parse_connection`` does."""
+    whole = {"connectorId": CONNECTOR_ID, "name": "-", "configuration": document}
+    return parse_connection(whole, stored=None, now=now, allowed=allowed).configuration
+
+
+def split_secrets(configuration: AmqpConfiguration) -> tuple[AmqpConfiguration, ConnectionSecrets]:
+    """The configuration with ``MASK`` for each secret, and the secrets. A mask in it is no secret, so None there."""
+    given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
+    masks = {name: MASK for name, value in given.items() if value is not None}
+    return configuration.model_copy(update=masks), merge_secrets(configuration, ConnectionSecrets())
+
+
+def merge_secrets(configuration: AmqpConfiguration, stored: ConnectionSecrets) -> ConnectionSecrets:
+    """The secrets of a configuration: where it has ``MASK`` the stored one, and none where it has none."""
+    given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
+    return ConnectionSecrets(
+        **{name: getattr(stored, name) if value == MASK else value for name, value in given.items()}
+    )
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+_KNOWN = {"": _names(ConnectionRequest), "/configuration": _names(AmqpConfiguration)} | {
+    f"/alarms/{position}": _names(Alarm) for position in range(MAX_ALARMS)
+}
+
+
+def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, list[Fault]]:
+    """What the JSON Schema says: types, lengths, mandatory and unknown fields."""
+    surrogates = surrogate_faults(document)
+    if surrogates:
+        return None, surrogates
+    try:
+        # From text, because only then a string is accepted for an enumeration and for nothing else.
+        text = json.dumps(document)
+        return ConnectionRequest.model_validate_json(text, strict=True, by_alias=True, by_name=False), []
+    except ValidationError as error:
+        return None, faults_of(error, _KNOWN)
+
+
+def surrogate_faults(document: object) -> list[Fault]:
+    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_FAULTS."""
+    places = islice(_surrogates(document), MAX_FAULTS)
+    return [Fault(place, "A lone surrogate is no character; remove it.") for place in places]
+
+
+def _surrogates(value: object, place: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if _is_utf8(name):
+                yield from _surrogates(member, place + pointer([name]))
+            else:
+                yield place
+    elif isinstance(value, list):
+        for position, member in enumerate(value):
+            yield from _surrogates(member, f"{place}/{position}")
+    elif isinstance(value, str) and not _is_utf8(value):
+        yield place
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _unique(faults: Sequence[Fault]) -> list[Fault]:
+    return list(dict.fromkeys(faults))
+
+
+def _configuration(values: Values, wrong_places: set[str], stored: Connection | None, allowed: Networks) -> list[Fault]:
+    if not values:
+        return []
+    faults = _host(values, allowed) + _masks(values, stored) + _together(values, wrong_places)
+    for name in _PATTERNS:
+        faults += _pattern(values, name)
+    for name in _LINES:
+        faults += text_faults(values.get(name), f"/configuration/{name}")
+    faults += text_faults(values.get("description"), "/configuration/description", breaks="\r\n\t")
+    for name in ("exchangeName", "virtualHost"):
+        faults += short_string_faults(values.get(name), f"/configuration/{name}")
+    if values.get("exchangeName") == "":
+        detail = "An exchange needs a name, for nothing can be bound to the default one; leave it out for amq.topic."
+        faults.append(Fault("/configuration/exchangeName", detail))
+    return faults
+
+
+def _host(values: Values, allowed: Networks) -> list[Fault]:
+    text = values.get("hostName")
+    if not isinstance(text, str):
+        return []
+    place = "/configuration/hostName"
+    if any(character.isspace() for character in text):
+        return [Fault(place, "There is a blank in the host; remove it.")]
+    try:
+        host, _ = parse_host_port(text, DEFAULT_PORTS.get(str(values.get("protocol")), 0))
+    except ValueError as error:
+        return [Fault(place, str(error))]
+    address = literal_address(host)
+    if address is not None and forbidden(address, allowed):
+        return [Fault(place, "This address is not public; name a broker that can be reached from the internet.")]
+    return []
+
+
+def _masks(values: Values, stored: Connection | None) -> list[Fault]:
+    located = "hostName" in values and "protocol" in values
+    moved = stored is not None and located and _endpoint(values) != _endpoint(stored.configuration.to_json())
+    faults = []
+    for name in SECRET_FIELDS:
+        if values.get(name) != MASK:
+            continue
+        place = f"/configuration/{name}"
+        if stored is None:
+            faults.append(
+                Fault(place, f"{MASK} stands for a stored value, and there is none yet; send the value itself.")
+            )
+        elif stored.configuration.to_json()[name] is None:
+            faults.append(Fault(place, f"{MASK} keeps a stored value, but none is stored; send the value itself."))
+        elif moved:
+            detail = "hostName or protocol changed, so this must be sent anew; a stored secret goes to no other host."
+            faults.append(Fault(place, detail))
+    return faults
+
+
+def _endpoint(values: Values) -> tuple[str, object, object]:
+    """Where a configuration connects to; two spellings of the same host and port are the same."""
+    protocol, text = values.get("protocol"), values.get("hostName")
+    try:
+        host, port = parse_host_port(str(text), DEFAULT_PORTS.get(str(protocol), 0))
+    except ValueError:
+        return (str(protocol), text, None)
+    return (str(protocol), host.lower(), port)
+
+
+def _together(values: Values, wrong_places: set[str]) -> list[Fault]:
+    def fault(name: str, detail: str) -> list[Fault]:
+        return [Fault(f"/configuration/{name}", detail)]
+
+    def lacks(name: str) -> bool:
+        return name not in values and f"/configuration/{name}" not in wrong_places
+
+    faults: list[Fault] = []
+    for one, other, sentence in (
+        ("username", "password", "A username needs its password; send both or neither."),
+        ("password", "username", "A password needs its username; send both or neither."),
+        ("certificate", "privateKey", "A certificate needs its private key; send both or neither."),
+        ("privateKey", "certificate", "A private key needs its certificate; send both or neither."),
+    ):
+        if one in values and lacks(other):
+            faults += fault(other, sentence)
+    if values.get("protocol") == "TCP":
+        for name in _PEM_FIELDS:
+            if name in values:
+                faults += fault(name, "This is used with the protocol SSL only; remove it, or choose SSL.")
+    if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
+        faults += fault("downlinkTopicPattern", "This is mandatory; add it, or set downlinkEnabled to false.")
+    return faults
+
+
+def _pattern(values: Values, name: str) -> list[Fault]:
+    text, place = values.get(name), f"/configuration/{name}"
+    if not isinstance(text, str):
+        return []
+    faults = text_faults(text, place)
+    try:
+        compile_pattern(text)
+    except PatternError as error:
+        detail = str(error)
+        return [*faults, Fault(place, detail[:1].upper() + detail[1:] + ".")]
+    if name == "downlinkTopicPattern":
+        faults += short_string_faults(binding_key(text), place)
+    return faults
+
+
+def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[Fault]:
+    """``kept``: the stored secrets, so that a new certificate is compared with a key that stays."""
+
+    def text(name: str) -> str | None:
+        value = values.get(name)
+        value = kept.get(name) if value == MASK else value
+        return value if isinstance(value, str) else None
+
+    def is_new(name: str) -> bool:
+        return isinstance(values.get(name), str) and values[name] != MASK
+
+    if values.get("protocol") == "TCP":
+        return []
+    faults: list[Fault] = []
+    # What is kept was checked when it came; if it has expired since, that must not stand in the way of other changes.
+    if is_new("certificate") or is_new("privateKey"):
+        faults += check_certificate_pair(text("certificate"), text("privateKey"), now)
+    bundle = text("trustedCaCertificate") if is_new("trustedCaCertificate") else None
+    return faults + (check_ca(bundle, now) if bundle is not None else [])
+
+
+def _normalised(configuration: AmqpConfiguration) -> AmqpConfiguration:
+    given = {name: getattr(configuration, name) for name in _PEM_FIELDS.values()}
+    pem = {name: normalise_pem(text) for name, text in given.items() if text not in (None, MASK)}
+    return configuration.model_copy(update=pem)

@@ -1,0 +1,133 @@
+"""What customers publish as downlinks: checked, and acknowledged only once our own queue has it."""
+
+import hashlib
+from collections.abc import Sequence
+
+from ulid import ULID
+
+from chalicelib.adapters.aws.sqs import BATCH
+from chalicelib.domain.models import Connection, Level, iso_time
+from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.errors import DownlinkInvalid, Unavailable
+from chalicelib.monitoring import Monitoring, log
+from chalicelib.network_servers.thingpark.downlinks import parse_downlink, rejected_report
+from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.ports.outside import Clock, DownlinkQueue, ReceivedDownlink, SecretStore, Verdict
+from chalicelib.uplinks.ingress import Ingress
+
+APP_ID = "iot-flow"
+"""The AMQP app_id of what we publish ourselves."""
+
+
+class DownlinkIntake:
+    def __init__(
+        self, queue: DownlinkQueue, secrets: SecretStore, ingress: Ingress, monitoring: Monitoring, clock: Clock
+    ) -> None:
+        self._queue = queue
+        self._secrets = secrets
+        self._ingress = ingress
+        self._monitoring = monitoring
+        self._clock = clock
+
+    def take(self, connection: Connection, messages: Sequence[ReceivedDownlink]) -> list[Verdict]:
+        """A verdict for each message, in their order. Never raises for a message or an AWS service."""
+        verdicts = [Verdict.LATER] * len(messages)
+        jobs: list[tuple[int, DownlinkJob, str]] = []
+        for index, message in enumerate(messages):
+            try:
+                job = self._job(connection, message)
+            except DownlinkInvalid as error:
+                verdicts[index] = self._reject(connection, error)
+                continue
+            except Unavailable as error:
+                log.warning("downlink not taken", extra={"connection": connection.id, "reason": str(error)})
+                break
+            if job is None:
+                verdicts[index] = Verdict.ACK
+            else:
+                jobs.append((index, job, job.deduplication_id))
+        names = {index: name for index, _, name in jobs}
+        accepted = self._send(jobs)
+        self._monitoring.downlinks_taken(connection, [names[index] for index in accepted])
+        for index in accepted:
+            verdicts[index] = Verdict.ACK
+        return verdicts
+
+    def _job(self, connection: Connection, message: ReceivedDownlink) -> DownlinkJob | None:
+        """None for one of our own publishes, which came back because the patterns overlap."""
+        if message.app_id == APP_ID and b'"DevEUI_downlink"' not in message.body:
+            return None
+        configuration = connection.configuration
+        downlink = parse_downlink(
+            message.body, message.routing_key, configuration.downlink_topic_pattern or "", configuration
+        )
+        as_key = downlink.pop("AS_KEY", None)
+        return DownlinkJob(
+            tenant=connection.tenant,
+            connection_id=connection.id,
+            downlink=downlink,
+            as_key_secret=self._secrets.put_as_key(connection.tenant, connection.id, as_key) if as_key else None,
+            received_at=self._clock(),
+            deduplication_id=_deduplication_id(connection, message),
+        )
+
+    def _reject(self, connection: Connection, error: DownlinkInvalid) -> Verdict:
+        details = {"devEUI": error.dev_eui} if error.dev_eui else {}
+        if error.dev_eui:
+            report = rejected_report(
+                dev_eui=error.dev_eui,
+                time_iso=iso_time(self._clock()),
+                cause=f"{error.reason}: {error.detail}",
+                f_port=error.f_port,
+                correlation_id=error.correlation_id,
+            )
+            try:
+                self._ingress.store(connection.tenant, parse_report(report), only=[connection])
+            except Unavailable as unavailable:
+                log.warning("rejection waits", extra={"connection": connection.id, "reason": str(unavailable)})
+                return Verdict.LATER
+        type_ = error.reason if error.reason == "PAYLOAD_NOT_ENCODABLE" else f"DOWNLINK_{error.reason}"
+        self._monitoring.event(connection, Level.WARNING, type_, error.detail, details)
+        self._monitoring.count(connection, {"downlinksFailed": 1})
+        return Verdict.REJECT
+
+    def _send(self, jobs: Sequence[tuple[int, DownlinkJob, str]]) -> list[int]:
+        """The indexes that SQS accepted. At most one downlink of a device a call: SQS may take a part of a batch only,
+        and a device's later one must not pass an earlier one that was not taken."""
+        accepted: list[int] = []
+        left = list(jobs)
+        stopped: set[str] = set()
+        while left:
+            batch: list[tuple[int, DownlinkJob, str]] = []
+            devices: set[str] = set()
+            rest = []
+            for entry in left:
+                device = entry[1].downlink["DevEUI"]
+                if device in stopped:
+                    continue
+                if device in devices or len(batch) == BATCH:
+                    rest.append(entry)
+                else:
+                    batch.append(entry)
+                devices.add(device)
+            left = rest
+            if not batch:
+                break
+            try:
+                taken = self._queue.send([(job, name) for _, job, name in batch])
+            except Unavailable as error:
+                log.warning("downlinks not taken", extra={"reason": str(error)})
+                taken = [False] * len(batch)
+            for (index, job, _), ok in zip(batch, taken, strict=True):
+                if ok:
+                    accepted.append(index)
+                else:
+                    stopped.add(job.downlink["DevEUI"])
+        return accepted
+
+
+def _deduplication_id(connection: Connection, message: ReceivedDownlink) -> str:
+    """The message's own id, if it has one; two downlinks without one may be alike and both be meant."""
+    if not message.message_id:
+        return str(ULID())
+    return hashlib.sha256(f"{connection.id} {message.message_id}".encode()).hexdigest()

@@ -1,0 +1,235 @@
+"""Downlinks from our FIFO queue to the network server, in order per device."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+
+from ulid import ULID
+
+from chalicelib.config import Timing
+from chalicelib.domain.models import Connection, Direction, FailedMessage, Level, iso_time
+from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
+from chalicelib.monitoring import Monitoring, log
+from chalicelib.network_servers.thingpark.downlinks import query_parameters, rejected_report, valid_until
+from chalicelib.network_servers.thingpark.reports import DOWNLINK, parse_report
+from chalicelib.ports.outside import (
+    ApplicationServerStore,
+    Clock,
+    ConnectionStore,
+    DownlinkLedger,
+    DownlinkQueue,
+    FailedMessages,
+    NetworkServer,
+    QueueRecord,
+    SecretStore,
+)
+from chalicelib.uplinks.ingress import Ingress
+
+MAX_AGE = 86400.0
+"""Seconds that a downlink without ValidityTime is tried."""
+MAX_ATTEMPTS = 10
+"""How often one is tried that fails in a way nobody thought of."""
+INACTIVE_DELAY = 60
+"""Seconds, before TIME_SCALE, until a deactivated connection's downlink is looked at again."""
+
+
+class _Later(Exception):
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class DownlinkSender:
+    def __init__(
+        self,
+        connections: ConnectionStore,
+        secrets: SecretStore,
+        application_servers: ApplicationServerStore,
+        queue: DownlinkQueue,
+        ledger: DownlinkLedger,
+        failed: FailedMessages,
+        network_server: NetworkServer,
+        ingress: Ingress,
+        monitoring: Monitoring,
+        executor: Executor,
+        clock: Clock,
+        timing: Timing,
+        monotonic: Clock = time.monotonic,
+    ) -> None:
+        self._connections = connections
+        self._secrets = secrets
+        self._application_servers = application_servers
+        self._queue = queue
+        self._ledger = ledger
+        self._failed = failed
+        self._network_server = network_server
+        self._ingress = ingress
+        self._monitoring = monitoring
+        self._executor = executor
+        self._clock = clock
+        self._timing = timing
+        self._monotonic = monotonic
+
+    def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
+        """``deadline``: time.monotonic() at which Lambda ends the function.
+
+        Returns when every downlink was answered for good. Else deletes those that were and raises Unavailable: the
+        others come back after their delay, and hold what follows them to the same device.
+        """
+        devices: dict[str, list[QueueRecord]] = defaultdict(list)
+        for record in records:
+            devices[record.group].append(record)
+        stop_at = deadline - min(self._timing.spare, self._timing.downlink_timeout)
+        running = [self._executor.submit(self._send_in_order, list(part), stop_at) for part in devices.values()]
+        done = [record.receipt for future in running for record in future.result()]
+        if len(done) < len(records):
+            self._queue.delete(done)
+            raise Unavailable(f"{len(records) - len(done)} downlink(s) will be tried again")
+
+    def _send_in_order(self, records: list[QueueRecord], stop_at: float) -> list[QueueRecord]:
+        """Those that are finished; the first that is not ends it, so that none overtakes."""
+        for index, record in enumerate(records):
+            if self._monotonic() > stop_at:
+                self._queue.delay([r.receipt for r in records[index:]], 0)
+                return records[:index]
+            try:
+                self._send(record)
+            except _Later as later:
+                self._queue.delay([r.receipt for r in records[index:]], later.seconds)
+                return records[:index]
+            except (NotFound, Unavailable) as error:
+                # Not found: a secret that was replaced since the record was read, or the connection with it.
+                log.warning("downlink waits for AWS", extra={"messageId": record.message_id, "reason": str(error)})
+                return records[:index]
+            except Exception:  # noqa: BLE001
+                # What nobody thought of must not cost the batch's other devices a repeat, nor come again for ever.
+                log.exception("downlink not handled", extra={"messageId": record.message_id})
+                if record.attempts < MAX_ATTEMPTS or not self._given_up(record):
+                    return records[:index]
+        return records
+
+    def _given_up(self, record: QueueRecord) -> bool:
+        """Rejects a downlink that cannot be handled; False when that fails because of AWS."""
+        try:
+            job = DownlinkJob.model_validate_json(record.body)
+            connection = self._connections.get(job.tenant, job.connection_id)
+            detail = f"it failed {record.attempts} times for a reason of ours"
+            self._reject(connection, job, "NOT_HANDLED", detail, record.attempts)
+        except Unavailable:
+            return False
+        except Exception:  # noqa: BLE001
+            # Nor can it be kept, or there is nobody to tell: the log has it.
+            log.exception("downlink dropped", extra={"messageId": record.message_id, "attempts": record.attempts})
+        return True
+
+    def _send(self, record: QueueRecord) -> None:
+        job = DownlinkJob.model_validate_json(record.body)
+        self._settle(record, job)
+        if job.deduplication_id:
+            # However it ended, and at a repeat again, in case that this was not reached the first time.
+            self._monitoring.downlink_settled(job.tenant, job.connection_id, job.deduplication_id)
+
+    def _settle(self, record: QueueRecord, job: DownlinkJob) -> None:
+        try:
+            connection = self._connections.get(job.tenant, job.connection_id)
+        except NotFound:
+            # Deleting a connection drops what waits.
+            log.info("downlink of a deleted connection dropped", extra={"connection": job.connection_id})
+            return
+        if not connection.active:
+            raise _Later(max(1, round(INACTIVE_DELAY / self._timing.scale)))
+        if self._ledger.was_sent(record.message_id):
+            return
+        until = valid_until(job.downlink, job.received_at) or job.received_at + MAX_AGE
+        if self._clock() > until:
+            self._reject(
+                connection, job, "VALIDITY_PASSED", "the network server did not take it in time", record.attempts
+            )
+            return
+        as_id, as_key = self._application_server(connection, job)
+        if as_key is None:
+            detail = (
+                f"no AS key is known for the application server '{as_id}'; set downlinkAsId and downlinkAsKey, "
+                "or register it with POST /application-servers"
+            )
+            self._reject(connection, job, "NO_APPLICATION_SERVER", detail, record.attempts)
+            return
+        sent_at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        try:
+            self._network_server.send_downlink(query_parameters(job.downlink, as_id, sent_at), as_key)
+        except DownlinkRejected as error:
+            self._reject(connection, job, "REJECTED", str(error), record.attempts)
+            return
+        except DownlinkDelayed as error:
+            seconds = self._backoff(record.attempts)
+            log.warning(
+                "downlink delayed", extra={"connection": connection.id, "reason": str(error), "seconds": seconds}
+            )
+            if record.attempts == 1:
+                self._monitoring.event(connection, Level.WARNING, "DOWNLINK_DELAYED", str(error), _device(job))
+            raise _Later(seconds) from error
+        self._ledger.record(record.message_id)
+        self._monitoring.count(connection, {"downlinksDelivered": 1})
+
+    def _backoff(self, attempts: int) -> int:
+        """Whole seconds: 5 doubling up to 300, shortened with the other times, at least one."""
+        return max(1, round(min(5 * 2.0 ** min(attempts - 1, 10), 300) / self._timing.scale))
+
+    def _application_server(self, connection: Connection, job: DownlinkJob) -> tuple[str, str | None]:
+        """The AS_ID to send with and its key: the downlink's own, the connection's, or the tenant's only one."""
+        as_id = job.downlink.get("AS_ID")
+        if as_id and job.as_key_secret:
+            return as_id, self._secrets.get_as_key(job.as_key_secret)
+        configuration = connection.configuration
+        if as_id in {None, configuration.downlink_as_id} and configuration.downlink_as_id:
+            if configuration.downlink_as_key and connection.secret_version:
+                secrets = self._secrets.get(connection.tenant, connection.id, connection.secret_version)
+                return configuration.downlink_as_id, secrets.downlink_as_key
+            as_id = configuration.downlink_as_id
+        if not as_id:
+            registered = self._application_servers.of_tenant(connection.tenant)
+            if len(registered) != 1:
+                return "", None
+            as_id = registered[0].as_id
+        keys = dict(self._application_servers.keys(as_id))
+        return as_id, keys.get(connection.tenant)
+
+    def _reject(self, connection: Connection, job: DownlinkJob, reason: str, detail: str, attempts: int) -> None:
+        """Keeps it as failed, tells the customer, and only then returns."""
+        now = iso_time(self._clock())
+        self._failed.add(
+            connection.tenant,
+            connection.id,
+            [
+                FailedMessage(
+                    id=str(ULID()),
+                    time=now,
+                    direction=Direction.DOWNLINK,
+                    reason=reason,
+                    detail=detail,
+                    dev_eui=job.downlink["DevEUI"],
+                    attempts=attempts,
+                    body=json.dumps({DOWNLINK: job.downlink}, ensure_ascii=False),
+                    as_key_secret=job.as_key_secret,
+                )
+            ],
+        )
+        report = rejected_report(
+            dev_eui=job.downlink["DevEUI"],
+            # The same at a repeat, so that it is deduplicated.
+            time_iso=iso_time(job.received_at),
+            cause=f"{reason}: {detail}",
+            f_port=job.downlink["FPort"],
+            correlation_id=job.downlink.get("CorrelationID"),
+        )
+        self._ingress.store(connection.tenant, parse_report(report), only=[connection])
+        self._monitoring.event(connection, Level.WARNING, f"DOWNLINK_{reason}", detail, _device(job))
+        self._monitoring.count(connection, {"downlinksFailed": 1})
+
+
+def _device(job: DownlinkJob) -> dict[str, object]:
+    return {"devEUI": job.downlink["DevEUI"]}

@@ -1,0 +1,1 @@
+"""Wiring and the entry points' helpers: the only room that knows every other."""

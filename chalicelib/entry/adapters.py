@@ -1,0 +1,167 @@
+"""The clients and adapters of one process, each built when it is first needed; a part of the wiring."""
+# ruff: noqa: PLC0415  # late, as ``bootstrap`` says
+
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from chalicelib.adapters.aws.clients import aws_client
+from chalicelib.config import Settings, settings
+from chalicelib.ports.outside import Clock
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_secretsmanager import SecretsManagerClient
+    from types_boto3_sqs import SQSClient
+
+    from chalicelib.adapters.amqp.queue_remover import AmqpQueueRemover
+    from chalicelib.adapters.amqp.tester import AmqpConnectionTester
+    from chalicelib.adapters.aws.application_servers import DynamoDbApplicationServers
+    from chalicelib.adapters.aws.connections import DynamoDbConnections
+    from chalicelib.adapters.aws.downlink_ledger import DynamoDbDownlinkLedger
+    from chalicelib.adapters.aws.events import DynamoDbEventLog
+    from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
+    from chalicelib.adapters.aws.leases import DynamoDbLeases
+    from chalicelib.adapters.aws.rate_limits import DynamoDbRateLimits
+    from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
+    from chalicelib.adapters.aws.sqs import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
+    from chalicelib.adapters.aws.statistics import DynamoDbStatistics
+    from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
+    from chalicelib.uplinks.publisher_pool import PublisherPool
+
+
+class Adapters:
+    """What reaches the outside: DynamoDB, SQS, Secrets Manager, brokers, the network server."""
+
+    def __init__(self, given: Settings | None = None, clock: Clock = time.time) -> None:
+        self._given = given
+        self.clock = clock
+
+    @cached_property
+    def settings(self) -> Settings:
+        return self._given or settings()
+
+    # Clients
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        client: DynamoDBClient = aws_client("dynamodb")
+        return client
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        client: SQSClient = aws_client("sqs")
+        return client
+
+    @cached_property
+    def secretsmanager(self) -> "SecretsManagerClient":
+        client: SecretsManagerClient = aws_client("secretsmanager")
+        return client
+
+    # Adapters
+
+    @cached_property
+    def connection_store(self) -> "DynamoDbConnections":
+        from chalicelib.adapters.aws.connections import DynamoDbConnections
+
+        return DynamoDbConnections(self.dynamodb, self.settings.table("connections"), self.clock)
+
+    @cached_property
+    def secret_store(self) -> "SecretsManagerSecrets":
+        from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
+
+        return SecretsManagerSecrets(self.secretsmanager, self.settings.secret_prefix)
+
+    @cached_property
+    def application_server_store(self) -> "DynamoDbApplicationServers":
+        from chalicelib.adapters.aws.application_servers import DynamoDbApplicationServers
+
+        table = self.settings.table("application-servers")
+        prefix = self.settings.secret_prefix
+        return DynamoDbApplicationServers(self.dynamodb, table, self.secretsmanager, prefix, self.clock)
+
+    @cached_property
+    def failed_messages(self) -> "DynamoDbFailedMessages":
+        from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
+
+        return DynamoDbFailedMessages(self.dynamodb, self.settings.table("failed-messages"), self.clock)
+
+    @cached_property
+    def event_log(self) -> "DynamoDbEventLog":
+        from chalicelib.adapters.aws.events import DynamoDbEventLog
+
+        return DynamoDbEventLog(self.dynamodb, self.settings.table("events"), self.clock)
+
+    @cached_property
+    def statistics(self) -> "DynamoDbStatistics":
+        from chalicelib.adapters.aws.statistics import DynamoDbStatistics
+
+        return DynamoDbStatistics(self.dynamodb, self.settings.table("statistics"), self.clock)
+
+    @cached_property
+    def leases(self) -> "DynamoDbLeases":
+        from chalicelib.adapters.aws.leases import DynamoDbLeases
+
+        table = self.settings.table("leases")
+        return DynamoDbLeases(self.dynamodb, table, self.clock, self.settings.timing.lease)
+
+    @cached_property
+    def wake_queue(self) -> "SqsWakeQueue":
+        from chalicelib.adapters.aws.sqs import SqsWakeQueue
+
+        return SqsWakeQueue(self.sqs, self.settings)
+
+    @cached_property
+    def poll_queue(self) -> "SqsPollQueue":
+        from chalicelib.adapters.aws.sqs import SqsPollQueue
+
+        return SqsPollQueue(self.sqs, self.settings)
+
+    @cached_property
+    def uplink_queues(self) -> "SqsUplinkQueues":
+        from chalicelib.adapters.aws.sqs import SqsUplinkQueues
+
+        return SqsUplinkQueues(self.sqs, self.settings, lambda: self.wake_queue.url)
+
+    @cached_property
+    def downlink_queue(self) -> "SqsDownlinkQueue":
+        from chalicelib.adapters.aws.sqs import SqsDownlinkQueue
+
+        return SqsDownlinkQueue(self.sqs, self.settings)
+
+    @cached_property
+    def ledger(self) -> "DynamoDbDownlinkLedger":
+        from chalicelib.adapters.aws.downlink_ledger import DynamoDbDownlinkLedger
+
+        return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def rate_limits(self) -> "DynamoDbRateLimits":
+        from chalicelib.adapters.aws.rate_limits import DynamoDbRateLimits
+
+        return DynamoDbRateLimits(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def connection_tester(self) -> "AmqpConnectionTester":
+        from chalicelib.adapters.amqp.tester import AmqpConnectionTester
+
+        return AmqpConnectionTester(self.settings)
+
+    @cached_property
+    def network_server(self) -> "LrcNetworkServer":
+        from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
+
+        return LrcNetworkServer(self.settings.network_server_url, self.settings.timing.downlink_timeout)
+
+    @cached_property
+    def publisher_pool(self) -> "PublisherPool":
+        from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+        from chalicelib.uplinks.publisher_pool import PublisherPool
+
+        return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
+
+    @cached_property
+    def queue_remover(self) -> "AmqpQueueRemover":
+        from chalicelib.adapters.amqp.queue_remover import AmqpQueueRemover
+
+        return AmqpQueueRemover(self.settings)

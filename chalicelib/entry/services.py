@@ -1,0 +1,304 @@
+"""The only wiring: builds clients, adapters and services, each when it is first needed.
+
+Adapters (``bootstrap_adapters``) and services are imported where they are built: boto3 and cryptography cost a cold
+start a third of a second, and no function needs all of them.
+"""
+# ruff: noqa: PLC0415  # see above
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from chalicelib.config import settings
+from chalicelib.entry.adapters import Adapters
+from chalicelib.monitoring import Monitoring, configure_logging
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.aws.notes import DynamoDbNotes
+    from chalicelib.connections.replay import Replay
+    from chalicelib.connections.service import Connections
+    from chalicelib.connections.tests import ConnectionTrial
+    from chalicelib.downlinks.polls import Consumer
+    from chalicelib.downlinks.sender import DownlinkSender
+    from chalicelib.http_api.application_servers_api import ApplicationServersApi
+    from chalicelib.http_api.auth import TokenVerifier
+    from chalicelib.http_api.connection_tests_api import TrialsApi
+    from chalicelib.http_api.connections_api import ConnectionsApi
+    from chalicelib.http_api.connectors_api import ConnectorsApi
+    from chalicelib.http_api.console_api import ConsoleApi
+    from chalicelib.http_api.history_api import HistoryApi
+    from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.messages_api import MessagesApi
+    from chalicelib.http_api.openapi import OpenApi
+    from chalicelib.http_api.statistics_api import StatisticsApi
+    from chalicelib.http_api.uplinks_api import UplinksApi
+    from chalicelib.upkeep.alarms import Alarms
+    from chalicelib.upkeep.reconciler import Reconciler
+    from chalicelib.uplinks.forwarder import Forwarder
+    from chalicelib.uplinks.ingress import Ingress
+    from chalicelib.uplinks.retention import Retention
+
+
+class Services(Adapters):
+    """Everything of one process. A test sets an attribute to use a double of its own: what is set is not built."""
+
+    # Services
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        return Monitoring(self.event_log, self.statistics, self.clock)
+
+    @cached_property
+    def ingress(self) -> "Ingress":
+        from chalicelib.uplinks.ingress import Ingress
+
+        return Ingress(
+            self.connection_store,
+            self.application_server_store,
+            self.uplink_queues,
+            self.wake_queue,
+            # Of its own: who waits for a report to be stored may be in a thread of another pool.
+            _threads("ingress", 16),
+            self.clock,
+            self.settings,
+        )
+
+    @cached_property
+    def forwarder(self) -> "Forwarder":
+        from chalicelib.uplinks.drain_context import DrainParts
+        from chalicelib.uplinks.forwarder import Forwarder
+
+        parts = DrainParts(
+            connections=self.connection_store,
+            queues=self.uplink_queues,
+            wakes=self.wake_queue,
+            pool=self.publisher_pool,
+            failed=self.failed_messages,
+            monitoring=self.monitoring,
+            clock=self.clock,
+            random=random.random,
+            timing=self.settings.timing,
+        )
+        return Forwarder(parts, _threads("drain", 10))
+
+    @cached_property
+    def reconciler(self) -> "Reconciler":
+        from chalicelib.upkeep.reconciler import Reconciler
+
+        return Reconciler(
+            self.connection_store,
+            self.wake_queue,
+            self.poll_queue,
+            self.uplink_queues,
+            self.connections.finish,
+            self.clock,
+            self.settings.timing,
+            self.alarms,
+            self.retention,
+        )
+
+    @cached_property
+    def alarms(self) -> "Alarms":
+        from chalicelib.upkeep.alarms import Alarms
+
+        return Alarms(self.statistics, self.notes, self.monitoring, self.connections.restart, self.clock)
+
+    @cached_property
+    def retention(self) -> "Retention":
+        from chalicelib.uplinks.retention import Retention
+
+        return Retention(self.uplink_queues, self.notes, self.monitoring, self.clock)
+
+    @cached_property
+    def notes(self) -> "DynamoDbNotes":
+        from chalicelib.adapters.aws.notes import DynamoDbNotes
+
+        return DynamoDbNotes(self.dynamodb, self.settings.table("leases"), self.clock)
+
+    @cached_property
+    def consumer(self) -> "Consumer":
+        from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
+        from chalicelib.downlinks.intake import DownlinkIntake
+        from chalicelib.downlinks.polls import Consumer, PollParts
+
+        intake = DownlinkIntake(self.downlink_queue, self.secret_store, self.ingress, self.monitoring, self.clock)
+        parts = PollParts(
+            connections=self.connection_store,
+            secrets=self.secret_store,
+            leases=self.leases,
+            intake=intake,
+            monitoring=self.monitoring,
+            make_consumer=lambda: AmqpDownlinkConsumer(self.settings),
+            executor=_threads("poll", 16),
+            clock=self.clock,
+            random=random.random,
+            timing=self.settings.timing,
+        )
+        return Consumer(parts)
+
+    @cached_property
+    def downlinks(self) -> "DownlinkSender":
+        from chalicelib.downlinks.sender import DownlinkSender
+
+        return DownlinkSender(
+            self.connection_store,
+            self.secret_store,
+            self.application_server_store,
+            self.downlink_queue,
+            self.ledger,
+            self.failed_messages,
+            self.network_server,
+            self.ingress,
+            self.monitoring,
+            _threads("downlink", 10),
+            self.clock,
+            self.settings.timing,
+        )
+
+    @cached_property
+    def connections(self) -> "Connections":
+        from chalicelib.connections.events import ConnectionEvents
+        from chalicelib.connections.service import Connections
+
+        return Connections(
+            self.connection_store,
+            self.secret_store,
+            self.uplink_queues,
+            self.wake_queue,
+            self.poll_queue,
+            self.failed_messages,
+            self.queue_remover,
+            ConnectionEvents(self.monitoring),
+            self.clock,
+            self.settings,
+        )
+
+    @cached_property
+    def replay(self) -> "Replay":
+        from chalicelib.connections.replay import Replay
+
+        return Replay(
+            self.connection_store,
+            self.failed_messages,
+            self.uplink_queues,
+            self.wake_queue,
+            self.downlink_queue,
+            self.monitoring,
+            _threads("replay", 8),
+            self.clock,
+        )
+
+    @cached_property
+    def trial(self) -> "ConnectionTrial":
+        from chalicelib.connections.tests import ConnectionTrial
+
+        return ConnectionTrial(
+            self.connection_store,
+            self.secret_store,
+            self.connection_tester,
+            self.rate_limits,
+            self.clock,
+            self.settings,
+        )
+
+    # The HTTP API
+
+    @cached_property
+    def issuer(self) -> "Issuer":
+        from chalicelib.http_api.issuer import Issuer
+
+        return Issuer(self.settings.oidc_issuer)
+
+    @cached_property
+    def auth(self) -> "TokenVerifier":
+        from chalicelib.http_api.auth import TokenVerifier
+
+        return TokenVerifier(self.issuer, self.settings.oidc_audience, self.settings.tenant_claim)
+
+    @cached_property
+    def connections_api(self) -> "ConnectionsApi":
+        from chalicelib.http_api.connections_api import ConnectionsApi
+
+        return ConnectionsApi(self.auth, self.connections)
+
+    @cached_property
+    def connectors_api(self) -> "ConnectorsApi":
+        from chalicelib.http_api.connectors_api import ConnectorsApi
+
+        return ConnectorsApi(self.auth)
+
+    @cached_property
+    def console_api(self) -> "ConsoleApi":
+        from chalicelib.http_api.console_api import ConsoleApi
+
+        return ConsoleApi(self.settings, self.issuer)
+
+    @cached_property
+    def history_api(self) -> "HistoryApi":
+        from chalicelib.http_api.history_api import HistoryApi
+
+        return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
+
+    @cached_property
+    def messages_api(self) -> "MessagesApi":
+        from chalicelib.http_api.messages_api import MessagesApi
+
+        return MessagesApi(self.auth, self.replay)
+
+    @cached_property
+    def trials_api(self) -> "TrialsApi":
+        from chalicelib.http_api.connection_tests_api import TrialsApi
+
+        return TrialsApi(self.auth, self.trial)
+
+    @cached_property
+    def statistics_api(self) -> "StatisticsApi":
+        from chalicelib.connections.statistics import StatisticsReader
+        from chalicelib.http_api.statistics_api import StatisticsApi
+
+        reader = StatisticsReader(self.statistics, self.uplink_queues, self.clock)
+        return StatisticsApi(self.auth, self.connections, reader)
+
+    @cached_property
+    def openapi(self) -> "OpenApi":
+        from chalicelib.http_api.openapi import OpenApi
+
+        return OpenApi()
+
+    @cached_property
+    def uplinks_api(self) -> "UplinksApi":
+        from chalicelib.http_api.uplinks_api import UplinksApi
+        from chalicelib.uplinks.bulk import BulkIngress
+
+        bulk = BulkIngress(self.ingress, _threads("bulk", 8))
+        return UplinksApi(self.auth, self.ingress, bulk)
+
+    @cached_property
+    def application_servers_api(self) -> "ApplicationServersApi":
+        from chalicelib.http_api.application_servers_api import ApplicationServersApi
+
+        return ApplicationServersApi(self.auth, self.application_server_store)
+
+
+def _threads(name: str, number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix=name)
+
+
+_services = Services()
+
+
+def services() -> Services:
+    """Those of this process."""
+    return _services
+
+
+def start() -> None:
+    """What a fresh process does first."""
+    configure_logging(settings().log_level)
+
+
+def use(replacement: Services) -> None:
+    """Makes ``services`` answer with others; for tests."""
+    global _services  # noqa: PLW0603  # one place, which the handlers share
+    _services = replacement

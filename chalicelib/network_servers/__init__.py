@@ -1,0 +1,1 @@
+"""The words of each supported network server: its reports, downlinks and tokens."""

@@ -1,0 +1,1 @@
+"""ThingPark LRC: reports, downlinks and request tokens."""

@@ -1,0 +1,240 @@
+"""Downlinks that customers publish, the network server's request for them, and the report of a rejected one."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from chalicelib.domain.models import MASK, AmqpConfiguration
+from chalicelib.domain.topic_patterns import dev_eui_word
+from chalicelib.errors import DownlinkInvalid, Malformed
+from chalicelib.kernel.strict_json import parse_json
+from chalicelib.kernel.times import parse_time
+from chalicelib.network_servers.thingpark.reports import DOWNLINK, integer, parse_dev_eui
+
+MAX_DOWNLINK_SIZE = 64 * 1024
+"""Bytes; a LoRaWAN frame has some hundred."""
+MAX_PAYLOAD = 242
+"""Bytes of the longest LoRaWAN frame in any region."""
+MAX_VALIDITY = 31 * 86400
+"""Seconds."""
+
+_MAX_PORT = 224
+_MAX_FRAME_COUNTER = 2**32 - 1
+_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})*", re.ASCII)
+_CORRELATION_ID = re.compile(r"[\w.:@-]{1,64}", re.ASCII)
+_AS_ID = re.compile(r"[\w.@:-]{1,255}", re.ASCII)
+_FLAGS = {"0": "0", "1": "1", "false": "0", "true": "1"}
+
+
+def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: AmqpConfiguration) -> dict[str, Any]:
+    """The validated fields of a ``DevEUI_downlink``, named as in the document; those not given are absent.
+
+    ``DevEUI`` (upper case), ``FPort`` (integer) and ``payload_hex`` are always there. ``Confirmed`` and
+    ``FlushDownlinkQueue`` are ``"0"`` or ``"1"``, ``ValidityTime`` is an ISO 8601 time or a string of seconds.
+    ``AS_ID`` is the body's or the configuration's. ``AS_KEY`` is there only if the body has one, or a configuration
+    that holds its secrets; the caller takes it out before anything is queued.
+
+    ``pattern``: the connection's downlinkTopicPattern, which says where a routing key has the DevEUI. Raises
+    DownlinkInvalid.
+    """
+    dev_eui = parse_dev_eui(_dev_eui_of_key(pattern, routing_key))
+    fields = _fields(body, dev_eui)
+    given = {name: value for name, value in fields.items() if value is not None}
+    dev_eui = _dev_eui(given, dev_eui)
+    try:
+        return {"DevEUI": dev_eui, **_validated(given, configuration)}
+    except _Refused as refused:
+        raise DownlinkInvalid(refused.reason, str(refused), dev_eui, *_known(given, configuration)) from None
+
+
+class _Refused(Exception):
+    def __init__(self, detail: str, reason: str = "INVALID") -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def _known(given: Mapping[str, Any], configuration: AmqpConfiguration) -> tuple[int | None, str | None]:
+    """FPort and CorrelationID of a downlink that is refused, by which its sender knows it again."""
+    f_port = correlation_id = None
+    with suppress(_Refused):
+        f_port = _f_port(given.get("FPort", configuration.downlink_port))
+    with suppress(_Refused):
+        correlation_id = _correlation("CorrelationID", given.get("CorrelationID"))
+    return f_port, correlation_id
+
+
+def _dev_eui_of_key(pattern: str, routing_key: str) -> str | None:
+    return dev_eui_word(pattern, routing_key) if pattern else None
+
+
+def _fields(body: bytes, dev_eui: str | None) -> dict[str, Any]:
+    if len(body) > MAX_DOWNLINK_SIZE:
+        raise DownlinkInvalid("INVALID", f"a downlink is at most {MAX_DOWNLINK_SIZE} bytes", dev_eui)
+    try:
+        _, document = parse_json(body)
+    except Malformed as error:
+        raise DownlinkInvalid("MALFORMED", error.detail, dev_eui) from None
+    fields = document.get(DOWNLINK) if isinstance(document, dict) and len(document) == 1 else None
+    if not isinstance(fields, dict):
+        raise DownlinkInvalid("INVALID", 'a downlink is an object {"DevEUI_downlink": {...}}', dev_eui)
+    return fields
+
+
+def _dev_eui(fields: Mapping[str, Any], from_key: str | None) -> str:
+    if "DevEUI" not in fields:
+        if from_key is None:
+            raise DownlinkInvalid("INVALID", "DevEUI is missing, and the routing key does not tell it either")
+        return from_key
+    dev_eui = parse_dev_eui(fields["DevEUI"])
+    if dev_eui is None:
+        raise DownlinkInvalid("INVALID", "DevEUI must be 16 hexadecimal digits", from_key)
+    if from_key is not None and from_key != dev_eui:
+        detail = f"the body names the device {dev_eui}, the routing key {from_key}; they must agree"
+        raise DownlinkInvalid("INVALID", detail, dev_eui)
+    return dev_eui
+
+
+def _validated(given: Mapping[str, Any], configuration: AmqpConfiguration) -> dict[str, Any]:
+    downlink: dict[str, Any] = {
+        "payload_hex": _payload(given),
+        "FPort": _f_port(given.get("FPort", configuration.downlink_port)),
+    }
+    for name, validate in _OPTIONAL.items():
+        if name in given:
+            downlink[name] = validate(name, given[name])
+    if "AS_ID" not in downlink and configuration.downlink_as_id is not None:
+        downlink["AS_ID"] = configuration.downlink_as_id
+    # A mask is no key: the sender then takes the connection's from its secret.
+    if "AS_KEY" not in downlink and configuration.downlink_as_key not in (None, MASK):
+        downlink["AS_KEY"] = configuration.downlink_as_key
+    return downlink
+
+
+def _payload(given: Mapping[str, Any]) -> str:
+    if "payload_hex" in given and "payload" in given:
+        raise _Refused("send either payload_hex or payload, not both")
+    if "payload" in given:
+        raise _Refused("there is no encoder for payload here; send the frame as payload_hex", "PAYLOAD_NOT_ENCODABLE")
+    if "payload_hex" not in given:
+        raise _Refused("payload_hex is missing")
+    payload = given["payload_hex"]
+    if not isinstance(payload, str) or not _HEXADECIMAL.fullmatch(payload):
+        raise _Refused("payload_hex must be a string of hexadecimal digits, two for each byte")
+    if len(payload) > 2 * MAX_PAYLOAD:
+        raise _Refused(f"payload_hex has {len(payload) // 2} bytes; a frame has at most {MAX_PAYLOAD}")
+    return payload
+
+
+def _f_port(value: object) -> int:
+    if value is None:
+        raise _Refused("FPort is missing, and the connection has no downlinkPort")
+    port = integer(value, _MAX_PORT)
+    if port is None or port == 0:
+        raise _Refused(f"FPort must be a number from 1 to {_MAX_PORT}")
+    return port
+
+
+def _flag(name: str, value: object) -> str:
+    text = _FLAGS.get(str(value).lower()) if isinstance(value, str | int) else None
+    if text is None:
+        raise _Refused(f"{name} must be 0 or 1")
+    return text
+
+
+def _validity(name: str, value: object) -> str:
+    if parse_time(value) is not None:
+        return str(value)
+    seconds = integer(value, MAX_VALIDITY)
+    if seconds is None or seconds == 0:
+        raise _Refused(f"{name} must be an ISO 8601 time with an offset, or seconds from 1 to {MAX_VALIDITY}")
+    return str(seconds)
+
+
+def _counter(name: str, value: object) -> int:
+    counter = integer(value, _MAX_FRAME_COUNTER)
+    if counter is None:
+        raise _Refused(f"{name} must be a number from 0 to {_MAX_FRAME_COUNTER}")
+    return counter
+
+
+def _correlation(name: str, value: object) -> str:
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if not _CORRELATION_ID.fullmatch(text):
+        raise _Refused(f"{name} must be 1 to 64 letters, digits or any of . : @ _ -")
+    return text
+
+
+def _as_id(name: str, value: object) -> str:
+    if not isinstance(value, str) or not _AS_ID.fullmatch(value):
+        raise _Refused(f"{name} must be 1 to 255 letters, digits or any of . : @ _ -")
+    return value
+
+
+def _as_key(name: str, value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= 255 or not value.isprintable():  # noqa: PLR2004
+        raise _Refused(f"{name} must be 1 to 255 printable characters")
+    return value
+
+
+_OPTIONAL = {
+    "Confirmed": _flag,
+    "FlushDownlinkQueue": _flag,
+    "ValidityTime": _validity,
+    "FCntDn": _counter,
+    "CorrelationID": _correlation,
+    "AS_ID": _as_id,
+    "AS_KEY": _as_key,
+}
+
+
+def valid_until(downlink: Mapping[str, Any], received_at: float) -> float | None:
+    """Until when a downlink may be sent, in Unix seconds; None when it has no ValidityTime."""
+    validity = downlink.get("ValidityTime")
+    if validity is None:
+        return None
+    time = parse_time(validity)
+    return time if time is not None else received_at + float(validity)
+
+
+def query_parameters(downlink: Mapping[str, Any], as_id: str, time_iso: str) -> list[tuple[str, str]]:
+    """The LRC's parameters, decoded and without Token, in the order in which they are sent and hashed.
+
+    ``downlink``: as parse_downlink returns it. ``time_iso``: now, in ISO 8601 with an offset.
+    """
+    values: Sequence[tuple[str, object]] = (
+        ("DevEUI", downlink["DevEUI"]),
+        ("FPort", downlink["FPort"]),
+        ("Payload", downlink["payload_hex"]),
+        ("Confirmed", downlink.get("Confirmed")),
+        ("FlushDownlinkQueue", downlink.get("FlushDownlinkQueue")),
+        ("ValidityTime", downlink.get("ValidityTime")),
+        ("FCntDn", downlink.get("FCntDn")),
+        ("AS_ID", as_id),
+        ("Time", time_iso),
+        ("CorrelationID", downlink.get("CorrelationID")),
+    )
+    return [(name, str(value)) for name, value in values if value is not None]
+
+
+def rejected_report(
+    *,
+    dev_eui: str,
+    time_iso: str,
+    cause: str,
+    f_port: int | None = None,
+    correlation_id: str | None = None,
+    customer_id: str | None = None,
+) -> bytes:
+    """A ``DevEUI_downlink_Rejected`` document, as the network server would report it; ``cause`` is one sentence."""
+    fields = {
+        "Time": time_iso,
+        "DevEUI": dev_eui,
+        "FPort": f_port,
+        "DownlinkRejectionCause": " ".join(cause.split())[:300],
+        "CorrelationID": correlation_id,
+        "CustomerID": customer_id,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps({"DevEUI_downlink_Rejected": given}, ensure_ascii=True).encode("ascii")

@@ -1,0 +1,115 @@
+"""The LRC's tokens: SHA-256 over the request and a key that the application server and the network server share.
+
+Source: ThingPark's tunnel interface between the LRC and application servers.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from chalicelib.errors import Unauthorized
+from chalicelib.kernel.times import parse_time
+from chalicelib.network_servers.thingpark.reports import UPLINK, Report, integer, parse_dev_eui
+
+LRC_ORDER = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
+_ORDERS = (LRC_ORDER, ("AS_ID", "LrnDevEui", "LrnFPort", "LrnInfos", "Time"))
+_MAX_AHEAD = 60.0
+"""Seconds that the network server's clock may be ahead of ours."""
+_MAX_PORT = 255
+
+
+def uplink_token_matches(query_items: Sequence[tuple[str, str]], report: Report, as_key: str, token: str) -> bool:
+    """Whether ``token`` is the LRC's for this report.
+
+    ``query_items``: the URL-decoded query in the order received, with or without Token. API Gateway does not promise
+    to keep the order, so a token that fits one of the LRC's own orders is as good. LrnDevEui and LrnFPort must be
+    the body's.
+    """
+    items = [(name, _plus(value) if name == "Time" else value) for name, value in query_items if name != "Token"]
+    names = [name for name, _ in items]
+    if len(set(names)) != len(names) or not _same_device(dict(items), report):
+        return False
+    prefix = _body_elements(report)
+    candidate = token.strip().lower().encode("utf-8", "surrogatepass")
+    matches = [
+        hmac.compare_digest(_digest(prefix + _query(ordered) + as_key).encode(), candidate)
+        for ordered in _orders(items)
+    ]
+    return any(matches)
+
+
+def _orders(items: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+    yield items
+    for order in _ORDERS:
+        # sorted() is stable: what the LRC does not send today keeps its place at the end.
+        yield sorted(items, key=lambda item: order.index(item[0]) if item[0] in order else len(order))
+
+
+def downlink_token(query_items: Sequence[tuple[str, str]], as_key: str) -> str:
+    """The token of a downlink request: ``query_items`` decoded, in the order sent, without Token."""
+    return _digest(_query(query_items) + as_key)
+
+
+def check_time(text: str, now: float, max_deviation: float) -> None:
+    """Raises Unauthorized unless Time is at most ``max_deviation`` seconds old, and at most a minute ahead.
+
+    ``text`` is the URL-decoded parameter; ``now`` in Unix seconds.
+    """
+    time = parse_time(_plus(text))
+    if time is None:
+        raise Unauthorized("Time is not an ISO 8601 time with an offset, such as 2026-01-31T12:00:00.000+01:00")
+    if now - time > max_deviation:
+        raise Unauthorized(f"Time is {now - time:.0f} s old; the most is {max_deviation:.0f} s. Check the clocks")
+    if time - now > _MAX_AHEAD:
+        raise Unauthorized(f"Time is {time - now:.0f} s ahead of this server; check the network server's clock")
+
+
+def _plus(text: str) -> str:
+    """A ``+`` that was not escaped in the URL arrives as a space, and no time has a space of its own."""
+    return text.replace(" ", "+")
+
+
+def _query(items: Sequence[tuple[str, str]]) -> str:
+    return "&".join(f"{name}={value}" for name, value in items)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _same_device(query: dict[str, str], report: Report) -> bool:
+    if report.dev_eui is not None:
+        if parse_dev_eui(query.get("LrnDevEui")) != report.dev_eui:
+            return False
+    elif query.get("LrnDevEui"):
+        return False
+    port = query.get("LrnFPort")
+    if port is None or port == "":
+        # Reports about a device, rather than of a frame, come without.
+        return report.f_port is None or report.root != UPLINK
+    return integer(port, _MAX_PORT) == (report.f_port or 0)
+
+
+def _body_elements(report: Report) -> str:
+    """The elements of the body that the token covers, one after the other as they are written there."""
+
+    def written(name: str, default: str = "") -> str:
+        return _written(report.fields.get(name), default)
+
+    head, dev_eui = written("CustomerID"), written("DevEUI")
+    match report.root:
+        case "DevEUI_uplink":
+            return head + dev_eui + written("FPort", "0") + written("FCntUp") + written("payload_hex")
+        case "DevEUI_downlink_Sent":
+            return head + dev_eui + written("FPort") + written("FCntDn")
+        case "DevEUI_location":
+            return head + dev_eui.lower()
+        case _:
+            return head + dev_eui
+
+
+def _written(value: Any, default: str) -> str:
+    if isinstance(value, str):
+        return value
+    return default if value is None or isinstance(value, bool | dict | list) else str(value)

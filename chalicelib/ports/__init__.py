@@ -1,0 +1,1 @@
+"""Protocols of everything that the flows need from outside."""

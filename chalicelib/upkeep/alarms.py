@@ -1,0 +1,136 @@
+"""What is looked at each minute on behalf of the owners: the rate of uplinks, silence, and the end of certificates."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from chalicelib.domain.alarm_windows import Window, window_at
+from chalicelib.domain.models import Alarm, Connection, Level, ReconnectStrategy, iso_time
+from chalicelib.errors import Conflict, NotFound, Unavailable
+from chalicelib.monitoring import Monitoring, log
+from chalicelib.ports.outside import Clock
+from chalicelib.state import ConnectionState
+
+_DAY = 86400.0
+_NOTICES = (7, 30)
+"""Days before a certificate's end, the nearest first."""
+_COUNTERS = ("uplinksDelivered", "uplinksFailed", "uplinksLost")
+_MINUTES = 60
+_LONGEST_TEXT = 300
+
+
+class Notes(Protocol):
+    """What was told already."""
+
+    def has(self, key: str) -> bool: ...
+
+    def take(self, key: str, until: float) -> bool:
+        """Makes a note that lasts until then (Unix seconds); False when somebody else was first."""
+
+
+class Counters(Protocol):
+    def counters(
+        self, tenant: str, connection_id: str, first_minute: int, last_minute: int
+    ) -> Mapping[int, Mapping[str, int]]:
+        """By minute (Unix time / 60), both ends included; minutes in which nothing happened are missing."""
+
+
+class Alarms:
+    def __init__(
+        self,
+        counters: Counters,
+        notes: Notes,
+        monitoring: Monitoring,
+        restart: Callable[[str, str], object],
+        clock: Clock,
+    ) -> None:
+        """``restart``: of a tenant's connection, as a user asks for it."""
+        self._counters = counters
+        self._notes = notes
+        self._monitoring = monitoring
+        self._restart = restart
+        self._clock = clock
+
+    def concerns(self, connection: Connection) -> bool:
+        """Whether there may be something to tell, as far as the record says."""
+        now, ends = self._clock(), connection.certificate_ends
+        ends_soon = ends is not None and ends - now <= max(_NOTICES) * _DAY
+        return bool(connection.alarms) or ends_soon or _may_be_restarted(connection, now)
+
+    def look(self, connection: Connection) -> None:
+        """Tells what there is to tell, each thing once. A store that is down costs a minute's look."""
+        try:
+            for alarm in connection.alarms:
+                self._look_at_rate(connection, alarm)
+            self._look_at_certificate(connection)
+            self._look_at_silence(connection)
+        except Unavailable as error:
+            log.warning("not looked at", extra={"connection": connection.id, "reason": str(error)})
+
+    def _look_at_rate(self, connection: Connection, alarm: Alarm) -> None:
+        now = self._clock()
+        window = window_at(alarm, now)
+        if window is None:
+            return
+        # Of the alarm as it is: a changed one may tell anew.
+        digest = hashlib.sha256(alarm.model_dump_json().encode()).hexdigest()[:16]
+        key = f"alarm#{connection.tenant}#{connection.id}#{digest}#{int(window.start)}"
+        if self._notes.has(key):
+            return
+        uplinks = self._uplinks_of_last_hour(connection, now)
+        if uplinks < alarm.uplink_rate_min_per_hour and self._notes.take(key, window.end + _DAY):
+            self._tell_rate(connection, alarm, window, uplinks)
+
+    def _uplinks_of_last_hour(self, connection: Connection, now: float) -> int:
+        minute = int(now // 60)
+        counters = self._counters.counters(connection.tenant, connection.id, minute - _MINUTES, minute)
+        # What failed came from a device, too: the alarm is about devices that fall silent.
+        return sum(counted.get(name, 0) for counted in counters.values() for name in _COUNTERS)
+
+    def _tell_rate(self, connection: Connection, alarm: Alarm, window: Window, uplinks: int) -> None:
+        minimum = alarm.uplink_rate_min_per_hour
+        text = f"{uplinks} uplink(s) in the last hour, the alarm asks for at least {minimum}."
+        if alarm.message:
+            text = f"{alarm.message[:_LONGEST_TEXT]} ({text[:-1]})."
+        details = {
+            "uplinks": uplinks,
+            "minimum": minimum,
+            "windowStart": iso_time(window.start),
+            "windowEnd": iso_time(window.end),
+        }
+        self._monitoring.event(connection, Level.WARNING, "LOW_UPLINK_RATE", text, details)
+
+    def _look_at_silence(self, connection: Connection) -> None:
+        """AGGRESSIVE: what has brought no uplink for an hour is opened anew, should the silence be the connection's."""
+        now = self._clock()
+        if not _may_be_restarted(connection, now) or self._uplinks_of_last_hour(connection, now):
+            return
+        try:
+            self._restart(connection.tenant, connection.id)
+        except (Conflict, NotFound) as error:
+            log.info("not restarted", extra={"connection": connection.id, "reason": str(error)})
+
+    def _look_at_certificate(self, connection: Connection) -> None:
+        now, ends = self._clock(), connection.certificate_ends
+        if ends is None or ends <= now:
+            return
+        days = next((days for days in _NOTICES if ends - now <= days * _DAY), None)
+        if days is None:
+            return
+        key = f"certificate#{connection.tenant}#{connection.id}#{int(ends)}#{days}"
+        if self._notes.has(key) or not self._notes.take(key, ends + _DAY):
+            return
+        left = int((ends - now) // _DAY)
+        text = f"The client certificate ends at {iso_time(ends)}, in {left} day(s): set a new certificate and its key."
+        self._monitoring.event(
+            connection, Level.WARNING, "CERTIFICATE_EXPIRES", text, {"ends": iso_time(ends), "days": left}
+        )
+
+
+def _may_be_restarted(connection: Connection, now: float) -> bool:
+    """As far as the record says: it has been open for an hour."""
+    if connection.configuration.reconnect_strategy != ReconnectStrategy.AGGRESSIVE or not connection.startup_time:
+        return False
+    opened = datetime.fromisoformat(connection.startup_time).timestamp()
+    return connection.active and connection.state == ConnectionState.OPENED and now - opened > _MINUTES * 60

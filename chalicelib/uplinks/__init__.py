@@ -1,0 +1,1 @@
+"""The uplink flow: from an accepted report to a confirmed publish."""

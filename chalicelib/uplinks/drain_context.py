@@ -1,0 +1,40 @@
+"""What every drain needs of the outside, and what it notes down on its way."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from chalicelib.config import Timing
+from chalicelib.monitoring import Monitoring
+from chalicelib.ports.outside import Clock, ConnectionStore, FailedMessages, UplinkQueues, WakeQueue
+from chalicelib.uplinks.publisher_pool import PublisherPool
+
+
+@dataclass(frozen=True)
+class DrainParts:
+    connections: ConnectionStore
+    queues: UplinkQueues
+    wakes: WakeQueue
+    pool: PublisherPool
+    failed: FailedMessages
+    monitoring: Monitoring
+    clock: Clock
+    random: Callable[[], float]
+    timing: Timing
+    monotonic: Clock = time.monotonic
+    """What deadlines are measured with; a simulation has its own."""
+
+
+@dataclass
+class Progress:
+    settled: set[str] = field(default_factory=set)
+    """Message ids."""
+    counts: Counter[str] = field(default_factory=Counter)
+    devices: set[str] = field(default_factory=set)
+    """Of the uplinks that were confirmed."""
+    reconnected: bool = False
+    helped: bool = False
+    """A helper was asked for, or none is to be."""
+    mark_at: float | None = None
+    """When a mark is due because of something that was left; None when nothing was."""

@@ -1,0 +1,67 @@
+"""Wakes in, uplinks out: the drains of the connections that a batch of wakes names, side by side."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from pydantic import ValidationError
+
+from chalicelib.domain.work_items import Wake
+from chalicelib.errors import Unavailable
+from chalicelib.monitoring import log
+from chalicelib.ports.outside import QueueRecord
+from chalicelib.uplinks.drain import Drain
+from chalicelib.uplinks.drain_context import DrainParts
+
+
+class Forwarder:
+    def __init__(self, parts: DrainParts, executor: Executor) -> None:
+        self._parts = parts
+        self._executor = executor
+
+    def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
+        """``deadline``: time.monotonic() at which Lambda ends the function.
+
+        Returns when every wake may be deleted. Else deletes those that may, and raises Unavailable: the others come
+        back by their visibility time-out. A broker's fault never raises, for that would slow all connections' wakes.
+        """
+        self._parts.wakes.extend([record.receipt for record in records])
+        stop_at = deadline - self._parts.timing.spare
+        drains: dict[tuple[str, str], list[tuple[str, Wake]]] = defaultdict(list)
+        done: list[str] = []
+        for record in records:
+            try:
+                wake = Wake.model_validate_json(record.body)
+            except ValidationError:
+                # Only this program writes wakes: one that cannot be read names no connection to mark.
+                log.exception("unreadable wake dropped", extra={"messageId": record.message_id})
+                done.append(record.receipt)
+                continue
+            drains[wake.tenant, wake.connection_id].append((record.receipt, wake))
+        running = [
+            (pairs, self._executor.submit(self._drain, key, [wake for _, wake in pairs], stop_at))
+            for key, pairs in drains.items()
+        ]
+        kept = 0
+        for pairs, future in running:
+            if future.result():
+                done += [receipt for receipt, _ in pairs]
+            else:
+                kept += len(pairs)
+        if kept:
+            self._parts.wakes.delete(done)
+            raise Unavailable(f"{kept} wake(s) are neither settled nor marked and will be repeated")
+
+    def _drain(self, key: tuple[str, str], wakes: list[Wake], stop_at: float) -> bool:
+        tenant, connection_id = key
+        began = self._parts.monotonic()
+        try:
+            Drain(self._parts, tenant, connection_id, wakes).run(stop_at)
+        except Exception:  # noqa: BLE001
+            # One connection's fault, known or not, must not cost the others of the batch: it is told by the raise
+            # above once the others are done.
+            log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
+            return False
+        seconds = round(self._parts.monotonic() - began, 3)
+        log.debug("drained", extra={"tenant": tenant, "connection": connection_id, "seconds": seconds})
+        return True

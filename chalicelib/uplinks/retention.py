@@ -1,0 +1,102 @@
+"""Reports that SQS is about to drop, for their broker has not taken them in 14 days: told of a day before, and taken
+out and counted as lost at the end.
+
+How old they are says only the queue itself, and whoever looks holds them for a moment. So each look notes when the next
+one is due: the oldest report there is says it, and few looks are enough.
+"""
+
+from collections.abc import Sequence
+
+from chalicelib.adapters.aws.sqs import BATCH, RETENTION
+from chalicelib.domain.models import Connection, Level, iso_time
+from chalicelib.errors import NotFound, Unavailable
+from chalicelib.kernel.durations import parse_duration
+from chalicelib.monitoring import Monitoring, log
+from chalicelib.ports.outside import Clock, ReceivedReport, UplinkQueues
+from chalicelib.upkeep.alarms import Notes
+
+NOTICE = 86400.0
+"""Seconds before reports are dropped in which that is told."""
+MARGIN = 1800.0
+"""Seconds by which we are earlier than SQS, which does not count what it drops."""
+PERIOD = 900.0
+"""The shortest time between two looks at a queue."""
+LONGEST_PERIOD = 3 * 86400.0
+"""The longest: how many reports wait is an approximate number."""
+_BATCHES = 100
+"""Taken out in one look at the most."""
+
+
+class Retention:
+    def __init__(self, queues: UplinkQueues, notes: Notes, monitoring: Monitoring, clock: Clock) -> None:
+        self._queues = queues
+        self._notes = notes
+        self._monitoring = monitoring
+        self._clock = clock
+
+    def look(self, connection: Connection) -> None:
+        """Looks at what waits for a broker in an outage, if a look is due. A service that is down costs a look."""
+        key = f"retention#{connection.tenant}#{connection.id}"
+        try:
+            if self._notes.has(key):
+                return
+            now = self._clock()
+            oldest = self._oldest(connection, now)
+            if oldest <= now - (_kept(connection) - NOTICE):
+                self._tell(connection, now, oldest)
+            self._notes.take(key, _next_look(connection, now, oldest))
+        except (NotFound, Unavailable) as error:
+            log.warning("reports not looked at", extra={"connection": connection.id, "reason": str(error)})
+
+    def _oldest(self, connection: Connection, now: float) -> float:
+        """When the oldest report that is left was accepted, and now if there is none: nothing older will come."""
+        for _ in range(_BATCHES):
+            reports = self._queues.receive(connection.id, BATCH)
+            old = [report for report in reports if report.sent_at <= now - (RETENTION - MARGIN)]
+            young = [report for report in reports if report not in old]
+            self._queues.release(connection.id, [report.receipt for report in young], 0)
+            self._drop(connection, old)
+            if not old:
+                return min((report.sent_at for report in young), default=now)
+        return now - RETENTION
+
+    def _drop(self, connection: Connection, reports: Sequence[ReceivedReport]) -> None:
+        if not reports:
+            return
+        # Told first: a report may be told of twice, and never be gone without a word.
+        self._monitoring.event(
+            connection,
+            Level.ERROR,
+            "UPLINKS_LOST",
+            f"{len(reports)} report(s) waited for 14 days, which is the longest, and are lost: mend the connection, "
+            "for more may follow.",
+            {"count": len(reports), "oldest": iso_time(reports[0].sent_at)},
+        )
+        left = self._queues.delete_messages(connection.id, [report.receipt for report in reports])
+        self._monitoring.count(connection, {"uplinksLost": len(reports) - len(left)})
+
+    def _tell(self, connection: Connection, now: float, oldest: float) -> None:
+        """Once a day, for as long as reports go on being dropped."""
+        if not self._notes.take(f"retention-told#{connection.tenant}#{connection.id}", now + NOTICE):
+            return
+        ends = iso_time(oldest + _kept(connection))
+        self._monitoring.event(
+            connection,
+            Level.WARNING,
+            "UPLINKS_EXPIRE",
+            f"Reports have waited for the broker since {iso_time(oldest)} and are dropped from {ends} on: mend the "
+            "connection before.",
+            {"oldest": iso_time(oldest), "ends": ends},
+        )
+
+
+def _kept(connection: Connection) -> float:
+    """Seconds that reports are worth waiting for; a validity of a day or less is nothing to be told a day before."""
+    validity = connection.configuration.uplink_time_validity
+    seconds = float(RETENTION) if validity is None else parse_duration(validity)
+    return min(seconds, RETENTION) if seconds > NOTICE else RETENTION
+
+
+def _next_look(connection: Connection, now: float, oldest: float) -> float:
+    due = (oldest + _kept(connection) - NOTICE, oldest + RETENTION - MARGIN)
+    return min(max(min((moment for moment in due if moment > now), default=now), now + PERIOD), now + LONGEST_PERIOD)

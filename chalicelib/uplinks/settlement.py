@@ -1,0 +1,115 @@
+"""What a drain makes of single reports, and what it tells of those that do not reach the broker."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ulid import ULID
+
+from chalicelib.domain.delivery import DELIVERED, Outcome, Result
+from chalicelib.domain.models import Connection, Direction, FailedMessage, Level, iso_time
+from chalicelib.errors import InvalidRequest, NotRoutable
+from chalicelib.monitoring import Monitoring
+from chalicelib.network_servers.thingpark.reports import NO_DEVICE, expired, is_sent, outgoing, parse_report
+from chalicelib.ports.outside import OutgoingMessage, ReceivedReport
+
+EXPIRED = "EXPIRED"
+"""The reason of a report older than uplinkTimeValidity: counted as lost, and not kept."""
+ALONE_FROM = 10
+"""So many times a report is received with others."""
+
+
+def prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
+    """The publish of a report; or how it ends without one."""
+    try:
+        parsed = parse_report(report.body.encode())
+    except InvalidRequest as error:
+        # It was good when it was accepted: another version of this program did that. It must not block its device.
+        return Outcome(Result.FAILED, "INVALID", str(error))
+    if expired(parsed, connection.configuration, now, report.sent_at):
+        return Outcome(Result.FAILED, EXPIRED)
+    if not is_sent(parsed, connection.configuration):
+        return DELIVERED
+    try:
+        return outgoing(parsed, connection, report.receipt, report.message_id)
+    except NotRoutable as error:
+        return Outcome(Result.FAILED, error.reason, str(error))
+
+
+def suspects(reports: Sequence[ReceivedReport], random: float) -> list[list[ReceivedReport]]:
+    """The devices of which a report was received again and again, perhaps because it kills the function.
+
+    ``random`` (0…1) says which is the first: if it was the same each time, one that kills would keep the others of
+    them from ever being sent.
+    """
+    groups: dict[str, list[ReceivedReport]] = {}
+    for report in reports:
+        if report.group in groups or report.attempts >= ALONE_FROM:
+            groups.setdefault(report.group, []).append(report)
+    first = int(random * len(groups))
+    return [*groups.values()][first:] + [*groups.values()][:first]
+
+
+def failed_and_lost(
+    reports: Sequence[ReceivedReport], outcomes: Mapping[str, Outcome], routing_keys: Mapping[str, str], now: float
+) -> tuple[list[FailedMessage], list[ReceivedReport]]:
+    """Of reports that ended in failure: those to be kept, and those that are too old to be."""
+    lost = [report for report in reports if outcomes[report.receipt].reason == EXPIRED]
+    failed = [
+        _failed_message(now, report, outcomes[report.receipt], routing_keys.get(report.receipt))
+        for report in reports
+        if outcomes[report.receipt].reason != EXPIRED
+    ]
+    return failed, lost
+
+
+def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routing_key: str | None) -> FailedMessage:
+    """How a report that failed for good is kept."""
+    return FailedMessage(
+        id=str(ULID()),
+        time=iso_time(now),
+        direction=Direction.UPLINK,
+        reason=outcome.reason,
+        detail=outcome.detail,
+        dev_eui=None if report.group == NO_DEVICE else report.group,
+        routing_key=routing_key,
+        attempts=report.attempts,
+        body=report.body,
+        message_id=report.message_id,
+    )
+
+
+def tell_failed(monitoring: Monitoring, connection: Connection, failed: Sequence[FailedMessage]) -> None:
+    """One event for each reason."""
+    for reason, number in Counter(document.reason for document in failed).items():
+        example = next(document for document in failed if document.reason == reason)
+        monitoring.event(
+            connection,
+            Level.WARNING,
+            reason,
+            f"{number} uplink(s) failed for good and are kept as failed messages: {example.detail}",
+            {"count": number, "devEUI": example.dev_eui},
+        )
+
+
+def tell_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[ReceivedReport]) -> None:
+    validity = connection.configuration.uplink_time_validity
+    monitoring.event(
+        connection,
+        Level.WARNING,
+        "UPLINK_EXPIRED",
+        f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were not sent",
+        {"count": len(lost), "devEUI": lost[0].group},
+    )
+
+
+def tell_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence[ReceivedReport]) -> None:
+    """The alarm of the data stack looks for this event's line in the log."""
+    attempts = max(report.attempts for report in stuck)
+    monitoring.event(
+        connection,
+        Level.ERROR,
+        "UPLINK_STUCK",
+        f"{len(stuck)} uplink(s) were tried {attempts} times without an end; their devices' are sent one by one now, "
+        "and are kept until the broker takes them",
+        {"count": len(stuck), "devEUI": stuck[0].group, "attempts": attempts},
+    )
