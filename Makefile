@@ -19,7 +19,7 @@ run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-
 	@exec $(BIN)/python -m infra.local.stack
 
 test: $(BIN)/.installed ## all tests
-	@$(BIN)/python -m infra.local.chromium
+	@$(BIN)/python -m infra.local.browser.chromium
 	@exec $(BIN)/python -m pytest
 
 check: $(BIN)/.installed ## lint and types
@@ -60,7 +60,7 @@ schemathesis: $(BIN)/.installed ## requests made of the API's own description, v
 	@exec $(BIN)/python -m tests.openapi_fuzz --examples $(EXAMPLES) --seed $(SEED)
 
 screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .measured/screenshots
-	@exec $(BIN)/python -m infra.local.screenshots
+	@exec $(BIN)/python -m infra.local.browser.screenshots
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token
@@ -71,7 +71,7 @@ lock: $(BIN)/.installed ## pin the newest versions of what requirements.in names
 
 deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra/README.md)
 	@find chalicelib -name __pycache__ -prune -exec rm -r {} +
-	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
+	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/deploy/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
 
 clean: ## remove what was made
 	@rm -rf $(VENV) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from infra.local.ports import free_range
+from infra.local.tcp_ports import free_range
 from tests.e2e.client import STACK_PORTS, running_stack
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

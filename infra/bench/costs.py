@@ -15,8 +15,8 @@ import boto3
 from chalicelib.adapters.aws.sqs import SqsUplinkQueues, SqsWakeQueue
 from chalicelib.config import Settings
 from infra.bench.publish import bench_connection
-from infra.local import data_stack
-from infra.local.ports import free_ports
+from infra.local.aws import data_stack
+from infra.local.tcp_ports import free_ports
 from infra.local.waiting import wait_until
 
 COLD_IMPORTS = 10
@@ -100,7 +100,7 @@ def _fill(connection_id: str) -> None:
 @contextmanager
 def _aws() -> Iterator[None]:
     (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "infra.local.aws", "--port", str(port)])
+    process = subprocess.Popen([sys.executable, "-m", "infra.local.aws.server", "--port", str(port)])
     os.environ.update(
         AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
         AWS_ACCESS_KEY_ID="test",

@@ -14,10 +14,10 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from infra.local.api_client import ApiClient
-from infra.local.chromium import ARGUMENTS, ChromiumMissing, ensure_installed, program
+from infra.local.browser.chromium import ARGUMENTS, ChromiumMissing, ensure_installed, program
+from infra.local.browser.screenshots import stack_for
+from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
-from infra.local.screenshots import stack_for
 
 CONNECTIONS = 1000
 GOAL = 1.0

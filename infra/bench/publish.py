@@ -21,7 +21,7 @@ from chalicelib.state import ConnectionState
 from infra.local.broker import Broker, BrokerConfig
 from infra.local.certificates import issue
 from infra.local.delay_proxy import delaying_proxy
-from infra.local.ports import free_ports
+from infra.local.tcp_ports import free_ports
 
 BODY = b'{"DevEUI_uplink": {"payload_hex": "' + b"0a" * 730 + b'"}}'
 """1.5 KB, as a report with some gateways is."""

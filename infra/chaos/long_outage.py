@@ -31,7 +31,7 @@ from infra.chaos.run import child_of
 from infra.chaos.stage import Stage, running_stage
 from infra.local.broker import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
-from infra.local.lrc import Lrc
+from infra.local.network_server.lrc import Lrc
 from infra.local.stack_config import REGION
 from infra.local.waiting import wait_until
 

@@ -19,7 +19,7 @@ import urllib3
 
 from infra.chaos.records import Journal, Post
 from infra.chaos.stage import read_stage
-from infra.local.lrc import Lrc, timestamp
+from infra.local.network_server.lrc import Lrc, timestamp
 
 POSTS = "posts.jsonl"
 THREADS = 8

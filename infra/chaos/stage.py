@@ -15,8 +15,8 @@ from chalicelib.config import Settings
 from infra.chaos.management import Management
 from infra.chaos.plan import PlaceOf
 from infra.chaos.proxy import Proxy
-from infra.local.api_client import ApiClient
 from infra.local.broker import Broker, BrokerConfig
+from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically
 from infra.local.processes import Child

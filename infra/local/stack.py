@@ -21,17 +21,18 @@ import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.config import Timing
-from infra.local import certificates, data_stack, directory
-from infra.local.api_client import ApiClient
+from infra.local import certificates, directory
+from infra.local.aws import data_stack
 from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed, find_program
-from infra.local.demo import run_demo
+from infra.local.demo.api_client import ApiClient
+from infra.local.demo.run import run_demo
 from infra.local.directory import STACK_FILE
 from infra.local.errors import StackFailed, StopRequested
 from infra.local.files import write_atomically
 from infra.local.issuer import Issuer
-from infra.local.network_server import APPLICATION_SERVERS_VARIABLE
+from infra.local.lambda_service.runner import PIDS_FILE
+from infra.local.network_server.double import APPLICATION_SERVERS_VARIABLE
 from infra.local.processes import ROOT, Child
-from infra.local.runner import PIDS_FILE
 from infra.local.stack_config import StackConfig
 from infra.local.token import ISSUER_FILE
 
@@ -76,7 +77,7 @@ class Stack:
         files = certificates.issue(where / "certificates", BROKER_USER)
         self._start_broker(files)
         if config.aws_endpoint_url is None:
-            self._python("aws", "infra.local.aws", "--port", str(config.ports.aws))
+            self._python("aws", "infra.local.aws.server", "--port", str(config.ports.aws))
         issuer = Issuer(where, config.issuer_url)
         write_atomically(where / ISSUER_FILE, {"issuer": config.issuer_url})
         self._python("issuer", "infra.local.issuer", "--port", str(config.ports.issuer), "--directory", str(where))
@@ -124,13 +125,13 @@ class Stack:
     def _start_product(self, server: dict[str, str]) -> None:
         config, where = self.config, self.config.directory
         self._network_server = self._python(
-            "network-server", "infra.local.network_server",
+            "network-server", "infra.local.network_server.double",
             "--port", str(config.ports.network_server), "--api-url", config.api_url,
             "--journal", str(where / "network-server.jsonl"),
             extra={APPLICATION_SERVERS_VARIABLE: json.dumps({server["asId"]: server["asKey"]})},
         )  # fmt: skip
         self._python("api", "infra.local.api", "--port", str(config.ports.api))
-        self._python("runner", "infra.local.runner", "--project", str(ROOT), "--directory", str(where))
+        self._python("runner", "infra.local.lambda_service.runner", "--project", str(ROOT), "--directory", str(where))
         self._wait("the network server's double", lambda: _answers(f"{config.network_server_url}/downlinks"))
         self._wait("the API", lambda: _answers(f"{config.api_url}/health"))
         self._wait("the functions' processes", lambda: bool(self._worker_pids()))

@@ -8,7 +8,7 @@ import pytest
 
 from infra.local.broker import Broker, BrokerConfig, ensure_installed
 from infra.local.certificates import issue
-from infra.local.ports import free_ports
+from infra.local.tcp_ports import free_ports
 from tests.broker.support import Site
 
 

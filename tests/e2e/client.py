@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import pika
 
-from infra.local.lrc import Lrc
+from infra.local.network_server.lrc import Lrc
 
 ROOT = Path(__file__).parents[2]
 STACK_PORTS = 21

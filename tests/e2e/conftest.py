@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from infra.local.chromium import ARGUMENTS, ensure_installed, program
-from infra.local.ports import free_range
+from infra.local.browser.chromium import ARGUMENTS, ensure_installed, program
+from infra.local.tcp_ports import free_range
 
 from .client import STACK_PORTS, Stack, running_stack
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from infra.chaos.plan import Kind, Size
 from infra.chaos.run import run
-from infra.local.ports import free_range
+from infra.local.tcp_ports import free_range
 
 from .client import STACK_PORTS
 

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from infra.local.issuer import Issuer
-from infra.local.ports import free_ports
 from infra.local.processes import Child
 from infra.local.stack_config import StackConfig
+from infra.local.tcp_ports import free_ports
 
 from .client import Stack, eventually, http
 from .console import Console, console_in, tcp_form

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from infra.local import showcase
-from infra.local.console_views import PROVOKED, Walk
+from infra.local.browser.console_views import PROVOKED, Walk
+from infra.local.demo import showcase
 
 from .client import Stack
 from .console import Console, console_in, pem_files, tcp_form

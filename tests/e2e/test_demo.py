@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.local.ports import free_range
+from infra.local.tcp_ports import free_range
 
 from .client import ROOT, STACK_PORTS, eventually, running_stack
 

@@ -14,7 +14,7 @@ import trustme
 from playwright.sync_api import Browser
 
 from infra.local.issuer import Issuer
-from infra.local.lrc import Lrc
+from infra.local.network_server.lrc import Lrc
 
 from .canaries import Places, look_into_logs, look_into_queues, look_into_tables, pem_pair, shared_queues_watched
 from .client import Answer, Stack, eventually, http

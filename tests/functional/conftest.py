@@ -10,10 +10,10 @@ from moto import mock_aws
 
 from app import app
 from chalicelib.config import Settings
-from chalicelib.entry import services as bootstrap
+from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from chalicelib.http_api.issuer import Issuer
-from infra.local import data_stack
+from infra.local.aws import data_stack
 
 from .connection_cases import TCP
 from .doubles import AUDIENCE, ISSUER, Api, RecordingRemover, TestIssuer
@@ -44,10 +44,10 @@ def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer) -> Iterator[Se
         # The brokers of these tests have names that nobody answers to.
         made.queue_remover = RecordingRemover()  # type: ignore[assignment]  # a cached property takes what it is given
         data_stack.create(made.dynamodb, made.sqs, SETTINGS.resource_prefix, SETTINGS.timing)
-        before = bootstrap.services()
-        bootstrap.use(made)
+        before = wiring.services()
+        wiring.use(made)
         yield made
-        bootstrap.use(before)
+        wiring.use(before)
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from infra.local import data_stack
-from infra.local.ports import free_ports
+from infra.local.aws import data_stack
 from infra.local.processes import ROOT
+from infra.local.tcp_ports import free_ports
 from infra.local.waiting import accepts, wait_until
 
 REGION = "eu-west-1"

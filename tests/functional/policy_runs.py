@@ -20,7 +20,7 @@ from chalicelib.domain.models import Connection, ConnectionSecrets, Direction, F
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.polls import Consumer, PollParts
-from chalicelib.entry import services as bootstrap
+from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
 from chalicelib.kernel.ids import new_id
@@ -73,7 +73,7 @@ class World:
         made.connection_tester = NoTester()  # type: ignore[assignment]
         for client in (made.dynamodb, made.sqs, made.secretsmanager):
             self.recorders[handler].listen(client)
-        bootstrap.use(made)
+        wiring.use(made)
         return made
 
     def call(self, method: str, path: str, document: Any = None, **parts: str) -> Any:

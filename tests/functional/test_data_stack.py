@@ -14,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from moto import mock_aws
 
 from chalicelib.config import Timing
-from infra.local import data_stack
+from infra.local.aws import data_stack
 
 PREFIX = "iot-flow-test"
 BY_CLOUDFORMATION, BY_HAND = "eu-west-1", "eu-west-3"

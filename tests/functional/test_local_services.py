@@ -18,11 +18,11 @@ from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected
 from chalicelib.network_servers.thingpark.lrc_tokens import uplink_token_matches
 from chalicelib.network_servers.thingpark.reports import parse_report
-from infra.local.demo import uplink
+from infra.local.demo.run import uplink
 from infra.local.http_service import Reply, Request, Respond, service
 from infra.local.issuer import AUDIENCE, Issuer, IssuerService
-from infra.local.lrc import Lrc, downlink_token
-from infra.local.network_server import NetworkServer, sent_report
+from infra.local.network_server.double import NetworkServer, sent_report
+from infra.local.network_server.lrc import Lrc, downlink_token
 from infra.local.waiting import wait_until
 
 KEY = "0123456789abcdef0123456789abcdef"

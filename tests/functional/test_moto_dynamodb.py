@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.aws import server
+from infra.local.aws.server import server
 
 WRITES = 60
 FILLING = 400

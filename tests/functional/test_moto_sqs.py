@@ -12,8 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from infra.local.aws import server
-from infra.local.sqs_engine import Engine, ReceiptHandleExpired, Received
+from infra.local.aws.server import server
+from infra.local.sqs.engine import Engine, ReceiptHandleExpired, Received
 
 SQSClient = Any
 """boto3's client, without the types that want each attribute's name as a literal."""

@@ -18,7 +18,7 @@ LAMBDA_GLIBC = (2, 26)
 LAMBDA_GLIBCXX = (3, 4, 24)
 """Amazon Linux 2, on which the runtime python3.11 stands."""
 REQUIREMENTS = ROOT / "requirements.txt"
-PIP_CONFIGURATION = ROOT / "infra" / "lambda-pip.conf"
+PIP_CONFIGURATION = ROOT / "infra" / "deploy" / "lambda-pip.conf"
 COMPILED = ("_cffi_backend", "cryptography", "pydantic_core", "re2")
 
 SETUP = "from setuptools import setup; setup(name='onlysource', version='1.0', py_modules=['onlysource'])"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from app import app
-from chalicelib.entry import services as bootstrap
+from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from infra.local.processes import ROOT
 
@@ -25,7 +25,7 @@ LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 def world(api: Api, issuer: TestIssuer, services: Services) -> Iterator[World]:
     world = World(api, issuer, services)
     yield world
-    bootstrap.use(services)
+    wiring.use(services)
 
 
 def lambdas_own(handler: str) -> set[Permission]:

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.local.aws import server
+from infra.local.aws.server import server
 from infra.local.processes import ROOT
 
 APP = """
@@ -102,7 +102,7 @@ class Running:
         arguments = ["--project", str(directory), "--directory", str(directory)]
         arguments += ["--timeout", "forward=2", "--timeout", "consume=30"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "infra.local.runner", *arguments],
+            [sys.executable, "-m", "infra.local.lambda_service.runner", *arguments],
             cwd=ROOT,
             env=environment,
             stdout=self.log,

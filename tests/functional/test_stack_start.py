@@ -7,9 +7,9 @@ import pytest
 
 from infra.local import directory
 from infra.local.errors import StackFailed
-from infra.local.ports import free_ports
 from infra.local.stack_config import StackConfig
 from infra.local.stack_ports import Ports, ports_from
+from infra.local.tcp_ports import free_ports
 
 
 def test_a_taken_port_is_named_with_its_purpose_and_the_way_out() -> None:

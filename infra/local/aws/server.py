@@ -1,6 +1,6 @@
 """AWS for the local stack, in one process: moto's server, with SQS served by queues of our own and DynamoDB mended.
 
-``python -m infra.local.aws --port N``; ready when it accepts connections.
+``python -m infra.local.aws.server --port N``; ready when it accepts connections.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from infra.local.dynamodb import OneAtATime, mend_transactions
-from infra.local.sqs_api import Sqs
+from infra.local.aws.dynamodb import OneAtATime, mend_transactions
+from infra.local.sqs.api import Sqs
 
 
 class _RequestHandler(MotoRequestHandler):

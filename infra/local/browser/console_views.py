@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from infra.local.showcase import MAIN
+from infra.local.demo.showcase import MAIN
 
 Stack = dict[str, Any]
 """The document of stack.json."""

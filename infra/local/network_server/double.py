@@ -26,7 +26,7 @@ from urllib.parse import unquote
 import urllib3
 
 from infra.local.http_service import Reply, Request, run, service
-from infra.local.lrc import Lrc, downlink_token, timestamp
+from infra.local.network_server.lrc import Lrc, downlink_token, timestamp
 
 APPLICATION_SERVERS_VARIABLE = "NETWORK_SERVER_KEYS"
 """JSON in the environment of the process, ``{asId: asKey}``: a command line could be read by everybody."""

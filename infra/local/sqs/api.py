@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from infra.local.sqs_engine import Received
-from infra.local.sqs_queue import ACCOUNT, ApiError, Queue
+from infra.local.sqs.engine import Received
+from infra.local.sqs.queue import ACCOUNT, ApiError, Queue
 
 _TARGET = "AmazonSQS."
 _LARGEST_BATCH = 10

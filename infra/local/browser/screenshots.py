@@ -17,14 +17,14 @@ from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
-from infra.local import showcase
-from infra.local.chromium import ARGUMENTS, ChromiumMissing, ensure_installed, program
-from infra.local.console_views import Walk
+from infra.local.browser.chromium import ARGUMENTS, ChromiumMissing, ensure_installed, program
+from infra.local.browser.console_views import Walk
+from infra.local.demo import showcase
 from infra.local.directory import STACK_FILE
 from infra.local.errors import StackFailed
-from infra.local.ports import free_range
 from infra.local.processes import Child
 from infra.local.stack_ports import SPAN
+from infra.local.tcp_ports import free_range
 from infra.local.waiting import wait_until
 
 WIDTHS = {375: 812, 1440: 900}
@@ -40,7 +40,7 @@ _STOP_SECONDS = 60.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.local.screenshots", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.local.browser.screenshots", description=__doc__)
     parser.add_argument("--stack", type=Path, help="the directory of a stack that runs")
     parser.add_argument("--to", type=Path, default=Path(".measured/screenshots"))
     arguments = parser.parse_args()

@@ -13,9 +13,9 @@ import urllib3
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, UnroutableError
 
-from infra.local.api_client import ApiClient
+from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
-from infra.local.lrc import Lrc, timestamp
+from infra.local.network_server.lrc import Lrc, timestamp
 
 _DEVICES = ["20635F0161000022", "0018B20000000B20", "A81758FFFE04F27E", "402C765000000074", "70B3D5E75E003D2B"]
 _UPLINKS_PER_DEVICE = 5

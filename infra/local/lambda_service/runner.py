@@ -1,6 +1,6 @@
 """Calls the queue and schedule handlers that the app declares, as Lambda would.
 
-``python -m infra.local.runner --project . --module app --stage local --directory .local``
+``python -m infra.local.lambda_service.runner --project . --module app --stage local --directory .local``
 
 This process imports the app only to read what it declares; the handlers run in processes of their own. SIGTERM ends
 it in order; however it ends, its processes end, too.
@@ -24,8 +24,8 @@ from chalice.app import ScheduledEventConfig, SQSEventConfig
 
 from chalicelib.config import Settings, Timing
 from infra.local.files import write_atomically
-from infra.local.lambda_environment import Function
-from infra.local.lambda_sources import QueueMapping, QueueSource, Schedule, Source, minutes_of
+from infra.local.lambda_service.environment import Function
+from infra.local.lambda_service.sources import QueueMapping, QueueSource, Schedule, Source, minutes_of
 
 PIDS_FILE = "workers.json"
 _PATIENCE = 3.0

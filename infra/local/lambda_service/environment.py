@@ -210,7 +210,7 @@ def _argv(function: Function, answers: int) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "infra.local.lambda_worker",
+        "infra.local.lambda_service.worker",
         *("--project", str(function.project)),
         *("--module", function.module),
         *("--function", function.name),

@@ -5,8 +5,8 @@ import re
 import time
 from typing import Any
 
-from infra.local import sqs_engine
-from infra.local.sqs_engine import Engine, Sent
+from infra.local.sqs import engine
+from infra.local.sqs.engine import Engine, Sent
 
 ACCOUNT = "123456789012"
 
@@ -200,9 +200,9 @@ class Queue:
     def delete(self, receipt_handle: str) -> None:
         try:
             self.engine.delete(receipt_handle)
-        except sqs_engine.ReceiptHandleInvalid as error:
+        except engine.ReceiptHandleInvalid as error:
             raise ApiError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.") from error
-        except sqs_engine.ReceiptHandleExpired as error:
+        except engine.ReceiptHandleExpired as error:
             raise _expired(receipt_handle) from error
 
     def change_visibility(self, receipt_handle: str, seconds: int) -> None:
@@ -210,18 +210,18 @@ class Queue:
             raise ApiError("InvalidParameterValue", "VisibilityTimeout is 0 to 43200.")
         try:
             self.engine.change_visibility(receipt_handle, seconds)
-        except sqs_engine.ReceiptHandleInvalid as error:
+        except engine.ReceiptHandleInvalid as error:
             raise ApiError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.") from error
-        except sqs_engine.ReceiptHandleExpired as error:
+        except engine.ReceiptHandleExpired as error:
             if self.fifo:
                 raise _expired(receipt_handle) from error
             raise ApiError("MessageNotInflight", "The message referred to isn't in flight.") from error
-        except sqs_engine.MessageGone as error:
+        except engine.MessageGone as error:
             raise ApiError(
                 "InvalidParameterValue",
                 "Reason: Message does not exist or is not available for visibility timeout change.",
             ) from error
-        except sqs_engine.VisibilityTooLong as error:
+        except engine.VisibilityTooLong as error:
             raise ApiError(
                 "InvalidParameterValue", "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
             ) from error

@@ -1,4 +1,4 @@
-"""Makes the tables and shared queues of ``infra/data-stack.yaml`` on an emulation of AWS.
+"""Makes the tables and shared queues of ``infra/deploy/data-stack.yaml`` on an emulation of AWS.
 
 Not through CloudFormation, so that SQS may be served by another emulation than DynamoDB. The template's parameters
 have their defaults, the prefix excepted, under which all its conditions are false. Its other resources (key, log
@@ -6,15 +6,15 @@ groups, alarms) have no use here.
 """
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it comes with moto, its types do not
 from botocore.exceptions import ClientError
 
 from chalicelib.config import Timing
+from infra.local.processes import ROOT
 
-TEMPLATE = Path(__file__).parents[1] / "data-stack.yaml"
+TEMPLATE = ROOT / "infra" / "deploy" / "data-stack.yaml"
 _TABLE = "AWS::DynamoDB::Table"
 _QUEUE = "AWS::SQS::Queue"
 _KINDS = {_TABLE, _QUEUE}

@@ -1,4 +1,4 @@
-"""The browser of the page's tests and screenshots; ``python -m infra.local.chromium`` installs one if none is there."""
+"""Chromium for the page's tests and screenshots. ``python -m infra.local.browser.chromium`` installs a missing one."""
 
 import os
 import shutil

@@ -19,10 +19,10 @@ import urllib3
 from pika.adapters.blocking_connection import BlockingChannel
 
 from chalicelib.adapters.aws.statistics import DynamoDbStatistics
-from infra.local.api_client import ApiClient
-from infra.local.demo import uplink
+from infra.local.demo.api_client import ApiClient
+from infra.local.demo.run import uplink
 from infra.local.errors import StackFailed
-from infra.local.lrc import Lrc
+from infra.local.network_server.lrc import Lrc
 from infra.local.stack_config import REGION
 from infra.local.waiting import wait_until
 

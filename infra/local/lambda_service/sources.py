@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.local.lambda_environment import Environment, Function, Outcome
+from infra.local.lambda_service.environment import Environment, Function, Outcome
 
 _LONG_POLL = 2
 """Seconds; short, because a stop waits for it."""
