@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import boto3
 
-from .client import Stack
+from tests.e2e.client import Stack
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient

@@ -5,8 +5,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from infra.local.browser.chromium import ARGUMENTS, ensure_installed, program
 from infra.local.tcp_ports import free_range
-
-from .client import STACK_PORTS, Stack, running_stack
+from tests.e2e.client import STACK_PORTS, Stack, running_stack
 
 
 @pytest.fixture(scope="session")

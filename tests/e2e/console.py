@@ -8,7 +8,7 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, expect
 
-from .client import Stack
+from tests.e2e.client import Stack
 
 TIMEOUT = 15_000
 """Milliseconds; the limit of a failing test only."""

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from .client import Stack, eventually
-from .reports import uplink
+from tests.e2e.client import Stack, eventually
+from tests.e2e.reports import uplink
 
 
 def bindings(stack: Stack, connection_id: str) -> list[str]:

@@ -5,8 +5,7 @@ from pathlib import Path
 from infra.chaos.plan import Kind, Size
 from infra.chaos.run import run
 from infra.local.tcp_ports import free_range
-
-from .client import STACK_PORTS
+from tests.e2e.client import STACK_PORTS
 
 SMALL = Size(
     reports=400,

@@ -10,10 +10,9 @@ import trustme
 from playwright.sync_api import Browser, expect
 
 from infra.local.issuer import Issuer
-
-from .client import Stack, eventually
-from .console import Console, console_in, pem_files, tcp_form
-from .reports import uplink
+from tests.e2e.client import Stack, eventually
+from tests.e2e.console import Console, console_in, pem_files, tcp_form
+from tests.e2e.reports import uplink
 
 XSS = "<img src=x onerror=alert(1)>"
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .client import Stack
-from .console import Console, console_in, pem_files
+from tests.e2e.client import Stack
+from tests.e2e.console import Console, console_in, pem_files
 
 NAMES = ("Sorted B", "Sorted C", "Sorted A")
 

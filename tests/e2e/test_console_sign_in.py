@@ -14,9 +14,8 @@ from infra.local.issuer import Issuer
 from infra.local.processes import Child
 from infra.local.stack_config import StackConfig
 from infra.local.tcp_ports import free_ports
-
-from .client import Stack, eventually, http
-from .console import Console, console_in, tcp_form
+from tests.e2e.client import Stack, eventually, http
+from tests.e2e.console import Console, console_in, tcp_form
 
 SSO = "Continue with single sign-on"
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .client import Stack
-from .console import Console, console_in
+from tests.e2e.client import Stack
+from tests.e2e.console import Console, console_in
 
 NARROW = {"width": 375, "height": 812}
 WEIGHT = 150_000

@@ -8,10 +8,9 @@ from playwright.sync_api import Browser, expect
 
 from infra.local.browser.console_views import PROVOKED, Walk
 from infra.local.demo import showcase
-
-from .client import Stack
-from .console import Console, console_in, pem_files, tcp_form
-from .test_console_texts import NARROW, NAUGHTY
+from tests.e2e.client import Stack
+from tests.e2e.console import Console, console_in, pem_files, tcp_form
+from tests.e2e.test_console_texts import NARROW, NAUGHTY
 
 WIDE = {"width": 1440, "height": 900}
 VIEWS = 32

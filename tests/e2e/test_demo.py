@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from infra.local.tcp_ports import free_range
-
-from .client import ROOT, STACK_PORTS, eventually, running_stack
+from tests.e2e.client import ROOT, STACK_PORTS, eventually, running_stack
 
 
 def processes_of(directory: Path) -> list[str]:

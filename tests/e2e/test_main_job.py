@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from .client import Stack, eventually
-from .reports import odd_bytes, uplink
+from tests.e2e.client import Stack, eventually
+from tests.e2e.reports import odd_bytes, uplink
 
 
 @pytest.fixture

@@ -15,11 +15,17 @@ from playwright.sync_api import Browser
 
 from infra.local.issuer import Issuer
 from infra.local.network_server.lrc import Lrc
-
-from .canaries import Places, look_into_logs, look_into_queues, look_into_tables, pem_pair, shared_queues_watched
-from .client import Answer, Stack, eventually, http
-from .console import console_in
-from .reports import uplink
+from tests.e2e.canaries import (
+    Places,
+    look_into_logs,
+    look_into_queues,
+    look_into_tables,
+    pem_pair,
+    shared_queues_watched,
+)
+from tests.e2e.client import Answer, Stack, eventually, http
+from tests.e2e.console import console_in
+from tests.e2e.reports import uplink
 
 TENANT = "canary"
 MARK = "harmless-" + secrets.token_hex(6)

@@ -14,9 +14,8 @@ from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from chalicelib.http_api.issuer import Issuer
 from infra.local.aws import data_stack
-
-from .connection_cases import TCP
-from .doubles import AUDIENCE, ISSUER, Api, RecordingRemover, TestIssuer
+from tests.functional.connection_cases import TCP
+from tests.functional.doubles import AUDIENCE, ISSUER, Api, RecordingRemover, TestIssuer
 
 SETTINGS = Settings(
     resource_prefix="iot-flow-test",

@@ -6,8 +6,7 @@ from chalicelib.domain.models import Direction, FailedMessage, iso_time
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.ids import new_id
-
-from .doubles import Answer, Api
+from tests.functional.doubles import Answer, Api
 
 MASK = "*****"
 TCP: dict[str, Any] = {

@@ -9,8 +9,7 @@ from chalicelib.domain.delivery import DELIVERED, NACKED, Outcome, Result
 from chalicelib.domain.models import Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 from chalicelib.ports.outside import OutgoingMessage, PublishResult
-
-from .scheduler import Fate, Killed, Task, current, history
+from tests.rules.scheduler import Fate, Killed, Task, current, history
 
 
 class Mode(StrEnum):

@@ -4,12 +4,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from chalicelib.adapters.aws.sqs import QueueMissing
-
-from .healing import minute
-from .world import TENANT, World
+from tests.rules.healing import minute
+from tests.rules.world import TENANT, World
 
 if TYPE_CHECKING:
-    from .broker import Arrival
+    from tests.rules.broker import Arrival
 
 DEDUPLICATION = 300
 STOPS_WITHIN = 60

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-from .scheduler import history
+from tests.rules.scheduler import history
 
 _EXAMPLES = int(os.environ.get("RULES_EXAMPLES", "0"))
 _HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

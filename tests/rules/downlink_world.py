@@ -16,9 +16,8 @@ from infra.local.in_memory import (
     MemoryDownlinkQueue,
     MemorySecretStore,
 )
-
-from .scheduler import Fate, Faulty, Inline, Killed, Task, current, history
-from .world import TENANT, Plan, World
+from tests.rules.scheduler import Fate, Faulty, Inline, Killed, Task, current, history
+from tests.rules.world import TENANT, Plan, World
 
 CONNECTION = "c1"
 

@@ -1,9 +1,8 @@
 """Everything works again, and time passes until nothing is left to be done."""
 
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
-
-from .broker import Mode
-from .world import TENANT, World
+from tests.rules.broker import Mode
+from tests.rules.world import TENANT, World
 
 ROUNDS = 120
 

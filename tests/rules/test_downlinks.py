@@ -7,9 +7,9 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from .downlink_world import CONNECTION, DownlinkWorld
-from .scheduler import FAULTS, Fate
-from .world import TENANT
+from tests.rules.downlink_world import CONNECTION, DownlinkWorld
+from tests.rules.scheduler import FAULTS, Fate
+from tests.rules.world import TENANT
 
 DEVICES = st.integers(1, 3)
 SENDERS = st.integers(0, 1)

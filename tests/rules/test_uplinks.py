@@ -7,11 +7,11 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from .broker import Mode
-from .checks import check_arrivals, check_calm, check_kept
-from .healing import heal
-from .scheduler import FAULTS, Fate
-from .world import Post, World
+from tests.rules.broker import Mode
+from tests.rules.checks import check_arrivals, check_calm, check_kept
+from tests.rules.healing import heal
+from tests.rules.scheduler import FAULTS, Fate
+from tests.rules.world import Post, World
 
 DEVICES = st.integers(1, 4)
 CONNECTIONS = st.sampled_from(["c1", "c2"])

@@ -32,9 +32,8 @@ from infra.local.in_memory import (
     MemoryUplinkQueues,
     MemoryWakeQueue,
 )
-
-from .broker import Brokers, Mode
-from .scheduler import Fate, Faulty, Inline, Task, history
+from tests.rules.broker import Brokers, Mode
+from tests.rules.scheduler import Fate, Faulty, Inline, Task, history
 
 TENANT = "demo"
 Plan = Sequence[tuple[int, Fate]]

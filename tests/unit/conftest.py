@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .flow import Flow
+from tests.unit.flow import Flow
 
 
 @pytest.fixture

@@ -1,0 +1,120 @@
+"""Every route in the hands of another tenant: nothing of the first one's is answered, and nothing of it is changed."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app import app
+from chalicelib.domain.models import Event, Level
+from chalicelib.entry.services import Services
+from chalicelib.http_api.operations import OPERATIONS
+from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
+from tests.functional.connections.test_replay import failed
+from tests.functional.doubles import Api, TestIssuer
+from tests.functional.http_api.test_connection_tests_api import ScriptedTester
+from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, Route, named
+
+PRIVATE = "Northwind"
+"""Stands in everything that the first tenant has."""
+LISTS = {"/connections", "/events", "/application-servers"}
+
+
+@pytest.fixture
+def stranger(api: Api, services: Services, issuer: TestIssuer) -> Api:
+    """Another tenant, with every scope."""
+    services.connection_tester = ScriptedTester()  # type: ignore[assignment]
+    return api.as_token(issuer.token("other", scope=EVERYTHING))
+
+
+@pytest.fixture
+def connection_id(api: Api, services: Services) -> str:
+    """The first tenant's connection, with an event, a failed message, numbers and an application server."""
+    document = changed(TCP, description=PRIVATE, username=PRIVATE, hostName=f"{PRIVATE}.example") | {"name": PRIVATE}
+    made = str(create(api, document)["id"])
+    record = services.connection_store.get("demo", made)
+    body = json.dumps({"DevEUI_uplink": {"DevEUI": "70B3D5E75E000001", "name": PRIVATE}})
+    services.failed_messages.add("demo", made, [failed(0, body=body, routing_key=PRIVATE)])
+    event = Event(
+        id=UNKNOWN, time=record.created_at, level=Level.INFO, type="TEST", connection_id=made, message=PRIVATE
+    )
+    services.event_log.add("demo", event)
+    services.monitoring.count(record, {"uplinksDelivered": 7}, ["70B3D5E75E000001"])
+    services.application_server_store.put("demo", "AS", PRIVATE)
+    return made
+
+
+def belongings(services: Services, connection_id: str) -> dict[str, Any]:
+    """Everything of the first tenant's in AWS."""
+    tables = services.dynamodb.list_tables()["TableNames"]
+    items = [json.dumps(item, sort_keys=True, default=repr) for table in tables for item in _items(services, table)]
+    names = [secret["Name"] for secret in services.secretsmanager.list_secrets()["SecretList"]]
+    return {
+        "items": sorted(item for item in items if "demo" in item),
+        "secrets": {
+            name: services.secretsmanager.get_secret_value(SecretId=name)["SecretString"]
+            for name in names
+            if "/demo/" in name
+        },
+        "waiting": services.uplink_queues.depth(connection_id),
+    }
+
+
+def _items(services: Services, table: str) -> Iterator[Any]:
+    for page in services.dynamodb.get_paginator("scan").paginate(TableName=table):
+        yield from page["Items"]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=named)
+def test_another_tenant_gets_and_changes_nothing(
+    stranger: Api, services: Services, connection_id: str, route: Route
+) -> None:
+    # Given
+    before = belongings(services, connection_id)
+    assert PRIVATE in str(before["items"])
+    assert PRIVATE in str(before["secrets"])
+
+    # When
+    answer = route.send(stranger, connection_id)
+    of_nobody = route.send(stranger, UNKNOWN)
+
+    # Then
+    assert PRIVATE.encode() not in answer.body
+    assert PRIVATE not in str(answer.headers)
+    assert belongings(services, connection_id) == before
+    if ("{" in route.path and not route.path.startswith("/connectors")) or route.is_one_connections:
+        expect_problem(answer, 404)
+        # Not to be told from what does not exist.
+        assert answer.body.decode().replace(connection_id, UNKNOWN) == of_nobody.body.decode()
+    elif route.method == "GET" and route.path in LISTS:
+        assert (answer.status, answer.json) == (200, [])
+    else:
+        assert answer.status == OPERATIONS[route.key].success
+
+
+@pytest.mark.parametrize("path", ["/connections", "/events"])
+def test_a_cursor_of_another_tenants_list_is_none(api: Api, stranger: Api, connection_id: str, path: str) -> None:
+    create(api)
+    create(api)
+    link = api.call("GET", f"{path}?limit=1").headers["link"]
+    assert api.call("GET", link[1 : link.index(">")]).status == 200
+    expect_problem(stranger.call("GET", link[1 : link.index(">")]), 422)
+    assert connection_id
+
+
+def test_the_first_tenant_sees_what_the_stranger_does_not(api: Api, connection_id: str) -> None:
+    """Else the test above would find nothing whatever was answered."""
+    for route in GUARDED:
+        if route.method == "GET" and "connectors" not in route.path and "statistics" not in route.path:
+            answer = route.send(api, connection_id)
+            assert PRIVATE in answer.body.decode() or "AS" in answer.body.decode(), route
+    series = api.call("GET", f"/connections/{connection_id}/statistics").json
+    assert series["uplinks"]["delivered"] == 7
+
+
+def test_no_route_is_left_out() -> None:
+    declared = {(method, path) for path, methods in app.routes.items() for method in methods}
+    open_to_all = {("GET", "/health"), ("GET", "/openapi.json"), ("GET", "/console"), ("GET", "/console/{asset}")}
+    assert {route.key for route in GUARDED} == declared - open_to_all
+    assert set(BODIES) <= declared

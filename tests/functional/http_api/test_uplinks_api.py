@@ -1,0 +1,195 @@
+"""Reports as the network server and bridges deliver them, up to the connections' queues."""
+
+import hashlib
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from chalicelib.domain.models import iso_time
+from chalicelib.entry.services import Services
+from chalicelib.errors import Unavailable
+from chalicelib.ports.outside import ReceivedReport
+from chalicelib.uplinks.bulk import MAX_ENTRIES
+from tests.functional.connection_cases import TCP, create, expect_problem
+from tests.functional.connections.test_replay import queued, wakes
+from tests.functional.doubles import Answer, Api, TestIssuer
+
+DEVICE = "70B3D5E75E000001"
+AS_KEY = "5e6f2b8ff7a5c1d2"
+
+
+def report(number: int = 0, device: str = DEVICE, **fields: Any) -> dict[str, Any]:
+    return {"DevEUI_uplink": {"DevEUI": device, "FCntUp": number, "Time": "2026-11-23T09:00:00Z", **fields}}
+
+
+@pytest.fixture
+def bridge(api: Api, issuer: TestIssuer) -> Api:
+    return api.as_token(issuer.token(scope="uplinks:write"))
+
+
+def delivered(services: Services, connection_id: str) -> list[ReceivedReport]:
+    return queued(services, connection_id)
+
+
+def from_lrc(api: Api, services: Services, body: bytes, fields: str, as_key: str = AS_KEY) -> Answer:
+    """``fields``: the body's elements that are signed."""
+    parameters = {"LrnDevEui": DEVICE, "LrnFPort": "2", "LrnInfos": "x", "AS_ID": "AS"}
+    query = [*parameters.items(), ("Time", iso_time(services.clock()).replace("Z", "+00:00"))]
+    signed = "&".join(f"{name}={value}" for name, value in query)
+    token = hashlib.sha256(f"{fields}{signed}{as_key}".encode()).hexdigest()
+    return api.as_token(None).call("POST", f"/uplinks?{urlencode([*query, ('Token', token)])}", raw=body)
+
+
+# One report
+
+
+def test_a_bridges_report_is_stored_byte_for_byte_for_every_active_connection(
+    api: Api, bridge: Api, services: Services
+) -> None:
+    active = [create(api)["id"] for _ in range(2)]
+    inactive = create(api, TCP | {"active": False})["id"]
+    wakes(services)
+    body = b'{ "DevEUI_uplink" : {"DevEUI":"70b3d5e75e000001", "v": 1.10} }\n'
+    answer = bridge.call("POST", "/uplinks", raw=body)
+    assert (answer.status, answer.json) == (200, {"status": 200})
+    for connection_id in active:
+        (stored,) = delivered(services, connection_id)
+        assert (stored.body.encode(), stored.group) == (body, DEVICE)
+    assert delivered(services, inactive) == []
+    assert {wake.connection_id for wake in wakes(services)} == set(active)
+
+
+def test_the_lrcs_token_is_as_good_and_a_wrong_one_is_not(api: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
+    body = json.dumps(report(7, FPort=2, payload_hex="00ff", CustomerID="1")).encode()
+    signed = f"1{DEVICE}2700ff"
+    assert from_lrc(api, services, body, signed).status == 200
+    assert len(delivered(services, connection_id)) == 1
+    expect_problem(from_lrc(api, services, body, signed + "x"), 401)
+    expect_problem(api.as_token(None).call("POST", "/uplinks", raw=body), 401)
+    for unreadable in (b"[]", b"{", b"\xff", b'{"a": {}, "b": {}}'):
+        expect_problem(api.as_token(None).call("POST", "/uplinks", raw=unreadable), 401)
+    assert delivered(services, connection_id) == []
+
+
+def test_of_tenants_with_the_same_application_server_the_key_decides(
+    api: Api, services: Services, issuer: TestIssuer
+) -> None:
+    other = api.as_token(issuer.token("other"))
+    ids = []
+    for caller, key in ((api, AS_KEY), (other, "another key")):
+        assert caller.call("POST", "/application-servers", {"asId": "AS", "asKey": key}).status == 201
+        ids.append(create(caller)["id"])
+    body = json.dumps(report(7, FPort=2, payload_hex="00ff", CustomerID="1")).encode()
+    assert from_lrc(api, services, body, f"1{DEVICE}2700ff", "another key").status == 200
+    assert [len(delivered(services, connection_id)) for connection_id in ids] == [0, 1]
+    expect_problem(from_lrc(api, services, body, f"1{DEVICE}2700ff", "a third key"), 401)
+
+
+def test_an_array_with_the_lrcs_token_is_no_report(api: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
+    body = json.dumps([report(7)]).encode()
+    expect_problem(from_lrc(api, services, body, ""), 422)
+    assert delivered(services, connection_id) == []
+
+
+@pytest.mark.parametrize("scope", ["connections:read", "connections:write"])
+def test_a_bridge_needs_a_scope_of_its_own(api: Api, issuer: TestIssuer, scope: str) -> None:
+    expect_problem(api.as_token(issuer.token(scope=scope)).call("POST", "/uplinks", report()), 403)
+
+
+# Many reports
+
+
+def test_each_entry_is_answered_for_itself_and_the_good_ones_are_stored(
+    api: Api, bridge: Api, services: Services
+) -> None:
+    connection_id = create(api)["id"]
+    wakes(services)
+    entries: list[Any] = [
+        report(1),
+        5,
+        {},
+        {"DevEUI_downlink": {}},
+        report(2, device="short"),
+        report(3, device="70b3d5e75e000002"),
+        {"BS_alarm": {}},
+        report(4, filler="x" * 262_144),
+        report(5),
+        report(1),
+    ]
+    answer = bridge.call("POST", "/uplinks", entries)
+    assert answer.status == 200
+    assert [entry["status"] for entry in answer.json] == [200, 422, 422, 422, 422, 200, 200, 413, 200, 200]
+    assert answer.json[0] == {"status": 200}
+    assert answer.json[4]["errors"][0]["pointer"] == "/DevEUI_uplink/DevEUI"
+    assert set(answer.json[4]) == {"status", "errors"}
+    stored = delivered(services, connection_id)
+    # The report that stands in the array twice is stored once.
+    assert sorted(json.dumps(json.loads(each.body)) for each in stored) == sorted(
+        json.dumps(entries[position]) for position in (0, 5, 6, 8)
+    )
+    assert {wake.message_id for wake in wakes(services)} == {each.message_id for each in stored}
+
+
+def test_the_bytes_are_those_in_the_array_and_the_order_is_kept(api: Api, bridge: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    texts = [
+        f'{{ "DevEUI_uplink" :{{"DevEUI":"{device}","FCntUp":{n},"v":1.{n}0,"s":"Zü\\u00fc ]\\",[" }} }}'
+        for n in range(40)
+        for device in (DEVICE, "70B3D5E75E000002")
+    ]
+    raw = (" [ " + " ,\n".join(texts) + " ] \n").encode()
+    answer = bridge.call("POST", "/uplinks", raw=raw)
+    assert [entry["status"] for entry in answer.json] == [200] * 80
+    stored = delivered(services, connection_id)
+    for device in (DEVICE, "70B3D5E75E000002"):
+        assert [each.body for each in stored if each.group == device] == [text for text in texts if device in text]
+
+
+def test_after_one_that_is_not_stored_no_later_one_of_its_device_is(api: Api, bridge: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    real = services.uplink_queues
+
+    class Refusing:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def send(self, own: str, **arguments: Any) -> None:
+            if '"FCntUp": 2' in arguments["body"]:
+                raise Unavailable("SQS is full")
+            real.send(own, **arguments)
+
+    services.uplink_queues = Refusing()  # type: ignore[assignment]
+    entries = [report(1), report(2), report(3), report(9, device="70B3D5E75E000002")]
+    answer = bridge.call("POST", "/uplinks", entries)
+    assert [entry["status"] for entry in answer.json] == [200, 503, 503, 200]
+    assert answer.json[1]["errors"]
+    counters = {json.loads(each.body)["DevEUI_uplink"]["FCntUp"] for each in queued(services, connection_id)}
+    assert counters == {1, 9}
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"[]", 200),
+        (b"[", 400),
+        (b"[{}", 400),
+        (b"[NaN]", 400),
+        (b'[{"DevEUI_uplink": {"a": 1, "a": 2}}]', 400),
+        (b'["\xff"]', 400),
+        (b"[" * 70 + b"]" * 70, 400),
+        (b"[" + b"{}," * MAX_ENTRIES + b"{}]", 422),
+        (b"[" + b" " * (4 << 20) + b"]", 413),
+    ],
+)
+def test_what_is_no_array_of_a_bounded_size_is_refused_as_a_whole(bridge: Api, raw: bytes, status: int) -> None:
+    answer = bridge.call("POST", "/uplinks", raw=raw)
+    if status == 200:
+        assert (answer.status, answer.json) == (200, [])
+    else:
+        expect_problem(answer, status)

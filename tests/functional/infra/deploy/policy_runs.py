@@ -1,0 +1,347 @@
+"""Runs of each function that make every call of AWS which its code has, recorded."""
+
+import itertools
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import app
+from chalicelib.adapters.aws.sqs import RETENTION
+from chalicelib.connections.service import UNFINISHED_AFTER
+from chalicelib.domain import breaker
+from chalicelib.domain.breaker import recovered
+from chalicelib.domain.models import Connection, ConnectionSecrets, Direction, FailedMessage, iso_time
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.downlinks.intake import DownlinkIntake
+from chalicelib.downlinks.polls import Consumer, PollParts
+from chalicelib.entry import services as wiring
+from chalicelib.entry.services import Services
+from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
+from chalicelib.kernel.ids import new_id
+from chalicelib.ports.outside import ReceivedDownlink
+from chalicelib.upkeep.reconciler import SWEEP_RUNS
+from chalicelib.uplinks.drain import CHUNK_REPORTS
+from chalicelib.uplinks.publisher_pool import PublisherPool
+from infra.local.processes import ROOT
+from tests.functional.doubles import Api, TestIssuer
+from tests.functional.infra.deploy.call_handler import Context
+from tests.functional.infra.deploy.iam import Recorder
+from tests.functional.infra.deploy.policy_doubles import NoRemover, NoTester, OnePoll, ScriptedNetworkServer
+from tests.unit.flow import ScriptedBroker
+
+TENANT = "demo"
+DEVICE = "70B3D5E75E000001"
+CONFIGURATION = {
+    "uplinkTopicPattern": "up.{DevEUI}",
+    "downlinkTopicPattern": "down.{DevEUI}",
+    "hostName": "broker.example",
+    "protocol": "TCP",
+    "username": "user",
+    "password": "secret",
+}
+CONNECTION = {"connectorId": "actility-amqp-0.9.1-iot", "name": "one", "configuration": CONFIGURATION}
+HANDLERS = ("api_handler", "forward", "consume", "send_downlinks", "reconcile")
+QUEUE_OF = {"forward": "wakes", "consume": "polls", "send_downlinks": "downlinks.fifo"}
+
+
+def uplink(count: int, **fields: Any) -> dict[str, Any]:
+    return {"DevEUI_uplink": {"DevEUI": DEVICE, "FPort": 1, "FCntUp": count, "payload_hex": "00", **fields}}
+
+
+@dataclass
+class World:
+    """AWS, seen by each function through clients of its own."""
+
+    api: Api
+    issuer: TestIssuer
+    plain: Services
+    recorders: dict[str, Recorder] = field(default_factory=lambda: {name: Recorder() for name in HANDLERS})
+    routes: set[tuple[str, str]] = field(default_factory=set)
+
+    def function(self, handler: str, clock: Callable[[], float] = time.time) -> Services:
+        """A cold start of a function."""
+        made = Services(self.plain.settings, clock)
+        made.issuer = self.plain.issuer
+        made.queue_remover = NoRemover()  # type: ignore[assignment]
+        made.connection_tester = NoTester()  # type: ignore[assignment]
+        for client in (made.dynamodb, made.sqs, made.secretsmanager):
+            self.recorders[handler].listen(client)
+        wiring.use(made)
+        return made
+
+    def call(self, method: str, path: str, document: Any = None, **parts: str) -> Any:
+        """A request to a cold API."""
+        self.function("api_handler")
+        self.routes.add((method, path))
+        query = parts.pop("query", "")
+        token = self.issuer.token(scope="connections:read connections:write uplinks:write")
+        answer = self.api.as_token(token).call(method, path.format(**parts) + query, document)
+        assert answer.status < 300, answer.body
+        return answer.json if answer.body and answer.body[:1] in b"[{" else None
+
+    def invoke(self, handler: str) -> None:
+        """Hands the function what waits in its queue."""
+        sqs = self.plain.sqs
+        url = sqs.get_queue_url(QueueName=self.plain.settings.queue(QUEUE_OF[handler]))["QueueUrl"]
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]).get(
+            "Messages", []
+        )
+        assert messages
+        records = [
+            {
+                "messageId": message["MessageId"],
+                "receiptHandle": message["ReceiptHandle"],
+                "body": message["Body"],
+                "attributes": message["Attributes"],
+            }
+            for message in messages
+        ]
+        # Not by chalice's test client, which leaves a function three seconds.
+        app.handler_map[handler]({"Records": records}, Context())
+
+    def empty(self, queue: str) -> None:
+        sqs = self.plain.sqs
+        url = sqs.get_queue_url(QueueName=self.plain.settings.queue(queue))["QueueUrl"]
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def connect(self, **configuration: Any) -> str:
+        document = {**CONNECTION, "configuration": CONFIGURATION | configuration}
+        return str(self.call("POST", "/connections", document)["id"])
+
+    def fail_one(self, connection_id: str, direction: Direction = Direction.UPLINK) -> str:
+        """Leaves a failed message, of the present, and returns its id."""
+        body = {"DevEUI_downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
+        message = FailedMessage(
+            id=new_id(time.time()),
+            time=iso_time(time.time()),
+            direction=direction,
+            reason="UNROUTABLE",
+            detail="no queue is bound",
+            dev_eui=DEVICE,
+            message_id=new_id(time.time()),
+            body=json.dumps(body),
+        )
+        self.plain.failed_messages.add(TENANT, connection_id, [message])
+        return message.id
+
+
+def run_api(world: World) -> None:
+    connection_id = world.connect()
+    world.call("GET", "/health")
+    world.call("GET", "/openapi.json")
+    world.call("GET", "/console")
+    world.call("GET", "/console/{asset}", asset=next(Path(ROOT, "chalicelib", "console").glob("*.js")).name)
+    world.call("GET", "/connectors")
+    world.call("GET", "/connectors/{id}", id="actility-amqp-0.9.1-iot")
+    world.call("GET", "/connections")
+    world.call("GET", "/connections/{id}", id=connection_id)
+    kept = CONNECTION | {"configuration": CONFIGURATION | {"password": "*****"}}
+    world.call("PUT", "/connections", kept | {"id": connection_id, "name": "other"})
+    world.call("PUT", "/connections/{id}", CONNECTION, id=connection_id)
+    world.call("PATCH", "/connections/{id}", {"configuration": {"password": "changed"}}, id=connection_id)
+    world.call("POST", "/connections/{id}/restart", id=connection_id)
+    world.call("GET", "/connections/{id}/statistics", id=connection_id)
+    world.call("POST", "/connections/test", CONNECTION)
+    world.call("POST", "/connections/preview", {"configuration": CONFIGURATION, "uplink": uplink(1)})
+    world.call("POST", "/connections/{id}/test", id=connection_id)
+    failed = world.fail_one(connection_id), world.fail_one(connection_id, Direction.DOWNLINK)
+    world.call("GET", "/connections/{id}/messages", id=connection_id)
+    world.call("POST", "/connections/{id}/messages/replay", {"ids": failed}, id=connection_id)
+    world.fail_one(connection_id)
+    world.call("POST", "/connections/{id}/messages/replay", {"all": True}, id=connection_id)
+    world.fail_one(connection_id)
+    world.call("DELETE", "/connections/{id}/messages", id=connection_id, query="?status=failed")
+    world.fail_one(connection_id)
+    world.call("GET", "/connections/{id}/events", id=connection_id)
+    world.call("GET", "/events")
+    world.call("POST", "/application-servers", {"asId": "AS", "asKey": "key of the AS"})
+    world.call("GET", "/application-servers")
+    world.function("api_handler").ingress.accept(TENANT, json.dumps(uplink(1)).encode())
+    assert world.function("api_handler").application_server_store.keys("AS")
+    world.call("POST", "/uplinks", uplink(2))
+    world.call("DELETE", "/application-servers/{asId}", asId="AS")
+    world.call("DELETE", "/connections/{id}", id=connection_id)
+    world.call("DELETE", "/connections", query=f"?id={world.connect()}")
+
+
+def run_forward(world: World) -> None:
+    broken = BrokerUnreachable("CONFIRM_TIMEOUT", "no confirm came")
+    connection_id = world.connect()
+    world.empty("wakes")
+
+    def forward(broker: ScriptedBroker) -> None:
+        made = world.function("forward")
+        made.publisher_pool = PublisherPool(broker, made.secret_store)
+        world.invoke("forward")
+
+    world.call("POST", "/uplinks", uplink(1))
+    forward(ScriptedBroker())
+    # A backlog, for which a helper is asked.
+    for number in range(CHUNK_REPORTS):
+        report = json.dumps(uplink(number, DevEUI=f"{number:016X}"))
+        world.function("api_handler").ingress.accept(TENANT, report.encode())
+    world.empty("wakes")
+    world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
+    forward(ScriptedBroker())
+    world.empty("wakes")
+    # One that fails for good.
+    world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "{missing}"}}, id=connection_id)
+    world.call("POST", "/uplinks", uplink(2))
+    forward(ScriptedBroker())
+    # A wake without a report finds an empty queue, one with a report that is not there leaves a mark.
+    world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
+    forward(ScriptedBroker())
+    world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id, message_id="gone")])
+    forward(ScriptedBroker())
+    # A broker that is lost with a report in its hands: the report is given back.
+    world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "up"}}, id=connection_id)
+    world.call("POST", "/uplinks", uplink(3))
+    forward(ScriptedBroker(fault=broken))
+    # A drain that ends as nobody foresaw, beside one that does not.
+    world.call("POST", "/connections/{id}/restart", id=connection_id)
+    world.connect()
+    world.empty("wakes")
+    world.call("POST", "/uplinks", uplink(4))
+
+    class Half(ScriptedBroker):
+        def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> Any:
+            assert connection.id != connection_id
+            return super().open(connection, secrets, deadline)
+
+    with pytest.raises(Unavailable):
+        forward(Half())
+
+
+def run_consume(world: World) -> None:
+    connection_id = world.connect()
+    world.call("PATCH", "/connections/{id}", {"configuration": {"exchangeName": "other"}}, id=connection_id)
+
+    def consume(*bodies: dict[str, Any], fault: BrokerFault | None = None) -> None:
+        messages = [
+            ReceivedDownlink(connection_id, tag, f"down.{DEVICE}", json.dumps(body).encode(), None, None, False)
+            for tag, body in enumerate(bodies)
+        ]
+        made = world.function("consume")
+        intake = DownlinkIntake(made.downlink_queue, made.secret_store, made.ingress, made.monitoring, made.clock)
+        with ThreadPoolExecutor(4) as executor:
+            parts = PollParts(
+                connections=made.connection_store,
+                secrets=made.secret_store,
+                leases=made.leases,
+                intake=intake,
+                monitoring=made.monitoring,
+                make_consumer=lambda: OnePoll(messages, fault),
+                executor=executor,
+                clock=made.clock,
+                random=lambda: 0.0,
+                timing=made.settings.timing,
+            )
+            made.consumer = Consumer(parts)
+            world.empty("polls")
+            target = PollTarget(tenant=TENANT, connection_id=connection_id)
+            world.plain.poll_queue.send(PollJob(sent_at=time.time(), targets=[target]))
+            world.invoke("consume")
+
+    good = {"FPort": 1, "payload_hex": "00"}
+    consume(
+        {"DevEUI_downlink": good},
+        {"DevEUI_downlink": good | {"AS_ID": "AS", "AS_KEY": "key of the downlink"}},
+        {"DevEUI_downlink": good | {"payload_hex": "no hex"}},
+    )
+    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable("REFUSED", "nobody listens"))
+
+
+def run_send_downlinks(world: World) -> None:
+    plain = world.plain
+    # Each of its own, for one that is delayed holds its device's others back.
+    devices = itertools.count(1)
+    own_key = world.connect(downlinkAsId="AS1", downlinkAsKey="key of the connection")
+    without = world.connect()
+    registered = world.connect(downlinkAsId="AS2")
+    world.call("POST", "/application-servers", {"asId": "AS2", "asKey": "key of the AS"})
+    name = plain.secret_store.put_as_key(TENANT, without, "key of the downlink")
+
+    def send(connection_id: str, error: Exception | None = None, as_key: str | None = None, **fields: str) -> None:
+        name_in_queue = new_id(time.time())
+        job = DownlinkJob(
+            tenant=TENANT,
+            connection_id=connection_id,
+            downlink={"DevEUI": f"{next(devices):016X}", "FPort": 1, "payload_hex": "00", **fields},
+            as_key_secret=as_key,
+            received_at=time.time(),
+            deduplication_id=name_in_queue,
+        )
+        world.empty("downlinks.fifo")
+        plain.downlink_queue.send([(job, name_in_queue)])
+        made = world.function("send_downlinks")
+        made.network_server = ScriptedNetworkServer(error)  # type: ignore[assignment]
+        world.invoke("send_downlinks")
+
+    send(own_key)
+    send(without)
+    send(registered)
+    send(without, as_key=name, AS_ID="AS")
+    send(own_key, DownlinkRejected("no such device"))
+    with pytest.raises(Unavailable):
+        send(own_key, DownlinkDelayed("no answer"))
+    world.call("DELETE", "/application-servers/{asId}", asId="AS2")
+    send(registered)
+    # One that is done goes before one that has to wait.
+    made = world.function("send_downlinks")
+    made.downlink_queue.delete(["gone"])
+
+
+def run_reconcile(world: World) -> None:
+    marked, unfinished = world.connect(), world.connect()
+    world.plain.connection_store.mark(TENANT, marked, time.time(), "token")
+    # A delete that was killed, and a create whose note is still there.
+    world.fail_one(unfinished)
+    world.plain.connection_store.delete(TENANT, unfinished)
+    world.plain.connection_store.reserve(TENANT, marked, 5)
+    # An alarm that finds too few uplinks, at any time of the day.
+    alarm = {
+        "startTime": "00:00",
+        "endTime": "23:59",
+        "recurrence": [{"frequency": "daily"}],
+        "uplinkRateMinPerHour": 10,
+        "message": "quiet",
+    }
+    world.call("PATCH", "/connections/{id}", {"alarms": [alarm]}, id=marked)
+    # One that is opened anew after an hour of silence.
+    silent = world.connect()
+    world.call("PATCH", "/connections/{id}", {"configuration": {"reconnectStrategy": "AGGRESSIVE"}}, id=silent)
+    store = world.plain.connection_store
+    before = store.get(TENANT, silent)
+    store.update_breaker(recovered(before, time.time() - 7200, "token", time.time() - 7200), before.epoch)
+    # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
+    quiet = store.get(TENANT, world.connect())
+    store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)
+    # One whose broker does not take a report, for two weeks in the end.
+    waiting = store.get(TENANT, world.connect())
+    fault = BrokerUnreachable("CONFIRM_TIMEOUT", "no confirm came")
+    store.update_breaker(breaker.failed(waiting, fault, time.time(), 0, 1), waiting.epoch)
+    world.call("POST", "/uplinks", uplink(1))
+    for run in range(2 * SWEEP_RUNS):
+        later = time.time() + UNFINISHED_AFTER + 60 * (run + 1) + RETENTION * (run // SWEEP_RUNS)
+        world.function("reconcile", lambda: later)  # noqa: B023  # called in this round
+        app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
+    assert not store.is_pending(TENANT, unfinished)
+    assert world.plain.uplink_queues.depth(waiting.id) == (0, 0)
+    assert store.get(TENANT, silent).epoch > before.epoch + 1
+
+
+RUNS = {
+    "api_handler": run_api,
+    "forward": run_forward,
+    "consume": run_consume,
+    "send_downlinks": run_send_downlinks,
+    "reconcile": run_reconcile,
+}

@@ -1,0 +1,323 @@
+"""`chalice deploy` makes what app.py declares, and what it uploads runs where nothing else is installed."""
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from chalice.app import Rate, ScheduledEventConfig, SQSEventConfig
+
+from app import app
+from chalicelib.config import settings
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.kernel.ids import new_id
+from infra.local.processes import ROOT
+from tests.functional.infra.deploy.deploy_target import STAGE, Project, Target, target
+
+APP = f"iot-flow-amqp-{STAGE}"
+PREFIX = f"iot-flow-{STAGE}"
+CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
+NAMES = sorted(CONFIG["lambda_functions"])
+LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
+"""And their version is the one that is pinned for the tests."""
+LARGEST_MB = 15
+NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
+SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
+
+
+@dataclass(frozen=True)
+class Deployed:
+    aws: Target
+    project: Project
+    seconds: float
+
+    def function(self, name: str) -> Any:
+        return self.aws.client("lambda").get_function_configuration(FunctionName=function_name(name))
+
+
+def function_name(name: str) -> str:
+    return APP if name == "api_handler" else f"{APP}-{name}"
+
+
+def source_of(declared: SQSEventConfig) -> str:
+    """The name of a handler's queue in the stage; where this test runs, the prefix is another."""
+    return PREFIX + (declared.queue or "").removeprefix(settings().resource_prefix)
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    project = Project.copied_to(tmp_path_factory.mktemp("deploy") / "project")
+    with target() as aws:
+        began = time.monotonic()
+        said = project.chalice("deploy", aws)
+        seconds = time.monotonic() - began
+        assert "Could not install dependencies" not in said, said
+        yield Deployed(aws, project, seconds)
+
+
+@pytest.fixture(scope="module")
+def unpacked(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("package")
+    with zipfile.ZipFile(deployed.project.package) as package:
+        package.extractall(directory)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what Lambda's runtime brings, and nothing else."""
+    directory = tmp_path_factory.mktemp("runtime")
+    for name in LAMBDA_BRINGS:
+        files = distribution(name).files or []
+        tops = {file.parts[0] for file in files if file.parts[0] not in {"..", "__pycache__"}}
+        for top in tops:
+            (directory / top).symlink_to(Path(str(distribution(name).locate_file(top))))
+    return directory
+
+
+def test_every_function_is_made_as_configured(deployed: Deployed) -> None:
+    found = deployed.aws.client("lambda").list_functions()["Functions"]
+    assert {function["FunctionName"] for function in found} == {function_name(name) for name in NAMES}
+    assert set(NAMES) == {"api_handler", *(source.name for source in app.event_sources)}
+    for name in NAMES:
+        function, wanted = deployed.function(name), CONFIG["lambda_functions"][name]
+        assert function["Timeout"] == wanted["lambda_timeout"]
+        assert function["MemorySize"] == wanted["lambda_memory_size"]
+        assert function["Runtime"] == "python3.11"
+        assert function["Handler"] == ("app.app" if name == "api_handler" else f"app.{name}")
+        assert function["Environment"]["Variables"] == CONFIG["stages"][STAGE]["environment_variables"]
+
+
+def test_every_queue_handler_has_its_event_source(deployed: Deployed) -> None:
+    declared = {
+        (function_name(each.name), source_of(each), each.batch_size, each.maximum_concurrency)
+        for each in app.event_sources
+        if isinstance(each, SQSEventConfig)
+    }
+    mappings = deployed.aws.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    found = {
+        (
+            mapping["FunctionArn"].rsplit(":", 1)[1],
+            mapping["EventSourceArn"].rsplit(":", 1)[1],
+            mapping["BatchSize"],
+            mapping["ScalingConfig"]["MaximumConcurrency"],
+        )
+        for mapping in mappings
+    }
+    assert len(mappings) == len(declared) == 3
+    assert found == declared
+
+
+def test_every_queue_hides_a_message_for_longer_than_its_function_runs(deployed: Deployed) -> None:
+    # Lambda refuses the event source else.
+    sqs = deployed.aws.client("sqs")
+    for each in app.event_sources:
+        if isinstance(each, SQSEventConfig):
+            url = sqs.get_queue_url(QueueName=source_of(each))["QueueUrl"]
+            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+            assert int(attributes["VisibilityTimeout"]) >= deployed.function(each.name)["Timeout"]
+
+
+def test_every_schedule_calls_its_function(deployed: Deployed) -> None:
+    events = deployed.aws.client("events")
+    found = {
+        (each["Arn"].rsplit(":", 1)[1], rule["ScheduleExpression"], rule["State"])
+        for rule in events.list_rules()["Rules"]
+        for each in events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+    }
+    declared = {
+        (function_name(each.name), str(cast("Rate", each.schedule_expression).to_string()), "ENABLED")
+        for each in app.event_sources
+        if isinstance(each, ScheduledEventConfig)
+    }
+    assert found == declared
+    assert found
+
+
+def test_every_route_calls_the_api_function(deployed: Deployed) -> None:
+    gateway = deployed.aws.client("apigateway")
+    [api] = gateway.get_rest_apis()["items"]
+    assert [stage["stageName"] for stage in gateway.get_stages(restApiId=api["id"])["item"]] == ["api"]
+    resources = gateway.get_resources(restApiId=api["id"], embed=["methods"], limit=500)["items"]
+    called = {
+        (method, resource["path"]): details["methodIntegration"]["uri"]
+        for resource in resources
+        for method, details in resource.get("resourceMethods", {}).items()
+    }
+    assert set(called) == {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert all(f":function:{APP}/invocations" in uri for uri in called.values())
+    policy = json.loads(deployed.aws.client("lambda").get_policy(FunctionName=APP)["Policy"])
+    assert [statement["Principal"] for statement in policy["Statement"]] == [{"Service": "apigateway.amazonaws.com"}]
+
+
+def test_every_function_has_a_role_and_policy_of_its_own_without_a_wildcard_action(deployed: Deployed) -> None:
+    iam = deployed.aws.client("iam")
+    roles = {name: deployed.function(name)["Role"].rsplit("/", 1)[1] for name in NAMES}
+    assert len(set(roles.values())) == len(NAMES)
+    for name, role in roles.items():
+        assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
+        [policy_name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=role, PolicyName=policy_name)["PolicyDocument"]
+        assert policy == json.loads((ROOT / ".chalice" / f"policy-{name}.json").read_text())
+        assert not [action for each in policy["Statement"] for action in each["Action"] if "*" in action]
+
+
+def everything(aws: Target) -> dict[str, Any]:
+    """What a deployment made, by kind, with the ids that tell a new one from an old one."""
+    functions = aws.client("lambda")
+    gateway = aws.client("apigateway")
+    return {
+        "functions": sorted(each["FunctionArn"] for each in functions.list_functions()["Functions"]),
+        "sources": sorted(each["UUID"] for each in functions.list_event_source_mappings()["EventSourceMappings"]),
+        "rules": sorted(each["Arn"] for each in aws.client("events").list_rules()["Rules"]),
+        "roles": sorted(each["RoleId"] for each in aws.client("iam").list_roles()["Roles"]),
+        "apis": sorted(each["id"] for each in gateway.get_rest_apis()["items"]),
+    }
+
+
+def test_a_second_deployment_updates_in_place_and_a_delete_leaves_nothing(deployed: Deployed, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project")
+    # With the packages that were downloaded, without what is known of the other AWS.
+    shutil.copytree(deployed.project.directory, project.directory, ignore=shutil.ignore_patterns("deployed"))
+    with target() as aws:
+        project.chalice("deploy", aws)
+        first = everything(aws)
+        functions = aws.client("lambda")
+        config = project.directory / ".chalice" / "config.json"
+        config.write_text(config.read_text().replace('"OIDC_AUDIENCE": "iot-flow"', '"OIDC_AUDIENCE": "changed"'))
+
+        project.chalice("deploy", aws)
+        assert everything(aws) == first
+        for name in NAMES:
+            variables = functions.get_function_configuration(FunctionName=function_name(name))["Environment"][
+                "Variables"
+            ]
+            assert variables["OIDC_AUDIENCE"] == "changed"
+
+        project.chalice("delete", aws)
+        assert everything(aws) == {kind: [] for kind in first}
+
+
+def test_the_package_is_what_was_uploaded_small_and_has_nothing_else_in_it(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = deployed.project.package.read_bytes()
+    digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+    assert {deployed.function(name)["CodeSha256"] for name in NAMES} == {digest}
+    with capsys.disabled():
+        print(f"\nchalice deploy: {deployed.seconds:.1f} s, package {len(content) / 1e6:.2f} MB zipped")
+    assert len(content) < LARGEST_MB * 1_000_000
+
+    with zipfile.ZipFile(deployed.project.package) as package:
+        names = package.namelist()
+        ours = [name for name in names if name == "app.py" or name.startswith("chalicelib/")]
+        texts = [package.read(name).decode("utf-8", "replace") for name in ours]
+    assert len(names) == len(set(names))
+    assert {name.split("/")[0] for name in names}.isdisjoint(NOT_SHIPPED)
+    assert {name for name in names if name.startswith("chalice/")} == {"chalice/__init__.py", "chalice/app.py"}
+    sources = [path for path in (ROOT / "chalicelib").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert set(ours) == {"app.py", *(str(path.relative_to(ROOT)) for path in sources)}
+    # Recognising a private key takes its first line; having one takes the rest as well.
+    assert not [text for text in texts if any(f"-----{mark}-----\n" in text for mark in SECRET_LIKE)]
+    assert not [name for name in names if name.endswith((".pem", ".key", ".env"))]
+
+
+def sqs_event(queue: str, body: str) -> dict[str, Any]:
+    record = {
+        "messageId": "00000000-0000-4000-8000-000000000001",
+        "receiptHandle": "none",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "0000000000000001"},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:eu-west-1:123456789012:{PREFIX}-{queue}",
+        "awsRegion": "eu-west-1",
+    }
+    return {"Records": [record]}
+
+
+def http_event(method: str, path: str) -> dict[str, Any]:
+    return {
+        "resource": path,
+        "path": path,
+        "httpMethod": method,
+        "headers": {"Accept": "application/json"},
+        "multiValueHeaders": {"Accept": ["application/json"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {"httpMethod": method, "resourcePath": path, "path": f"/api{path}", "stage": "api"},
+        "body": None,
+        "isBase64Encoded": False,
+    }
+
+
+GONE = new_id(time.time())
+EVENTS: dict[str, dict[str, Any]] = {
+    "api_handler": http_event("GET", "/health"),
+    "forward": sqs_event("wakes", Wake(tenant="demo", connection_id=GONE).model_dump_json(by_alias=True)),
+    "consume": sqs_event(
+        "polls",
+        PollJob(sent_at=0, targets=[PollTarget(tenant="demo", connection_id=GONE)]).model_dump_json(by_alias=True),
+    ),
+    "send_downlinks": sqs_event(
+        "downlinks.fifo",
+        DownlinkJob(tenant="demo", connection_id=GONE, downlink={}, received_at=0).model_dump_json(by_alias=True),
+    ),
+    "reconcile": {
+        "version": "0",
+        "id": "1",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "123456789012",
+        "time": "2026-11-23T09:00:00Z",
+        "region": "eu-west-1",
+        "resources": [],
+        "detail": {},
+    },
+}
+
+
+def call(deployed: Deployed, unpacked: Path, runtime: Path, name: str, event: dict[str, Any]) -> Any:
+    """The handler's answer, from an interpreter that has the package, Lambda's own and the standard library."""
+    function = deployed.function(name)
+    script = Path(__file__).with_name("call_handler.py")
+    request = {"handler": function["Handler"], "event": event, "thorough": True}
+    answer = subprocess.run(
+        [sys.executable, "-I", "-S", "-W", "error::ImportWarning", str(script), str(unpacked), str(runtime)],
+        cwd=unpacked,
+        env={**deployed.aws.environment, **function["Environment"]["Variables"]},
+        input=json.dumps(request),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    result = json.loads(answer.stdout.splitlines()[-1])
+    assert result["strange"] == []
+    return result["answer"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_handler_runs_from_the_uploaded_package_alone(
+    deployed: Deployed, unpacked: Path, runtime: Path, name: str
+) -> None:
+    answer = call(deployed, unpacked, runtime, name, EVENTS[name])
+    if name == "api_handler":
+        assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
+
+
+def test_the_uploaded_api_asks_for_a_token(deployed: Deployed, unpacked: Path, runtime: Path) -> None:
+    answer = call(deployed, unpacked, runtime, "api_handler", http_event("GET", "/connections"))
+    assert answer["statusCode"] == 401

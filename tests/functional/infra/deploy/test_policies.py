@@ -1,0 +1,89 @@
+"""Each function may do what its code does on AWS, and nothing else: its calls are recorded and held against its
+policy."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from app import app
+from chalicelib.entry import services as wiring
+from chalicelib.entry.services import Services
+from infra.local.processes import ROOT
+from tests.functional.doubles import Api, TestIssuer
+from tests.functional.infra.deploy.iam import Permission, statements
+from tests.functional.infra.deploy.policy_runs import HANDLERS, QUEUE_OF, RUNS, TENANT, World
+
+BY_LAMBDA = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+"""What an event source mapping does on its queue in the name of the function."""
+LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
+
+
+@pytest.fixture
+def world(api: Api, issuer: TestIssuer, services: Services) -> Iterator[World]:
+    world = World(api, issuer, services)
+    yield world
+    wiring.use(services)
+
+
+def lambdas_own(handler: str) -> set[Permission]:
+    """What Lambda itself does with the function's role."""
+    log = f"arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/iot-flow-amqp-test-{handler}"
+    if handler == "api_handler":
+        log = log.removesuffix("-api_handler")
+    own = {Permission(action, log if action == LOGS[0] else f"{log}:log-stream:x") for action in LOGS}
+    if queue := QUEUE_OF.get(handler):
+        own |= {Permission(each, f"arn:aws:sqs:eu-west-1:123456789012:iot-flow-test-{queue}") for each in BY_LAMBDA}
+    return own
+
+
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_a_function_may_do_what_it_does_and_nothing_else(world: World, handler: str) -> None:
+    RUNS[handler](world)
+    needed = world.recorders[handler].permissions | lambdas_own(handler)
+    granted = statements(ROOT / ".chalice" / f"policy-{handler}.json")
+
+    missing = {each for each in needed if not any(statement.grants(each) for statement in granted)}
+    assert sorted(missing) == []
+    unused_actions = {
+        (statement.sid, action)
+        for statement in granted
+        for action in statement.actions
+        if not any(each.action == action and statement.grants(each) for each in needed)
+    }
+    assert unused_actions == set()
+    unused_resources = {
+        (statement.sid, resource)
+        for statement in granted
+        for resource in statement.resources
+        if not any(type(statement)("", statement.actions, (resource,)).grants(each) for each in needed)
+    }
+    assert unused_resources == set()
+
+
+def test_every_route_and_every_call_of_the_sdk_was_recorded(world: World) -> None:
+    """Else the test above knows nothing of it."""
+    for run in RUNS.values():
+        run(world)
+        for made in world.plain.connection_store.of_tenant(TENANT):
+            world.call("DELETE", "/connections/{id}", id=made.id)
+        for queue in QUEUE_OF.values():
+            world.empty(queue)
+    assert world.routes == {(method, path) for path, methods in app.routes.items() for method in methods}
+    recorded = {operation for recorder in world.recorders.values() for operation in recorder.operations}
+    assert recorded == written_in_the_code(world.plain)
+
+
+def written_in_the_code(services: Services) -> set[str]:
+    """The operations of the SDK that the package names, called or handed on as ``client.send_message``."""
+    clients = (services.dynamodb, services.sqs, services.secretsmanager)
+    operations = {method: name for client in clients for method, name in client.meta.method_to_api_mapping.items()}
+    found: set[str] = set()
+    for path in (ROOT / "chalicelib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and re.search(
+                r"client|dynamodb|sqs|secretsmanager", ast.unparse(node.value)
+            ):
+                found.add(operations.get(node.attr, ""))
+    return found - {""}

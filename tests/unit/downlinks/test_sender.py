@@ -1,0 +1,108 @@
+"""The sender, when something goes wrong that nobody thought of."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.downlinks.sender import MAX_ATTEMPTS, DownlinkSender
+from chalicelib.errors import DownlinkRejected, Unavailable
+from chalicelib.ports.outside import QueueRecord
+from infra.local.in_memory import MemoryApplicationServerStore, MemoryDownlinkLedger, MemoryDownlinkQueue
+from tests.unit.flow import TENANT, Flow
+
+
+class Server:
+    """A network server at which the call for one device ends in a fault of ours, and that for another is refused."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+
+    def send_downlink(self, parameters: Sequence[tuple[str, str]], _as_key: str) -> None:
+        device = dict(parameters)["DevEUI"]
+        if device == f"{9:016X}":
+            raise DownlinkRejected("the network server answered 350: Downlink counter value already used")
+        if device == f"{1:016X}":
+            raise ZeroDivisionError
+        self.taken.append(device)
+
+
+class Scene:
+    def __init__(self, flow: Flow) -> None:
+        servers = MemoryApplicationServerStore()
+        servers.put(TENANT, "as", "key")
+        self.flow, self.server, self.queue = flow, Server(), MemoryDownlinkQueue(60, flow.clock)
+        self.sender = DownlinkSender(
+            flow.connections,
+            flow.secrets,
+            servers,
+            self.queue,
+            MemoryDownlinkLedger(),
+            flow.failed,
+            self.server,
+            flow.ingress,
+            flow.monitoring,
+            flow.executor,
+            flow.clock,
+            flow.settings.timing,
+        )
+
+    def record(self, device: int, attempts: int = 1) -> QueueRecord:
+        fields = {"DevEUI": f"{device:016X}", "FPort": 1, "payload_hex": "00"}
+        job = DownlinkJob(tenant=TENANT, connection_id="c1", downlink=fields, received_at=self.flow.now)
+        return QueueRecord(f"r{device}", f"m{device}", job.model_dump_json(by_alias=True), str(device), attempts)
+
+    def handle(self, *records: QueueRecord) -> None:
+        self.sender.handle(records, time.monotonic() + 30)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    flow = Flow()
+    flow.connect()
+    yield Scene(flow)
+    flow.executor.shutdown()
+
+
+def test_a_downlink_that_cannot_be_handled_does_not_hold_up_other_devices(scene: Scene) -> None:
+    with pytest.raises(Unavailable):
+        scene.handle(scene.record(1), scene.record(2))
+    assert scene.server.taken == [f"{2:016X}"]
+
+
+def test_a_downlink_that_can_never_be_handled_is_rejected_at_last(scene: Scene) -> None:
+    scene.handle(scene.record(1, MAX_ATTEMPTS))
+    (failed,) = scene.flow.failed.messages[TENANT, "c1"]
+    assert failed.reason == "NOT_HANDLED"
+    (report,) = scene.flow.queues.receive("c1", 10)
+    assert "DevEUI_downlink_Rejected" in json.loads(report.body)
+
+
+def test_a_downlink_that_cannot_be_read_is_dropped_at_last(scene: Scene) -> None:
+    scene.handle(QueueRecord("r", "m", "{}", "1", MAX_ATTEMPTS))
+    assert scene.flow.failed.messages == {}
+
+
+def test_a_downlink_that_the_network_server_refuses_is_kept_and_reported_with_what_its_sender_knows_it_by(
+    scene: Scene,
+) -> None:
+    # Given
+    fields = {"DevEUI": f"{9:016X}", "FPort": 3, "payload_hex": "0a", "CorrelationID": "AB12"}
+    job = DownlinkJob(tenant=TENANT, connection_id="c1", downlink=fields, received_at=scene.flow.now)
+
+    # When it is tried for the third time
+    scene.handle(QueueRecord("r9", "m9", job.model_dump_json(by_alias=True), "9", 3))
+
+    # Then
+    (failed,) = scene.flow.failed.messages[TENANT, "c1"]
+    assert (failed.reason, failed.attempts, failed.dev_eui) == ("REJECTED", 3, f"{9:016X}")
+    assert json.loads(failed.body) == {"DevEUI_downlink": fields}
+    (report,) = scene.flow.queues.receive("c1", 10)
+    rejected = json.loads(report.body)["DevEUI_downlink_Rejected"]
+    assert (rejected["DevEUI"], rejected["FPort"], rejected["CorrelationID"]) == (f"{9:016X}", 3, "AB12")
+    assert rejected["DownlinkRejectionCause"] == (
+        "REJECTED: the network server answered 350: Downlink counter value already used"
+    )
+    assert scene.flow.event_types()[-1] == "DOWNLINK_REJECTED"

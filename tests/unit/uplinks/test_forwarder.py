@@ -1,0 +1,319 @@
+"""The rules of wakes, marks and the breaker, on ports in memory."""
+
+from chalicelib.domain.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.domain.work_items import Wake
+from chalicelib.errors import BrokerMisconfigured
+from chalicelib.ports.outside import OutgoingMessage
+from chalicelib.uplinks.settlement import ALONE_FROM
+from tests.unit.flow import LOST, TENANT, UNREACHABLE, Flow
+
+
+def test_a_report_is_published_and_settled(flow: Flow) -> None:
+    body = flow.post()
+    flow.forward()
+    assert flow.bodies() == [body]
+    assert flow.queues.depth("c1") == (0, 0)
+    assert flow.statistics.counts[TENANT, "c1"] == {"uplinksDelivered": 1}
+    assert flow.statistics.devices[TENANT, "c1"] == {f"{1:016X}"}
+
+
+def test_the_first_confirm_opens_the_connection(flow: Flow) -> None:
+    flow.post()
+    flow.forward()
+    assert flow.state().state == "OPENED"
+    assert flow.state().startup_time
+    assert flow.event_types() == ["OPENED"]
+
+
+def test_the_wake_of_a_creation_opens_the_connection_without_a_report(flow: Flow) -> None:
+    flow.wake(probe=0)
+    flow.forward()
+    assert flow.state().state == "OPENED"
+
+
+def test_order_per_device_is_that_of_acceptance(flow: Flow) -> None:
+    bodies = [flow.post(device) for _ in range(30) for device in (1, 2, 3)]
+    flow.forward()
+    for device in (1, 2, 3):
+        own = [b for b in bodies if f"{device:016X}" in b]
+        assert [b for b in flow.bodies() if f"{device:016X}" in b] == own
+
+
+def test_a_broken_broker_opens_the_breaker_and_costs_no_report(flow: Flow) -> None:
+    flow.broker.down = UNREACHABLE
+    flow.post()
+    flow.forward()
+    after = flow.state()
+    assert (after.state, after.state_reason, after.breaker_open) == ("UNREACHABLE", "nobody listens", True)
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.event_types() == ["REFUSED"]
+
+
+def test_with_the_breaker_open_nobody_connects_and_wakes_are_let_go(flow: Flow) -> None:
+    flow.broker.down = UNREACHABLE
+    flow.post()
+    flow.forward()
+    flow.broker.down = None
+    flow.post()
+    flow.forward()
+    assert flow.broker.opened == 0
+    assert flow.queues.depth("c1") == (2, 0)
+
+
+def test_after_an_outage_everything_arrives_in_order(flow: Flow) -> None:
+    flow.broker.down = UNREACHABLE
+    bodies = []
+    for _ in range(5):
+        bodies += [flow.post(1), flow.post(2)]
+        flow.forward()
+    flow.broker.down = None
+    flow.now = (flow.state().probe_at or 0) + 1
+    flow.reconciler.run()
+    flow.forward()
+    assert sorted(flow.bodies()) == sorted(bodies)
+    assert [b for b in flow.bodies() if f"{1:016X}" in b] == bodies[::2]
+    assert (flow.state().state, flow.state().outage_since) == ("OPENED", None)
+
+
+def test_a_failed_probe_moves_the_next_one(flow: Flow) -> None:
+    flow.broker.down = UNREACHABLE
+    flow.wake(probe=0)
+    flow.forward()
+    first = flow.state().probe_at
+    flow.now = (first or 0) + 1
+    flow.reconciler.run()
+    flow.forward()
+    after = flow.state()
+    assert (after.failures, after.state) == (2, "UNREACHABLE")
+    assert after.probe_at == flow.now + 300
+
+
+def test_a_probe_of_an_earlier_epoch_is_let_go(flow: Flow) -> None:
+    flow.broker.down = UNREACHABLE
+    flow.wake(probe=0)
+    flow.forward()
+    flow.broker.down = None
+    flow.wake(probe=0)
+    flow.forward()
+    assert flow.broker.opened == 0
+
+
+def test_a_configuration_fault_never_costs_a_report(flow: Flow) -> None:
+    flow.broker.fault = BrokerMisconfigured("EXCHANGE_MISSING", "the exchange does not exist")
+    flow.post()
+    flow.forward()
+    assert flow.state().state == "CLOSED"
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.failed.messages == {}
+
+
+def test_a_connection_lost_while_idle_is_opened_again_at_once(flow: Flow) -> None:
+    flow.post()
+    flow.forward()
+    flow.broker.fault = LOST
+    flow.post()
+    flow.forward()
+    assert (flow.broker.opened, len(flow.broker.received)) == (2, 2)
+    assert flow.state().state == "OPENED"
+
+
+def test_an_unroutable_report_is_kept_as_failed_and_frees_its_device(flow: Flow) -> None:
+    bodies = [flow.post(), flow.post()]
+
+    def answer(message: OutgoingMessage) -> Outcome:
+        return Outcome(Result.FAILED, "UNROUTABLE", "NO_ROUTE") if message.body.decode() == bodies[0] else DELIVERED
+
+    flow.broker.answer = answer
+    flow.forward()
+    (failed,) = flow.failed.messages[TENANT, "c1"]
+    assert (failed.reason, failed.body, failed.routing_key) == ("UNROUTABLE", bodies[0], f"up.{1:016X}")
+    assert flow.bodies() == [bodies[1]]
+    assert "UNROUTABLE" in flow.event_types()
+
+
+def test_a_pattern_that_resolves_to_nothing_fails_for_good(flow: Flow) -> None:
+    flow.connect("c2", uplinkTopicPattern="up.{CustomerData.name}")
+    body = flow.post()
+    flow.forward()
+    (failed,) = flow.failed.messages[TENANT, "c2"]
+    assert (failed.reason, failed.body, failed.dev_eui) == ("PATTERN_UNRESOLVED", body, f"{1:016X}")
+
+
+def test_an_expired_uplink_is_counted_as_lost_with_an_event(flow: Flow) -> None:
+    flow.connect("c2", uplinkTimeValidity="5m")
+    flow.post(Time="1970-01-01T00:00:00Z")
+    flow.forward()
+    assert flow.statistics.counts[TENANT, "c2"] == {"uplinksLost": 1}
+    assert "UPLINK_EXPIRED" in flow.event_types()
+
+
+def test_a_nacked_device_waits_while_the_others_go_on(flow: Flow) -> None:
+    first, second = flow.post(1), flow.post(1)
+    other = flow.post(2)
+    refused = {first}
+
+    def answer(message: OutgoingMessage) -> Outcome:
+        return Outcome(Result.RETRY, NACKED) if message.body.decode() in refused else DELIVERED
+
+    flow.broker.answer = answer
+    flow.forward()
+    assert flow.bodies() == [other]
+    refused.clear()
+    flow.now += 5.1
+    flow.reconciler.run()
+    flow.forward()
+    assert flow.bodies() == [other, first, second]
+
+
+def test_a_wake_whose_report_somebody_else_holds_leaves_a_mark(flow: Flow) -> None:
+    flow.post()
+    flow.queues.receive("c1", 10)  # a forwarder that will be killed
+    flow.forward()
+    assert flow.state().wake_at == flow.now + 60
+    flow.now += 61
+    flow.reconciler.run()
+    flow.forward()
+    assert len(flow.broker.received) == 1
+
+
+def test_a_wake_without_a_report_is_marked_again_until_the_queue_is_empty(flow: Flow) -> None:
+    flow.post()
+    flow.queues.receive("c1", 10)
+    flow.take()
+    flow.wake()
+    flow.forward()
+    assert flow.state().wake_at is not None
+
+
+def test_a_deactivated_connection_keeps_its_reports(flow: Flow) -> None:
+    flow.post()
+    flow.connections.replace(flow.state().model_copy(update={"active": False}), 1)
+    flow.forward()
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.broker.opened == 0
+
+
+def test_the_wakes_of_a_deleted_connection_are_let_go(flow: Flow) -> None:
+    flow.post()
+    flow.connections.delete(TENANT, "c1")
+    flow.queues.delete("c1")
+    flow.forward()
+    assert flow.broker.opened == 0
+
+
+def test_a_changed_configuration_is_used_from_the_next_drain_on(flow: Flow) -> None:
+    flow.post()
+    flow.forward()
+    changed = flow.state().configuration.model_copy(update={"uplink_topic_pattern": "new.{DevEUI}"})
+    flow.connections.replace(flow.state().model_copy(update={"configuration": changed, "version": 2}), 1)
+    flow.post()
+    flow.forward()
+    assert [m.routing_key for m in flow.broker.received] == [f"up.{1:016X}", f"new.{1:016X}"]
+    assert flow.broker.opened == 2
+
+
+def test_out_of_time_a_mark_is_left(flow: Flow) -> None:
+    flow.post()
+    flow.forward(seconds=flow.settings.timing.spare)
+    assert flow.broker.received == []
+    assert flow.state().wake_at == flow.now
+
+
+def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow) -> None:
+    flow.connect("c2")
+    flow.post()
+    del flow.connections.connections[TENANT, "c1"]
+    flow.forward()
+    assert len(flow.broker.received) == 1
+
+
+def test_a_wake_that_cannot_be_read_is_dropped(flow: Flow) -> None:
+    flow.post()
+    records = flow.take()
+    flow.forward([*records, records[0].__class__("r", "m", "{}")])
+    assert len(flow.broker.received) == 1
+
+
+def test_the_same_report_again_is_sent_once(flow: Flow) -> None:
+    body = flow.post(FCntUp=7)
+    flow.post(FCntUp=7)
+    flow.forward()
+    assert flow.bodies() == [body]
+
+
+def test_a_wake_names_its_report() -> None:
+    flow = Flow()
+    flow.connect()
+    flow.post()
+    (wake,) = [Wake.model_validate_json(record.body) for record in flow.take()]
+    (report,) = flow.queues.receive("c1", 10)
+    assert wake.message_id == report.message_id
+    flow.executor.shutdown()
+
+
+def test_a_queue_that_sqs_does_not_know_everywhere_yet_leaves_a_mark(flow: Flow) -> None:
+    flow.post()
+    records = flow.take()
+    flow.queues.delete("c1")
+    flow.forward(records)
+    assert flow.state().wake_at is not None
+
+
+def test_what_was_confirmed_is_settled_though_the_secret_is_not_to_be_had_for_the_rest(flow: Flow) -> None:
+    flow.post(1)
+    flow.forward()
+    flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"secret_version": "gone"})
+    confirmed, unconfirmed = flow.post(1), flow.post(2)
+    flow.broker.lost_at = {unconfirmed}
+    flow.forward()
+    assert flow.bodies()[1:] == [confirmed]
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.state().wake_at is not None
+
+
+def test_an_uplink_without_a_time_expires_from_its_acceptance_on(flow: Flow) -> None:
+    flow.connect("c2", uplinkTimeValidity="5m")
+    flow.post()
+    records = flow.take()
+    flow.now += 301
+    flow.forward(records)
+    assert flow.statistics.counts[TENANT, "c2"] == {"uplinksLost": 1}
+
+
+def received_often(flow: Flow, times: int) -> None:
+    """As by functions that were killed."""
+    for _ in range(times):
+        flow.queues.receive("c1", 10)
+        flow.now += 61
+
+
+def test_a_report_that_was_received_again_and_again_is_sent_alone_and_told_of(flow: Flow) -> None:
+    bodies = [flow.post(1), flow.post(1), flow.post(2)]
+    received_often(flow, ALONE_FROM - 1)
+    fresh = flow.post(3)
+    calls: list[int] = []
+    flow.broker.on_publish = calls.append
+    flow.forward()
+    assert calls == [1, 1, 1, 1]
+    assert flow.bodies()[0] == fresh
+    assert sorted(flow.bodies()[1:]) == sorted(bodies)
+    assert [b for b in flow.bodies() if f"{1:016X}" in b] == bodies[:2]
+    assert "UPLINK_STUCK" in flow.event_types()
+
+
+def test_a_device_whose_report_is_sent_alone_keeps_its_order_when_it_is_refused(flow: Flow) -> None:
+    bodies = [flow.post(1), flow.post(1), flow.post(1)]
+    received_often(flow, ALONE_FROM - 1)
+    refused = {bodies[1]}
+
+    def answer(message: OutgoingMessage) -> Outcome:
+        return Outcome(Result.RETRY, NACKED) if message.body.decode() in refused else DELIVERED
+
+    flow.broker.answer = answer
+    flow.forward()
+    assert flow.bodies() == bodies[:1]
+    refused.clear()
+    flow.now += 901
+    flow.reconciler.run()
+    flow.forward()
+    assert flow.bodies() == bodies

@@ -1,0 +1,168 @@
+"""Reports that nobody took for two weeks: told of a day before, counted as lost at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from chalicelib.adapters.aws.sqs import RETENTION
+from chalicelib.errors import BrokerUnreachable, Unavailable
+from chalicelib.ports.outside import ReceivedReport
+from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
+from chalicelib.uplinks.retention import MARGIN, NOTICE, PERIOD, Retention
+from infra.local.in_memory import MemoryUplinkQueues
+from tests.unit.flow import TENANT, Flow
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+class EndingNotes:
+    """``alarms.Notes`` that end when they are said to."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self.until: dict[str, float] = {}
+        self.taken = 0
+
+    def has(self, key: str) -> bool:
+        return self.until.get(key, 0.0) > self._flow.now
+
+    def take(self, key: str, until: float) -> bool:
+        self.taken += 1
+        if self.has(key):
+            return False
+        self.until[key] = until
+        return True
+
+
+class Scene(Flow):
+    """A connection whose broker is down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes = EndingNotes(self)
+        retention = Retention(self.queues, self.notes, self.monitoring, self.clock)
+        self.reconciler = Reconciler(
+            self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing,
+            retention=retention,
+        )  # fmt: skip
+        self.broker.down = BrokerUnreachable("CONNECTION_REFUSED", "nobody listens")
+
+    def look(self) -> None:
+        """One sweep, within five minutes. Nobody forwards anything: the broker is not tried."""
+        for _ in range(SWEEP_RUNS):
+            self.reconciler.run()
+            self.wakes.delete([record.receipt for record in self.take()])
+            self.now += 60
+
+    def told(self) -> list[str]:
+        return [event for event in self.event_types() if event.startswith("UPLINKS_")]
+
+    def lost(self) -> int:
+        return self.statistics.counts[TENANT, "c1"]["uplinksLost"]
+
+    def waiting(self) -> int:
+        return sum(self.queues.depth("c1"))
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    made = Scene()
+    made.connect()
+    made.post()
+    made.forward()
+    assert made.state().breaker_open
+    made.events.events.clear()
+    yield made
+    made.executor.shutdown()
+
+
+def test_a_day_before_reports_are_dropped_that_is_told_once_a_day(scene: Scene) -> None:
+    began = scene.now
+    while scene.now < began + RETENTION - NOTICE - HOUR:
+        scene.look()
+        scene.now += 6 * HOUR
+    assert scene.told() == []
+
+    # When
+    scene.now = began + RETENTION - NOTICE + PERIOD
+    scene.look()
+    scene.now += HOUR
+    scene.look()
+
+    # Then
+    assert scene.told() == ["UPLINKS_EXPIRE"]
+    _, event = scene.events.events[-1]
+    assert "1970-01-12T13:46:40.000Z" in event.message
+    assert "1970-01-26T13:46:40.000Z" in event.message
+    assert scene.waiting() == 1
+
+
+def test_at_the_end_they_are_counted_as_lost_before_sqs_drops_them_and_younger_ones_are_kept(scene: Scene) -> None:
+    # Given more than one look takes at once, and one that is a day younger
+    for _ in range(24):
+        scene.post(2)
+    began = scene.now
+    scene.now += DAY
+    young = scene.post(3)
+
+    # When
+    scene.now = began + RETENTION - MARGIN + 60
+    scene.look()
+
+    # Then
+    assert scene.told()[:3] == ["UPLINKS_LOST"] * 3
+    assert scene.lost() == 25
+    assert scene.waiting() == 1
+
+    # When the broker is back
+    scene.broker.down = None
+    scene.wake(probe=scene.state().epoch)
+    scene.forward()
+
+    # Then
+    assert scene.bodies() == [young]
+    assert "UPLINK_STUCK" not in scene.event_types()
+
+
+def test_a_queue_is_looked_into_a_few_times_in_two_weeks(scene: Scene) -> None:
+    end = scene.now + RETENTION - MARGIN - HOUR
+    while scene.now < end:
+        scene.look()
+        scene.now += HOUR
+    (report,) = scene.queues.receive("c1", 1)
+    assert report.attempts < 9
+
+
+def test_a_validity_that_is_shorter_is_told_of_a_day_before(scene: Scene) -> None:
+    state = scene.state()
+    configuration = state.configuration.model_copy(update={"uplink_time_validity": "3d"})
+    scene.connections.connections[TENANT, "c1"] = state.model_copy(update={"configuration": configuration})
+    scene.now += DAY
+    scene.look()
+    assert scene.told() == []
+    scene.now += DAY + PERIOD
+    scene.look()
+    assert scene.told() == ["UPLINKS_EXPIRE"]
+    assert scene.waiting() == 1
+
+
+def test_an_open_connection_is_not_looked_at(scene: Scene) -> None:
+    scene.broker.down = None
+    scene.wake(probe=scene.state().epoch)
+    scene.forward()
+    scene.look()
+    assert scene.notes.taken == 0
+
+
+class ThrottledQueues(MemoryUplinkQueues):
+    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
+        raise Unavailable(f"ThrottlingException for {limit} of {connection_id}")
+
+
+def test_a_queue_that_cannot_be_read_costs_one_look(scene: Scene) -> None:
+    scene.now += RETENTION - MARGIN
+    throttled = ThrottledQueues(60, scene.clock)
+    Retention(throttled, scene.notes, scene.monitoring, scene.clock).look(scene.state())
+    assert scene.told() == []
+    scene.look()
+    assert scene.told()[0] == "UPLINKS_LOST"
