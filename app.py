@@ -63,12 +63,12 @@ def delete_connection_named_in_query() -> Response:
 
 @app.route("/connections/test", methods=["POST"], content_types=_JSON)
 def test_unsaved_connection() -> Response:
-    return services().trials_api.test_unsaved(_request())
+    return services().connection_tests_api.test_unsaved(_request())
 
 
 @app.route("/connections/preview", methods=["POST"], content_types=_JSON)
 def preview_message() -> Response:
-    return services().trials_api.preview(_request())
+    return services().connection_tests_api.preview(_request())
 
 
 @app.route("/connections/{id}", methods=["GET"])
@@ -98,7 +98,7 @@ def restart_connection(id: str) -> Response:  # noqa: A002
 
 @app.route("/connections/{id}/test", methods=["POST"])
 def test_connection(id: str) -> Response:  # noqa: A002
-    return services().trials_api.test_saved(_request(), id)
+    return services().connection_tests_api.test_saved(_request(), id)
 
 
 @app.route("/connections/{id}/statistics", methods=["GET"])
@@ -172,12 +172,12 @@ def forward(event: SQSEvent) -> None:
 
 @app.on_sqs_message(queue=settings().queue("polls"), batch_size=1, maximum_concurrency=50)
 def consume(event: SQSEvent) -> None:
-    services().consumer.handle(records(event), deadline(event))
+    services().poll_handler.handle(records(event), deadline(event))
 
 
 @app.on_sqs_message(queue=settings().queue("downlinks.fifo"), batch_size=10, maximum_concurrency=50)
 def send_downlinks(event: SQSEvent) -> None:
-    services().downlinks.handle(records(event), deadline(event))
+    services().downlink_sender.handle(records(event), deadline(event))
 
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))

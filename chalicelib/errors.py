@@ -3,7 +3,7 @@
 ::
 
     Error
-     ├─ InvalidRequest          the caller's input is wrong; carries every fault with its JSON pointer      422
+     ├─ InvalidRequest          the caller's input is wrong; carries every violation with its JSON pointer      422
      │   └─ Malformed           it is not JSON, or not UTF-8                                                400
      ├─ Unauthorized            no token, or a bad one                                                      401
      ├─ Forbidden               the token lacks the scope                                                   403
@@ -38,7 +38,7 @@ class Error(Exception):
 
 
 @dataclass(frozen=True)
-class Fault:
+class Violation:
     """One thing that is wrong with a request: a JSON pointer (RFC 6901) and a sentence with the remedy."""
 
     pointer: str
@@ -46,14 +46,14 @@ class Fault:
 
 
 class InvalidRequest(Error):
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
-        self.faults = faults
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__("; ".join(f"{violation.pointer}: {violation.detail}" for violation in violations))
+        self.violations = violations
 
 
 class Malformed(InvalidRequest):
     def __init__(self, detail: str) -> None:
-        super().__init__([Fault("", detail)])
+        super().__init__([Violation("", detail)])
         self.detail = detail
 
 

@@ -77,23 +77,23 @@ class Monitoring:
         """Adds to the counters of this minute. ``devices``: those with a delivered uplink among the counted."""
         wanted = {name: n for name, n in counts.items() if n}
         if wanted:
-            with _going_on(connection.id):
+            with _log_failures(connection.id):
                 self._statistics.add(connection.tenant, connection.id, wanted, devices)
 
-    def downlinks_taken(self, connection: Connection, names: Sequence[str]) -> None:
+    def downlinks_waiting(self, connection: Connection, names: Sequence[str]) -> None:
         """Counts downlinks as waiting, each by the deduplication id that SQS was given."""
         if names:
-            with _going_on(connection.id):
-                self._statistics.take_downlinks(connection.tenant, connection.id, names)
+            with _log_failures(connection.id):
+                self._statistics.mark_waiting(connection.tenant, connection.id, names)
 
-    def downlink_settled(self, tenant: str, connection_id: str, name: str) -> None:
+    def downlink_done(self, tenant: str, connection_id: str, name: str) -> None:
         """Counts a downlink as waiting no more; also one whose connection is gone."""
-        with _going_on(connection_id):
-            self._statistics.settle_downlink(tenant, connection_id, name)
+        with _log_failures(connection_id):
+            self._statistics.clear_waiting(tenant, connection_id, name)
 
 
 @contextmanager
-def _going_on(connection_id: str) -> Iterator[None]:
+def _log_failures(connection_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:

@@ -182,8 +182,8 @@ def patterns(inputs: Inputs, fed: list[Any]) -> None:
 def pems(inputs: Inputs, fed: list[Any]) -> None:
     text, key = inputs.text(inputs.pems, 70_000), inputs.text(inputs.pems, 70_000)
     fed += [text, key]
-    for fault in check_certificate_pair(text, key, NOW) + check_ca(text, NOW):
-        assert fault.detail.endswith("."), fault
+    for violation in check_certificate_pair(text, key, NOW) + check_ca(text, NOW):
+        assert violation.detail.endswith("."), violation
     try:
         normal = normalise_pem(text)
     except PemError:
@@ -208,7 +208,7 @@ def configurations(inputs: Inputs, fed: list[Any]) -> None:
     try:
         parse_connection(document, stored=None, now=NOW)
     except InvalidRequest as refused:
-        if not refused.faults:
+        if not refused.violations:
             raise Undeclared("refused without a reason") from refused
     literal_address(inputs.text(inputs.hosts, 300))
 
@@ -248,7 +248,7 @@ TARGETS: tuple[Target, ...] = (patterns, pems, configurations, reports, downlink
 def fuzz(seconds: float, seed: int, targets: tuple[Target, ...] = TARGETS) -> int:
     """Takes the targets in turn, once at least, until the time is over; how many different crashes there were."""
     inputs, executions, crashes = Inputs(seed), Counter[str](), Counter[str]()
-    patterns(inputs, [])  # imports what is imported late, which is not the pattern's fault
+    patterns(inputs, [])  # imports what is imported late, which is not the pattern's violation
     end = told = time.monotonic()
     end += seconds
     while not executions or time.monotonic() < end:

@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from chalicelib.adapters.amqp.batch import properties_of
 from chalicelib.domain.models import AmqpConfiguration, Connection, Preview, PreviewProperties, PreviewRequest
 from chalicelib.domain.routing_keys import compile_pattern
-from chalicelib.domain.validation.connections import surrogate_faults
-from chalicelib.domain.validation.violations import faults_of, text_faults
-from chalicelib.errors import Fault, InvalidRequest, NotRoutable, PatternError
+from chalicelib.domain.validation.connections import surrogate_violations
+from chalicelib.domain.validation.violations import text_violations, violations_of
+from chalicelib.errors import InvalidRequest, NotRoutable, PatternError, Violation
 from chalicelib.kernel.strict_json import member_spans
 from chalicelib.network_servers.thingpark.reports import Report, is_sent, message_id, outgoing, parse_report
 from chalicelib.state import ConnectionState
@@ -31,23 +31,25 @@ def preview(text: str, document: Any) -> Preview:
     configuration, pattern or uplink cannot be used, TooLarge.
     """
     if not isinstance(document, dict):
-        raise InvalidRequest([Fault("", 'This is an object with the members "configuration" and "uplink"; send one.')])
-    configuration, faults = _configuration(document)
+        raise InvalidRequest(
+            [Violation("", 'This is an object with the members "configuration" and "uplink"; send one.')]
+        )
+    configuration, violations = _configuration(document)
     report = None
     if isinstance(document.get("uplink"), dict):
         begin, end = member_spans(text)["uplink"]
         try:
             report = parse_report(text[begin:end].encode())
         except InvalidRequest as error:
-            faults += [Fault(f"/uplink{fault.pointer}", fault.detail) for fault in error.faults]
-    if faults or configuration is None or report is None:
-        raise InvalidRequest(faults)
+            violations += [Violation(f"/uplink{violation.pointer}", violation.detail) for violation in error.violations]
+    if violations or configuration is None or report is None:
+        raise InvalidRequest(violations)
     return _published(configuration, report)
 
 
 def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
     if not is_sent(report, configuration):
-        raise InvalidRequest([Fault("/uplink", "With sendMetadata only a DevEUI_uplink is sent; this is not one.")])
+        raise InvalidRequest([Violation("/uplink", "With sendMetadata only a DevEUI_uplink is sent; this is not one.")])
     connection = Connection(
         tenant="-",
         id=CONNECTION_ID,
@@ -61,7 +63,7 @@ def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
     try:
         message = outgoing(report, connection, "-", message_id(connection.id, report))
     except NotRoutable as error:
-        raise InvalidRequest([_pattern_fault(error)]) from None
+        raise InvalidRequest([_pattern_violation(error)]) from None
     properties = properties_of(message)
     return Preview(
         routing_key=message.routing_key,
@@ -71,30 +73,30 @@ def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
     )
 
 
-def _configuration(document: dict[str, Any]) -> tuple[AmqpConfiguration | None, list[Fault]]:
+def _configuration(document: dict[str, Any]) -> tuple[AmqpConfiguration | None, list[Violation]]:
     # The uplink is looked at as a report; here only whether it is an object.
     if "uplink" in document:
         document = document | {"uplink": {} if isinstance(document["uplink"], dict) else 0}
-    faults = surrogate_faults(document)
+    violations = surrogate_violations(document)
     request = None
-    if not faults:
+    if not violations:
         try:
             # From text, as everywhere: only then a string is accepted for an enumeration and for nothing else.
             text = json.dumps(document)
             request = PreviewRequest.model_validate_json(text, strict=True, by_alias=True, by_name=False)
         except ValidationError as error:
-            faults = faults_of(error, _KNOWN)
+            violations = violations_of(error, _KNOWN)
     given = document.get("configuration")
     pattern = given.get("uplinkTopicPattern") if isinstance(given, dict) else None
-    if isinstance(pattern, str) and not any(fault.pointer == _PATTERN for fault in faults):
-        faults += text_faults(pattern, _PATTERN)
+    if isinstance(pattern, str) and not any(violation.pointer == _PATTERN for violation in violations):
+        violations += text_violations(pattern, _PATTERN)
         try:
             compile_pattern(pattern)
         except PatternError as error:
-            faults.append(_pattern_fault(error))
-    return None if request is None else request.configuration, faults
+            violations.append(_pattern_violation(error))
+    return None if request is None else request.configuration, violations
 
 
-def _pattern_fault(error: Exception) -> Fault:
+def _pattern_violation(error: Exception) -> Violation:
     detail = str(error)
-    return Fault(_PATTERN, f"{detail[:1].upper()}{detail[1:]}.")
+    return Violation(_PATTERN, f"{detail[:1].upper()}{detail[1:]}.")

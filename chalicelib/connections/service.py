@@ -53,7 +53,7 @@ class Filter:
         return named and (self.state is None or connection.state == self.state)
 
 
-class Connections:
+class ConnectionService:
     """Record, secret and queue of a connection come and go together, whatever fails or is killed in between:
     a record is written last and removed first, and a note of what was begun stays until it ended."""
 

@@ -6,7 +6,7 @@ from typing import Any
 from chalicelib.config import Settings
 from chalicelib.domain.models import CONNECTOR_ID, CheckResult, Connection, ConnectionSecrets, iso_time
 from chalicelib.domain.validation.connections import parse_connection, split_secrets
-from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.errors import InvalidRequest, Violation
 from chalicelib.kernel.ids import new_id
 from chalicelib.ports.outside import Clock, ConnectionStore, ConnectionTester, RateLimits, SecretStore
 from chalicelib.state import ConnectionState
@@ -16,7 +16,7 @@ SECONDS = 21.0
 _KIND = "connection-test"
 
 
-class ConnectionTrial:
+class ConnectionTests:
     def __init__(
         self,
         connections: ConnectionStore,
@@ -34,12 +34,12 @@ class ConnectionTrial:
         self._per_minute = settings.connection_tests_per_minute
         self._allowed = settings.allowed_private_networks
 
-    def try_unsaved(self, tenant: str, document: Any) -> CheckResult:
+    def test_unsaved(self, tenant: str, document: Any) -> CheckResult:
         """``document``: a connection as it would be created, or no more than its ``configuration``.
 
         Raises InvalidRequest, TooManyRequests."""
         if not isinstance(document, dict):
-            raise InvalidRequest([Fault("", 'This is an object with the member "configuration"; send one.')])
+            raise InvalidRequest([Violation("", 'This is an object with the member "configuration"; send one.')])
         now = self._clock()
         whole = {"connectorId": CONNECTOR_ID, "name": "-"} | document
         request = parse_connection(whole, stored=None, now=now, allowed=self._allowed)
@@ -56,7 +56,7 @@ class ConnectionTrial:
         )
         return self._run(connection, secrets)
 
-    def try_saved(self, tenant: str, connection_id: str) -> CheckResult:
+    def test_saved(self, tenant: str, connection_id: str) -> CheckResult:
         """Also one that is not active. Raises NotFound, TooManyRequests."""
         connection = self._connections.get(tenant, connection_id)
         secrets = ConnectionSecrets()
@@ -66,6 +66,6 @@ class ConnectionTrial:
 
     def _run(self, connection: Connection, secrets: ConnectionSecrets) -> CheckResult:
         deadline = time.monotonic() + SECONDS
-        self._rates.take(connection.tenant, _KIND, self._per_minute)
+        self._rates.acquire(connection.tenant, _KIND, self._per_minute)
         steps = self._tester.test(connection, secrets, deadline)
         return CheckResult(ok=all(step.ok for step in steps), steps=steps)

@@ -29,7 +29,7 @@ class DownlinkIntake:
         self._monitoring = monitoring
         self._clock = clock
 
-    def take(self, connection: Connection, messages: Sequence[ReceivedDownlink]) -> list[Verdict]:
+    def accept(self, connection: Connection, messages: Sequence[ReceivedDownlink]) -> list[Verdict]:
         """A verdict for each message, in their order. Never raises for a message or an AWS service."""
         verdicts = [Verdict.LATER] * len(messages)
         jobs: list[tuple[int, DownlinkJob, str]] = []
@@ -48,7 +48,7 @@ class DownlinkIntake:
                 jobs.append((index, job, job.deduplication_id))
         names = {index: name for index, _, name in jobs}
         accepted = self._send(jobs)
-        self._monitoring.downlinks_taken(connection, [names[index] for index in accepted])
+        self._monitoring.downlinks_waiting(connection, [names[index] for index in accepted])
         for index in accepted:
             verdicts[index] = Verdict.ACK
         return verdicts

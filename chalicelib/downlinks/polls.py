@@ -37,7 +37,7 @@ MAX_LOSSES = 3
 
 
 @dataclass(frozen=True)
-class PollParts:
+class PollContext:
     """What every poll needs."""
 
     connections: ConnectionStore
@@ -54,9 +54,9 @@ class PollParts:
     """What leases and deadlines are measured with; a simulation has its own."""
 
 
-class Consumer:
-    def __init__(self, parts: PollParts) -> None:
-        self._parts = parts
+class PollHandler:
+    def __init__(self, context: PollContext) -> None:
+        self._context = context
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
         """``deadline``: time.monotonic() at which Lambda ends the function. Nothing of a poll job is ever repeated:
@@ -64,17 +64,17 @@ class Consumer:
         targets: dict[str, PollTarget] = {}
         for record in records:
             job = PollJob.model_validate_json(record.body)
-            age = self._parts.clock() - job.sent_at
-            if age > max(self._parts.timing.schedule, self._parts.timing.poll):
+            age = self._context.clock() - job.sent_at
+            if age > max(self._context.timing.schedule, self._context.timing.poll):
                 log.info("old poll job dropped", extra={"age": round(age, 1)})
                 continue
             targets.update({target.connection_id: target for target in job.targets})
         if targets:
-            Poll(self._parts, list(targets.values())).run(deadline)
+            Poll(self._context, list(targets.values())).run(deadline)
 
 
 @dataclass
-class _Seat:
+class _PolledConnection:
     """One connection's place in a poll."""
 
     target: PollTarget
@@ -92,135 +92,135 @@ class _Seat:
 class Poll:
     """One invocation: supervises leases and records in threads, while the loop serves the brokers."""
 
-    def __init__(self, parts: PollParts, targets: Sequence[PollTarget]) -> None:
-        self._parts = parts
+    def __init__(self, context: PollContext, targets: Sequence[PollTarget]) -> None:
+        self._context = context
         self._owner = str(ULID())
-        self._seats = {target.connection_id: _Seat(target) for target in targets}
-        self._consumer = parts.make_consumer()
+        self._polled = {target.connection_id: _PolledConnection(target) for target in targets}
+        self._consumer = context.make_consumer()
         self._closing = False
 
     def run(self, deadline: float) -> None:
-        timing = self._parts.timing
-        began = self._parts.monotonic()
+        timing = self._context.timing
+        began = self._context.monotonic()
         close_at = min(began + timing.poll_close, deadline - timing.spare)
         end = min(began + timing.poll, deadline - timing.spare / 2)
         try:
             self._consumer.run(close_at, end, self._on_batch, self._on_opened, self._on_fault, self._tick)
         finally:
             self._closing = True
-            for seat in self._seats.values():
-                if seat.step:
-                    seat.step.exception()  # waits; it was logged where it was raised
+            for polled in self._polled.values():
+                if polled.step:
+                    polled.step.exception()  # waits; it was logged where it was raised
             self._release()
 
     def _release(self) -> None:
-        for seat in self._seats.values():
-            if seat.leased:
+        for polled in self._polled.values():
+            if polled.leased:
                 try:
-                    self._parts.leases.release(seat.target.connection_id, self._owner)
+                    self._context.leases.release(polled.target.connection_id, self._owner)
                 except Unavailable as error:
                     log.warning("lease not released, it ends by itself", extra={"reason": str(error)})
 
     def _tick(self) -> None:
         """Called by the loop several times a second; never waits."""
-        now = self._parts.monotonic()
-        for seat in self._seats.values():
-            if seat.given_up or self._closing or now < seat.step_at or (seat.step and not seat.step.done()):
+        now = self._context.monotonic()
+        for polled in self._polled.values():
+            if polled.given_up or self._closing or now < polled.step_at or (polled.step and not polled.step.done()):
                 continue
-            seat.step_at = now + (self._parts.timing.lease_renewal if seat.leased else LEASE_RETRY)
-            seat.step = self._parts.executor.submit(self._step, seat)
+            polled.step_at = now + (self._context.timing.lease_renewal if polled.leased else LEASE_RETRY)
+            polled.step = self._context.executor.submit(self._step, polled)
 
-    def _step(self, seat: _Seat) -> None:
+    def _step(self, polled: _PolledConnection) -> None:
         """Takes or renews the lease, and follows what happens to the connection's record."""
         try:
-            self._supervise(seat)
+            self._supervise(polled)
         except NotFound:
-            if seat.connection:
+            if polled.connection:
                 # It was deleted: as far as the broker lets us, its queue goes too.
-                self._consumer.delete_queue(seat.target.connection_id)
-            seat.given_up = True
+                self._consumer.delete_queue(polled.target.connection_id)
+            polled.given_up = True
         except Unavailable as error:
             # Without a sure lease nothing is consumed; what is not acknowledged goes back.
-            log.warning("poll interrupted", extra={"connection": seat.target.connection_id, "reason": str(error)})
-            self._close(seat)
+            log.warning("poll interrupted", extra={"connection": polled.target.connection_id, "reason": str(error)})
+            self._close(polled)
         except Exception:  # noqa: BLE001
             # One connection's fault, known or not, must not end the poll of the others.
-            log.exception("poll failed", extra={"connection": seat.target.connection_id})
-            self._close(seat)
-            seat.given_up = True
+            log.exception("poll failed", extra={"connection": polled.target.connection_id})
+            self._close(polled)
+            polled.given_up = True
 
-    def _close(self, seat: _Seat) -> None:
-        if seat.connection:
-            seat.connection = None
-            self._consumer.close(seat.target.connection_id)
+    def _close(self, polled: _PolledConnection) -> None:
+        if polled.connection:
+            polled.connection = None
+            self._consumer.close(polled.target.connection_id)
 
-    def _supervise(self, seat: _Seat) -> None:
-        tenant, connection_id = seat.target.tenant, seat.target.connection_id
-        if not self._parts.leases.acquire(connection_id, self._owner):
+    def _supervise(self, polled: _PolledConnection) -> None:
+        tenant, connection_id = polled.target.tenant, polled.target.connection_id
+        if not self._context.leases.acquire(connection_id, self._owner):
             # Somebody else's: waited for, unless it was ours, which then consumes no more.
-            self._close(seat)
-            seat.leased = False
+            self._close(polled)
+            polled.leased = False
             return
-        seat.leased = True
-        current = self._parts.connections.get(tenant, connection_id)
+        polled.leased = True
+        current = self._context.connections.get(tenant, connection_id)
         if not current.active or current.breaker_open or not current.configuration.downlink_enabled:
-            self._close(seat)
-            seat.given_up = True
+            self._close(polled)
+            polled.given_up = True
             return
-        before = seat.connection
+        before = polled.connection
         if before and before.version == current.version:
             return
         secrets = (
-            self._parts.secrets.get(tenant, connection_id, current.secret_version)
+            self._context.secrets.get(tenant, connection_id, current.secret_version)
             if current.secret_version
             else ConnectionSecrets()
         )
         if before:
             self._consumer.close(connection_id)
-        seat.connection = current
+        polled.connection = current
         self._consumer.open(current, secrets, current.old_bindings)
 
     def _on_batch(self, connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
         """Called in a thread."""
-        seat = self._seats[connection_id]
-        if seat.connection is None:
+        polled = self._polled[connection_id]
+        if polled.connection is None:
             return [Verdict.LATER] * len(messages)
-        return self._parts.intake.take(seat.connection, messages)
+        return self._context.intake.accept(polled.connection, messages)
 
     def _on_opened(self, connection_id: str) -> None:
-        seat = self._seats[connection_id]
-        seat.opened = True
-        connection = seat.connection
+        polled = self._polled[connection_id]
+        polled.opened = True
+        connection = polled.connection
         if connection and connection.old_bindings:
-            self._parts.executor.submit(self._forget_old_bindings, connection)
+            self._context.executor.submit(self._forget_old_bindings, connection)
         if connection and connection.state != ConnectionState.OPENED:
-            self._parts.executor.submit(self._record, connection, None)
+            self._context.executor.submit(self._record, connection, None)
 
     def _on_fault(self, connection_id: str, fault: BrokerFault) -> None:
-        seat = self._seats[connection_id]
-        connection, seat.connection = seat.connection, None
-        was_open, seat.opened = seat.opened, False
-        if was_open and seat.losses < MAX_LOSSES:
+        polled = self._polled[connection_id]
+        connection, polled.connection = polled.connection, None
+        was_open, polled.opened = polled.opened, False
+        if was_open and polled.losses < MAX_LOSSES:
             # A broker that restarts, or a queue that was deleted: opened again with the next renewal of the lease.
-            seat.losses += 1
+            polled.losses += 1
             log.info("downlink connection lost", extra={"connection": connection_id, "type": fault.type})
             return
-        seat.given_up = True
+        polled.given_up = True
         if connection:
-            self._parts.executor.submit(self._record, connection, fault)
+            self._context.executor.submit(self._record, connection, fault)
 
     def _forget_old_bindings(self, connection: Connection) -> None:
         try:
-            self._parts.connections.forget_old_bindings(connection)
+            self._context.connections.forget_old_bindings(connection)
         except (NotFound, Unavailable) as error:
             # The next poll removes them again, which costs a round trip.
             log.warning("old bindings kept", extra={"connection": connection.id, "reason": str(error)})
 
     def _record(self, connection: Connection, fault: BrokerFault | None) -> None:
         """Closes or opens the breaker, unless the forwarder has changed it since."""
-        now = self._parts.clock()
+        now = self._context.clock()
         try:
-            current = self._parts.connections.get(connection.tenant, connection.id)
+            current = self._context.connections.get(connection.tenant, connection.id)
             if current.version != connection.version or current.breaker_open or not current.active:
                 return
             if fault is None:
@@ -228,13 +228,13 @@ class Poll:
                     return
                 after = breaker.recovered(current, now, str(ULID()), wake_at=now)
             else:
-                after = breaker.failed(current, fault, now, self._parts.random(), self._parts.timing.scale)
-            if not self._parts.connections.update_breaker(after, current.epoch):
+                after = breaker.failed(current, fault, now, self._context.random(), self._context.timing.scale)
+            if not self._context.connections.update_breaker(after, current.epoch):
                 return
         except (NotFound, Unavailable) as error:
             log.warning("state not recorded", extra={"connection": connection.id, "reason": str(error)})
             return
         if fault is None:
-            self._parts.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
+            self._context.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
         else:
-            self._parts.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"role": "downlink"})
+            self._context.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"role": "downlink"})

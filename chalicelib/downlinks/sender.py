@@ -131,7 +131,7 @@ class DownlinkSender:
         self._settle(record, job)
         if job.deduplication_id:
             # However it ended, and at a repeat again, in case that this was not reached the first time.
-            self._monitoring.downlink_settled(job.tenant, job.connection_id, job.deduplication_id)
+            self._monitoring.downlink_done(job.tenant, job.connection_id, job.deduplication_id)
 
     def _settle(self, record: QueueRecord, job: DownlinkJob) -> None:
         try:

@@ -15,15 +15,15 @@ from chalicelib.entry.adapters import Adapters
 from chalicelib.monitoring import Monitoring, configure_logging
 
 if TYPE_CHECKING:
-    from chalicelib.adapters.aws.notes import DynamoDbNotes
+    from chalicelib.adapters.aws.claims import DynamoDbClaims
     from chalicelib.connections.replay import Replay
-    from chalicelib.connections.service import Connections
-    from chalicelib.connections.tests import ConnectionTrial
-    from chalicelib.downlinks.polls import Consumer
+    from chalicelib.connections.service import ConnectionService
+    from chalicelib.connections.tests import ConnectionTests
+    from chalicelib.downlinks.polls import PollHandler
     from chalicelib.downlinks.sender import DownlinkSender
     from chalicelib.http_api.application_servers_api import ApplicationServersApi
     from chalicelib.http_api.auth import TokenVerifier
-    from chalicelib.http_api.connection_tests_api import TrialsApi
+    from chalicelib.http_api.connection_tests_api import ConnectionTestsApi
     from chalicelib.http_api.connections_api import ConnectionsApi
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.console_api import ConsoleApi
@@ -66,10 +66,10 @@ class Services(Adapters):
 
     @cached_property
     def forwarder(self) -> "Forwarder":
-        from chalicelib.uplinks.drain_context import DrainParts
+        from chalicelib.uplinks.drain_context import DrainContext
         from chalicelib.uplinks.forwarder import Forwarder
 
-        parts = DrainParts(
+        parts = DrainContext(
             connections=self.connection_store,
             queues=self.uplink_queues,
             wakes=self.wake_queue,
@@ -102,28 +102,28 @@ class Services(Adapters):
     def alarms(self) -> "Alarms":
         from chalicelib.upkeep.alarms import Alarms
 
-        return Alarms(self.statistics, self.notes, self.monitoring, self.connections.restart, self.clock)
+        return Alarms(self.statistics, self.claims, self.monitoring, self.connections.restart, self.clock)
 
     @cached_property
     def retention(self) -> "Retention":
         from chalicelib.uplinks.retention import Retention
 
-        return Retention(self.uplink_queues, self.notes, self.monitoring, self.clock)
+        return Retention(self.uplink_queues, self.claims, self.monitoring, self.clock)
 
     @cached_property
-    def notes(self) -> "DynamoDbNotes":
-        from chalicelib.adapters.aws.notes import DynamoDbNotes
+    def claims(self) -> "DynamoDbClaims":
+        from chalicelib.adapters.aws.claims import DynamoDbClaims
 
-        return DynamoDbNotes(self.dynamodb, self.settings.table("leases"), self.clock)
+        return DynamoDbClaims(self.dynamodb, self.settings.table("leases"), self.clock)
 
     @cached_property
-    def consumer(self) -> "Consumer":
+    def poll_handler(self) -> "PollHandler":
         from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
         from chalicelib.downlinks.intake import DownlinkIntake
-        from chalicelib.downlinks.polls import Consumer, PollParts
+        from chalicelib.downlinks.polls import PollContext, PollHandler
 
         intake = DownlinkIntake(self.downlink_queue, self.secret_store, self.ingress, self.monitoring, self.clock)
-        parts = PollParts(
+        parts = PollContext(
             connections=self.connection_store,
             secrets=self.secret_store,
             leases=self.leases,
@@ -135,10 +135,10 @@ class Services(Adapters):
             random=random.random,
             timing=self.settings.timing,
         )
-        return Consumer(parts)
+        return PollHandler(parts)
 
     @cached_property
-    def downlinks(self) -> "DownlinkSender":
+    def downlink_sender(self) -> "DownlinkSender":
         from chalicelib.downlinks.sender import DownlinkSender
 
         return DownlinkSender(
@@ -157,11 +157,11 @@ class Services(Adapters):
         )
 
     @cached_property
-    def connections(self) -> "Connections":
+    def connections(self) -> "ConnectionService":
         from chalicelib.connections.events import ConnectionEvents
-        from chalicelib.connections.service import Connections
+        from chalicelib.connections.service import ConnectionService
 
-        return Connections(
+        return ConnectionService(
             self.connection_store,
             self.secret_store,
             self.uplink_queues,
@@ -190,10 +190,10 @@ class Services(Adapters):
         )
 
     @cached_property
-    def trial(self) -> "ConnectionTrial":
-        from chalicelib.connections.tests import ConnectionTrial
+    def connection_tests(self) -> "ConnectionTests":
+        from chalicelib.connections.tests import ConnectionTests
 
-        return ConnectionTrial(
+        return ConnectionTests(
             self.connection_store,
             self.secret_store,
             self.connection_tester,
@@ -247,10 +247,10 @@ class Services(Adapters):
         return MessagesApi(self.auth, self.replay)
 
     @cached_property
-    def trials_api(self) -> "TrialsApi":
-        from chalicelib.http_api.connection_tests_api import TrialsApi
+    def connection_tests_api(self) -> "ConnectionTestsApi":
+        from chalicelib.http_api.connection_tests_api import ConnectionTestsApi
 
-        return TrialsApi(self.auth, self.trial)
+        return ConnectionTestsApi(self.auth, self.connection_tests)
 
     @cached_property
     def statistics_api(self) -> "StatisticsApi":

@@ -6,8 +6,8 @@ from chalice.app import Request, Response
 from pydantic import ValidationError
 
 from chalicelib.domain.models import MASK, ApplicationServer, ApplicationServerRequest
-from chalicelib.domain.validation.violations import faults_of
-from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.domain.validation.violations import violations_of
+from chalicelib.errors import InvalidRequest, Violation
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import json_body
 from chalicelib.http_api.connections_api import READ, WRITE
@@ -49,7 +49,7 @@ def _parse(document: object) -> ApplicationServerRequest:
     try:
         wanted = ApplicationServerRequest.model_validate(document, strict=True, by_name=False, by_alias=True)
     except ValidationError as error:
-        raise InvalidRequest(faults_of(error, {"": ["asId", "asKey"]})) from None
+        raise InvalidRequest(violations_of(error, {"": ["asId", "asKey"]})) from None
     if wanted.as_key == MASK:
-        raise InvalidRequest([Fault("/asKey", "This is the mask of a key; send the key itself.")])
+        raise InvalidRequest([Violation("/asKey", "This is the mask of a key; send the key itself.")])
     return wanted

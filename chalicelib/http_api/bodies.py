@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from chalice.app import Request
 
-from chalicelib.errors import Fault, InvalidRequest, Malformed, TooLarge
+from chalicelib.errors import InvalidRequest, Malformed, TooLarge, Violation
 from chalicelib.kernel.strict_json import parse_json
 
 E = TypeVar("E", bound=StrEnum)
@@ -58,7 +58,7 @@ class Query:
 
     def __init__(self, request: Request) -> None:
         self._parameters = request.query_params
-        self._faults: list[Fault] = []
+        self._violations: list[Violation] = []
 
     def text(self, name: str) -> str | None:
         return None if self._parameters is None else self._parameters.get(name)
@@ -66,7 +66,7 @@ class Query:
     def required(self, name: str) -> str:
         value = self.text(name)
         if not value:
-            self._faults.append(Fault(f"/{name}", f"The parameter {name} is mandatory; add it."))
+            self._violations.append(Violation(f"/{name}", f"The parameter {name} is mandatory; add it."))
         return value or ""
 
     def limit(self) -> int:
@@ -75,7 +75,7 @@ class Query:
             return DEFAULT_LIMIT
         # At most three ASCII digits: Python takes other digits, signs and underscores, too.
         if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
-            self._faults.append(Fault("/limit", f"This must be a whole number from 1 to {MAX_LIMIT}."))
+            self._violations.append(Violation("/limit", f"This must be a whole number from 1 to {MAX_LIMIT}."))
             return DEFAULT_LIMIT
         return int(text)
 
@@ -86,7 +86,7 @@ class Query:
         try:
             return choices(text)
         except ValueError:
-            self._faults.append(Fault(f"/{name}", f"This must be one of {', '.join(choices)}."))
+            self._violations.append(Violation(f"/{name}", f"This must be one of {', '.join(choices)}."))
             return None
 
     def moment(self, name: str) -> float | None:
@@ -99,9 +99,9 @@ class Query:
             moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
-            self._faults.append(Fault(f"/{name}", "This must be a time such as 2026-11-23T09:00:00Z."))
+            self._violations.append(Violation(f"/{name}", "This must be a time such as 2026-11-23T09:00:00Z."))
             return None
 
     def check(self) -> None:
-        if self._faults:
-            raise InvalidRequest(self._faults)
+        if self._violations:
+            raise InvalidRequest(self._violations)

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 
 from chalicelib.connections.preview import preview
-from chalicelib.connections.tests import ConnectionTrial
+from chalicelib.connections.tests import ConnectionTests
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import MAX_BODY, json_body, json_text
 from chalicelib.http_api.connections_api import READ, WRITE
@@ -14,8 +14,8 @@ from chalicelib.http_api.responses import json_response
 from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
 
 
-class TrialsApi:
-    def __init__(self, auth: TokenVerifier, trial: ConnectionTrial) -> None:
+class ConnectionTestsApi:
+    def __init__(self, auth: TokenVerifier, trial: ConnectionTests) -> None:
         self._auth = auth
         self._trial = trial
 
@@ -23,12 +23,12 @@ class TrialsApi:
     def test_unsaved(self, request: Request) -> Response:
         """Needs the right to write: it connects to where the caller says."""
         caller = self._auth.caller(request, WRITE)
-        return json_response(self._trial.try_unsaved(caller.tenant, json_body(request)).to_json())
+        return json_response(self._trial.test_unsaved(caller.tenant, json_body(request)).to_json())
 
     @answered
     def test_saved(self, request: Request, connection_id: str) -> Response:
         caller = self._auth.caller(request, WRITE)
-        return json_response(self._trial.try_saved(caller.tenant, unquote(connection_id)).to_json())
+        return json_response(self._trial.test_saved(caller.tenant, unquote(connection_id)).to_json())
 
     @answered
     def preview(self, request: Request) -> Response:

@@ -5,9 +5,9 @@ from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
-from chalicelib.connections.service import Connections, Filter
+from chalicelib.connections.service import ConnectionService, Filter
 from chalicelib.domain.models import Connection
-from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.errors import InvalidRequest, Violation
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query, if_match, json_body
 from chalicelib.http_api.problems import answered
@@ -21,7 +21,7 @@ WRITE = "connections:write"
 class ConnectionsApi:
     """Each method is one call of the API; everything is the caller's tenant's own."""
 
-    def __init__(self, auth: TokenVerifier, connections: Connections) -> None:
+    def __init__(self, auth: TokenVerifier, connections: ConnectionService) -> None:
         self._auth = auth
         self._connections = connections
 
@@ -86,6 +86,6 @@ def _id_in(document: Any) -> str:
     wanted = document.get("id") if isinstance(document, dict) else None
     if not isinstance(wanted, str) or not wanted:
         raise InvalidRequest(
-            [Fault("/id", "This names the connection and is mandatory here; add it, or use PUT /connections/{id}.")]
+            [Violation("/id", "This names the connection and is mandatory here; add it, or use PUT /connections/{id}.")]
         )
     return wanted

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
-from chalicelib.connections.service import Connections
+from chalicelib.connections.service import ConnectionService
 from chalicelib.domain.models import Direction, Event, FailedMessage, Level, MessageStatus
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query
@@ -38,7 +38,11 @@ class ReadableFailedMessages(Protocol):
 
 class HistoryApi:
     def __init__(
-        self, auth: TokenVerifier, connections: Connections, events: ReadableEventLog, failed: ReadableFailedMessages
+        self,
+        auth: TokenVerifier,
+        connections: ConnectionService,
+        events: ReadableEventLog,
+        failed: ReadableFailedMessages,
     ) -> None:
         self._auth = auth
         self._connections = connections

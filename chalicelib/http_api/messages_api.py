@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from chalicelib.connections.replay import Replay
 from chalicelib.domain.models import Direction, MessageStatus, ReplayAll, ReplayIds
-from chalicelib.domain.validation.violations import faults_of
-from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.domain.validation.violations import violations_of
+from chalicelib.errors import InvalidRequest, Violation
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query, json_body
 from chalicelib.http_api.connections_api import WRITE
@@ -44,16 +44,16 @@ class MessagesApi:
 def _ids(document: Any) -> list[str] | None:
     """The ids wanted; None for all."""
     if not isinstance(document, dict):
-        raise InvalidRequest([Fault("", 'This is {"ids": [...]} or {"all": true}; send one of them.')])
+        raise InvalidRequest([Violation("", 'This is {"ids": [...]} or {"all": true}; send one of them.')])
     if "ids" in document and "all" in document:
-        raise InvalidRequest([Fault("/all", "Send either ids or all, not both.")])
+        raise InvalidRequest([Violation("/all", "Send either ids or all, not both.")])
     if document.get("all", True) is not True:
         # pydantic takes 1 for true where a literal is asked for.
-        raise InvalidRequest([Fault("/all", "This must be true; name ids for anything less.")])
+        raise InvalidRequest([Violation("/all", "This must be true; name ids for anything less.")])
     try:
         if "all" in document:
             ReplayAll.model_validate(document, strict=True)
             return None
         return ReplayIds.model_validate(document, strict=True).ids
     except ValidationError as error:
-        raise InvalidRequest(faults_of(error, {"": ["ids", "all"]})) from None
+        raise InvalidRequest(violations_of(error, {"": ["ids", "all"]})) from None

@@ -31,9 +31,9 @@ _DETAILS = {
     412: "If-Match names another version",
     413: "The body is too large",
     415: "The body's media type is not taken",
-    422: "The request is not valid; all its faults are listed",
+    422: "The request is not valid; all its violations are listed",
     429: "Too many such calls; Retry-After says when to come again",
-    500: "A fault of ours",
+    500: "A violation of ours",
     503: "A service that is needed does not answer",
 }
 _BY_GATEWAY = {415}

@@ -72,8 +72,12 @@ def problem(request: Request, error: Exception) -> Response:
     if isinstance(error, Malformed):
         members["detail"] = error.detail
     elif isinstance(error, InvalidRequest):
-        members["detail"] = f"{len(error.faults)} fault{'s' * (len(error.faults) > 1)} in the request; see errors"
-        members["errors"] = [{"pointer": fault.pointer, "detail": fault.detail} for fault in error.faults]
+        members["detail"] = (
+            f"{len(error.violations)} violation{'s' * (len(error.violations) > 1)} in the request; see errors"
+        )
+        members["errors"] = [
+            {"pointer": violation.pointer, "detail": violation.detail} for violation in error.violations
+        ]
     elif isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
     if status == HTTPStatus.UNAUTHORIZED:

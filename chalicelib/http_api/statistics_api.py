@@ -4,7 +4,7 @@ from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
-from chalicelib.connections.service import Connections
+from chalicelib.connections.service import ConnectionService
 from chalicelib.connections.statistics import Period, StatisticsReader
 from chalicelib.http_api.auth import TokenVerifier
 from chalicelib.http_api.bodies import Query
@@ -14,7 +14,7 @@ from chalicelib.http_api.responses import json_response
 
 
 class StatisticsApi:
-    def __init__(self, auth: TokenVerifier, connections: Connections, statistics: StatisticsReader) -> None:
+    def __init__(self, auth: TokenVerifier, connections: ConnectionService, statistics: StatisticsReader) -> None:
         self._auth = auth
         self._connections = connections
         self._statistics = statistics

@@ -4,7 +4,7 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from hashlib import sha256
 
-from chalicelib.errors import Fault, InvalidRequest
+from chalicelib.errors import InvalidRequest, Violation
 
 _CHECK_BYTES = 9
 
@@ -24,7 +24,7 @@ def decode(scope: str, cursor: str) -> str:
     # Not a signature: the query is bound to the caller's own tenant anyway. It only tells ours from others.
     if check != _check(scope, position) or encode(scope, position) != cursor:
         raise InvalidRequest(
-            [Fault("/cursor", "This cursor is none of this list's; take it from the Link header, rel=next.")]
+            [Violation("/cursor", "This cursor is none of this list's; take it from the Link header, rel=next.")]
         )
     return position
 

@@ -61,10 +61,10 @@ class ConnectionStore(Protocol):
     def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
         """Writes state, reason, epoch, failures, outage, probe and mark in one; False when the epoch was another."""
 
-    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+    def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         """Leaves a mark: the reconciler sends a wake once ``wake_at`` is past. No effect on one that is gone."""
 
-    def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
+    def clear_pending_wake(self, tenant: str, connection_id: str, token: str) -> None:
         """Removes the mark if its token is still this one."""
 
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
@@ -73,7 +73,7 @@ class ConnectionStore(Protocol):
     def forget_old_bindings(self, connection: Connection) -> None:
         """The broker has removed them. No effect when the version is another."""
 
-    def marks_due(self, now: float) -> Iterable[Connection]: ...
+    def pending_wakes_due(self, now: float) -> Iterable[Connection]: ...
 
     def probes_due(self, now: float) -> Iterable[Connection]: ...
 
@@ -185,10 +185,10 @@ class Statistics(Protocol):
     def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
         """Adds to the counters of this minute, such as ``uplinksDelivered``, and notes the devices as active."""
 
-    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+    def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         """These, named by SQS's deduplication ids, wait from now on. No effect on those that do or did just now."""
 
-    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+    def clear_waiting(self, tenant: str, connection_id: str, name: str) -> None:
         """It does not wait any more. The order of taking and settling does not matter."""
 
 
@@ -249,7 +249,7 @@ class PublisherFactory(Protocol):
 
 
 class RateLimits(Protocol):
-    def take(self, tenant: str, kind: str, limit: int) -> None:
+    def acquire(self, tenant: str, kind: str, limit: int) -> None:
         """Counts one call of a kind. Raises TooManyRequests when the tenant has made ``limit`` of them within this
         minute."""
 

@@ -20,12 +20,12 @@ _MINUTES = 60
 _LONGEST_TEXT = 300
 
 
-class Notes(Protocol):
+class Claims(Protocol):
     """What was told already."""
 
-    def has(self, key: str) -> bool: ...
+    def held(self, key: str) -> bool: ...
 
-    def take(self, key: str, until: float) -> bool:
+    def claim(self, key: str, until: float) -> bool:
         """Makes a note that lasts until then (Unix seconds); False when somebody else was first."""
 
 
@@ -40,14 +40,14 @@ class Alarms:
     def __init__(
         self,
         counters: Counters,
-        notes: Notes,
+        claims: Claims,
         monitoring: Monitoring,
         restart: Callable[[str, str], object],
         clock: Clock,
     ) -> None:
         """``restart``: of a tenant's connection, as a user asks for it."""
         self._counters = counters
-        self._notes = notes
+        self._claims = claims
         self._monitoring = monitoring
         self._restart = restart
         self._clock = clock
@@ -58,17 +58,17 @@ class Alarms:
         ends_soon = ends is not None and ends - now <= max(_NOTICES) * _DAY
         return bool(connection.alarms) or ends_soon or _may_be_restarted(connection, now)
 
-    def look(self, connection: Connection) -> None:
+    def check(self, connection: Connection) -> None:
         """Tells what there is to tell, each thing once. A store that is down costs a minute's look."""
         try:
             for alarm in connection.alarms:
-                self._look_at_rate(connection, alarm)
-            self._look_at_certificate(connection)
-            self._look_at_silence(connection)
+                self._check_rate(connection, alarm)
+            self._check_certificate(connection)
+            self._check_silence(connection)
         except Unavailable as error:
             log.warning("not looked at", extra={"connection": connection.id, "reason": str(error)})
 
-    def _look_at_rate(self, connection: Connection, alarm: Alarm) -> None:
+    def _check_rate(self, connection: Connection, alarm: Alarm) -> None:
         now = self._clock()
         window = window_at(alarm, now)
         if window is None:
@@ -76,11 +76,11 @@ class Alarms:
         # Of the alarm as it is: a changed one may tell anew.
         digest = hashlib.sha256(alarm.model_dump_json().encode()).hexdigest()[:16]
         key = f"alarm#{connection.tenant}#{connection.id}#{digest}#{int(window.start)}"
-        if self._notes.has(key):
+        if self._claims.held(key):
             return
         uplinks = self._uplinks_of_last_hour(connection, now)
-        if uplinks < alarm.uplink_rate_min_per_hour and self._notes.take(key, window.end + _DAY):
-            self._tell_rate(connection, alarm, window, uplinks)
+        if uplinks < alarm.uplink_rate_min_per_hour and self._claims.claim(key, window.end + _DAY):
+            self._report_rate(connection, alarm, window, uplinks)
 
     def _uplinks_of_last_hour(self, connection: Connection, now: float) -> int:
         minute = int(now // 60)
@@ -88,7 +88,7 @@ class Alarms:
         # What failed came from a device, too: the alarm is about devices that fall silent.
         return sum(counted.get(name, 0) for counted in counters.values() for name in _COUNTERS)
 
-    def _tell_rate(self, connection: Connection, alarm: Alarm, window: Window, uplinks: int) -> None:
+    def _report_rate(self, connection: Connection, alarm: Alarm, window: Window, uplinks: int) -> None:
         minimum = alarm.uplink_rate_min_per_hour
         text = f"{uplinks} uplink(s) in the last hour, the alarm asks for at least {minimum}."
         if alarm.message:
@@ -101,7 +101,7 @@ class Alarms:
         }
         self._monitoring.event(connection, Level.WARNING, "LOW_UPLINK_RATE", text, details)
 
-    def _look_at_silence(self, connection: Connection) -> None:
+    def _check_silence(self, connection: Connection) -> None:
         """AGGRESSIVE: what has brought no uplink for an hour is opened anew, should the silence be the connection's."""
         now = self._clock()
         if not _may_be_restarted(connection, now) or self._uplinks_of_last_hour(connection, now):
@@ -111,7 +111,7 @@ class Alarms:
         except (Conflict, NotFound) as error:
             log.info("not restarted", extra={"connection": connection.id, "reason": str(error)})
 
-    def _look_at_certificate(self, connection: Connection) -> None:
+    def _check_certificate(self, connection: Connection) -> None:
         now, ends = self._clock(), connection.certificate_ends
         if ends is None or ends <= now:
             return
@@ -119,7 +119,7 @@ class Alarms:
         if days is None:
             return
         key = f"certificate#{connection.tenant}#{connection.id}#{int(ends)}#{days}"
-        if self._notes.has(key) or not self._notes.take(key, ends + _DAY):
+        if self._claims.held(key) or not self._claims.claim(key, ends + _DAY):
             return
         left = int((ends - now) // _DAY)
         text = f"The client certificate ends at {iso_time(ends)}, in {left} day(s): set a new certificate and its key."

@@ -64,7 +64,7 @@ class Reconciler:
             "swept": lambda: self._sweep(now),
             "finished": self._finish,
             # Last, for messages do not wait for it.
-            "alarms": self._look_at_alarms,
+            "alarms": self._check_alarms,
         }
         for name, step in steps.items():
             try:
@@ -76,20 +76,20 @@ class Reconciler:
         if failure:
             raise failure
 
-    def _look_at_alarms(self) -> int:
+    def _check_alarms(self) -> int:
         if self._alarms is None:
             return 0
         for connection in self._concerned:
-            self._alarms.look(connection)
+            self._alarms.check(connection)
         return len(self._concerned)
 
     def _send_marks(self, now: float) -> int:
         number = 0
-        for part in _parts(self._connections.marks_due(now), BATCH):
+        for part in _parts(self._connections.pending_wakes_due(now), BATCH):
             self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             for connection in part:
                 # Only the mark that was read: a newer one stands for something that this wake may come too early for.
-                self._connections.clear_mark(connection.tenant, connection.id, connection.wake_token or "")
+                self._connections.clear_pending_wake(connection.tenant, connection.id, connection.wake_token or "")
             number += len(part)
         return number
 
@@ -117,7 +117,7 @@ class Reconciler:
         for connection in self._connections.all_active():
             if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
                 if self._retention is not None and connection.breaker_open:
-                    self._retention.look(connection)
+                    self._retention.check(connection)
                 yield connection
 
     def _is_forgotten(self, connection: Connection) -> bool:

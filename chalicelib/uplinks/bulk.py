@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from chalicelib.domain.models import EntryFault, EntryResult
-from chalicelib.errors import Fault, InvalidRequest, TooLarge, Unavailable
+from chalicelib.errors import InvalidRequest, TooLarge, Unavailable, Violation
 from chalicelib.kernel.strict_json import element_spans, parse_json
 from chalicelib.network_servers.thingpark.reports import Report, parse_report
 from chalicelib.uplinks.ingress import Ingress
@@ -34,10 +34,10 @@ class BulkIngress:
         either. Raises Malformed when the array is not JSON, InvalidRequest when it has too many entries."""
         text, document = parse_json(body)
         if not isinstance(document, list):
-            raise InvalidRequest([Fault("", "This is no array of reports.")])
+            raise InvalidRequest([Violation("", "This is no array of reports.")])
         if len(document) > MAX_ENTRIES:
             detail = f"An array has at most {MAX_ENTRIES} reports, this one {len(document)}; send it in parts."
-            raise InvalidRequest([Fault("", detail)])
+            raise InvalidRequest([Violation("", detail)])
         results = [_LATER] * len(document)
         devices: dict[str, list[tuple[int, Report]]] = {}
         for position, (begin, end) in enumerate(element_spans(text)):
@@ -71,5 +71,5 @@ class BulkIngress:
 def _refused(error: InvalidRequest | TooLarge) -> EntryResult:
     if isinstance(error, TooLarge):
         return EntryResult(status=413, errors=[EntryFault(pointer="", detail=str(error))])
-    faults = [EntryFault(pointer=fault.pointer, detail=fault.detail) for fault in error.faults]
-    return EntryResult(status=422, errors=faults)
+    violations = [EntryFault(pointer=violation.pointer, detail=violation.detail) for violation in error.violations]
+    return EntryResult(status=422, errors=violations)

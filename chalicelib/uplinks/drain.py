@@ -20,15 +20,15 @@ from chalicelib.monitoring import log
 from chalicelib.network_servers.thingpark.reports import UPLINK
 from chalicelib.ports.outside import OutgoingMessage, Publisher, PublishResult, ReceivedReport
 from chalicelib.state import ConnectionState
-from chalicelib.uplinks.drain_context import DrainParts, Progress
+from chalicelib.uplinks.drain_context import DrainContext, DrainState
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
     failed_and_lost,
     prepare,
+    report_failed,
+    report_lost,
+    report_stuck,
     suspects,
-    tell_failed,
-    tell_lost,
-    tell_stuck,
 )
 
 CHUNK_REPORTS = 100
@@ -47,12 +47,12 @@ class _OutOfTime(Exception):
 
 
 class Drain:
-    def __init__(self, parts: DrainParts, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
-        self._parts = parts
+    def __init__(self, context: DrainContext, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
+        self._context = context
         self._tenant = tenant
         self._id = connection_id
         self._wakes = wakes
-        self._progress = Progress()
+        self._state = DrainState()
         self._connection: Connection
         self._read_at = 0.0
         self._stop_at = 0.0
@@ -68,11 +68,11 @@ class Drain:
         try:
             self._read()
         except NotFound:
-            self._parts.pool.close(self._id)
+            self._context.pool.close(self._id)
             return
         if not self._connection.active:
             # Activating it sends a wake, which finds what waits.
-            self._parts.pool.close(self._id)
+            self._context.pool.close(self._id)
             return
         probe = any(wake.probe == self._connection.epoch for wake in self._wakes)
         if self._connection.breaker_open and not probe:
@@ -80,7 +80,7 @@ class Drain:
         try:
             self._drain(probe)
         except _OutOfTime:
-            self._leave(0)
+            self._plan_wake(0)
         except BrokerFault as fault:
             self._break(fault)
             return
@@ -89,36 +89,36 @@ class Drain:
             # replaced since the record was read. Only if the connection is gone nothing is left: then the mark is not
             # written, and its socket must not stay.
             if isinstance(error, NotFound):
-                self._parts.pool.close(self._id)
+                self._context.pool.close(self._id)
             log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
-            self._leave(self._parts.timing.report_visibility)
+            self._plan_wake(self._context.timing.report_visibility)
         finally:
-            self._parts.monitoring.count(self._connection, self._progress.counts, self._progress.devices)
+            self._context.monitoring.count(self._connection, self._state.counts, self._state.devices)
         self._finish()
 
     def _read(self) -> None:
-        self._connection = self._parts.connections.get(self._tenant, self._id)
-        self._read_at = self._parts.monotonic()
+        self._connection = self._context.connections.get(self._tenant, self._id)
+        self._read_at = self._context.monotonic()
 
-    def _leave(self, seconds: float) -> None:
+    def _plan_wake(self, seconds: float) -> None:
         """Something is left that can be had in so many seconds: a mark must be written."""
-        due = self._parts.clock() + seconds
-        self._progress.mark_at = due if self._progress.mark_at is None else min(due, self._progress.mark_at)
+        due = self._context.clock() + seconds
+        self._state.mark_at = due if self._state.mark_at is None else min(due, self._state.mark_at)
 
     @property
     def _last(self) -> float:
         """When what was begun before ``stop_at`` is given up."""
-        return self._stop_at + self._parts.timing.spare / 2
+        return self._stop_at + self._context.timing.spare / 2
 
     def _drain(self, probe: bool) -> None:
         if probe:
             # It connects in any case: first, for a slow queue must not put it off for ever.
             self._publisher()
-        while self._parts.monotonic() < self._stop_at:
-            if self._parts.monotonic() - self._read_at > self._parts.timing.recheck:
+        while self._context.monotonic() < self._stop_at:
+            if self._context.monotonic() - self._read_at > self._context.timing.recheck:
                 self._read()
                 if not self._connection.active:
-                    self._parts.pool.close(self._id)
+                    self._context.pool.close(self._id)
                 if not self._connection.active or self._connection.breaker_open:
                     return
             # Receive first, connect then: an idle connection costs its broker nothing.
@@ -130,43 +130,43 @@ class Drain:
                 return
             for chunk in self._chunks(reports):
                 self._settle_chunk(chunk)
-            self._call_for_help(reports)
+            self._request_helper(reports)
             # A probe goes on to the empty receive: wakes of what waits were let go.
-            if len(reports) < BATCH and self._own() <= self._progress.settled and not probe:
+            if len(reports) < BATCH and self._own_message_ids() <= self._state.settled and not probe:
                 return
-        self._leave(0)
+        self._plan_wake(0)
 
-    def _call_for_help(self, reports: list[ReceivedReport]) -> None:
+    def _request_helper(self, reports: list[ReceivedReport]) -> None:
         """Asks for one more drain, which asks for the next, where all that may be held at once was there and the broker
         took it. Wakes sent together would not do: one forwarder may get them all in a batch, and drains once. Reports
         that come in have wakes of their own."""
         backlog = len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
-        if self._progress.helped or not backlog:
+        if self._state.helped or not backlog:
             return
-        self._progress.helped = True
+        self._state.helped = True
         helpers = [wake.helper for wake in self._wakes if wake.message_id is None]
         if not helpers or min(helpers) >= HELPERS:
             return
         try:
-            self._parts.wakes.send([Wake(tenant=self._tenant, connection_id=self._id, helper=min(helpers) + 1)])
+            self._context.wakes.send([Wake(tenant=self._tenant, connection_id=self._id, helper=min(helpers) + 1)])
         except Unavailable as error:
             # This drain goes on alone.
             log.warning("no help", extra={"connection": self._id, "reason": str(error)})
 
-    def _own(self) -> set[str]:
+    def _own_message_ids(self) -> set[str]:
         return {wake.message_id for wake in self._wakes if wake.message_id}
 
     def _receive(self) -> list[ReceivedReport]:
         held: list[ReceivedReport] = []
         size = 0
-        began = self._parts.monotonic()
+        began = self._context.monotonic()
         # Of a slow queue less at a time, so that there is always enough left to publish it in.
         until = began + max(0.0, self._stop_at - began) / 2
-        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or self._parts.monotonic() < until):
+        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or self._context.monotonic() < until):
             try:
-                received = self._parts.queues.receive(self._id, CHUNK_REPORTS - len(held))
+                received = self._context.queues.receive(self._id, CHUNK_REPORTS - len(held))
             except Unavailable:
-                self._leave(self._parts.timing.report_visibility)
+                self._plan_wake(self._context.timing.report_visibility)
                 if held:
                     break
                 raise
@@ -179,46 +179,46 @@ class Drain:
     def _chunks(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
         """All at once; but a device whose report was received again and again, perhaps because it kills this function,
         comes last, one report after the other, so that it takes nobody with it."""
-        devices = suspects(reports, self._parts.random())
+        devices = suspects(reports, self._context.random())
         alone = {group[0].group for group in devices}
         if others := [report for report in reports if report.group not in alone]:
             yield others
         if stuck := [report for group in devices for report in group if report.attempts % ALONE_FROM == 0]:
-            tell_stuck(self._parts.monitoring, self._connection, stuck)
+            report_stuck(self._context.monitoring, self._connection, stuck)
         for group in devices:
             for index, report in enumerate(group):
-                if self._parts.monotonic() >= self._stop_at:
+                if self._context.monotonic() >= self._stop_at:
                     self._hold_back(group[index:])
                     break
                 yield [report]
-                if report.message_id not in self._progress.settled:
+                if report.message_id not in self._state.settled:
                     # It may have been released with a delay already; the others wait for it.
                     self._hold_back(group[index + 1 :])
                     break
 
     def _hold_back(self, reports: list[ReceivedReport]) -> None:
-        self._parts.queues.release(self._id, [report.receipt for report in reports], 0)
-        self._leave(0)
+        self._context.queues.release(self._id, [report.receipt for report in reports], 0)
+        self._plan_wake(0)
 
     def _publisher(self) -> Publisher:
         """Raises BrokerFault, or _OutOfTime before it connects with less time than the broker is due: the time that
         SQS took, or a connection that was changed or lost late in a drain, must not be held against it."""
-        budget = self._parts.timing.connect_budget
-        began = self._parts.monotonic()
+        budget = self._context.timing.connect_budget
+        began = self._context.monotonic()
         deadline = min(began + budget - self._connecting, self._last)
         due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
-        if deadline - began < due and not self._parts.pool.is_warm(self._connection):
+        if deadline - began < due and not self._context.pool.is_warm(self._connection):
             raise _OutOfTime
         try:
-            return self._parts.pool.get(self._connection, deadline)
+            return self._context.pool.get(self._connection, deadline)
         finally:
-            self._connecting += self._parts.monotonic() - began
+            self._connecting += self._context.monotonic() - began
 
     def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
         outcomes: dict[str, Outcome] = {}
         messages: list[OutgoingMessage] = []
         for report in reports:
-            prepared = prepare(report, self._connection, self._parts.clock())
+            prepared = prepare(report, self._connection, self._context.clock())
             if isinstance(prepared, Outcome):
                 outcomes[report.receipt] = prepared
             else:
@@ -228,7 +228,7 @@ class Drain:
             result = self._publish(messages)
             fault = result.fault
             outcomes.update(result.outcomes)
-        self._progress.devices |= {
+        self._state.devices |= {
             message.group
             for message in messages
             if message.type == UPLINK and outcomes[message.key].result == Result.DELIVERED
@@ -246,11 +246,11 @@ class Drain:
         result = publisher.publish(messages, self._last)
         if result.fault is None:
             return result
-        self._parts.pool.discard(self._id)
+        self._context.pool.discard(self._id)
         lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_THERE
-        if self._progress.reconnected or not lost:
+        if self._state.reconnected or not lost:
             return result
-        self._progress.reconnected = True
+        self._state.reconnected = True
         again = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
         try:
             second = self._publish(again)
@@ -271,7 +271,7 @@ class Drain:
         confirmed = [r for r in delivered if r.receipt in routing_keys]
         # What was confirmed is deleted whatever else fails.
         self._delete(delivered)
-        self._progress.counts["uplinksDelivered"] += len(confirmed)
+        self._state.counts["uplinksDelivered"] += len(confirmed)
         if confirmed and self._connection.state != ConnectionState.OPENED:
             self._recovered()
         try:
@@ -282,23 +282,23 @@ class Drain:
     def _delete(self, reports: list[ReceivedReport]) -> None:
         if not reports:
             return
-        left = set(self._parts.queues.delete_messages(self._id, [report.receipt for report in reports]))
+        left = set(self._context.queues.delete_messages(self._id, [report.receipt for report in reports]))
         if left:
-            self._leave(self._parts.timing.report_visibility)
-        self._progress.settled |= {report.message_id for report in reports if report.receipt not in left}
+            self._plan_wake(self._context.timing.report_visibility)
+        self._state.settled |= {report.message_id for report in reports if report.receipt not in left}
 
     def _give_up(
         self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
     ) -> None:
         """Keeps the reports as failed, with the reason, and only then deletes them."""
-        parts = self._parts
-        failed, lost = failed_and_lost(reports, outcomes, routing_keys, parts.clock())
+        context = self._context
+        failed, lost = failed_and_lost(reports, outcomes, routing_keys, context.clock())
         if failed:
-            parts.failed.add(self._tenant, self._id, failed)
-            tell_failed(parts.monitoring, self._connection, failed)
+            context.failed.add(self._tenant, self._id, failed)
+            report_failed(context.monitoring, self._connection, failed)
         if lost:
-            tell_lost(parts.monitoring, self._connection, lost)
-        self._progress.counts += Counter(uplinksFailed=len(failed), uplinksLost=len(lost))
+            report_lost(context.monitoring, self._connection, lost)
+        self._state.counts += Counter(uplinksFailed=len(failed), uplinksLost=len(lost))
         self._delete(reports)
 
     def _release(self, reports: list[ReceivedReport], outcomes: dict[str, Outcome]) -> None:
@@ -306,51 +306,51 @@ class Drain:
         for report in reports:
             if outcomes[report.receipt].reason == NACKED:
                 # A queue's word, not the connection's: the device waits, longer each time.
-                delays[report.group] = breaker.nack_delay(report.attempts, self._parts.timing.scale)
+                delays[report.group] = breaker.nack_delay(report.attempts, self._context.timing.scale)
         for delay in set(delays.values()):
             part = [report.receipt for report in reports if delays[report.group] == delay]
-            self._parts.queues.release(self._id, part, delay)
-            self._leave(delay)
+            self._context.queues.release(self._id, part, delay)
+            self._plan_wake(delay)
 
     def _recovered(self) -> None:
         before = self._connection
-        now = self._parts.clock()
+        now = self._context.clock()
         # This drain sends what waits, with its helpers; what somebody else still holds is back by then. A mark due at
         # once would only double their number.
-        after = breaker.recovered(before, now, str(ULID()), now + self._parts.timing.report_visibility)
-        if self._parts.connections.update_breaker(after, before.epoch):
+        after = breaker.recovered(before, now, str(ULID()), now + self._context.timing.report_visibility)
+        if self._context.connections.update_breaker(after, before.epoch):
             self._connection = after
-            self._parts.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
+            self._context.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
         else:
             self._read()
 
     def _break(self, fault: BrokerFault) -> None:
         """Opens the breaker; when that was somebody else's turn, leaves a mark instead."""
-        self._parts.pool.discard(self._id)
+        self._context.pool.discard(self._id)
         before = self._connection
-        after = breaker.failed(before, fault, self._parts.clock(), self._parts.random(), self._parts.timing.scale)
-        if not self._parts.connections.update_breaker(after, before.epoch):
-            self._leave(0)
+        after = breaker.failed(before, fault, self._context.clock(), self._context.random(), self._context.timing.scale)
+        if not self._context.connections.update_breaker(after, before.epoch):
+            self._plan_wake(0)
             self._finish()
             return
-        self._parts.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"failures": after.failures})
+        self._context.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"failures": after.failures})
 
     def _is_empty(self) -> bool:
         try:
-            return self._parts.queues.depth(self._id) == (0, 0)
+            return self._context.queues.depth(self._id) == (0, 0)
         except NotFound:
             return False
 
     def _finish(self) -> None:
         """Returns when the wakes may be let go."""
-        progress = self._progress
-        own = self._own()
+        progress = self._state
+        own = self._own_message_ids()
         if progress.mark_at is None:
             if own and own <= progress.settled:
                 return
             if not own and self._is_empty():
                 return
             # Somebody else holds what these wakes were sent for, or has settled it already.
-            self._leave(self._parts.timing.report_visibility)
+            self._plan_wake(self._context.timing.report_visibility)
         assert progress.mark_at is not None  # noqa: S101
-        self._parts.connections.mark(self._tenant, self._id, progress.mark_at, str(ULID()))
+        self._context.connections.set_pending_wake(self._tenant, self._id, progress.mark_at, str(ULID()))

@@ -12,7 +12,7 @@ from chalicelib.uplinks.publisher_pool import PublisherPool
 
 
 @dataclass(frozen=True)
-class DrainParts:
+class DrainContext:
     connections: ConnectionStore
     queues: UplinkQueues
     wakes: WakeQueue
@@ -27,7 +27,7 @@ class DrainParts:
 
 
 @dataclass
-class Progress:
+class DrainState:
     settled: set[str] = field(default_factory=set)
     """Message ids."""
     counts: Counter[str] = field(default_factory=Counter)

@@ -11,12 +11,12 @@ from chalicelib.errors import Unavailable
 from chalicelib.monitoring import log
 from chalicelib.ports.outside import QueueRecord
 from chalicelib.uplinks.drain import Drain
-from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.drain_context import DrainContext
 
 
 class Forwarder:
-    def __init__(self, parts: DrainParts, executor: Executor) -> None:
-        self._parts = parts
+    def __init__(self, context: DrainContext, executor: Executor) -> None:
+        self._context = context
         self._executor = executor
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
@@ -25,8 +25,8 @@ class Forwarder:
         Returns when every wake may be deleted. Else deletes those that may, and raises Unavailable: the others come
         back by their visibility time-out. A broker's fault never raises, for that would slow all connections' wakes.
         """
-        self._parts.wakes.extend([record.receipt for record in records])
-        stop_at = deadline - self._parts.timing.spare
+        self._context.wakes.extend([record.receipt for record in records])
+        stop_at = deadline - self._context.timing.spare
         drains: dict[tuple[str, str], list[tuple[str, Wake]]] = defaultdict(list)
         done: list[str] = []
         for record in records:
@@ -49,19 +49,19 @@ class Forwarder:
             else:
                 kept += len(pairs)
         if kept:
-            self._parts.wakes.delete(done)
+            self._context.wakes.delete(done)
             raise Unavailable(f"{kept} wake(s) are neither settled nor marked and will be repeated")
 
     def _drain(self, key: tuple[str, str], wakes: list[Wake], stop_at: float) -> bool:
         tenant, connection_id = key
-        began = self._parts.monotonic()
+        began = self._context.monotonic()
         try:
-            Drain(self._parts, tenant, connection_id, wakes).run(stop_at)
+            Drain(self._context, tenant, connection_id, wakes).run(stop_at)
         except Exception:  # noqa: BLE001
             # One connection's fault, known or not, must not cost the others of the batch: it is told by the raise
             # above once the others are done.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
             return False
-        seconds = round(self._parts.monotonic() - began, 3)
+        seconds = round(self._context.monotonic() - began, 3)
         log.debug("drained", extra={"tenant": tenant, "connection": connection_id, "seconds": seconds})
         return True

@@ -1,8 +1,9 @@
-"""Reports that SQS is about to drop, for their broker has not taken them in 14 days: told of a day before, and taken
-out and counted as lost at the end.
+"""Expire reports that have waited 14 days for their broker.
 
-How old they are says only the queue itself, and whoever looks holds them for a moment. So each look notes when the next
-one is due: the oldest report there is says it, and few looks are enough.
+SQS drops messages silently when their retention ends. This service warns the tenant a day earlier (``UPLINKS_EXPIRE``)
+and deletes the reports itself half an hour before SQS would, so that it can count them (``UPLINKS_LOST``). Only the
+queue knows how old its messages are, and receiving them hides them for a moment; each check therefore records when
+the next one is due, derived from the oldest report it saw.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from chalicelib.errors import NotFound, Unavailable
 from chalicelib.kernel.durations import parse_duration
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.outside import Clock, ReceivedReport, UplinkQueues
-from chalicelib.upkeep.alarms import Notes
+from chalicelib.upkeep.alarms import Claims
 
 NOTICE = 86400.0
 """Seconds before reports are dropped in which that is told."""
@@ -28,23 +29,23 @@ _BATCHES = 100
 
 
 class Retention:
-    def __init__(self, queues: UplinkQueues, notes: Notes, monitoring: Monitoring, clock: Clock) -> None:
+    def __init__(self, queues: UplinkQueues, claims: Claims, monitoring: Monitoring, clock: Clock) -> None:
         self._queues = queues
-        self._notes = notes
+        self._claims = claims
         self._monitoring = monitoring
         self._clock = clock
 
-    def look(self, connection: Connection) -> None:
+    def check(self, connection: Connection) -> None:
         """Looks at what waits for a broker in an outage, if a look is due. A service that is down costs a look."""
         key = f"retention#{connection.tenant}#{connection.id}"
         try:
-            if self._notes.has(key):
+            if self._claims.held(key):
                 return
             now = self._clock()
             oldest = self._oldest(connection, now)
             if oldest <= now - (_kept(connection) - NOTICE):
-                self._tell(connection, now, oldest)
-            self._notes.take(key, _next_look(connection, now, oldest))
+                self._warn(connection, now, oldest)
+            self._claims.claim(key, _next_check(connection, now, oldest))
         except (NotFound, Unavailable) as error:
             log.warning("reports not looked at", extra={"connection": connection.id, "reason": str(error)})
 
@@ -75,9 +76,9 @@ class Retention:
         left = self._queues.delete_messages(connection.id, [report.receipt for report in reports])
         self._monitoring.count(connection, {"uplinksLost": len(reports) - len(left)})
 
-    def _tell(self, connection: Connection, now: float, oldest: float) -> None:
+    def _warn(self, connection: Connection, now: float, oldest: float) -> None:
         """Once a day, for as long as reports go on being dropped."""
-        if not self._notes.take(f"retention-told#{connection.tenant}#{connection.id}", now + NOTICE):
+        if not self._claims.claim(f"retention-told#{connection.tenant}#{connection.id}", now + NOTICE):
             return
         ends = iso_time(oldest + _kept(connection))
         self._monitoring.event(
@@ -97,6 +98,6 @@ def _kept(connection: Connection) -> float:
     return min(seconds, RETENTION) if seconds > NOTICE else RETENTION
 
 
-def _next_look(connection: Connection, now: float, oldest: float) -> float:
+def _next_check(connection: Connection, now: float, oldest: float) -> float:
     due = (oldest + _kept(connection) - NOTICE, oldest + RETENTION - MARGIN)
     return min(max(min((moment for moment in due if moment > now), default=now), now + PERIOD), now + LONGEST_PERIOD)

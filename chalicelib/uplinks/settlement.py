@@ -78,7 +78,7 @@ def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routin
     )
 
 
-def tell_failed(monitoring: Monitoring, connection: Connection, failed: Sequence[FailedMessage]) -> None:
+def report_failed(monitoring: Monitoring, connection: Connection, failed: Sequence[FailedMessage]) -> None:
     """One event for each reason."""
     for reason, number in Counter(document.reason for document in failed).items():
         example = next(document for document in failed if document.reason == reason)
@@ -91,7 +91,7 @@ def tell_failed(monitoring: Monitoring, connection: Connection, failed: Sequence
         )
 
 
-def tell_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[ReceivedReport]) -> None:
+def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[ReceivedReport]) -> None:
     validity = connection.configuration.uplink_time_validity
     monitoring.event(
         connection,
@@ -102,7 +102,7 @@ def tell_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[Rec
     )
 
 
-def tell_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence[ReceivedReport]) -> None:
+def report_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence[ReceivedReport]) -> None:
     """The alarm of the data stack looks for this event's line in the log."""
     attempts = max(report.attempts for report in stuck)
     monitoring.event(

@@ -30,8 +30,8 @@ REPORT_BYTES = 256 * 1024
 HANDLERS = {
     "api_handler": ("connections", "ingress", "connections_api", "uplinks_api"),
     "forward": ("forwarder",),
-    "consume": ("consumer",),
-    "send_downlinks": ("downlinks",),
+    "consume": ("poll_handler",),
+    "send_downlinks": ("downlink_sender",),
     "reconcile": ("reconciler",),
 }
 """What each handler builds on its first call."""

@@ -17,7 +17,7 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.entry.services import Services
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports.outside import QueueRecord
-from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from infra.bench.publish import bench_connection
 from infra.local.in_memory import (
@@ -38,7 +38,7 @@ def main() -> None:
     version = secrets.put(connection.tenant, connection.id, ConnectionSecrets(password=os.environ["BENCH_PASSWORD"]))
     store, statistics = MemoryConnectionStore(), MemoryStatistics()
     store.create(connection.model_copy(update={"secret_version": version}), 1)
-    parts = DrainParts(
+    parts = DrainContext(
         connections=store,
         queues=services.uplink_queues,
         wakes=MemoryWakeQueue(),

@@ -15,7 +15,7 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import message_id, parse_report
 from chalicelib.ports.outside import QueueRecord
-from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
@@ -83,7 +83,7 @@ class ForwarderBench:
         self._numbers = itertools.count(1)
         self._executor = ThreadPoolExecutor(1)
         self._pool = PublisherPool(AmqpPublisherFactory(settings), secret_store)
-        parts = DrainParts(
+        parts = DrainContext(
             connections=store,
             queues=self._queues,
             wakes=MemoryWakeQueue(),

@@ -1,4 +1,4 @@
-"""Ways to the broker that a test has in its hand, and what stands in a broker's place."""
+"""Ways to the broker that a test has in its hand, and what stands in a broker's operation."""
 
 import socket
 import ssl

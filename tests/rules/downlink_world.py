@@ -143,7 +143,7 @@ class DownlinkWorld(World):
             published.delivered = True
         verdicts: list[Verdict] = []
         connection = self.connections.connections[TENANT, CONNECTION]
-        task = Task("consumer", lambda: verdicts.extend(self.intake.take(connection, messages)))
+        task = Task("consumer", lambda: verdicts.extend(self.intake.accept(connection, messages)))
         task.run(plan)
         self.incidents += len(part) if task.faults or ack_lost else 0
         settled = {}

@@ -90,7 +90,7 @@ class Uplinks(RuleBasedStateMachine):
         else:
             self.world.reconcile().steps(calls, fate)
 
-    @rule(index=ENVIRONMENTS, call=st.sampled_from(["connections.clear_mark", "connections.postpone_probe"]))
+    @rule(index=ENVIRONMENTS, call=st.sampled_from(["connections.clear_pending_wake", "connections.postpone_probe"]))
     def reconciler_is_overtaken(self, index: int, call: str) -> None:
         """A forwarder is faster with the wake than the reconciler with what follows it."""
         self.world.reconcile().go_to(call)

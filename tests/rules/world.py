@@ -9,7 +9,7 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
-from chalicelib.connections.service import Connections
+from chalicelib.connections.service import ConnectionService
 from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
@@ -17,7 +17,7 @@ from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import message_id, parse_report
 from chalicelib.state import ConnectionState
 from chalicelib.upkeep.reconciler import Reconciler
-from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress
 from chalicelib.uplinks.publisher_pool import PublisherPool
@@ -131,7 +131,7 @@ class World:
             self.clock,
             self.settings,
         )
-        self.management = Connections(
+        self.management = ConnectionService(
             self._p_connections,
             self._p_secrets,
             self._p_queues,
@@ -151,7 +151,7 @@ class World:
         return (0, 0) if self.net else self.queues.depth(connection_id)
 
     def _environment(self) -> Environment:
-        parts = DrainParts(
+        parts = DrainContext(
             self._p_connections,
             self._p_queues,
             self._p_wakes,

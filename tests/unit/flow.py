@@ -17,7 +17,7 @@ from chalicelib.network_servers.thingpark.reports import parse_report
 from chalicelib.ports.outside import OutgoingMessage, PublisherFactory, PublishResult, QueueRecord
 from chalicelib.state import ConnectionState
 from chalicelib.upkeep.reconciler import Reconciler
-from chalicelib.uplinks.drain_context import DrainParts
+from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress
 from chalicelib.uplinks.publisher_pool import PublisherPool
@@ -119,7 +119,7 @@ class Flow:
         self.executor = ThreadPoolExecutor(4)
         self.monitoring = Monitoring(self.events, self.statistics, self.clock)
         self.pool = PublisherPool(factory or self.broker, self.secrets)
-        parts = DrainParts(
+        parts = DrainContext(
             self.connections,
             self.queues,
             self.wakes,

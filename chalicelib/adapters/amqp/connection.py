@@ -17,7 +17,7 @@ from pika.credentials import ExternalCredentials, PlainCredentials
 
 from chalicelib import __version__
 from chalicelib.adapters.amqp.loop import Loop, Reply
-from chalicelib.adapters.amqp.operation import AddressForbidden, CertificateUnusable, ConnectionBlocked, Place
+from chalicelib.adapters.amqp.operation import AddressForbidden, BrokerOperation, CertificateUnusable, ConnectionBlocked
 from chalicelib.adapters.amqp.tls import tls_context
 from chalicelib.adapters.amqp.transport import Transport
 from chalicelib.domain.models import Connection, ConnectionSecrets, Protocol
@@ -31,7 +31,7 @@ RESET_SECONDS = 1.0
 """The longest that a reset may take to be seen by its own loop."""
 
 
-class Link:
+class AmqpConnection:
     """A connection on the way, open, or lost. ``role`` ends its name: ``publisher``, ``consumer``, ``test``.
 
     ``on_step`` hears of ``resolve``, ``connect``, ``tls``, ``authenticate`` and ``vhost`` as each begins.
@@ -59,7 +59,7 @@ class Link:
         self._transport: Transport | None = None
         self._waiting: dict[Channel, set[Reply[Any]]] = {}
         self.closed: Reply[None] = Reply()
-        self.place = Place.of(connection, secrets)
+        self.operation = BrokerOperation.of(connection, secrets)
         self.error: BaseException | None = None
         """Why it was lost."""
         self.blocked: ConnectionBlocked | None = None
@@ -137,7 +137,7 @@ class Link:
             self._amqp.close()
 
     def _begin(self, step: str) -> None:
-        self.place = self.place.at(step)
+        self.operation = self.operation.at(step)
         if self._on_step is not None:
             self._on_step(step)
 
@@ -223,13 +223,13 @@ def _certified_name(host: str) -> str:
     return host.removesuffix(".") if literal is None else str(literal)
 
 
-def end(loop: Loop, link: Link, *, in_order: bool = False) -> None:
+def end(loop: Loop, amqp: AmqpConnection, *, in_order: bool = False) -> None:
     """Closes a connection, at the latest after a second by a reset, and lets go of its loop."""
     if in_order:
         # It is given up: the reset that follows ends it, whatever the broker said.
         with suppress(TimeoutError, pika.exceptions.AMQPError):
-            loop.run(link.close(), time.monotonic() + CLOSE_SECONDS)
-    link.abort()
-    loop.run_until(lambda: link.closed.done, time.monotonic() + RESET_SECONDS)
+            loop.run(amqp.close(), time.monotonic() + CLOSE_SECONDS)
+    amqp.abort()
+    loop.run_until(lambda: amqp.closed.done, time.monotonic() + RESET_SECONDS)
     loop.deactivate_poller()
     loop.close()

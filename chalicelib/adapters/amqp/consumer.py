@@ -32,8 +32,8 @@ class AmqpDownlinkConsumer:
         self._deleted: set[str] = set()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="downlinks")
         self._on_batch: OnBatch = _later
-        self._on_opened: Callable[[str], None] = _unheard
-        self._on_fault: Callable[[str, BrokerFault], None] = _unheard
+        self._on_opened: Callable[[str], None] = _ignore
+        self._on_fault: Callable[[str, BrokerFault], None] = _ignore
         self._finishing = False
         self._under_way = 0
         self._error: BaseException | None = None
@@ -92,7 +92,7 @@ class AmqpDownlinkConsumer:
             self._next[connection.id] = opening
             return
         feed = Feed(
-            self._loop, connection, secrets, old_bindings, self._allowed, self._hand_out,
+            self._loop, connection, secrets, old_bindings, self._allowed, self._dispatch,
             on_opened=lambda: self._loop.add_callback_threadsafe(lambda: self._on_opened(connection.id)),
             on_closed=lambda fault: self._closed(feed, fault),
         )  # fmt: skip
@@ -127,7 +127,7 @@ class AmqpDownlinkConsumer:
         elif fault is not None:
             self._on_fault(feed.id, fault)
 
-    def _hand_out(self, feed: Feed, messages: Sequence[ReceivedDownlink]) -> None:
+    def _dispatch(self, feed: Feed, messages: Sequence[ReceivedDownlink]) -> None:
         """Has a batch judged in a thread. What that raises ends the run; the messages go back."""
         self._under_way += 1
 
@@ -138,15 +138,15 @@ class AmqpDownlinkConsumer:
                 verdicts = self._on_batch(feed.id, messages)
             except Exception as raised:  # noqa: BLE001  # raised again at the end of the run
                 error = raised
-            self._loop.add_callback_threadsafe(lambda: self._judged(feed, messages, verdicts, error))
+            self._loop.add_callback_threadsafe(lambda: self._on_verdicts(feed, messages, verdicts, error))
 
         self._pool.submit(judge)
 
-    def _judged(
+    def _on_verdicts(
         self, feed: Feed, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict], error: Exception | None
     ) -> None:
         self._under_way -= 1
-        feed.judged(messages, verdicts)
+        feed.on_verdicts(messages, verdicts)
         if error is not None:
             self._error = self._error or error
             self._finish()
@@ -156,5 +156,5 @@ def _later(_connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequenc
     return [Verdict.LATER] * len(messages)
 
 
-def _unheard(*_news: object) -> None:
+def _ignore(*_news: object) -> None:
     """Before the run there is nobody to tell."""

@@ -13,11 +13,11 @@ from pika.adapters.utils import connection_workflow as workflow
 
 from chalicelib.adapters.amqp.operation import (
     AddressForbidden,
+    BrokerOperation,
     CertificateUnusable,
     ConfirmTimeout,
     ConnectionBlocked,
     ConsumerCancelledByBroker,
-    Place,
 )
 from chalicelib.adapters.amqp.refusals import channel_closed, closed_by_broker, login_refused, virtual_host_refused
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
@@ -39,7 +39,7 @@ _CERTIFICATE_ALERTS = {
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 
 
-def translate(error: BaseException, place: Place) -> BrokerFault:
+def translate(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     """The fault that an exception stands for. One that has nothing to do with a broker is raised again."""
     error = _cause(error)
     if isinstance(error, BrokerFault):
@@ -47,7 +47,7 @@ def translate(error: BaseException, place: Place) -> BrokerFault:
     for class_ in type(error).__mro__:
         rule = RULES.get(class_)
         if rule is not None:
-            return rule(error, place)
+            return rule(error, operation)
     raise error
 
 
@@ -64,18 +64,18 @@ def _cause(error: BaseException) -> BaseException:
             return error
 
 
-def _dns(_error: BaseException, place: Place) -> BrokerFault:
-    return BrokerUnreachable("DNS_FAILURE", f"The name of {place.host} cannot be resolved: check hostName.")
+def _dns(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    return BrokerUnreachable("DNS_FAILURE", f"The name of {operation.host} cannot be resolved: check hostName.")
 
 
-def _forbidden(_error: BaseException, place: Place) -> BrokerFault:
+def _forbidden(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         "ADDRESS_FORBIDDEN",
-        f"{place.host} has an address that is local, private or reserved: use the broker's public name.",
+        f"{operation.host} has an address that is local, private or reserved: use the broker's public name.",
     )
 
 
-def _timeout(_error: BaseException, place: Place) -> BrokerFault:
+def _timeout(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     what, remedy = {
         "resolve": ("be resolved", "check hostName and its name servers"),
         "connect": ("be connected to", "check hostName, its port and the firewall"),
@@ -85,157 +85,160 @@ def _timeout(_error: BaseException, place: Place) -> BrokerFault:
             "answer in AMQP 0-9-1",
             "check that the port is the broker's AMQP port, and whether the broker is overloaded or stopped",
         ),
-    }.get(place.step, ("answer", "check whether the broker is overloaded or stopped"))
-    kind = "DNS_TIMEOUT" if place.step == "resolve" else "CONNECTION_TIMEOUT"
-    return BrokerUnreachable(kind, f"{place.host} could not {what} in time (step {place.step}): {remedy}.")
+    }.get(operation.step, ("answer", "check whether the broker is overloaded or stopped"))
+    kind = "DNS_TIMEOUT" if operation.step == "resolve" else "CONNECTION_TIMEOUT"
+    return BrokerUnreachable(kind, f"{operation.host} could not {what} in time (step {operation.step}): {remedy}.")
 
 
-def _refused(_error: BaseException, place: Place) -> BrokerFault:
+def _refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         "CONNECTION_REFUSED",
-        f"{place.host} refused the connection: check the port and whether the broker runs.",
+        f"{operation.host} refused the connection: check the port and whether the broker runs.",
     )
 
 
-def _socket(error: BaseException, place: Place) -> BrokerFault:
-    said = place.quote(getattr(error, "strerror", None) or error)
-    if place.step == "tls":
+def _socket(error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    said = operation.quote(getattr(error, "strerror", None) or error)
+    if operation.step == "tls":
         return BrokerUnreachable(
             "TLS_FAILURE",
-            f"{place.host} ended the TLS handshake ({said}): check that the port is the broker's TLS port.",
+            f"{operation.host} ended the TLS handshake ({said}): check that the port is the broker's TLS port.",
         )
-    if place.step == "connect":
-        return BrokerUnreachable("CONNECTION_FAILED", f"{place.host} cannot be connected to ({said}): check hostName.")
-    return _lost(error, place)
+    if operation.step == "connect":
+        return BrokerUnreachable("CONNECTION_FAILED", f"Cannot connect to {operation.host}: {said}. Check hostName.")
+    return _lost(error, operation)
 
 
-def _lost(error: BaseException, place: Place) -> BrokerFault:
+def _lost(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         "CONNECTION_LOST",
-        f"The connection to {place.host} was lost ({place.quote(error)}): check the broker and the network.",
+        f"The connection to {operation.host} was lost ({operation.quote(error)}): check the broker and the network.",
     )
 
 
-def _heartbeat(_error: BaseException, place: Place) -> BrokerFault:
+def _heartbeat(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "HEARTBEAT_MISSED", f"{place.host} stopped sending heartbeats: check the broker and the network."
+        "HEARTBEAT_MISSED", f"{operation.host} stopped sending heartbeats: check the broker and the network."
     )
 
 
-def _blocked(error: BaseException, place: Place) -> BrokerFault:
+def _blocked(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         "BROKER_BLOCKED",
-        f"{place.host} takes no messages because of a memory or disk alarm ({place.quote(error)}): "
+        f"{operation.host} takes no messages because of a memory or disk alarm ({operation.quote(error)}): "
         "free memory or disk space there.",
     )
 
 
-def _confirm(_error: BaseException, place: Place) -> BrokerFault:
+def _confirm(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         "CONFIRM_TIMEOUT",
-        f"{place.host} did not confirm a message in time: check the broker's load, or raise actionTimeout "
-        f"({place.action_timeout} ms).",
+        f"{operation.host} did not confirm a message in time: check the broker's load, or raise actionTimeout "
+        f"({operation.action_timeout} ms).",
     )
 
 
-def _incompatible(error: BaseException, place: Place) -> BrokerFault:
+def _incompatible(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     said = str(error)
-    if place.tls and any(sign in said for sign in ("SSL", "EOF", "ConnectionReset", "BrokenPipe")):
+    if operation.tls and any(sign in said for sign in ("SSL", "EOF", "ConnectionReset", "BrokenPipe")):
         # With TLS 1.3 the client has finished its handshake when the server looks at the certificate.
-        return _certificate_refused(error, place)
+        return _certificate_refused(error, operation)
     remedy = "check that the broker runs, and that the port is its AMQP port" + (
-        "" if place.tls else " for TCP, or choose protocol SSL for its TLS port"
+        "" if operation.tls else " for TCP, or choose protocol SSL for its TLS port"
     )
-    return BrokerUnreachable("PROTOCOL_MISMATCH", f"{place.host} does not answer in AMQP 0-9-1: {remedy}.")
+    return BrokerUnreachable("PROTOCOL_MISMATCH", f"{operation.host} does not answer in AMQP 0-9-1: {remedy}.")
 
 
-def _tls(error: Any, place: Place) -> BrokerFault:
+def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
     reason = getattr(error, "reason", None) or ""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in _NAME_MISMATCH:
             return BrokerUnreachable(
-                "CERTIFICATE_NAME", f"{place.host} shows a certificate for another name: use the name that it is for."
+                "CERTIFICATE_NAME",
+                f"{operation.host} shows a certificate for another name: use the name in the certificate.",
             )
-        return _untrusted(error, place)
-    if reason in _CERTIFICATE_ALERTS or (reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not place.client_certificate):
-        return _certificate_refused(error, place)
+        return _untrusted(error, operation)
+    if reason in _CERTIFICATE_ALERTS or (
+        reason == "SSLV3_ALERT_HANDSHAKE_FAILURE" and not operation.client_certificate
+    ):
+        return _certificate_refused(error, operation)
     if reason in _NO_TLS:
         return BrokerUnreachable(
-            "TLS_NOT_SPOKEN", f"{place.host} does not speak TLS on this port: choose protocol TCP or the TLS port."
+            "TLS_NOT_SPOKEN", f"{operation.host} does not speak TLS on this port: choose protocol TCP or the TLS port."
         )
     return BrokerUnreachable(
         "TLS_FAILURE",
-        f"The TLS handshake with {place.host} failed ({place.quote(reason or error)}): check that the port is the "
-        "broker's TLS port and that it takes TLS 1.2 or 1.3.",
+        f"The TLS handshake with {operation.host} failed ({operation.quote(reason or error)}): check that the port is "
+        "the broker's TLS port and that it takes TLS 1.2 or 1.3.",
     )
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, place: Place) -> BrokerFault:
-    said = place.quote(error.verify_message)
+def _untrusted(error: ssl.SSLCertVerificationError, operation: BrokerOperation) -> BrokerFault:
+    said = operation.quote(error.verify_message)
     if error.verify_code in {_NOT_VALID_YET, _EXPIRED}:
         sentence = (
-            f"{place.host} shows a certificate that is not valid today ({said}): renew it at the broker, and set "
+            f"{operation.host} shows a certificate that is not valid today ({said}): renew it at the broker, and set "
             "trustedCaCertificate anew if its authority is another one."
         )
-    elif place.own_authority:
+    elif operation.own_authority:
         sentence = (
-            f"{place.host} shows a certificate that trustedCaCertificate does not vouch for ({said}): set "
+            f"{operation.host} shows a certificate that trustedCaCertificate does not vouch for ({said}): set "
             "trustedCaCertificate to the authority that issued it."
         )
     else:
         sentence = (
-            f"{place.host} shows a certificate that no public authority vouches for ({said}): set "
+            f"{operation.host} shows a certificate that no public authority vouches for ({said}): set "
             "trustedCaCertificate to the authority that issued it."
         )
     return BrokerUnreachable("CERTIFICATE_UNTRUSTED", sentence)
 
 
-def _own_certificate(_error: BaseException, _place: Place) -> BrokerFault:
+def _own_certificate(_error: BaseException, _operation: BrokerOperation) -> BrokerFault:
     return BrokerRefused(
         "CERTIFICATE_UNUSABLE",
         "The certificate, private key or authority of the connection cannot be used: set them anew.",
     )
 
 
-def _certificate_refused(_error: BaseException, place: Place) -> BrokerFault:
-    if place.client_certificate:
+def _certificate_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    if operation.client_certificate:
         return BrokerRefused(
             "CLIENT_CERTIFICATE_REFUSED",
-            f"{place.host} refused the client certificate: check that it is valid and issued by an authority that "
+            f"{operation.host} refused the client certificate: check that it is valid and issued by an authority that "
             "the broker trusts.",
         )
     return BrokerRefused(
-        "CLIENT_CERTIFICATE_MISSING", f"{place.host} asks for a client certificate: set certificate and privateKey."
+        "CLIENT_CERTIFICATE_MISSING", f"{operation.host} asks for a client certificate: set certificate and privateKey."
     )
 
 
-def _cancelled(_error: BaseException, place: Place) -> BrokerFault:
+def _cancelled(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerMisconfigured(
         "CONSUMER_CANCELLED",
-        f"{place.host} ended the consumer, so the downlink queue was deleted or moved: restart the connection.",
+        f"{operation.host} ended the consumer, so the downlink queue was deleted or moved: restart the connection.",
     )
 
 
-def _named(error: BaseException, place: Place) -> str:
-    return place.quote(f"{type(error).__name__}: {error}")
+def _named(error: BaseException, operation: BrokerOperation) -> str:
+    return operation.quote(f"{type(error).__name__}: {error}")
 
 
-def _protocol(error: BaseException, place: Place) -> BrokerFault:
+def _protocol(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         "PROTOCOL_ERROR",
-        f"{place.host} sent what is not AMQP 0-9-1 ({_named(error, place)}): check the port.",
+        f"{operation.host} sent what is not AMQP 0-9-1 ({_named(error, operation)}): check the port.",
     )
 
 
-def _unusable(error: BaseException, place: Place) -> BrokerFault:
+def _unusable(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     """A request that cannot be encoded, or made in this state of a connection: it is opened anew."""
     return BrokerUnreachable(
         "CONNECTION_UNUSABLE",
-        f"The connection to {place.host} cannot be used ({_named(error, place)}): retry.",
+        f"The connection to {operation.host} cannot be used ({_named(error, operation)}): retry.",
     )
 
 
-Rule = Callable[[Any, Place], BrokerFault]
+Rule = Callable[[Any, BrokerOperation], BrokerFault]
 
 RULES: dict[type[BaseException], Rule] = {
     AddressForbidden: _forbidden,

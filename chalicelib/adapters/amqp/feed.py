@@ -6,7 +6,7 @@ from typing import Any
 
 from pika.channel import Channel
 
-from chalicelib.adapters.amqp.connection import Link
+from chalicelib.adapters.amqp.connection import AmqpConnection
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop, Reply, Task
 from chalicelib.adapters.amqp.operation import ConsumerCancelledByBroker
@@ -37,7 +37,7 @@ class Feed:
     ) -> None:  # fmt: skip
         self._loop = loop
         self._old_bindings = old_bindings
-        self._hand_out = hand_out
+        self._dispatch = hand_out
         self._on_opened = on_opened
         self._on_closed = on_closed
         self.id = connection.id
@@ -46,10 +46,10 @@ class Feed:
         self._queue = downlink_queue(connection.id)
         self._consumer_tag = f"iot-flow.{connection.id}"
         self._seconds = configuration.connection_timeout / 1000
-        self._link = Link(
+        self._amqp = AmqpConnection(
             loop, connection, secrets, role="consumer", heartbeat=HEARTBEAT, allowed=allowed
         )  # fmt: skip
-        self._link.on_lost = self._fail
+        self._amqp.on_lost = self._fail
         self._channel: Channel | None = None
         self._inbox: deque[ReceivedDownlink] = deque()
         self._judging = False
@@ -72,9 +72,9 @@ class Feed:
 
     def abort(self) -> None:
         """Resets the connection; what was not acknowledged goes back to the queue."""
-        self._link.abort()
+        self._amqp.abort()
 
-    def judged(self, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict]) -> None:
+    def on_verdicts(self, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict]) -> None:
         """The verdicts on a batch that was handed out."""
         self._judging = False
         channel = self._channel
@@ -88,7 +88,7 @@ class Feed:
         self._next_batch()
 
     async def _live(self) -> None:
-        await self._loop.start_task(self._link.open(), self._seconds)
+        await self._loop.start_task(self._amqp.open(), self._seconds)
         if not self._end.done:
             await self._loop.start_task(self._subscribe(), self._seconds)
             self._on_opened()
@@ -98,35 +98,35 @@ class Feed:
         elif self._channel is not None:
             await self._loop.start_task(self._cancel(self._channel), CLOSE)
             await self._drained
-        self._link.on_lost = None
-        await self._loop.start_task(self._link.close(), CLOSE)
+        self._amqp.on_lost = None
+        await self._loop.start_task(self._amqp.close(), CLOSE)
 
     async def _subscribe(self) -> None:
-        link = self._link
-        link.place = link.place.at("exchange")
-        await ensure_exchange(link, self.binding[0])
-        link.place = link.place.at("downlink")
-        await ensure_queue(link, self._queue)
-        channel = await link.channel()
+        amqp = self._amqp
+        amqp.operation = amqp.operation.at("exchange")
+        await ensure_exchange(amqp, self.binding[0])
+        amqp.operation = amqp.operation.at("downlink")
+        await ensure_queue(amqp, self._queue)
+        channel = await amqp.channel()
         channel.add_on_close_callback(lambda _channel, error: self._fail(error))
         channel.add_on_cancel_callback(lambda _frame: self._fail(ConsumerCancelledByBroker()))
-        await bind(link, channel, self._queue, self.binding, self._old_bindings)
-        await link.call(channel, lambda done: channel.basic_qos(prefetch_count=PREFETCH, callback=done))
+        await bind(amqp, channel, self._queue, self.binding, self._old_bindings)
+        await amqp.call(channel, lambda done: channel.basic_qos(prefetch_count=PREFETCH, callback=done))
         self._channel = channel
         tag = self._consumer_tag
-        await link.call(
+        await amqp.call(
             channel, lambda done: channel.basic_consume(self._queue, self._on_message, consumer_tag=tag, callback=done)
         )
 
     async def _cancel(self, channel: Channel) -> None:
         tag = self._consumer_tag
-        await self._link.call(channel, lambda done: channel.basic_cancel(tag, callback=done))
+        await self._amqp.call(channel, lambda done: channel.basic_cancel(tag, callback=done))
         self._cancelled = True
         self._next_batch()
 
     async def _delete(self) -> None:
         self._drop_inbox = True
-        await delete_queue(self._link, self._queue)
+        await delete_queue(self._amqp, self._queue)
 
     def _on_message(self, _channel: Channel, method: Any, properties: Any, body: bytes) -> None:
         if not self._inbox:
@@ -153,7 +153,7 @@ class Feed:
             batch = list(self._inbox)
             self._inbox.clear()
             self._judging = True
-            self._hand_out(self, batch)
+            self._dispatch(self, batch)
         elif self._cancelled:
             self._drained.set(None)
 
@@ -171,9 +171,9 @@ class Feed:
         if error is None:
             self._on_closed(None)
             return
-        fault = translate(self._failure or self._link.error or error, self._link.place)
-        self._link.on_lost = None
-        self._link.abort()
+        fault = translate(self._failure or self._amqp.error or error, self._amqp.operation)
+        self._amqp.on_lost = None
+        self._amqp.abort()
         self._on_closed(fault)
 
 

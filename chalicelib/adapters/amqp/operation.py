@@ -30,7 +30,7 @@ class ConfirmTimeout(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class BrokerOperation:
     """What was being done and where. ``step`` is one of those that a test of a connection shows, or ``publish``."""
 
     host: str
@@ -47,7 +47,7 @@ class Place:
     """Whether the connection names whom to trust, rather than the system's authorities."""
 
     @classmethod
-    def of(cls, connection: Connection, secrets: ConnectionSecrets, step: str = "") -> "Place":
+    def of(cls, connection: Connection, secrets: ConnectionSecrets, step: str = "") -> "BrokerOperation":
         configuration = connection.configuration
         return cls(
             host=one_line(configuration.host_name),
@@ -63,7 +63,7 @@ class Place:
             own_authority=bool(secrets.trusted_ca_certificate),
         )
 
-    def at(self, step: str) -> "Place":
+    def at(self, step: str) -> "BrokerOperation":
         return replace(self, step=step)
 
     def quote(self, text: Any) -> str:

@@ -9,7 +9,7 @@ import pika.exceptions
 from pika.channel import Channel
 
 from chalicelib.adapters.amqp.batch import Batch
-from chalicelib.adapters.amqp.connection import Link, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import ConfirmTimeout
@@ -44,18 +44,18 @@ class AmqpPublisherFactory:
         """Connects within the connection's ``connectionTimeout``, and finds or declares the exchange within as much
         again. Raises BrokerFault."""
         loop = Loop()
-        link = Link(
+        amqp = AmqpConnection(
             loop, connection, secrets, role="publisher", heartbeat=HEARTBEAT,
             allowed=self._settings.allowed_private_networks,
         )  # fmt: skip
         seconds = connection.configuration.connection_timeout / 1000
         try:
-            loop.run(link.open(), min(deadline, time.monotonic() + seconds))
-            publisher = AmqpPublisher(loop, link, connection)
+            loop.run(amqp.open(), min(deadline, time.monotonic() + seconds))
+            publisher = AmqpPublisher(loop, amqp, connection)
             loop.run(publisher.prepare(), min(deadline, time.monotonic() + seconds))
         except Exception as error:
-            fault = translate(link.error or error, link.place)
-            end(loop, link)
+            fault = translate(amqp.error or error, amqp.operation)
+            end(loop, amqp)
             raise fault from error
         return publisher
 
@@ -63,9 +63,9 @@ class AmqpPublisherFactory:
 class AmqpPublisher:
     """A warm connection with a channel in confirm mode; a ``ports.Publisher``. For one thread at a time."""
 
-    def __init__(self, loop: Loop, link: Link, connection: Connection) -> None:
+    def __init__(self, loop: Loop, amqp: AmqpConnection, connection: Connection) -> None:
         self._loop = loop
-        self._link = link
+        self._amqp = amqp
         self._exchange = connection.configuration.exchange_name
         self._confirm_seconds = connection.configuration.action_timeout / 1000
         self._channel: Channel | None = None
@@ -77,24 +77,24 @@ class AmqpPublisher:
 
     async def prepare(self) -> None:
         """Finds or declares the exchange and opens the channel."""
-        self._link.place = self._link.place.at("exchange")
-        await ensure_exchange(self._link, self._exchange)
-        channel = await self._link.channel()
-        await self._link.call(channel, lambda done: channel.confirm_delivery(self._on_confirm, callback=done))
+        self._amqp.operation = self._amqp.operation.at("exchange")
+        await ensure_exchange(self._amqp, self._exchange)
+        channel = await self._amqp.channel()
+        await self._amqp.call(channel, lambda done: channel.confirm_delivery(self._on_confirm, callback=done))
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_closed)
-        self._link.place = self._link.place.at("publish")
+        self._amqp.operation = self._amqp.operation.at("publish")
         self._channel = channel
         self._quiet_since = _now()
 
     @property
     def usable(self) -> bool:
-        return not self._ended and self._failure is None and self._link.is_open
+        return not self._ended and self._failure is None and self._amqp.is_open
 
     def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
         batch = Batch(messages)
         try:
-            self._be_sure(deadline)
+            self._ensure_alive(deadline)
             self._run(batch, deadline)
         except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
             fault = self._fault(error)
@@ -112,7 +112,7 @@ class AmqpPublisher:
             self._must_be_usable()
             if channel is not None:
                 request: Callable[[Any], object] = lambda done: channel.basic_qos(callback=done)  # noqa: E731
-                self._loop.run(_answer(self._link, channel, request), min(deadline, time.monotonic() + CHECK))
+                self._loop.run(_answer(self._amqp, channel, request), min(deadline, time.monotonic() + CHECK))
         except Exception as error:
             fault = self._fault(error)
             self.abort()
@@ -129,18 +129,18 @@ class AmqpPublisher:
     def _end(self, *, in_order: bool) -> None:
         if not self._ended:
             self._ended = True
-            end(self._loop, self._link, in_order=in_order)
+            end(self._loop, self._amqp, in_order=in_order)
 
     def _fault(self, error: Exception) -> BrokerFault:
         """What broke the connection, or the channel, says more than the wait that failed because of it."""
         if isinstance(error, BrokerFault):
             return error
-        if isinstance(error, TimeoutError) and self._link.blocked is not None:
+        if isinstance(error, TimeoutError) and self._amqp.blocked is not None:
             # With an alarm on, the broker reads nothing from who has published.
-            return translate(self._link.blocked, self._link.place)
-        return translate(self._link.error or self._failure or error, self._link.place)
+            return translate(self._amqp.blocked, self._amqp.operation)
+        return translate(self._amqp.error or self._failure or error, self._amqp.operation)
 
-    def _be_sure(self, deadline: float) -> None:
+    def _ensure_alive(self, deadline: float) -> None:
         """A thawed environment still thinks that it is connected: look before anything is sent."""
         self._must_be_usable()
         if any(now - then > IDLE for now, then in zip(_now(), self._quiet_since, strict=True)):
@@ -148,17 +148,17 @@ class AmqpPublisher:
 
     def _must_be_usable(self) -> None:
         if not self.usable:
-            raise self._failure or self._link.error or ConnectionResetError("the connection is closed")
+            raise self._failure or self._amqp.error or ConnectionResetError("the connection is closed")
 
     def _run(self, batch: Batch, deadline: float) -> None:
         channel = self._channel
         if channel is None:
             raise ConnectionResetError("the channel is closed")
-        if self._link.blocked is not None:
+        if self._amqp.blocked is not None:
             # The alarm may be over: what the broker said meanwhile is still unread.
             self.check(deadline)
-            if self._link.blocked is not None:
-                raise self._link.blocked
+            if self._amqp.blocked is not None:
+                raise self._amqp.blocked
         self._batch = batch
         last_start = deadline - min(self._confirm_seconds, (deadline - time.monotonic()) / 2)
         while not batch.done:
@@ -168,11 +168,11 @@ class AmqpPublisher:
             limit = min(deadline, batch.oldest_sent + self._confirm_seconds)
             seen = batch.progress
             if not self._loop.run_until(lambda: self._news(batch, seen), limit):  # noqa: B023  # called in this round
-                if self._link.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:
+                if self._amqp.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:
                     # Our time is over and not yet the broker's. Late confirms must not meet the next batch.
                     self.abort()
                     break
-                raise self._link.blocked or ConfirmTimeout()
+                raise self._amqp.blocked or ConfirmTimeout()
             if self._failure is not None:
                 raise self._failure
         batch.settle_rest("DEADLINE", "The time of this attempt was over before it was sent.")
@@ -184,7 +184,7 @@ class AmqpPublisher:
             try:
                 channel.basic_publish(self._exchange, message.routing_key, message.body, properties, mandatory=True)
             except ENCODING_ERRORS as error:
-                batch.invalid(message, self._link.place.quote(repr(error)))
+                batch.invalid(message, self._amqp.operation.quote(repr(error)))
             else:
                 self._published += 1
                 batch.sent(self._published, message)
@@ -199,15 +199,15 @@ class AmqpPublisher:
 
     def _on_return(self, _channel: Channel, method: Any, properties: Any, _body: bytes) -> None:
         if self._batch is not None:
-            text = self._link.place.quote(f"{method.reply_code} {method.reply_text}")
+            text = self._amqp.operation.quote(f"{method.reply_code} {method.reply_text}")
             self._batch.returned(properties.message_id, text)
 
     def _on_closed(self, _channel: Channel, error: Exception) -> None:
         self._failure = error
 
 
-async def _answer(link: Link, channel: Channel, request: Callable[[Any], object]) -> Any:
-    return await link.call(channel, request)
+async def _answer(amqp: AmqpConnection, channel: Channel, request: Callable[[Any], object]) -> Any:
+    return await amqp.call(channel, request)
 
 
 def _now() -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 import time
 
-from chalicelib.adapters.amqp.connection import Link, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.topology import delete_queue, downlink_queue
@@ -20,12 +20,12 @@ class AmqpQueueRemover:
 
     def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
         loop = Loop()
-        link = Link(loop, connection, secrets, role="removal", heartbeat=HEARTBEAT, allowed=self._allowed)
+        amqp = AmqpConnection(loop, connection, secrets, role="removal", heartbeat=HEARTBEAT, allowed=self._allowed)
         seconds = connection.configuration.connection_timeout / 1000
         try:
-            loop.run(link.open(), min(deadline, time.monotonic() + seconds))
-            loop.run(delete_queue(link, downlink_queue(connection.id)), min(deadline, time.monotonic() + seconds))
+            loop.run(amqp.open(), min(deadline, time.monotonic() + seconds))
+            loop.run(delete_queue(amqp, downlink_queue(connection.id)), min(deadline, time.monotonic() + seconds))
         except Exception as error:
-            raise translate(link.error or error, link.place) from error
+            raise translate(amqp.error or error, amqp.operation) from error
         finally:
-            end(loop, link, in_order=True)
+            end(loop, amqp, in_order=True)

@@ -3,30 +3,30 @@
 import re
 from typing import Any
 
-from chalicelib.adapters.amqp.operation import Place, one_line
+from chalicelib.adapters.amqp.operation import BrokerOperation, one_line
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 
 _ACCESS_REFUSED, _NOT_FOUND, _LOCKED, _PRECONDITION, _NOT_ALLOWED, _FORCED = 403, 404, 405, 406, 530, 320
 
 
-def login_refused(_error: BaseException, place: Place) -> BrokerFault:
-    if place.user:
-        sentence = f"refused the login of the user {one_line(place.user)}: check username and password."
-    elif place.client_certificate:
+def login_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    if operation.user:
+        sentence = f"refused the login of the user {one_line(operation.user)}: check username and password."
+    elif operation.client_certificate:
         sentence = (
             "refused the login with the client certificate: check that it takes SASL EXTERNAL and knows the "
             "certificate's name as a user, or set username and password."
         )
     else:
         sentence = "refused the user guest, who is tried where no username is set: set username and password."
-    return BrokerRefused("LOGIN_REFUSED", f"{place.host} {sentence}")
+    return BrokerRefused("LOGIN_REFUSED", f"{operation.host} {sentence}")
 
 
-def virtual_host_refused(error: BaseException, place: Place) -> BrokerFault:
+def virtual_host_refused(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerMisconfigured(
         "VIRTUAL_HOST_REFUSED",
-        f"The virtual host {one_line(place.virtual_host)} cannot be opened ({place.quote(_broker_text(error))}): "
-        "check virtualHost and the user's access to it.",
+        f"The virtual host {one_line(operation.virtual_host)} cannot be opened "
+        f"({operation.quote(_broker_text(error))}): check virtualHost and the user's access to it.",
     )
 
 
@@ -37,28 +37,31 @@ def _broker_text(error: BaseException) -> str:
     return found[2] if found else text
 
 
-def closed_by_broker(error: Any, place: Place) -> BrokerFault:
-    said = place.quote(error.reply_text)
-    if error.reply_code == _ACCESS_REFUSED and place.step in {"authenticate", "tls", "connect"}:
-        return login_refused(error, place)
+def closed_by_broker(error: Any, operation: BrokerOperation) -> BrokerFault:
+    said = operation.quote(error.reply_text)
+    if error.reply_code == _ACCESS_REFUSED and operation.step in {"authenticate", "tls", "connect"}:
+        return login_refused(error, operation)
     if error.reply_code == _NOT_ALLOWED:
         return BrokerMisconfigured(
-            "NOT_ALLOWED", f"{place.host} does not allow this ({said}): check virtualHost and the user's permissions."
+            "NOT_ALLOWED",
+            f"{operation.host} refused the operation ({said}): check virtualHost and the user's permissions.",
         )
     if error.reply_code == _FORCED:
         return BrokerUnreachable(
-            "CONNECTION_CLOSED", f"{place.host} closed the connection ({said}): check whether it was shut down."
+            "CONNECTION_CLOSED", f"{operation.host} closed the connection ({said}): check whether it was shut down."
         )
-    return BrokerUnreachable("CONNECTION_CLOSED", f"{place.host} closed the connection ({said}): see the broker's log.")
+    return BrokerUnreachable(
+        "CONNECTION_CLOSED", f"{operation.host} closed the connection ({said}): see the broker's log."
+    )
 
 
-def channel_closed(error: Any, place: Place) -> BrokerFault:
-    said = place.quote(error.reply_text)
-    exchange = one_line(place.exchange)
+def channel_closed(error: Any, operation: BrokerOperation) -> BrokerFault:
+    said = operation.quote(error.reply_text)
+    exchange = one_line(operation.exchange)
     if error.reply_code == _ACCESS_REFUSED:
-        return BrokerMisconfigured("PERMISSION_REFUSED", _permission(said, exchange, place))
+        return BrokerMisconfigured("PERMISSION_REFUSED", _permission(said, exchange, operation))
     if error.reply_code == _NOT_FOUND:
-        if place.step == "downlink" and "no queue" in said:
+        if operation.step == "downlink" and "no queue" in said:
             return BrokerMisconfigured("QUEUE_MISSING", f"The downlink queue is gone ({said}): restart the connection.")
         return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {exchange} is missing ({said}): create it.")
     if error.reply_code == _LOCKED:
@@ -67,18 +70,18 @@ def channel_closed(error: Any, place: Place) -> BrokerFault:
         )
     if error.reply_code == _PRECONDITION:
         return BrokerMisconfigured(
-            "PRECONDITION_FAILED", f"{place.host} refused a condition ({said}): check exchange and queue there."
+            "PRECONDITION_FAILED", f"{operation.host} refused a condition ({said}): check exchange and queue there."
         )
-    return BrokerUnreachable("CHANNEL_CLOSED", f"{place.host} closed the channel ({said}): see the broker's log.")
+    return BrokerUnreachable("CHANNEL_CLOSED", f"{operation.host} closed the channel ({said}): see the broker's log.")
 
 
-def _permission(said: str, exchange: str, place: Place) -> str:
-    who = _who(place)
-    if place.step == "publish":
+def _permission(said: str, exchange: str, operation: BrokerOperation) -> str:
+    who = _who(operation)
+    if operation.step == "publish":
         if "internal exchange" in said:
             return f"The exchange {exchange} takes no messages from clients ({said}): set exchangeName to another one."
         return f"{who} may not publish to the exchange {exchange} ({said}): grant write on it."
-    if place.step == "downlink":
+    if operation.step == "downlink":
         return (
             f"{who} may not use a downlink queue ({said}): grant configure, write and read on iot-flow.*, and read on "
             f"the exchange {exchange}, or set downlinkEnabled to false."
@@ -86,15 +89,15 @@ def _permission(said: str, exchange: str, place: Place) -> str:
     return f"{who} may not do this ({said}): grant configure, write and read as needed."
 
 
-def exchange_not_made(said: str, place: Place) -> BrokerFault:
+def exchange_not_made(said: str, operation: BrokerOperation) -> BrokerFault:
     """The exchange is missing, and the broker refused to make it; ``said``: its words."""
-    exchange, text = one_line(place.exchange), place.quote(said)
+    exchange, text = one_line(operation.exchange), operation.quote(said)
     if is_reserved(exchange):
         sentence = f"The exchange {exchange} is missing, and only the broker makes such names ({text}): {OTHER_NAME}."
     else:
         sentence = (
-            f"The exchange {exchange} is missing, and {_who(place)[:1].lower()}{_who(place)[1:]} may not make it "
-            f"({text}): create it, or grant configure on it."
+            f"The exchange {exchange} is missing, and {_who(operation)[:1].lower()}{_who(operation)[1:]} may not "
+            f"make it ({text}): create it, or grant configure on it."
         )
     return BrokerMisconfigured("PERMISSION_REFUSED", sentence)
 
@@ -107,7 +110,7 @@ def is_reserved(exchange: str) -> bool:
     return exchange.startswith("amq.")
 
 
-def _who(place: Place) -> str:
-    if place.user:
-        return f"The user {one_line(place.user)}"
-    return "The client certificate's user" if place.client_certificate else "The user guest"
+def _who(operation: BrokerOperation) -> str:
+    if operation.user:
+        return f"The user {one_line(operation.user)}"
+    return "The client certificate's user" if operation.client_certificate else "The user guest"

@@ -6,7 +6,7 @@ from typing import Any
 import pika.exceptions
 from ulid import ULID
 
-from chalicelib.adapters.amqp.connection import Link, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import one_line
@@ -31,19 +31,19 @@ class AmqpConnectionTester:
 
     def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
         loop, steps = Loop(), _Steps(connection)
-        link = Link(
+        amqp = AmqpConnection(
             loop, connection, secrets, role="test", heartbeat=HEARTBEAT,
             allowed=self._settings.allowed_private_networks, on_step=steps.begin,
         )  # fmt: skip
         seconds = connection.configuration.connection_timeout / 1000
         try:
-            loop.run(link.open(), min(deadline, time.monotonic() + seconds))
-            loop.run(_look(link, connection, steps), min(deadline, time.monotonic() + 2 * seconds))
+            loop.run(amqp.open(), min(deadline, time.monotonic() + seconds))
+            loop.run(_look(amqp, connection, steps), min(deadline, time.monotonic() + 2 * seconds))
             steps.succeed()
         except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
-            steps.fail(translate(link.error or error, link.place))
+            steps.fail(translate(amqp.error or error, amqp.operation))
         finally:
-            end(loop, link, in_order=True)
+            end(loop, amqp, in_order=True)
         return steps.done
 
 
@@ -106,27 +106,27 @@ def _binding_key(connection: Connection) -> str:
     return binding_key(connection.configuration.downlink_topic_pattern or "")
 
 
-async def _look(link: Link, connection: Connection, steps: _Steps) -> None:
+async def _look(amqp: AmqpConnection, connection: Connection, steps: _Steps) -> None:
     configuration = connection.configuration
     exchange = configuration.exchange_name
 
     def begin(step: str) -> None:
-        link.place = link.place.at(step)
+        amqp.operation = amqp.operation.at(step)
         steps.begin(step)
 
     begin("exchange")
-    if not await exchange_exists(link, exchange):
+    if not await exchange_exists(amqp, exchange):
         raise _missing(exchange)
-    await _must_be_writable(link, exchange)
+    await _must_be_writable(amqp, exchange)
     if configuration.downlink_enabled and configuration.downlink_topic_pattern is not None:
         begin("downlink")
         # Named as the real queue is: what a user may do can depend on it.
         queue = f"iot-flow.{connection.id}.test-{ULID()}"
-        channel = await link.channel()
-        await link.call(channel, lambda done: channel.queue_declare(queue, exclusive=True, callback=done))
+        channel = await amqp.channel()
+        await amqp.call(channel, lambda done: channel.queue_declare(queue, exclusive=True, callback=done))
         key = _binding_key(connection)
-        await link.call(channel, lambda done: channel.queue_bind(queue, exchange, key, callback=done))
-        await link.call(channel, lambda done: channel.basic_consume(queue, _nothing, callback=done))
+        await amqp.call(channel, lambda done: channel.queue_bind(queue, exchange, key, callback=done))
+        await amqp.call(channel, lambda done: channel.basic_consume(queue, _nothing, callback=done))
 
 
 def _missing(exchange: str) -> BrokerFault:
@@ -139,21 +139,21 @@ def _missing(exchange: str) -> BrokerFault:
     return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {name} is missing: {remedy}.")
 
 
-async def _must_be_writable(link: Link, exchange: str) -> None:
+async def _must_be_writable(amqp: AmqpConnection, exchange: str) -> None:
     """Raises BrokerMisconfigured when the user may not publish to the exchange.
 
     A publish would leave a message behind. To remove a binding needs the same right (to write to the exchange that is
     the binding's destination), which is looked at first, and a binding from nowhere does not exist: nothing changes.
     """
     nowhere = f"iot-flow.test-{ULID()}"
-    channel = await link.channel()
+    channel = await amqp.channel()
     try:
-        await link.call(channel, lambda done: channel.exchange_unbind(exchange, nowhere, callback=done))
+        await amqp.call(channel, lambda done: channel.exchange_unbind(exchange, nowhere, callback=done))
     except pika.exceptions.ChannelClosedByBroker as error:
         # What the broker says about the other end, or about the method, is not our question.
         said = str(error.reply_text)
         if error.reply_code == _ACCESS_REFUSED and exchange in said and nowhere not in said:
-            raise channel_closed(error, link.place.at("publish")) from error
+            raise channel_closed(error, amqp.operation.at("publish")) from error
     else:
         channel.close()
 

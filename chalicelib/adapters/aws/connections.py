@@ -212,7 +212,8 @@ class DynamoDbConnections:
 
     def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
         """Writes state, reason, start-up time, epoch, failures, outage, probe and, if the connection has one, the
-        mark; False when the epoch was another. A mark that somebody else left stays: only ``clear_mark`` removes."""
+        pending wake-up; False when the epoch was another. A pending wake-up of another writer stays: only
+        ``clear_pending_wake`` removes it."""
         record = record_of(connection)
         changes = {name: record[name] for name in (*_BREAKER, "epoch")}
         if connection.wake_at is not None:
@@ -222,7 +223,7 @@ class DynamoDbConnections:
             connection.tenant, connection.id, update, "#epoch = :expected", {":expected": expected_epoch}
         )
 
-    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+    def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         """A mark that is due earlier keeps its time, somebody may depend on it; the token is the new one."""
         later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
         earlier = "attribute_exists(id) AND #wakeAt <= :at"
@@ -238,7 +239,7 @@ class DynamoDbConnections:
                 return
         raise Unavailable("the mark is being changed by too many at once")
 
-    def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
+    def clear_pending_wake(self, tenant: str, connection_id: str, token: str) -> None:
         update = Update({"wakeAt": None, "wakeToken": None})
         self._update(tenant, connection_id, update, "#wakeToken = :token", {":token": token})
 
@@ -256,7 +257,7 @@ class DynamoDbConnections:
         update.names["#version"] = "version"
         self._update(connection.tenant, connection.id, update, condition, values)
 
-    def marks_due(self, now: float) -> Iterator[Connection]:
+    def pending_wakes_due(self, now: float) -> Iterator[Connection]:
         return self._index("marks", "wakeAt <= :now", {":now": now})
 
     def probes_due(self, now: float) -> Iterator[Connection]:

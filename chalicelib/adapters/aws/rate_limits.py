@@ -25,7 +25,7 @@ class DynamoDbRateLimits:
         self._table = table
         self._clock = clock
 
-    def take(self, tenant: str, kind: str, limit: int) -> None:
+    def acquire(self, tenant: str, kind: str, limit: int) -> None:
         now = self._clock()
         window = int(now // _WINDOW)
         with translated("DynamoDB"):

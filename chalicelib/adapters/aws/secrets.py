@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.domain.models import ConnectionSecrets
-from chalicelib.errors import Fault, InvalidRequest, NotFound
+from chalicelib.errors import InvalidRequest, NotFound, Violation
 from chalicelib.kernel.bounded_cache import BoundedCache
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class SecretsManagerSecrets:
         text = json.dumps(secrets.model_dump(by_alias=True, exclude_none=True), ensure_ascii=False)
         if len(text.encode()) > _MAX_BYTES:
             detail = "The certificates, key and passwords together exceed 64 KB; leave out what is not needed."
-            raise InvalidRequest([Fault("/configuration", detail)])
+            raise InvalidRequest([Violation("/configuration", detail)])
         name, version = self._name(tenant, connection_id), str(uuid.uuid4())
         # AWSCURRENT as well: it cannot be taken from a version, so it must move on for an old one to go away.
         self._put(name, version, text, [_label(version), "AWSCURRENT"])

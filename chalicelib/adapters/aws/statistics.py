@@ -36,11 +36,11 @@ class DynamoDbStatistics:
         if devices:
             self._devices.write(tenant, connection_id)
 
-    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
-        self._downlinks.take(tenant, connection_id, names)
+    def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+        self._downlinks.mark_waiting(tenant, connection_id, names)
 
-    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
-        self._downlinks.settle(tenant, connection_id, name)
+    def clear_waiting(self, tenant: str, connection_id: str, name: str) -> None:
+        self._downlinks.clear(tenant, connection_id, name)
 
     def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
         """Taken from the broker and not settled yet."""

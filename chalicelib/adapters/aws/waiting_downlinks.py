@@ -38,13 +38,13 @@ class DynamoDbWaitingDownlinks:
         self._table = table
         self._clock = clock
 
-    def take(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+    def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         """To be called once SQS has them: one that is counted has something that will settle it."""
         unique = list(dict.fromkeys(names))
         for start in range(0, len(unique), _TRANSACTION):
-            self._take(_partition(tenant, connection_id), unique[start : start + _TRANSACTION])
+            self._put_waiting(_partition(tenant, connection_id), unique[start : start + _TRANSACTION])
 
-    def settle(self, tenant: str, connection_id: str, name: str) -> None:
+    def clear(self, tenant: str, connection_id: str, name: str) -> None:
         now = int(self._clock())
         item = _key(_partition(tenant, connection_id), name) | {"settledAt": now, "expires": now + 2 * _REPEAT}
         with translated("DynamoDB"):
@@ -72,7 +72,7 @@ class DynamoDbWaitingDownlinks:
                 return total
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def _take(self, partition: str, names: list[str]) -> None:
+    def _put_waiting(self, partition: str, names: list[str]) -> None:
         """One call for all, for an acknowledgement waits for it; again without those that were taken before."""
         now = int(self._clock())
         values = to_item({":repeat": now - _REPEAT})

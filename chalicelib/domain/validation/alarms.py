@@ -4,28 +4,28 @@ from collections.abc import Callable, Collection
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from chalicelib.domain.validation.violations import Values, text_faults, well_formed
-from chalicelib.errors import Fault
+from chalicelib.domain.validation.violations import Values, text_violations, well_formed
+from chalicelib.errors import Violation
 
 MAX_ALARMS = 20
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def alarm_faults(value: object, wrong_places: Collection[str]) -> list[Fault]:
-    """What is wrong with the alarms of a request, besides their structure; ``wrong_places``: faults of that."""
+def alarm_violations(value: object, wrong_places: Collection[str]) -> list[Violation]:
+    """What is wrong with the alarms of a request, besides their structure; ``wrong_places``: violations of that."""
     if not isinstance(value, list):
         return []
     if len(value) > MAX_ALARMS:
-        return [Fault("/alarms", f"A connection has at most {MAX_ALARMS} alarms; remove some.")]
-    faults: list[Fault] = []
+        return [Violation("/alarms", f"A connection has at most {MAX_ALARMS} alarms; remove some.")]
+    violations: list[Violation] = []
     for position, member in enumerate(value):
         place = f"/alarms/{position}"
-        faults += _alarm(well_formed(member, place, wrong_places), place)
-    return faults
+        violations += _alarm(well_formed(member, place, wrong_places), place)
+    return violations
 
 
-def _alarm(alarm: Values, place: str) -> list[Fault]:
-    faults = text_faults(alarm.get("message"), f"{place}/message")
+def _alarm(alarm: Values, place: str) -> list[Violation]:
+    violations = text_violations(alarm.get("message"), f"{place}/message")
     checks: tuple[tuple[str, Callable[[str], object], str], ...] = (
         ("startTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
         ("endTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),
@@ -34,14 +34,14 @@ def _alarm(alarm: Values, place: str) -> list[Fault]:
     for name, parse, sentence in checks:
         text = alarm.get(name)
         if isinstance(text, str) and parse(text) is None:
-            faults.append(Fault(f"{place}/{name}", sentence))
+            violations.append(Violation(f"{place}/{name}", sentence))
     recurrence = alarm.get("recurrence")
     for position, member in enumerate(recurrence if isinstance(recurrence, list) else []):
         days = member.get("byDays") if isinstance(member, dict) else None
         if isinstance(days, list) and not all(isinstance(day, str) and is_day(day) for day in days):
             detail = "Days are monday to sunday, or their first two or three letters; correct them."
-            faults.append(Fault(f"{place}/recurrence/{position}/byDays", detail))
-    return faults
+            violations.append(Violation(f"{place}/recurrence/{position}/byDays", detail))
+    return violations
 
 
 def is_day(text: str) -> bool:

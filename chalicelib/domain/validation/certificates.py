@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from chalicelib.domain.validation.pem import Block, PemError, blocks, normalise_pem
-from chalicelib.errors import Fault
+from chalicelib.errors import Violation
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -47,28 +47,30 @@ _KINDS = {
 }
 
 
-def check_certificate_pair(certificate: str | None, private_key: str | None, now: float) -> list[Fault]:
+def check_certificate_pair(certificate: str | None, private_key: str | None, now: float) -> list[Violation]:
     """What is wrong with a client certificate (its chain may follow it) and its key, in any form that
     ``normalise_pem`` takes; ``now`` in Unix seconds. One that is None is not looked at."""
-    faults: list[Fault] = []
-    chain = _certificates(certificate, CERTIFICATE, faults) if certificate is not None else []
+    violations: list[Violation] = []
+    chain = _certificates(certificate, CERTIFICATE, violations) if certificate is not None else []
     for position, member in enumerate(chain):
-        faults += _validity(member, position, now) + _strength(member, position)
-    key = _private_key(private_key, faults) if private_key is not None else None
+        violations += _validity(member, position, now) + _strength(member, position)
+    key = _private_key(private_key, violations) if private_key is not None else None
     if chain and key is not None:
-        faults += _match(chain, key)
-    return faults
+        violations += _match(chain, key)
+    return violations
 
 
-def check_ca(text: str, now: float) -> list[Fault]:
+def check_ca(text: str, now: float) -> list[Violation]:
     """What is wrong with a bundle of CA certificates; ``now`` in Unix seconds. Some of a bundle may have expired."""
-    faults: list[Fault] = []
-    bundle = _certificates(text, TRUSTED_CA, faults)
+    violations: list[Violation] = []
+    bundle = _certificates(text, TRUSTED_CA, violations)
     moment = datetime.fromtimestamp(now, UTC)
     if bundle and all(member.not_valid_after_utc < moment for member in bundle):
         ended = max(member.not_valid_after_utc for member in bundle)
-        faults.append(Fault(TRUSTED_CA, f"The CA certificate expired on {ended:%Y-%m-%d}; paste the current one."))
-    return faults
+        violations.append(
+            Violation(TRUSTED_CA, f"The CA certificate expired on {ended:%Y-%m-%d}; paste the current one.")
+        )
+    return violations
 
 
 def certificate_end(certificate: str) -> float:
@@ -77,18 +79,20 @@ def certificate_end(certificate: str) -> float:
     return min(member.not_valid_after_utc for member in chain).timestamp()
 
 
-def _certificates(text: str, pointer: str, faults: list[Fault]) -> list[x509.Certificate]:
+def _certificates(text: str, pointer: str, violations: list[Violation]) -> list[x509.Certificate]:
     try:
         found = blocks(text)
     except PemError as error:
-        faults.append(Fault(pointer, str(error)))
+        violations.append(Violation(pointer, str(error)))
         return []
     wrong = next((block for block in found if block.label != "CERTIFICATE"), None)
     if wrong is not None:
-        faults.append(Fault(pointer, _wrong_kind(wrong, "a certificate")))
+        violations.append(Violation(pointer, _wrong_kind(wrong, "a certificate")))
         return []
     if len(found) > MAX_CERTIFICATES:
-        faults.append(Fault(pointer, f"There are more than {MAX_CERTIFICATES} certificates; keep those that matter."))
+        violations.append(
+            Violation(pointer, f"There are more than {MAX_CERTIFICATES} certificates; keep those that matter.")
+        )
         return []
     certificates = []
     for position, block in enumerate(found):
@@ -96,7 +100,7 @@ def _certificates(text: str, pointer: str, faults: list[Fault]) -> list[x509.Cer
             member = _load_certificate(block)
         except Exception:  # noqa: BLE001  # a hostile certificate fails in many ways, and all of them mean this
             which = _which(position)
-            faults.append(Fault(pointer, f"{which} cannot be read; export it again and paste the whole file."))
+            violations.append(Violation(pointer, f"{which} cannot be read; export it again and paste the whole file."))
             return []
         certificates.append(member)
     return certificates
@@ -113,15 +117,15 @@ def _load_certificate(block: Block) -> x509.Certificate:
     return certificate
 
 
-def _private_key(text: str, faults: list[Fault]) -> PrivateKeyTypes | None:
+def _private_key(text: str, violations: list[Violation]) -> PrivateKeyTypes | None:
     try:
         found = blocks(text)
     except PemError as error:
-        faults.append(Fault(PRIVATE_KEY, str(error)))
+        violations.append(Violation(PRIVATE_KEY, str(error)))
         return None
     detail, key = _load_key(found)
     if detail:
-        faults.append(Fault(PRIVATE_KEY, detail))
+        violations.append(Violation(PRIVATE_KEY, detail))
     return key
 
 
@@ -161,7 +165,7 @@ def _which(position: int) -> str:
     return "The certificate" if position == 0 else f"Certificate {position + 1} of the chain"
 
 
-def _validity(certificate: x509.Certificate, position: int, now: float) -> list[Fault]:
+def _validity(certificate: x509.Certificate, position: int, now: float) -> list[Violation]:
     moment = datetime.fromtimestamp(now, UTC)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if end < moment:
@@ -170,15 +174,15 @@ def _validity(certificate: x509.Certificate, position: int, now: float) -> list[
         detail = f"{_which(position)} is not valid before {begin:%Y-%m-%d %H:%M} UTC; paste one that is valid."
     else:
         return []
-    return [Fault(CERTIFICATE, detail)]
+    return [Violation(CERTIFICATE, detail)]
 
 
-def _strength(certificate: x509.Certificate, position: int) -> list[Fault]:
+def _strength(certificate: x509.Certificate, position: int) -> list[Violation]:
     weakness = _weakness(certificate.public_key())
     # The signature of a root is not looked at by anybody, so its age does not matter.
     if not weakness and certificate.issuer != certificate.subject:
         weakness = _weakness_of_signature(certificate)
-    return [Fault(CERTIFICATE, f"{_which(position)} is too weak: {weakness}.")] if weakness else []
+    return [Violation(CERTIFICATE, f"{_which(position)} is too weak: {weakness}.")] if weakness else []
 
 
 def _weakness_of_signature(certificate: x509.Certificate) -> str:
@@ -206,7 +210,7 @@ def _weakness(key: CertificatePublicKeyTypes | PublicKeyTypes) -> str:
     return ""
 
 
-def _match(chain: list[x509.Certificate], key: PrivateKeyTypes) -> list[Fault]:
+def _match(chain: list[x509.Certificate], key: PrivateKeyTypes) -> list[Violation]:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
 
     def public(of: PublicKeyTypes) -> bytes:
@@ -215,7 +219,9 @@ def _match(chain: list[x509.Certificate], key: PrivateKeyTypes) -> list[Fault]:
     wanted = public(key.public_key())
     positions = [position for position, member in enumerate(chain) if public(member.public_key()) == wanted]
     if not positions:
-        return [Fault(PRIVATE_KEY, "The private key does not belong to the certificate; paste the two of one pair.")]
+        return [
+            Violation(PRIVATE_KEY, "The private key does not belong to the certificate; paste the two of one pair.")
+        ]
     if 0 not in positions:
-        return [Fault(CERTIFICATE, "The client's own certificate must come first, its CAs after it.")]
+        return [Violation(CERTIFICATE, "The client's own certificate must come first, its CAs after it.")]
     return []

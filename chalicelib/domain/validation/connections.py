@@ -1,4 +1,4 @@
-"""Requests that create or replace a connection: every fault at once, before anything is saved."""
+"""Requests that create or replace a connection: every violation at once, before anything is saved."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,19 +20,19 @@ from chalicelib.domain.models import (
 )
 from chalicelib.domain.routing_keys import compile_pattern
 from chalicelib.domain.topic_patterns import binding_key
-from chalicelib.domain.validation.alarms import MAX_ALARMS, alarm_faults
+from chalicelib.domain.validation.alarms import MAX_ALARMS, alarm_violations
 from chalicelib.domain.validation.broker_addresses import forbidden, literal_address, parse_host_port
 from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair, normalise_pem
 from chalicelib.domain.validation.violations import (
-    MAX_FAULTS,
+    MAX_VIOLATIONS,
     Values,
-    faults_of,
     pointer,
-    short_string_faults,
-    text_faults,
+    short_string_violations,
+    text_violations,
+    violations_of,
     well_formed,
 )
-from chalicelib.errors import Fault, InvalidRequest, PatternError
+from chalicelib.errors import InvalidRequest, PatternError, Violation
 
 READ_ONLY = frozenset({"id", "state", "stateReason", "version", "createdAt", "updatedAt", "startupTime", "nextAttempt"})
 DEFAULT_PORTS = {"TCP": 5672, "SSL": 5671}
@@ -61,25 +61,25 @@ def parse_connection(
     ``stored`` and ``stored_secrets``: the connection that is replaced, None for a new one. Without the secrets
     ``MASK`` stays where one is kept, and a new certificate is not compared with a key that is kept. ``now``: Unix
     seconds, for certificates. ``allowed``: private networks that a broker may be in. Raises InvalidRequest with every
-    fault.
+    violation.
     """
     if not isinstance(document, dict):
-        raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
-    faults: list[Fault] = []
+        raise InvalidRequest([Violation("", "A connection is a JSON object; send one.")])
+    violations: list[Violation] = []
     if stored is not None:
-        faults = _identity_faults(document, stored)
+        violations = _identity_violations(document, stored)
         document = {name: value for name, value in document.items() if name not in READ_ONLY}
     request, wrong = _structure(document)
-    faults += wrong
-    wrong_places = {fault.pointer for fault in wrong}
+    violations += wrong
+    wrong_places = {violation.pointer for violation in wrong}
     values = well_formed(document.get("configuration"), "/configuration", wrong_places)
     kept = {} if stored_secrets is None else stored_secrets.model_dump(by_alias=True, exclude_none=True)
-    faults += _configuration(values, wrong_places, stored, allowed) + _certificates(values, kept, now)
-    faults += text_faults(document.get("name"), "/name", allow_blank=False)
-    faults += alarm_faults(document.get("alarms"), wrong_places)
-    faults = _unique(faults)
-    if faults or request is None:
-        raise InvalidRequest(faults[:MAX_FAULTS])
+    violations += _configuration(values, wrong_places, stored, allowed) + _certificates(values, kept, now)
+    violations += text_violations(document.get("name"), "/name", allow_blank=False)
+    violations += alarm_violations(document.get("alarms"), wrong_places)
+    violations = _unique(violations)
+    if violations or request is None:
+        raise InvalidRequest(violations[:MAX_VIOLATIONS])
     configuration = _normalised(request.configuration)
     if stored_secrets is not None:
         secrets = merge_secrets(configuration, stored_secrets)
@@ -90,17 +90,17 @@ def parse_connection(
 def check_structure(document: object, stored: Connection) -> None:
     """Raises InvalidRequest for what could not be meant for any version of ``stored``: types, lengths, names, id."""
     if not isinstance(document, dict):
-        raise InvalidRequest([Fault("", "A connection is a JSON object; send one.")])
-    _, faults = _structure({name: value for name, value in document.items() if name not in READ_ONLY})
-    faults = _identity_faults(document, stored) + faults
-    if faults:
-        raise InvalidRequest(faults)
+        raise InvalidRequest([Violation("", "A connection is a JSON object; send one.")])
+    _, violations = _structure({name: value for name, value in document.items() if name not in READ_ONLY})
+    violations = _identity_violations(document, stored) + violations
+    if violations:
+        raise InvalidRequest(violations)
 
 
-def _identity_faults(document: Mapping[str, Any], stored: Connection) -> list[Fault]:
+def _identity_violations(document: Mapping[str, Any], stored: Connection) -> list[Violation]:
     if document.get("id") in (None, stored.id):
         return []
-    return [Fault("/id", "This is not the connection's id; leave it out or send its own.")]
+    return [Violation("/id", "This is not the connection's id; leave it out or send its own.")]
 
 
 def parse_configuration(document: object, *, now: float, allowed: Networks = ()) -> AmqpConfiguration:
@@ -133,9 +133,9 @@ _KNOWN = {"": _names(ConnectionRequest), "/configuration": _names(AmqpConfigurat
 }
 
 
-def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, list[Fault]]:
+def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, list[Violation]]:
     """What the JSON Schema says: types, lengths, mandatory and unknown fields."""
-    surrogates = surrogate_faults(document)
+    surrogates = surrogate_violations(document)
     if surrogates:
         return None, surrogates
     try:
@@ -143,13 +143,13 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
         text = json.dumps(document)
         return ConnectionRequest.model_validate_json(text, strict=True, by_alias=True, by_name=False), []
     except ValidationError as error:
-        return None, faults_of(error, _KNOWN)
+        return None, violations_of(error, _KNOWN)
 
 
-def surrogate_faults(document: object) -> list[Fault]:
-    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_FAULTS."""
-    places = islice(_surrogates(document), MAX_FAULTS)
-    return [Fault(place, "A lone surrogate is no character; remove it.") for place in places]
+def surrogate_violations(document: object) -> list[Violation]:
+    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_VIOLATIONS."""
+    places = islice(_surrogates(document), MAX_VIOLATIONS)
+    return [Violation(place, "A lone surrogate is no character; remove it.") for place in places]
 
 
 def _surrogates(value: object, place: str = "") -> Iterator[str]:
@@ -170,62 +170,66 @@ def _is_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _unique(faults: Sequence[Fault]) -> list[Fault]:
-    return list(dict.fromkeys(faults))
+def _unique(violations: Sequence[Violation]) -> list[Violation]:
+    return list(dict.fromkeys(violations))
 
 
-def _configuration(values: Values, wrong_places: set[str], stored: Connection | None, allowed: Networks) -> list[Fault]:
+def _configuration(
+    values: Values, wrong_places: set[str], stored: Connection | None, allowed: Networks
+) -> list[Violation]:
     if not values:
         return []
-    faults = _host(values, allowed) + _masks(values, stored) + _together(values, wrong_places)
+    violations = _host(values, allowed) + _masks(values, stored) + _together(values, wrong_places)
     for name in _PATTERNS:
-        faults += _pattern(values, name)
+        violations += _pattern(values, name)
     for name in _LINES:
-        faults += text_faults(values.get(name), f"/configuration/{name}")
-    faults += text_faults(values.get("description"), "/configuration/description", breaks="\r\n\t")
+        violations += text_violations(values.get(name), f"/configuration/{name}")
+    violations += text_violations(values.get("description"), "/configuration/description", breaks="\r\n\t")
     for name in ("exchangeName", "virtualHost"):
-        faults += short_string_faults(values.get(name), f"/configuration/{name}")
+        violations += short_string_violations(values.get(name), f"/configuration/{name}")
     if values.get("exchangeName") == "":
         detail = "An exchange needs a name, for nothing can be bound to the default one; leave it out for amq.topic."
-        faults.append(Fault("/configuration/exchangeName", detail))
-    return faults
+        violations.append(Violation("/configuration/exchangeName", detail))
+    return violations
 
 
-def _host(values: Values, allowed: Networks) -> list[Fault]:
+def _host(values: Values, allowed: Networks) -> list[Violation]:
     text = values.get("hostName")
     if not isinstance(text, str):
         return []
     place = "/configuration/hostName"
     if any(character.isspace() for character in text):
-        return [Fault(place, "There is a blank in the host; remove it.")]
+        return [Violation(place, "There is a blank in the host; remove it.")]
     try:
         host, _ = parse_host_port(text, DEFAULT_PORTS.get(str(values.get("protocol")), 0))
     except ValueError as error:
-        return [Fault(place, str(error))]
+        return [Violation(place, str(error))]
     address = literal_address(host)
     if address is not None and forbidden(address, allowed):
-        return [Fault(place, "This address is not public; name a broker that can be reached from the internet.")]
+        return [Violation(place, "This address is not public; name a broker that can be reached from the internet.")]
     return []
 
 
-def _masks(values: Values, stored: Connection | None) -> list[Fault]:
+def _masks(values: Values, stored: Connection | None) -> list[Violation]:
     located = "hostName" in values and "protocol" in values
     moved = stored is not None and located and _endpoint(values) != _endpoint(stored.configuration.to_json())
-    faults = []
+    violations = []
     for name in SECRET_FIELDS:
         if values.get(name) != MASK:
             continue
         place = f"/configuration/{name}"
         if stored is None:
-            faults.append(
-                Fault(place, f"{MASK} stands for a stored value, and there is none yet; send the value itself.")
+            violations.append(
+                Violation(place, f"{MASK} stands for a stored value, and there is none yet; send the value itself.")
             )
         elif stored.configuration.to_json()[name] is None:
-            faults.append(Fault(place, f"{MASK} keeps a stored value, but none is stored; send the value itself."))
+            violations.append(
+                Violation(place, f"{MASK} keeps a stored value, but none is stored; send the value itself.")
+            )
         elif moved:
             detail = "hostName or protocol changed, so this must be sent anew; a stored secret goes to no other host."
-            faults.append(Fault(place, detail))
-    return faults
+            violations.append(Violation(place, detail))
+    return violations
 
 
 def _endpoint(values: Values) -> tuple[str, object, object]:
@@ -238,14 +242,14 @@ def _endpoint(values: Values) -> tuple[str, object, object]:
     return (str(protocol), host.lower(), port)
 
 
-def _together(values: Values, wrong_places: set[str]) -> list[Fault]:
-    def fault(name: str, detail: str) -> list[Fault]:
-        return [Fault(f"/configuration/{name}", detail)]
+def _together(values: Values, wrong_places: set[str]) -> list[Violation]:
+    def violation(name: str, detail: str) -> list[Violation]:
+        return [Violation(f"/configuration/{name}", detail)]
 
     def lacks(name: str) -> bool:
         return name not in values and f"/configuration/{name}" not in wrong_places
 
-    faults: list[Fault] = []
+    violations: list[Violation] = []
     for one, other, sentence in (
         ("username", "password", "A username needs its password; send both or neither."),
         ("password", "username", "A password needs its username; send both or neither."),
@@ -253,32 +257,32 @@ def _together(values: Values, wrong_places: set[str]) -> list[Fault]:
         ("privateKey", "certificate", "A private key needs its certificate; send both or neither."),
     ):
         if one in values and lacks(other):
-            faults += fault(other, sentence)
+            violations += violation(other, sentence)
     if values.get("protocol") == "TCP":
         for name in _PEM_FIELDS:
             if name in values:
-                faults += fault(name, "This is used with the protocol SSL only; remove it, or choose SSL.")
+                violations += violation(name, "This is used with the protocol SSL only; remove it, or choose SSL.")
     if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
-        faults += fault("downlinkTopicPattern", "This is mandatory; add it, or set downlinkEnabled to false.")
-    return faults
+        violations += violation("downlinkTopicPattern", "This is mandatory; add it, or set downlinkEnabled to false.")
+    return violations
 
 
-def _pattern(values: Values, name: str) -> list[Fault]:
+def _pattern(values: Values, name: str) -> list[Violation]:
     text, place = values.get(name), f"/configuration/{name}"
     if not isinstance(text, str):
         return []
-    faults = text_faults(text, place)
+    violations = text_violations(text, place)
     try:
         compile_pattern(text)
     except PatternError as error:
         detail = str(error)
-        return [*faults, Fault(place, detail[:1].upper() + detail[1:] + ".")]
+        return [*violations, Violation(place, detail[:1].upper() + detail[1:] + ".")]
     if name == "downlinkTopicPattern":
-        faults += short_string_faults(binding_key(text), place)
-    return faults
+        violations += short_string_violations(binding_key(text), place)
+    return violations
 
 
-def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[Fault]:
+def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[Violation]:
     """``kept``: the stored secrets, so that a new certificate is compared with a key that stays."""
 
     def text(name: str) -> str | None:
@@ -291,12 +295,12 @@ def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[F
 
     if values.get("protocol") == "TCP":
         return []
-    faults: list[Fault] = []
+    violations: list[Violation] = []
     # What is kept was checked when it came; if it has expired since, that must not stand in the way of other changes.
     if is_new("certificate") or is_new("privateKey"):
-        faults += check_certificate_pair(text("certificate"), text("privateKey"), now)
+        violations += check_certificate_pair(text("certificate"), text("privateKey"), now)
     bundle = text("trustedCaCertificate") if is_new("trustedCaCertificate") else None
-    return faults + (check_ca(bundle, now) if bundle is not None else [])
+    return violations + (check_ca(bundle, now) if bundle is not None else [])
 
 
 def _normalised(configuration: AmqpConfiguration) -> AmqpConfiguration:

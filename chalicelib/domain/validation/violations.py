@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from chalicelib.errors import Fault
+from chalicelib.errors import Violation
 
-MAX_FAULTS = 100
+MAX_VIOLATIONS = 100
 """In one answer; more would help nobody."""
 
 MAX_SHORT_STRING = 255
@@ -44,20 +44,20 @@ def pointer(location: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
-def faults_of(error: ValidationError, known_names: Mapping[str, Sequence[str]]) -> list[Fault]:
-    """The faults of a document; no sentence shows a value, since it could be a secret.
+def violations_of(error: ValidationError, known_names: Mapping[str, Sequence[str]]) -> list[Violation]:
+    """The violations of a document; no sentence shows a value, since it could be a secret.
 
     ``known_names``: the fields of the object at a pointer, to propose one for a name that is unknown.
     """
-    faults = []
-    for item in error.errors(include_url=False, include_input=False)[:MAX_FAULTS]:
+    violations = []
+    for item in error.errors(include_url=False, include_input=False)[:MAX_VIOLATIONS]:
         location = item["loc"]
         if item["type"] == "extra_forbidden":
             detail = _unknown(str(location[-1]), known_names.get(pointer(location[:-1]), ()))
         else:
             detail = _sentence(item["type"], item.get("ctx", {}), item["msg"])
-        faults.append(Fault(pointer(location), detail))
-    return faults
+        violations.append(Violation(pointer(location), detail))
+    return violations
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
@@ -74,7 +74,7 @@ def _sentence(type_: str, context: Mapping[str, Any], message: str) -> str:
 
 
 def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Values:
-    """The fields of the object at ``place`` that have a value and no fault in their structure."""
+    """The fields of the object at ``place`` that have a value and no violation in their structure."""
     if not isinstance(value, dict):
         return {}
     return {
@@ -84,21 +84,23 @@ def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Val
     }
 
 
-def text_faults(value: object, place: str, *, breaks: str = "", allow_blank: bool = True) -> list[Fault]:
-    """Control characters other than ``breaks``, and nothing but blanks. What is no text has no such fault."""
+def text_violations(value: object, place: str, *, breaks: str = "", allow_blank: bool = True) -> list[Violation]:
+    """Control characters other than ``breaks``, and nothing but blanks. What is no text has no such violation."""
     if not isinstance(value, str):
         return []
     if any(unicodedata.category(character) == "Cc" and character not in breaks for character in value):
-        return [Fault(place, "There is a control character in this text; remove it.")]
+        return [Violation(place, "There is a control character in this text; remove it.")]
     if not allow_blank and value and not value.strip():
-        return [Fault(place, "There are only blanks here; write a name.")]
+        return [Violation(place, "There are only blanks here; write a name.")]
     return []
 
 
-def short_string_faults(value: object, place: str) -> list[Fault]:
+def short_string_violations(value: object, place: str) -> list[Violation]:
     """A name that AMQP cannot carry."""
     if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_SHORT_STRING:
         return [
-            Fault(place, f"This has more than {MAX_SHORT_STRING} bytes of UTF-8, which is AMQP's limit; shorten it.")
+            Violation(
+                place, f"This has more than {MAX_SHORT_STRING} bytes of UTF-8, which is AMQP's limit; shorten it."
+            )
         ]
     return []

@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.domain.models import AmqpConfiguration, Connection
 from chalicelib.domain.routing_keys import routing_key
-from chalicelib.errors import Fault, InvalidRequest, TooLarge
+from chalicelib.errors import InvalidRequest, TooLarge, Violation
 from chalicelib.kernel.durations import parse_duration
 from chalicelib.kernel.strict_json import member_spans, parse_json
 from chalicelib.kernel.times import parse_time
@@ -129,7 +129,7 @@ def _has_surrogate(text: str) -> bool:
 
 
 def _invalid(pointer: str, detail: str) -> InvalidRequest:
-    return InvalidRequest([Fault(pointer, detail)])
+    return InvalidRequest([Violation(pointer, detail)])
 
 
 def message_id(connection_id: str, report: Report) -> str:

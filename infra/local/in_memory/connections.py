@@ -103,14 +103,14 @@ class MemoryConnectionStore:
             self._change(current, **changes)
             return True
 
-    def mark(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
+    def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         with self._lock:
             current = self.connections.get((tenant, connection_id))
             if current:
                 first = wake_at if current.wake_at is None else min(wake_at, current.wake_at)
                 self._change(current, wake_at=first, wake_token=token)
 
-    def clear_mark(self, tenant: str, connection_id: str, token: str) -> None:
+    def clear_pending_wake(self, tenant: str, connection_id: str, token: str) -> None:
         with self._lock:
             current = self.connections.get((tenant, connection_id))
             if current and current.wake_token == token:
@@ -132,7 +132,7 @@ class MemoryConnectionStore:
     def _indexed(self) -> list[Connection]:
         return list((self.connections if self._index is None else self._index).values())
 
-    def marks_due(self, now: float) -> Iterator[Connection]:
+    def pending_wakes_due(self, now: float) -> Iterator[Connection]:
         yield from [c for c in self._indexed if c.wake_at is not None and c.wake_at <= now]
 
     def probes_due(self, now: float) -> Iterator[Connection]:

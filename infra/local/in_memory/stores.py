@@ -82,11 +82,11 @@ class MemoryStatistics:
         self._waiting: dict[tuple[str, str, str], bool] = {}
         """False for what was settled."""
 
-    def take_downlinks(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
+    def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         for name in names:
             self._waiting.setdefault((tenant, connection_id, name), True)
 
-    def settle_downlink(self, tenant: str, connection_id: str, name: str) -> None:
+    def clear_waiting(self, tenant: str, connection_id: str, name: str) -> None:
         self._waiting[tenant, connection_id, name] = False
 
     def waiting_downlinks(self, tenant: str, connection_id: str) -> int:

@@ -299,14 +299,14 @@ class Engine:
                 if stored is None or stored.state is not _State.WAITING:
                     continue
                 group.in_flight += 1
-                received.append(self._hand_out(stored, now, visibility))
+                received.append(self._dispatch(stored, now, visibility))
             if self._fifo or not group.waiting:
                 del self._ready[key]
             if not group.waiting and not group.in_flight:
                 del self._groups[key]
         return received
 
-    def _hand_out(self, stored: _Stored, now: float, visibility: float) -> Received:
+    def _dispatch(self, stored: _Stored, now: float, visibility: float) -> Received:
         stored.receive_count += 1
         stored.first_received_at = stored.first_received_at or now
         self._park(stored, _State.IN_FLIGHT, now + visibility)
@@ -327,7 +327,7 @@ class Engine:
         """The message, None when it is gone, and whether the handle is of its latest receive."""
         self._advance(self._clock())
         parts = receipt_handle.split(".")
-        if len(parts) != 4 or parts[0] != self._mark or not parts[1].isdigit() or not parts[2].isdigit():  # noqa: PLR2004  # the parts that _hand_out writes
+        if len(parts) != 4 or parts[0] != self._mark or not parts[1].isdigit() or not parts[2].isdigit():  # noqa: PLR2004  # the parts that _dispatch writes
             raise ReceiptHandleInvalid
         stored = self._messages.get(int(parts[1]))
         return stored, stored is not None and stored.receive_count == int(parts[2])

@@ -12,7 +12,7 @@ from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
 from chalicelib.config import Timing
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget
 from chalicelib.downlinks.intake import DownlinkIntake
-from chalicelib.downlinks.polls import Consumer, PollParts
+from chalicelib.downlinks.polls import PollContext, PollHandler
 from chalicelib.ports.outside import QueueRecord
 from infra.local.in_memory import MemoryDownlinkQueue, MemoryLeases
 from infra.local.waiting import wait_until
@@ -33,7 +33,7 @@ class Polls:
         self.site = outage.site
         self.queue = MemoryDownlinkQueue(60, outage.clock)
         intake = DownlinkIntake(self.queue, outage.secrets, outage.ingress, outage.monitoring, outage.clock)
-        self.parts = PollParts(
+        self.parts = PollContext(
             connections=outage.connections,
             secrets=outage.secrets,
             leases=MemoryLeases(TIMING.lease, time.monotonic),
@@ -55,7 +55,7 @@ class Polls:
     def poll(self) -> None:
         job = PollJob(sent_at=self.outage.now, targets=[PollTarget(tenant=TENANT, connection_id="c1")])
         record = QueueRecord("r", "m", job.model_dump_json(by_alias=True), "")
-        Consumer(self.parts).handle([record], time.monotonic() + TIMING.poll_timeout)
+        PollHandler(self.parts).handle([record], time.monotonic() + TIMING.poll_timeout)
 
     def during(self, *steps: Callable[[], object], polls: int = 1) -> None:
         """The steps, one after the other, while polls run side by side; returns when all have ended."""

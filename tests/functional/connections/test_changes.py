@@ -214,7 +214,7 @@ def drain(services: Services) -> list[int | None]:
 def test_deactivating_and_activating(api: Api, services: Services) -> None:
     made = create(api)
     path = f"/connections/{made['id']}"
-    services.connection_store.mark("demo", made["id"], 5.0, "token")
+    services.connection_store.set_pending_wake("demo", made["id"], 5.0, "token")
     drain(services)
     off = api.call("PATCH", path, {"active": False})
     assert (off.json["state"], off.json["active"]) == ("DEACTIVATED", False)

@@ -211,37 +211,37 @@ def test_a_devices_last_minute_of_an_hour_is_written_in_the_next(
 
 def test_downlinks_wait_from_taken_to_settled(api: Api, services: Services, connection_id: str) -> None:
     names = [f"name {number}" for number in range(130)]
-    services.statistics.take_downlinks("demo", connection_id, names)
+    services.statistics.mark_waiting("demo", connection_id, names)
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 130
     for name in names[:30]:
-        services.statistics.settle_downlink("demo", connection_id, name)
+        services.statistics.clear_waiting("demo", connection_id, name)
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 100
 
 
 def test_a_repeat_neither_counts_twice_nor_waits_again(api: Api, services: Services, connection_id: str) -> None:
-    services.statistics.take_downlinks("demo", connection_id, ["a", "b", "a"])
-    services.statistics.take_downlinks("demo", connection_id, ["b", "c"])
+    services.statistics.mark_waiting("demo", connection_id, ["a", "b", "a"])
+    services.statistics.mark_waiting("demo", connection_id, ["b", "c"])
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 3
-    services.statistics.settle_downlink("demo", connection_id, "a")
-    services.statistics.settle_downlink("demo", connection_id, "a")
-    services.statistics.take_downlinks("demo", connection_id, ["a", "d"])
+    services.statistics.clear_waiting("demo", connection_id, "a")
+    services.statistics.clear_waiting("demo", connection_id, "a")
+    services.statistics.mark_waiting("demo", connection_id, ["a", "d"])
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 3
 
 
 def test_a_downlink_that_is_settled_before_it_was_counted_does_not_wait(
     api: Api, services: Services, connection_id: str
 ) -> None:
-    services.statistics.settle_downlink("demo", connection_id, "quick")
-    services.statistics.take_downlinks("demo", connection_id, ["quick"])
+    services.statistics.clear_waiting("demo", connection_id, "quick")
+    services.statistics.mark_waiting("demo", connection_id, ["quick"])
     assert statistics(api, connection_id)["downlinks"] == NONE
 
 
 def test_after_five_minutes_a_name_is_that_of_another_downlink(
     api: Api, services: Services, clock: _Clock, connection_id: str
 ) -> None:
-    services.statistics.settle_downlink("demo", connection_id, "again")
+    services.statistics.clear_waiting("demo", connection_id, "again")
     clock.now += 301
-    services.statistics.take_downlinks("demo", connection_id, ["again"])
+    services.statistics.mark_waiting("demo", connection_id, ["again"])
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 1
     clock.now += 14 * 86400
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 0
@@ -269,20 +269,20 @@ def test_a_downlink_waits_until_the_network_server_has_it(api: Api, services: Se
     )
     body = b'{"DevEUI_downlink": {"DevEUI": "000000000F1D8693", "FPort": "1", "payload_hex": "00"}}'
     message = ReceivedDownlink(connection.id, 1, "down.x", body, "m1", None, redelivered=False)
-    assert intake.take(connection, [message, message]) == [Verdict.ACK, Verdict.ACK]
+    assert intake.accept(connection, [message, message]) == [Verdict.ACK, Verdict.ACK]
     assert statistics(api, connection.id)["downlinks"] == NONE | {"waiting": 1}
 
     (sent,) = services.sqs.receive_message(QueueUrl=services.downlink_queue.url)["Messages"]
     record = QueueRecord(sent["ReceiptHandle"], sent["MessageId"], sent["Body"], "demo.000000000F1D8693")
     network_server.fault = DownlinkDelayed("busy")
     with pytest.raises(Unavailable):
-        services.downlinks.handle([record], time.monotonic() + 60)
+        services.downlink_sender.handle([record], time.monotonic() + 60)
     assert statistics(api, connection.id)["downlinks"] == NONE | {"waiting": 1}
     network_server.fault = None
-    services.downlinks.handle([record], time.monotonic() + 60)
+    services.downlink_sender.handle([record], time.monotonic() + 60)
     assert statistics(api, connection.id)["downlinks"] == NONE | {"delivered": 1}
     # A killed consumer's, which comes again.
-    assert intake.take(connection, [message]) == [Verdict.ACK]
+    assert intake.accept(connection, [message]) == [Verdict.ACK]
     assert statistics(api, connection.id)["downlinks"] == NONE | {"delivered": 1}
 
 
@@ -292,10 +292,10 @@ def test_statistics_that_are_down_stop_nothing(services: Services, connection_id
         def add(self, *_: object) -> None:
             raise fault
 
-        take_downlinks = settle_downlink = add
+        mark_waiting = clear_waiting = add
 
     monitoring = Monitoring(services.event_log, Broken(), services.clock)
     connection = services.connection_store.get("demo", connection_id)
     monitoring.count(connection, {"uplinksDelivered": 1}, {"A"})
-    monitoring.downlinks_taken(connection, ["a"])
-    monitoring.downlink_settled("demo", connection_id, "a")
+    monitoring.downlinks_waiting(connection, ["a"])
+    monitoring.downlink_done("demo", connection_id, "a")

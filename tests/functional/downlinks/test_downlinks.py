@@ -81,9 +81,9 @@ def test_a_deactivated_connection_holds_up_its_own_downlinks_only(
     inactive, active = create(services, 1, active=False), create(services, 2, active=True)
     assert all(services.downlink_queue.send([job(inactive, "01")]))
     with pytest.raises(Unavailable):
-        services.downlinks.handle(receive(services), deadline=1e12)
+        services.downlink_sender.handle(receive(services), deadline=1e12)
     assert all(services.downlink_queue.send([job(inactive, "02"), job(active, "03")]))
-    services.downlinks.handle(receive(services), deadline=1e12)
+    services.downlink_sender.handle(receive(services), deadline=1e12)
     assert network_server.payloads == ["03"]
 
 
@@ -111,5 +111,5 @@ def test_how_long_a_deactivated_connections_downlink_waits_is_scaled_as_other_ti
     made, _ = job(create(services, 1, active=False), "01")
     record = QueueRecord("r", "m", made.model_dump_json(by_alias=True), "g")
     with pytest.raises(Unavailable):
-        scaled.downlinks.handle([record], deadline=1e12)
+        scaled.downlink_sender.handle([record], deadline=1e12)
     assert queue.delays == [seconds]

@@ -145,15 +145,15 @@ def test_a_window_has_now_in_it_and_lasts_a_day_at_most(start: Any, end: Any, no
 # Events
 
 
-class MemoryNotes:
+class MemoryClaims:
     def __init__(self) -> None:
         self.taken: dict[str, float] = {}
         self.blind = False
 
-    def has(self, key: str) -> bool:
+    def held(self, key: str) -> bool:
         return not self.blind and key in self.taken
 
-    def take(self, key: str, until: float) -> bool:
+    def claim(self, key: str, until: float) -> bool:
         first = key not in self.taken
         self.taken.setdefault(key, until)
         return first
@@ -175,11 +175,11 @@ class Bench:
     def __init__(self) -> None:
         self.now = at("2026-11-23T09:00", PARIS)
         self.events = MemoryEventLog()
-        self.notes = MemoryNotes()
+        self.claims = MemoryClaims()
         self.counters = ScriptedCounters()
         monitoring = Monitoring(self.events, MemoryStatistics(), lambda: self.now)
         self.restarted: list[str] = []
-        self.alarms = Alarms(self.counters, self.notes, monitoring, self._restart, lambda: self.now)
+        self.alarms = Alarms(self.counters, self.claims, monitoring, self._restart, lambda: self.now)
 
     def _restart(self, _tenant: str, connection_id: str) -> None:
         self.restarted.append(connection_id)
@@ -219,7 +219,7 @@ def test_too_few_uplinks_within_the_window_are_told_once(bench: Bench) -> None:
     bench.count(59, uplinksFailed=2, uplinksLost=1)
     bench.count(62, uplinksDelivered=1000)
     for _ in range(5):
-        bench.alarms.look(watched)
+        bench.alarms.check(watched)
         bench.now += 60
     ((tenant, event),) = bench.events.events
     assert (tenant, event.type, event.connection_id, event.level) == ("demo", "LOW_UPLINK_RATE", "01J", "warning")
@@ -234,32 +234,32 @@ def test_too_few_uplinks_within_the_window_are_told_once(bench: Bench) -> None:
 
 def test_the_next_window_may_tell_anew_and_so_may_a_changed_alarm(bench: Bench) -> None:
     first, second = alarm("08:00", "18:00", DAILY), alarm("08:00", "18:00", DAILY, uplinkRateMinPerHour=20)
-    bench.alarms.look(connection(first))
+    bench.alarms.check(connection(first))
     bench.now += DAY
-    bench.alarms.look(connection(first))
+    bench.alarms.check(connection(first))
     assert bench.types() == ["LOW_UPLINK_RATE"] * 2
-    bench.alarms.look(connection(second))
-    bench.alarms.look(connection(second, first))
+    bench.alarms.check(connection(second))
+    bench.alarms.check(connection(second, first))
     assert bench.types() == ["LOW_UPLINK_RATE"] * 3
 
 
 def test_enough_uplinks_or_no_window_tell_nothing(bench: Bench) -> None:
     bench.count(0, uplinksDelivered=10)
-    bench.alarms.look(connection(alarm("08:00", "18:00", DAILY), alarm("08:00", "18:00", uplinkRateMinPerHour=0)))
+    bench.alarms.check(connection(alarm("08:00", "18:00", DAILY), alarm("08:00", "18:00", uplinkRateMinPerHour=0)))
     bench.now = at("2026-11-23T20:00", PARIS)
     asked = bench.counters.asked
-    bench.alarms.look(connection(alarm("08:00", "18:00", DAILY)))
+    bench.alarms.check(connection(alarm("08:00", "18:00", DAILY)))
     assert bench.counters.asked == asked
     assert bench.types() == []
 
 
 def test_of_two_reconcilers_one_tells(bench: Bench) -> None:
     watched = connection(alarm("08:00", "18:00"))
-    bench.alarms.look(watched)
+    bench.alarms.check(watched)
     # The other one has not seen the note yet.
-    bench.notes.blind = True
+    bench.claims.blind = True
     bench.now += 60
-    bench.alarms.look(watched)
+    bench.alarms.check(watched)
     assert bench.types() == ["LOW_UPLINK_RATE"]
 
 
@@ -269,10 +269,10 @@ def test_statistics_that_cannot_be_read_cost_one_look(bench: Bench) -> None:
 
     counters = bench.counters.counters
     bench.counters.counters = down  # type: ignore[assignment,method-assign]
-    bench.alarms.look(connection(alarm("08:00", "18:00")))
+    bench.alarms.check(connection(alarm("08:00", "18:00")))
     assert bench.types() == []
     bench.counters.counters = counters  # type: ignore[method-assign]
-    bench.alarms.look(connection(alarm("08:00", "18:00")))
+    bench.alarms.check(connection(alarm("08:00", "18:00")))
     assert bench.types() == ["LOW_UPLINK_RATE"]
 
 
@@ -282,7 +282,7 @@ def test_a_certificates_end_is_told_thirty_and_seven_days_before(bench: Bench) -
     for day in range(45):
         for _ in range(3):
             if bench.alarms.concerns(watched):
-                bench.alarms.look(watched)
+                bench.alarms.check(watched)
         told += [(day, event.details["days"]) for _, event in bench.events.events[len(told) :]]
         bench.now += DAY
     assert told == [(10, 30), (33, 7)]
@@ -291,8 +291,8 @@ def test_a_certificates_end_is_told_thirty_and_seven_days_before(bench: Bench) -
 
 def test_a_certificate_that_ends_soon_is_told_once_and_a_new_one_again(bench: Bench) -> None:
     for _ in range(2):
-        bench.alarms.look(connection(certificate_ends=bench.now + 3 * DAY))
-    bench.alarms.look(connection(certificate_ends=bench.now + 5 * DAY))
+        bench.alarms.check(connection(certificate_ends=bench.now + 3 * DAY))
+    bench.alarms.check(connection(certificate_ends=bench.now + 5 * DAY))
     assert bench.types() == ["CERTIFICATE_EXPIRES"] * 2
 
 
@@ -327,7 +327,7 @@ def test_an_aggressive_connection_that_was_silent_for_an_hour_is_opened_anew(
     if uplink_ago is not None:
         bench.count(uplink_ago, uplinksDelivered=1)
     if bench.alarms.concerns(silent):
-        bench.alarms.look(silent)
+        bench.alarms.check(silent)
     assert bench.restarted == (["01J"] if restarted else [])
 
 
@@ -341,5 +341,5 @@ def test_an_outage_is_left_to_its_schedule(bench: Bench) -> None:
         }
     )
     assert not bench.alarms.concerns(broken)
-    bench.alarms.look(broken)
+    bench.alarms.check(broken)
     assert bench.restarted == []

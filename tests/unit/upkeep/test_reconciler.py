@@ -30,7 +30,7 @@ def test_an_idle_connection_is_not_woken_by_the_sweep(flow: Flow) -> None:
 def test_a_connection_with_a_mark_needs_no_sweep(flow: Flow) -> None:
     flow.post()
     flow.wakes.delete([record.receipt for record in flow.take()])
-    flow.connections.mark(TENANT, "c1", flow.now + 3600, "token")
+    flow.connections.set_pending_wake(TENANT, "c1", flow.now + 3600, "token")
     before = flow.wakes.sent
     run(flow, SWEEP_RUNS)
     assert flow.wakes.sent == before
@@ -44,7 +44,7 @@ def test_what_fails_does_not_keep_the_rest_from_being_done(flow: Flow) -> None:
     reconciler = Reconciler(
         flow.connections, flow.wakes, Broken(), flow.queues, lambda: 0, flow.clock, flow.settings.timing
     )
-    flow.connections.mark(TENANT, "c1", flow.now, "token")
+    flow.connections.set_pending_wake(TENANT, "c1", flow.now, "token")
     with pytest.raises(Unavailable):
         reconciler.run()
     assert flow.wakes.sent == 1

@@ -15,7 +15,7 @@ from tests.unit.flow import TENANT, Flow
 HOUR, DAY = 3600.0, 86400.0
 
 
-class EndingNotes:
+class ExpiringClaims:
     """``alarms.Notes`` that end when they are said to."""
 
     def __init__(self, flow: Flow) -> None:
@@ -23,12 +23,12 @@ class EndingNotes:
         self.until: dict[str, float] = {}
         self.taken = 0
 
-    def has(self, key: str) -> bool:
+    def held(self, key: str) -> bool:
         return self.until.get(key, 0.0) > self._flow.now
 
-    def take(self, key: str, until: float) -> bool:
+    def claim(self, key: str, until: float) -> bool:
         self.taken += 1
-        if self.has(key):
+        if self.held(key):
             return False
         self.until[key] = until
         return True
@@ -39,15 +39,15 @@ class Scene(Flow):
 
     def __init__(self) -> None:
         super().__init__()
-        self.notes = EndingNotes(self)
-        retention = Retention(self.queues, self.notes, self.monitoring, self.clock)
+        self.claims = ExpiringClaims(self)
+        retention = Retention(self.queues, self.claims, self.monitoring, self.clock)
         self.reconciler = Reconciler(
             self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing,
             retention=retention,
         )  # fmt: skip
         self.broker.down = BrokerUnreachable("CONNECTION_REFUSED", "nobody listens")
 
-    def look(self) -> None:
+    def check(self) -> None:
         """One sweep, within five minutes. Nobody forwards anything: the broker is not tried."""
         for _ in range(SWEEP_RUNS):
             self.reconciler.run()
@@ -79,15 +79,15 @@ def scene() -> Iterator[Scene]:
 def test_a_day_before_reports_are_dropped_that_is_told_once_a_day(scene: Scene) -> None:
     began = scene.now
     while scene.now < began + RETENTION - NOTICE - HOUR:
-        scene.look()
+        scene.check()
         scene.now += 6 * HOUR
     assert scene.told() == []
 
     # When
     scene.now = began + RETENTION - NOTICE + PERIOD
-    scene.look()
+    scene.check()
     scene.now += HOUR
-    scene.look()
+    scene.check()
 
     # Then
     assert scene.told() == ["UPLINKS_EXPIRE"]
@@ -107,7 +107,7 @@ def test_at_the_end_they_are_counted_as_lost_before_sqs_drops_them_and_younger_o
 
     # When
     scene.now = began + RETENTION - MARGIN + 60
-    scene.look()
+    scene.check()
 
     # Then
     assert scene.told()[:3] == ["UPLINKS_LOST"] * 3
@@ -127,7 +127,7 @@ def test_at_the_end_they_are_counted_as_lost_before_sqs_drops_them_and_younger_o
 def test_a_queue_is_looked_into_a_few_times_in_two_weeks(scene: Scene) -> None:
     end = scene.now + RETENTION - MARGIN - HOUR
     while scene.now < end:
-        scene.look()
+        scene.check()
         scene.now += HOUR
     (report,) = scene.queues.receive("c1", 1)
     assert report.attempts < 9
@@ -138,10 +138,10 @@ def test_a_validity_that_is_shorter_is_told_of_a_day_before(scene: Scene) -> Non
     configuration = state.configuration.model_copy(update={"uplink_time_validity": "3d"})
     scene.connections.connections[TENANT, "c1"] = state.model_copy(update={"configuration": configuration})
     scene.now += DAY
-    scene.look()
+    scene.check()
     assert scene.told() == []
     scene.now += DAY + PERIOD
-    scene.look()
+    scene.check()
     assert scene.told() == ["UPLINKS_EXPIRE"]
     assert scene.waiting() == 1
 
@@ -150,8 +150,8 @@ def test_an_open_connection_is_not_looked_at(scene: Scene) -> None:
     scene.broker.down = None
     scene.wake(probe=scene.state().epoch)
     scene.forward()
-    scene.look()
-    assert scene.notes.taken == 0
+    scene.check()
+    assert scene.claims.taken == 0
 
 
 class ThrottledQueues(MemoryUplinkQueues):
@@ -162,7 +162,7 @@ class ThrottledQueues(MemoryUplinkQueues):
 def test_a_queue_that_cannot_be_read_costs_one_look(scene: Scene) -> None:
     scene.now += RETENTION - MARGIN
     throttled = ThrottledQueues(60, scene.clock)
-    Retention(throttled, scene.notes, scene.monitoring, scene.clock).look(scene.state())
+    Retention(throttled, scene.claims, scene.monitoring, scene.clock).check(scene.state())
     assert scene.told() == []
-    scene.look()
+    scene.check()
     assert scene.told()[0] == "UPLINKS_LOST"

@@ -66,7 +66,7 @@ def test_every_change_of_the_api_moves_the_generation_and_no_other(store: Dynamo
     seen.append(store.generation("demo"))
     store.replace(kept.model_copy(update={"version": 2}), 1)
     seen.append(store.generation("demo"))
-    store.mark("demo", kept.id, NOW, "t")
+    store.set_pending_wake("demo", kept.id, NOW, "t")
     assert store.update_breaker(kept.model_copy(update={"epoch": 2}), 1)
     assert store.generation("demo") == seen[-1]
     store.delete("demo", kept.id)
@@ -98,7 +98,7 @@ def test_a_replace_leaves_the_breaker_and_the_mark_that_were_written_meanwhile(s
         }
     )
     assert store.update_breaker(failed, 1)
-    store.mark("demo", stored.id, NOW + 60, "token")
+    store.set_pending_wake("demo", stored.id, NOW + 60, "token")
     store.replace(stored.model_copy(update={"version": 2, "name": "renamed"}), 1)
     after = store.get("demo", stored.id)
     assert after == failed.model_copy(
@@ -134,8 +134,8 @@ def test_update_breaker_changes_nothing_that_the_api_writes(store: DynamoDbConne
 def test_update_breaker_of_one_that_is_gone_writes_nothing(store: DynamoDbConnections) -> None:
     gone = connection()
     assert not store.update_breaker(gone, 1)
-    store.mark("demo", gone.id, NOW, "t")
-    store.clear_mark("demo", gone.id, "t")
+    store.set_pending_wake("demo", gone.id, NOW, "t")
+    store.clear_pending_wake("demo", gone.id, "t")
     store.postpone_probe(gone, NOW)
     with pytest.raises(NotFound):
         store.get("demo", gone.id)
@@ -144,7 +144,7 @@ def test_update_breaker_of_one_that_is_gone_writes_nothing(store: DynamoDbConnec
 def test_an_older_breaker_without_a_mark_does_not_remove_one(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
-    store.mark("demo", stored.id, NOW, "token")
+    store.set_pending_wake("demo", stored.id, NOW, "token")
     assert store.update_breaker(stored.model_copy(update={"epoch": 2}), 1)
     assert store.get("demo", stored.id).wake_token == "token"
 
@@ -152,22 +152,22 @@ def test_an_older_breaker_without_a_mark_does_not_remove_one(store: DynamoDbConn
 def test_a_mark_is_cleared_with_its_own_token_only(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
-    store.mark("demo", stored.id, NOW, "one")
-    store.mark("demo", stored.id, NOW, "two")
-    store.clear_mark("demo", stored.id, "one")
-    assert [c.wake_token for c in store.marks_due(NOW)] == ["two"]
-    store.clear_mark("demo", stored.id, "two")
-    assert list(store.marks_due(NOW)) == []
+    store.set_pending_wake("demo", stored.id, NOW, "one")
+    store.set_pending_wake("demo", stored.id, NOW, "two")
+    store.clear_pending_wake("demo", stored.id, "one")
+    assert [c.wake_token for c in store.pending_wakes_due(NOW)] == ["two"]
+    store.clear_pending_wake("demo", stored.id, "two")
+    assert list(store.pending_wakes_due(NOW)) == []
 
 
 def test_a_later_mark_does_not_put_off_an_earlier_one(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
-    store.mark("demo", stored.id, NOW + 60, "one")
-    store.mark("demo", stored.id, NOW + 900, "two")
+    store.set_pending_wake("demo", stored.id, NOW + 60, "one")
+    store.set_pending_wake("demo", stored.id, NOW + 900, "two")
     after = store.get("demo", stored.id)
     assert (after.wake_at, after.wake_token) == (NOW + 60, "two")
-    store.mark("demo", stored.id, NOW + 5, "three")
+    store.set_pending_wake("demo", stored.id, NOW + 5, "three")
     after = store.get("demo", stored.id)
     assert (after.wake_at, after.wake_token) == (NOW + 5, "three")
 
@@ -177,11 +177,11 @@ def test_the_indexes_hold_what_is_due_and_active_only(store: DynamoDbConnections
     late = connection(2, probe_at=NOW + 100)
     for each in (active, idle, late):
         store.create(each, 5)
-    store.mark("demo", idle.id, NOW + 1, "t")
+    store.set_pending_wake("demo", idle.id, NOW + 1, "t")
     assert {c.id for c in store.all_active()} == {active.id, late.id}
     assert {c.id for c in store.probes_due(NOW)} == {active.id}
-    assert list(store.marks_due(NOW)) == []
-    assert {c.id for c in store.marks_due(NOW + 1)} == {idle.id}
+    assert list(store.pending_wakes_due(NOW)) == []
+    assert {c.id for c in store.pending_wakes_due(NOW + 1)} == {idle.id}
     store.postpone_probe(active, NOW + 50)
     assert list(store.probes_due(NOW)) == []
     assert {c.id for c in store.probes_due(NOW + 50)} == {active.id}
@@ -274,9 +274,9 @@ def test_a_transaction_on_the_same_item_is_waited_for(services: Services, confli
             store().create(stored, 5)
         services.connection_store.create(stored, 5)
         with pytest.raises(Unavailable):
-            store().mark("demo", stored.id, NOW, "t")
+            store().set_pending_wake("demo", stored.id, NOW, "t")
     else:
         store().create(stored, 5)
-        store().mark("demo", stored.id, NOW, "t")
+        store().set_pending_wake("demo", stored.id, NOW, "t")
         assert services.connection_store.get("demo", stored.id).wake_token == "t"
         assert len(pauses) == 2 * conflicts

@@ -48,7 +48,7 @@ def test_failed_messages_are_paged_newest_first_with_a_cursor_of_their_own(servi
         for tenant, other in (("demo", "01B"), ("other", "01A")):
             with pytest.raises(InvalidRequest) as caught:
                 store.page(tenant, other, 25, cursor)
-            assert [fault.pointer for fault in caught.value.faults] == ["/cursor"]
+            assert [violation.pointer for violation in caught.value.violations] == ["/cursor"]
     assert seen == messages[::-1]
     assert [m.id for m in store.page("demo", "01A", 3, None, Direction.DOWNLINK)[0]] == [
         messages[n].id for n in (57, 54, 51)

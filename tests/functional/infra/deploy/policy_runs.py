@@ -19,7 +19,7 @@ from chalicelib.domain.breaker import recovered
 from chalicelib.domain.models import Connection, ConnectionSecrets, Direction, FailedMessage, iso_time
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.downlinks.intake import DownlinkIntake
-from chalicelib.downlinks.polls import Consumer, PollParts
+from chalicelib.downlinks.polls import PollContext, PollHandler
 from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
@@ -232,7 +232,7 @@ def run_consume(world: World) -> None:
         made = world.function("consume")
         intake = DownlinkIntake(made.downlink_queue, made.secret_store, made.ingress, made.monitoring, made.clock)
         with ThreadPoolExecutor(4) as executor:
-            parts = PollParts(
+            parts = PollContext(
                 connections=made.connection_store,
                 secrets=made.secret_store,
                 leases=made.leases,
@@ -244,7 +244,7 @@ def run_consume(world: World) -> None:
                 random=lambda: 0.0,
                 timing=made.settings.timing,
             )
-            made.consumer = Consumer(parts)
+            made.poll_handler = PollHandler(parts)
             world.empty("polls")
             target = PollTarget(tenant=TENANT, connection_id=connection_id)
             world.plain.poll_queue.send(PollJob(sent_at=time.time(), targets=[target]))
@@ -301,7 +301,7 @@ def run_send_downlinks(world: World) -> None:
 
 def run_reconcile(world: World) -> None:
     marked, unfinished = world.connect(), world.connect()
-    world.plain.connection_store.mark(TENANT, marked, time.time(), "token")
+    world.plain.connection_store.set_pending_wake(TENANT, marked, time.time(), "token")
     # A delete that was killed, and a create whose note is still there.
     world.fail_one(unfinished)
     world.plain.connection_store.delete(TENANT, unfinished)

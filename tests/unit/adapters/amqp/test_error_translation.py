@@ -11,10 +11,10 @@ import pytest
 from pika.adapters.utils import connection_workflow as workflow
 
 from chalicelib.adapters.amqp.error_translation import RULES, translate
-from chalicelib.adapters.amqp.operation import AddressForbidden, ConfirmTimeout, Place, one_line
+from chalicelib.adapters.amqp.operation import AddressForbidden, BrokerOperation, ConfirmTimeout, one_line
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 
-PLACE = Place(
+PLACE = BrokerOperation(
     host="broker.example.com:5671",
     tls=False,
     user="me",

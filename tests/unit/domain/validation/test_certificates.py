@@ -93,10 +93,10 @@ DER = base64.b64decode("".join(certificate().splitlines()[1:-1]))
     ],
 )
 def test_an_unusable_certificate_is_refused_with_the_reason(text: str, words: str) -> None:
-    faults = check_certificate_pair(text, None, NOW)
-    assert [fault.pointer for fault in faults] == ["/configuration/certificate"]
+    violations = check_certificate_pair(text, None, NOW)
+    assert [violation.pointer for violation in violations] == ["/configuration/certificate"]
     with pytest.raises(AssertionError, match=words):
-        raise AssertionError(faults[0].detail)
+        raise AssertionError(violations[0].detail)
 
 
 DSA = (
@@ -124,26 +124,29 @@ ENCRYPTED = BestAvailableEncryption(b"secret")
     ],
 )
 def test_an_unusable_key_is_refused_with_the_reason_and_without_its_text(text: str, words: str) -> None:
-    faults = check_certificate_pair(None, text, NOW)
-    assert [fault.pointer for fault in faults] == ["/configuration/privateKey"]
-    assert words in faults[0].detail
-    assert not any(line in faults[0].detail for line in text.splitlines()[1:-1] if line)
+    violations = check_certificate_pair(None, text, NOW)
+    assert [violation.pointer for violation in violations] == ["/configuration/privateKey"]
+    assert words in violations[0].detail
+    assert not any(line in violations[0].detail for line in text.splitlines()[1:-1] if line)
 
 
 def test_a_key_of_another_certificate_is_refused() -> None:
-    faults = check_certificate_pair(certificate(curve_key()), key_text(), NOW)
-    assert [fault.pointer for fault in faults] == ["/configuration/privateKey"]
-    assert "does not belong" in faults[0].detail
+    violations = check_certificate_pair(certificate(curve_key()), key_text(), NOW)
+    assert [violation.pointer for violation in violations] == ["/configuration/privateKey"]
+    assert "does not belong" in violations[0].detail
 
 
 def test_the_clients_own_certificate_comes_first() -> None:
-    faults = check_certificate_pair(certificate(curve_key()) + certificate(), key_text(), NOW)
-    assert "must come first" in faults[0].detail
+    violations = check_certificate_pair(certificate(curve_key()) + certificate(), key_text(), NOW)
+    assert "must come first" in violations[0].detail
 
 
 def test_all_that_is_wrong_with_a_pair_is_said_at_once() -> None:
-    faults = check_certificate_pair(certificate(end=-1), key_text(curve_key(), encryption=ENCRYPTED), NOW)
-    assert [fault.pointer for fault in faults] == ["/configuration/certificate", "/configuration/privateKey"]
+    violations = check_certificate_pair(certificate(end=-1), key_text(curve_key(), encryption=ENCRYPTED), NOW)
+    assert [violation.pointer for violation in violations] == [
+        "/configuration/certificate",
+        "/configuration/privateKey",
+    ]
 
 
 def test_a_bundle_of_cas_may_have_some_that_expired() -> None:
@@ -165,9 +168,13 @@ def damaged(text: str) -> Iterator[str]:
 @pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive")
 def test_whatever_byte_is_damaged_there_are_only_sentences() -> None:
     whole, key = certificate(curve_key()), key_text(curve_key())
-    found = [fault for text in damaged(whole) for fault in check_certificate_pair(text, key, NOW) + check_ca(text, NOW)]
-    found += [fault for text in damaged(key) for fault in check_certificate_pair(whole, text, NOW)]
-    sentences = {fault.detail for fault in found}
+    found = [
+        violation
+        for text in damaged(whole)
+        for violation in check_certificate_pair(text, key, NOW) + check_ca(text, NOW)
+    ]
+    found += [violation for text in damaged(key) for violation in check_certificate_pair(whole, text, NOW)]
+    sentences = {violation.detail for violation in found}
     assert all(re.fullmatch(r"[A-Z].*\.", sentence) for sentence in sentences)
     assert "The certificate cannot be read; export it again and paste the whole file." in sentences
     assert any("signed in a way that is not known here" in sentence for sentence in sentences)

@@ -55,10 +55,10 @@ def create(configuration: Any, **top: Any) -> ConnectionRequest:
     return parse_connection(document(configuration, **top), stored=None, now=NOW)
 
 
-def faults(document: Any, stored: Connection | None = None) -> list[tuple[str, str]]:
+def violations(document: Any, stored: Connection | None = None) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRequest) as caught:
         parse_connection(document, stored=stored, now=NOW)
-    return [(fault.pointer, fault.detail) for fault in caught.value.faults]
+    return [(violation.pointer, violation.detail) for violation in caught.value.violations]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_pem_texts_are_brought_to_one_form() -> None:
     ],
 )
 def test_a_wrong_field_is_named_with_a_remedy(change: dict[str, Any], pointer: str, words: str) -> None:
-    found = dict(faults(document({**PLAIN, **change})))
+    found = dict(violations(document({**PLAIN, **change})))
     assert f"/configuration/{pointer}" in found
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(found[f"/configuration/{pointer}"])
@@ -198,7 +198,7 @@ def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_fie
     ):
         alarm = dict.fromkeys(("startTime", "endTime", "timezone", "uplinkRateMinPerHour"), secret)
         whole = document(dict.fromkeys(names, secret), active=secret, connectorId=secret, alarms=[alarm, secret])
-        found = faults(whole)
+        found = violations(whole)
         assert len(found) > len(names) // 2
         assert "Tr0ub4dor" not in str(found)
 
@@ -224,11 +224,11 @@ def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_fie
     ],
 )
 def test_a_wrong_request_is_named_with_a_remedy(broken: Any, pointer: str, words: str) -> None:
-    found = dict(faults(broken))
+    found = dict(violations(broken))
     assert words in found[pointer]
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_violations_are_told_at_once() -> None:
     broken = {
         **PLAIN,
         "hostName": "10.0.0.1",
@@ -239,7 +239,7 @@ def test_all_faults_are_told_at_once() -> None:
         "protocol": "SSL",
         "typo": 1,
     }
-    found = {pointer for pointer, _ in faults(document(broken, name="\u0000"))}
+    found = {pointer for pointer, _ in violations(document(broken, name="\u0000"))}
     assert found == {
         "/name",
         "/configuration/hostName",
@@ -289,11 +289,11 @@ def test_an_alarm_in_order_is_taken() -> None:
     ],
 )
 def test_a_wrong_alarm_is_named(change: dict[str, Any], pointer: str) -> None:
-    assert [place for place, _ in faults(document(PLAIN, alarms=[{**ALARM, **change}]))] == [pointer]
+    assert [place for place, _ in violations(document(PLAIN, alarms=[{**ALARM, **change}]))] == [pointer]
 
 
 def test_there_are_at_most_twenty_alarms() -> None:
-    assert faults(document(PLAIN, alarms=[ALARM] * 21))[0][0] == "/alarms"
+    assert violations(document(PLAIN, alarms=[ALARM] * 21))[0][0] == "/alarms"
 
 
 MASKED = {**ENCRYPTED, "username": "u", "password": MASK, "certificate": MASK, "privateKey": MASK}
@@ -306,18 +306,18 @@ def test_what_was_read_can_be_sent_back() -> None:
 
 
 def test_the_id_of_another_connection_is_refused() -> None:
-    assert faults(document(ENCRYPTED, id="01D"), stored())[0][0] == "/id"
+    assert violations(document(ENCRYPTED, id="01D"), stored())[0][0] == "/id"
 
 
 def test_a_mask_for_what_is_not_stored_is_refused() -> None:
-    found = faults(document(MASKED), stored(username="u", password=MASK))
+    found = violations(document(MASKED), stored(username="u", password=MASK))
     assert [place for place, _ in found] == ["/configuration/privateKey", "/configuration/certificate"]
 
 
 @pytest.mark.parametrize("change", [{"hostName": "other.example.com"}, {"hostName": "broker.example.com:1234"}])
 def test_secrets_do_not_follow_to_another_host(change: dict[str, Any]) -> None:
     kept = stored(**{name: value for name, value in MASKED.items() if name not in ENCRYPTED})
-    found = faults(document({**MASKED, **change}), kept)
+    found = violations(document({**MASKED, **change}), kept)
     assert {place.rsplit("/", 1)[1] for place, _ in found} == {"password", "certificate", "privateKey"}
     anew = {**ENCRYPTED, **change, "username": "u", "password": "new", **PAIR}
     assert parse_connection(document(anew), stored=kept, now=NOW).configuration.password == "new"
@@ -325,7 +325,7 @@ def test_secrets_do_not_follow_to_another_host(change: dict[str, Any]) -> None:
 
 def test_secrets_do_not_follow_to_an_unencrypted_connection() -> None:
     kept = stored(username="u", password=MASK)
-    found = faults(document({**MASKED, "protocol": "TCP", "certificate": None, "privateKey": None}), kept)
+    found = violations(document({**MASKED, "protocol": "TCP", "certificate": None, "privateKey": None}), kept)
     assert [place for place, _ in found] == ["/configuration/password"]
 
 
@@ -377,7 +377,7 @@ def test_no_fault_shows_a_secret() -> None:
         "trustedCaCertificate": "hunter2",
         "downlinkAsKey": "hunter2" * 100,
     }
-    found = faults(document({**ENCRYPTED, **secrets}))
+    found = violations(document({**ENCRYPTED, **secrets}))
     assert len(found) >= 5
     assert "hunter2" not in str(found)
 
@@ -397,7 +397,7 @@ def test_any_configuration_is_taken_or_refused(changes: dict[str, Any], replaces
     try:
         parse_connection(document({**PLAIN, **changes}), stored=stored() if replaces else None, now=NOW)
     except InvalidRequest as refused:
-        places = [fault.pointer for fault in refused.faults]
+        places = [violation.pointer for violation in refused.violations]
         assert all(place.startswith("/configuration") for place in places) or not places
 
 

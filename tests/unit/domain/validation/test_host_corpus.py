@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from chalicelib.adapters.amqp.connection import Link, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, end
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import AddressForbidden
 from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
@@ -94,7 +94,7 @@ def opened(host: str, allowed: tuple[Network, ...] = (), seconds: float = REFUSA
         state=ConnectionState.OPENING,
     )
     loop = Loop()
-    link = Link(loop, connection, ConnectionSecrets(), role="test", heartbeat=0, allowed=allowed)
+    link = AmqpConnection(loop, connection, ConnectionSecrets(), role="test", heartbeat=0, allowed=allowed)
     try:
         loop.run(link.open(), time.monotonic() + seconds)
     except Exception as error:  # noqa: BLE001  # whatever it is, is compared
@@ -109,8 +109,8 @@ def test_an_address_that_is_not_public_is_refused_however_it_is_spelled(host: st
     for text in (host, f"{host}:{listener.port}"):
         with pytest.raises(InvalidRequest) as refused:
             parse_configuration(configuration(text), now=NOW)
-        assert [fault.pointer for fault in refused.value.faults] == ["/configuration/hostName"]
-        assert "This address is not public" in refused.value.faults[0].detail
+        assert [violation.pointer for violation in refused.value.violations] == ["/configuration/hostName"]
+        assert "This address is not public" in refused.value.violations[0].detail
     assert isinstance(opened(f"{host}:{listener.port}"), AddressForbidden)
     assert listener.callers() == 0
 
@@ -119,7 +119,7 @@ def test_an_address_that_is_not_public_is_refused_however_it_is_spelled(host: st
 def test_what_is_no_host_is_refused(host: str, listener: Listener) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_configuration(configuration(host), now=NOW)
-    assert {fault.pointer for fault in refused.value.faults} == {"/configuration/hostName"}
+    assert {violation.pointer for violation in refused.value.violations} == {"/configuration/hostName"}
     assert listener.callers() == 0
 
 

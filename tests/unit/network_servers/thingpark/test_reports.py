@@ -159,7 +159,7 @@ def test_json_that_is_no_report_is_refused_with_a_pointer(body: str, pointer: st
     with pytest.raises(InvalidRequest) as caught:
         parse_report(body.encode())
     assert not isinstance(caught.value, Malformed)
-    assert [fault.pointer for fault in caught.value.faults] == [pointer]
+    assert [violation.pointer for violation in caught.value.violations] == [pointer]
 
 
 @pytest.mark.parametrize("root", ["BS_alarm", "DevEUI_location", "DevEUI_multicast_summary", "DevEUI_something_new"])

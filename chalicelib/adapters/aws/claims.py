@@ -16,10 +16,10 @@ _CACHED = 10_000
 _LATEST = 2**53
 
 
-class DynamoDbNotes:
-    """A note that was seen is remembered until it ends, so that it is not read again each minute.
+class DynamoDbClaims:
+    """A claim that was seen is remembered until it ends, so that it is not read again each minute.
 
-    DynamoDB removes what has ended some days later, so a note says itself that it counts no more.
+    DynamoDB removes what has ended some days later, so a claim says itself that it counts no more.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
@@ -28,7 +28,7 @@ class DynamoDbNotes:
         self._clock = clock
         self._seen: BoundedCache[str, float] = BoundedCache(_CACHED)
 
-    def has(self, key: str) -> bool:
+    def held(self, key: str) -> bool:
         now = self._clock()
         if (self._seen.get(key) or 0.0) > now:
             return True
@@ -38,13 +38,13 @@ class DynamoDbNotes:
         self._seen.put(key, until)
         return bool(until > now)
 
-    def take(self, key: str, until: float) -> bool:
-        note = {"id": key, "expires": int(min(until, _LATEST))}
+    def claim(self, key: str, until: float) -> bool:
+        claim = {"id": key, "expires": int(min(until, _LATEST))}
         with translated("DynamoDB"):
             try:
                 self._client.put_item(
                     TableName=self._table,
-                    Item=to_item(note),
+                    Item=to_item(claim),
                     ConditionExpression="attribute_not_exists(id) OR expires <= :now",
                     ExpressionAttributeValues=to_item({":now": self._clock()}),
                 )

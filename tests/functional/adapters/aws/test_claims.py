@@ -1,0 +1,35 @@
+"""Notes of what was told: one of many is first, and a claim ends when it is said to, not when DynamoDB removes it."""
+
+from chalicelib.adapters.aws.claims import DynamoDbClaims
+from chalicelib.entry.services import Services
+
+
+class Clock:
+    now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_note_lasts_until_its_end_for_everybody(services: Services) -> None:
+    # Given
+    clock = Clock()
+    mine, others = (DynamoDbClaims(services.dynamodb, services.settings.table("leases"), clock) for _ in range(2))
+    assert not mine.held("told")
+
+    # When
+    assert mine.claim("told", clock.now + 60)
+
+    # Then
+    assert not others.claim("told", clock.now + 60)
+    assert mine.held("told")
+    assert others.held("told")
+
+    # When its time is over
+    clock.now += 61
+
+    # Then it is as if it had never been, for who has seen it, too
+    assert not mine.held("told")
+    assert not others.held("told")
+    assert others.claim("told", clock.now + 60)
+    assert mine.held("told")
