@@ -22,8 +22,8 @@ test: $(BIN)/.installed ## all tests
 	@$(BIN)/python -m infra.local.browser.chromium
 	@exec $(BIN)/python -m pytest
 
-check: $(BIN)/.installed ## lint and types
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+check: $(BIN)/.installed ## lint, types and import contracts
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo --no-cache
 
 bench: $(BIN)/.installed ## speed and memory, and how soon the web page can be used, measured
 	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
