@@ -30,7 +30,7 @@ SDK errors are translated where the SDK is used; nothing above an adapter sees p
 
 from dataclasses import dataclass
 
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState, EventType, FailureReason
 
 
 class Error(Exception):
@@ -69,6 +69,14 @@ class NotFound(Error):
     pass
 
 
+class QueueMissing(NotFound):
+    """A connection's queue does not exist, or SQS does not know it everywhere yet."""
+
+
+class PemError(Error):
+    """A text is not usable PEM; says where and what to write instead."""
+
+
 class Conflict(Error):
     pass
 
@@ -98,7 +106,7 @@ class BrokerFault(Error):
 
     state = ConnectionState.UNREACHABLE
 
-    def __init__(self, type_: str, reason: str) -> None:
+    def __init__(self, type_: EventType, reason: str) -> None:
         super().__init__(reason)
         self.type = type_
 
@@ -126,15 +134,15 @@ class PatternError(Error):
 class NotRoutable(Error):
     """``reason`` is that of the failed message."""
 
-    reason = "PATTERN_UNRESOLVED"
+    reason = FailureReason.PATTERN_UNRESOLVED
 
 
 class Unresolved(NotRoutable):
-    reason = "PATTERN_UNRESOLVED"
+    reason = FailureReason.PATTERN_UNRESOLVED
 
 
 class TooLong(NotRoutable):
-    reason = "ROUTING_KEY_TOO_LONG"
+    reason = FailureReason.ROUTING_KEY_TOO_LONG
 
 
 class DownlinkInvalid(Error):
@@ -142,7 +150,7 @@ class DownlinkInvalid(Error):
 
     def __init__(
         self,
-        reason: str,
+        reason: FailureReason,
         detail: str,
         dev_eui: str | None = None,
         f_port: int | None = None,

@@ -10,9 +10,13 @@ from typing import Any
 
 from ulid import ULID
 
-from chalicelib.domain.models import Connection, Event, Level, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.event import Event, Level
 from chalicelib.errors import Unavailable
-from chalicelib.ports.outside import Clock, EventLog, Statistics
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.history import EventLog, StatisticsWriter
+from chalicelib.vocabulary import EventType
 
 log = logging.getLogger("iot_flow")
 
@@ -48,13 +52,18 @@ def configure_logging(level: str) -> None:
 class Monitoring:
     """Events and counters of a connection. A store that is down costs an event, never a message."""
 
-    def __init__(self, events: EventLog, statistics: Statistics, clock: Clock) -> None:
+    def __init__(self, events: EventLog, statistics: StatisticsWriter, clock: Clock) -> None:
         self._events = events
         self._statistics = statistics
         self._clock = clock
 
     def event(
-        self, connection: Connection, level: Level, type_: str, message: str, details: Mapping[str, Any] | None = None
+        self,
+        connection: Connection,
+        level: Level,
+        type_: EventType,
+        message: str,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """Logs, and adds to the tenant's event log. No secret may be in ``message`` or ``details``."""
         extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details or {}}

@@ -14,16 +14,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from chalicelib.domain.models import AmqpConfiguration
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.routing_keys import compile_pattern
 from chalicelib.domain.topic_patterns import binding_key, dev_eui_word
 from chalicelib.domain.validation.broker_addresses import literal_address
 from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair
 from chalicelib.domain.validation.connections import parse_connection
-from chalicelib.domain.validation.pem import PemError, normalise_pem
-from chalicelib.errors import DownlinkInvalid, InvalidRequest, NotRoutable, PatternError
+from chalicelib.domain.validation.pem import normalise_pem
+from chalicelib.errors import DownlinkInvalid, InvalidRequest, NotRoutable, PatternError, PemError
 from chalicelib.network_servers.thingpark.downlinks import parse_downlink, query_parameters, valid_until
-from chalicelib.network_servers.thingpark.reports import amqp_headers, body_of, expired, message_id, parse_report
+from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.uplinks.outgoing import amqp_headers, body_of, expired, message_id
 from tests.corpora.hosts import MALFORMED, NAMES, PUBLIC, spelled
 from tests.corpora.pem_texts import MANGLED, NOW, PAIRS, PASTED, WRONG_CERTIFICATES, WRONG_KEYS, certificate, key_text
 from tests.corpora.topic_patterns import FIELDS, HOSTILE, PATTERNS, hostile_reports

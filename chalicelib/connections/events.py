@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from chalicelib.domain.models import Connection, Level
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.event import Level
 from chalicelib.monitoring import Monitoring
+from chalicelib.vocabulary import EventType
 
 _OWN = frozenset(
     {"active", "state", "stateReason", "startupTime", "nextAttempt", "updatedAt", "version", "configuration"}
@@ -15,27 +17,27 @@ class ConnectionEvents:
         self._monitoring = monitoring
 
     def created(self, connection: Connection) -> None:
-        self._tell(connection, "CREATED", "The connection was created.", {"active": connection.active})
+        self._add(connection, EventType.CREATED, "The connection was created.", {"active": connection.active})
 
     def changed(self, before: Connection, after: Connection, *, secrets: bool) -> None:
         """``secrets``: whether a stored secret was changed, which the record does not show."""
         if before.active != after.active:
-            word = "activated" if after.active else "deactivated"
-            self._tell(after, word.upper(), f"The connection was {word}.", {})
+            event = EventType.ACTIVATED if after.active else EventType.DEACTIVATED
+            self._add(after, event, f"The connection was {event.lower()}.", {})
         fields = _differences(before, after)
         if secrets:
             fields.append("secrets")
         if fields or before.active == after.active:
             details = {"version": after.version, "fields": fields}
-            self._tell(after, "UPDATED", "The connection was changed.", details)
+            self._add(after, EventType.UPDATED, "The connection was changed.", details)
 
     def restarted(self, connection: Connection) -> None:
-        self._tell(connection, "RESTARTED", "The connection is restarted.", {})
+        self._add(connection, EventType.RESTARTED, "The connection is restarted.", {})
 
     def deleted(self, connection: Connection) -> None:
-        self._tell(connection, "DELETED", f"The connection {connection.name} was deleted.", {})
+        self._add(connection, EventType.DELETED, f"The connection {connection.name} was deleted.", {})
 
-    def _tell(self, connection: Connection, type_: str, message: str, details: dict[str, Any]) -> None:
+    def _add(self, connection: Connection, type_: EventType, message: str, details: dict[str, Any]) -> None:
         self._monitoring.event(connection, Level.INFO, type_, message, details)
 
 

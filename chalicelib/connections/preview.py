@@ -3,17 +3,21 @@
 import json
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chalicelib.adapters.amqp.batch import properties_of
-from chalicelib.domain.models import AmqpConfiguration, Connection, Preview, PreviewProperties, PreviewRequest
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
+from chalicelib.domain.report import Report
 from chalicelib.domain.routing_keys import compile_pattern
 from chalicelib.domain.validation.connections import surrogate_violations
 from chalicelib.domain.validation.violations import text_violations, violations_of
 from chalicelib.errors import InvalidRequest, NotRoutable, PatternError, Violation
+from chalicelib.kernel.documents import Document
 from chalicelib.kernel.strict_json import member_spans
-from chalicelib.network_servers.thingpark.reports import Report, is_sent, message_id, outgoing, parse_report
-from chalicelib.state import ConnectionState
+from chalicelib.network_servers.formats import DEFAULT
+from chalicelib.ports.publishing import amqp_properties
+from chalicelib.uplinks.outgoing import is_sent, message_id, outgoing
+from chalicelib.vocabulary import ConnectionState
 
 CONNECTION_ID = "preview"
 """Stands in for the connection's id, in the header and in what the message id is made of."""
@@ -22,6 +26,41 @@ _KNOWN = {
     "": ["configuration", "uplink"],
     "/configuration": [field.alias or name for name, field in AmqpConfiguration.model_fields.items()],
 }
+
+
+class PreviewConfiguration(AmqpConfiguration):
+    """A configuration of which a preview needs no more than the pattern and what cuts the body."""
+
+    model_config = ConfigDict(json_schema_extra=None)
+
+    host_name: str | None = Field(default=None, max_length=260)  # type: ignore[assignment]
+    protocol: BrokerProtocol | None = None  # type: ignore[assignment]
+
+
+class PreviewRequest(Document):
+    configuration: PreviewConfiguration
+    uplink: dict[str, Any] = Field(description='a report, such as {"DevEUI_uplink": {...}}')
+
+
+class PreviewProperties(BaseModel):
+    """AMQP's properties, named as AMQP names them."""
+
+    content_type: str
+    content_encoding: str
+    delivery_mode: int
+    message_id: str
+    timestamp: int | None = None
+    type: str
+    app_id: str
+
+
+class Preview(Document):
+    """What would be published. ``body`` is the text as it would be sent."""
+
+    routing_key: str
+    headers: dict[str, str | int]
+    properties: PreviewProperties
+    body: str
 
 
 def preview(text: str, document: Any) -> Preview:
@@ -39,7 +78,7 @@ def preview(text: str, document: Any) -> Preview:
     if isinstance(document.get("uplink"), dict):
         begin, end = member_spans(text)["uplink"]
         try:
-            report = parse_report(text[begin:end].encode())
+            report = DEFAULT.parse(text[begin:end].encode())
         except InvalidRequest as error:
             violations += [Violation(f"/uplink{violation.pointer}", violation.detail) for violation in error.violations]
     if violations or configuration is None or report is None:
@@ -64,11 +103,10 @@ def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
         message = outgoing(report, connection, "-", message_id(connection.id, report))
     except NotRoutable as error:
         raise InvalidRequest([_pattern_violation(error)]) from None
-    properties = properties_of(message)
     return Preview(
         routing_key=message.routing_key,
         headers=dict(message.headers),
-        properties=PreviewProperties.model_validate(properties, from_attributes=True),
+        properties=PreviewProperties.model_validate(amqp_properties(message)),
         body=message.body.decode(),
     )
 

@@ -8,26 +8,23 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_changes import any_secret, certificate_ends, first_state, fresh, old_bindings
-from chalicelib.domain.models import Connection, ConnectionSecrets, iso_time
 from chalicelib.domain.validation.connections import check_structure, parse_connection, split_secrets
 from chalicelib.domain.work_items import PollJob, PollTarget, Wake
 from chalicelib.errors import BrokerFault, Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.kernel import cursors
 from chalicelib.kernel.ids import is_id, new_id
 from chalicelib.kernel.merge_patch import merge_patch
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import log
-from chalicelib.ports.management import ManagedConnectionStore
-from chalicelib.ports.outside import (
-    Clock,
-    DownlinkQueueRemover,
-    FailedMessages,
-    PollQueue,
-    SecretStore,
-    UplinkQueues,
-    WakeQueue,
-)
-from chalicelib.state import ConnectionState
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import ManagedConnections
+from chalicelib.ports.consuming import DownlinkQueueRemover
+from chalicelib.ports.history import FailedMessages
+from chalicelib.ports.queues import PollQueue, UplinkQueues, WakeQueue
+from chalicelib.ports.secrets import SecretStore
+from chalicelib.vocabulary import ConnectionState
 
 _REMOVAL_SECONDS = 5.0
 """The longest that a delete waits for the broker."""
@@ -53,46 +50,42 @@ class Filter:
         return named and (self.state is None or connection.state == self.state)
 
 
+@dataclass(frozen=True)
+class ManagementContext:
+    """Dependencies of ``ConnectionService``."""
+
+    store: ManagedConnections
+    secrets: SecretStore
+    queues: UplinkQueues
+    wakes: WakeQueue
+    polls: PollQueue
+    failed: FailedMessages
+    remover: DownlinkQueueRemover
+    events: ConnectionEvents
+    clock: Clock
+    settings: Settings
+
+
 class ConnectionService:
     """Record, secret and queue of a connection come and go together, whatever fails or is killed in between:
     a record is written last and removed first, and a note of what was begun stays until it ended."""
 
-    def __init__(
-        self,
-        store: ManagedConnectionStore,
-        secrets: SecretStore,
-        queues: UplinkQueues,
-        wakes: WakeQueue,
-        polls: PollQueue,
-        failed: FailedMessages,
-        remover: DownlinkQueueRemover,
-        events: ConnectionEvents,
-        clock: Clock,
-        settings: Settings,
-    ) -> None:
-        self._store = store
-        self._secrets = secrets
-        self._queues = queues
-        self._wakes = wakes
-        self._polls = polls
-        self._failed = failed
-        self._remover = remover
-        self._events = events
-        self._clock = clock
-        self._limit = settings.max_connections_per_tenant
-        self._allowed = settings.allowed_private_networks
+    def __init__(self, context: ManagementContext) -> None:
+        self._context = context
+        self._limit = context.settings.max_connections_per_tenant
+        self._allowed = context.settings.allowed_private_networks
 
     def create(self, tenant: str, document: Any) -> Connection:
         """Makes a connection; it connects at once. Raises InvalidRequest, Conflict at the tenant's limit."""
-        now = self._clock()
+        now = self._context.clock()
         request = parse_connection(document, stored=None, now=now, allowed=self._allowed)
         configuration, secrets = split_secrets(request.configuration)
         connection_id = new_id(now)
-        self._store.reserve(tenant, connection_id, self._limit)
+        self._context.store.reserve(tenant, connection_id, self._limit)
         try:
-            version = self._secrets.put(tenant, connection_id, secrets) if any_secret(secrets) else None
+            version = self._context.secrets.put(tenant, connection_id, secrets) if any_secret(secrets) else None
             # Before the record: ingress must never see a connection that has no queue.
-            self._queues.create(connection_id)
+            self._context.queues.create(connection_id)
             connection = Connection(
                 tenant=tenant,
                 id=connection_id,
@@ -108,17 +101,17 @@ class ConnectionService:
                 epoch=1,
                 probe_at=now if request.active else None,
             )
-            self._store.create(connection, self._limit)
+            self._context.store.create(connection, self._limit)
         except Exception:
             self._undo(tenant, connection_id)
             raise
         self._connect(connection)
-        self._events.created(connection)
+        self._context.events.created(connection)
         return connection
 
     def get(self, tenant: str, connection_id: str) -> Connection:
         """Raises NotFound."""
-        return self._store.get(tenant, connection_id)
+        return self._context.store.get(tenant, connection_id)
 
     def page(self, tenant: str, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Connection], str | None]:
         """Newest first, and the next page's cursor. Raises InvalidRequest for a cursor that is none of ours."""
@@ -127,7 +120,7 @@ class ConnectionService:
         if before is not None and not is_id(before):
             return [], None
         found: list[Connection] = []
-        for connection in self._store.newest_first(tenant, before):
+        for connection in self._context.store.newest_first(tenant, before):
             if wanted.matches(connection):
                 if len(found) == limit:
                     return found, cursors.encode(scope, found[-1].id)
@@ -151,42 +144,44 @@ class ConnectionService:
         """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound,
         PreconditionFailed."""
         try:
-            stored = self._store.get(tenant, connection_id)
+            stored = self._context.store.get(tenant, connection_id)
             _check_version(stored, allowed_versions)
-            self._store.delete(tenant, connection_id, None if allowed_versions is None else stored.version)
+            self._context.store.delete(tenant, connection_id, None if allowed_versions is None else stored.version)
         except NotFound:
-            if not self._store.is_pending(tenant, connection_id):
+            if not self._context.store.is_pending(tenant, connection_id):
                 raise
         else:
             # Once the record is gone nobody makes the queue anew; while the secret is there we can log in.
             self._remove_downlink_queue(stored)
-            self._events.deleted(stored)
+            self._context.events.deleted(stored)
         self._clean_up(tenant, connection_id)
 
     def restart(self, tenant: str, connection_id: str) -> Connection:
         """Forgets the retry schedule and connects at once. Raises NotFound, Conflict when it is not active."""
         for _ in range(_TRIES):
-            stored = self._store.get(tenant, connection_id)
+            stored = self._context.store.get(tenant, connection_id)
             if not stored.active:
                 raise Conflict("the connection is not active; set active to true instead")
-            restarted = stored.model_copy(update={"epoch": stored.epoch + 1, **fresh(self._clock(), active=True)})
-            if self._store.update_breaker(restarted, stored.epoch):
+            restarted = stored.model_copy(
+                update={"epoch": stored.epoch + 1, **fresh(self._context.clock(), active=True)}
+            )
+            if self._context.store.update_breaker(restarted, stored.epoch):
                 self._connect(restarted)
-                self._events.restarted(restarted)
+                self._context.events.restarted(restarted)
                 return restarted
         raise Unavailable("the connection is being changed by too many at once")
 
     def finish(self) -> int:
         """Ends the creates and deletes that were killed; returns how many. For the reconciler."""
         finished = 0
-        for tenant, connection_id in self._store.unfinished(self._clock() - UNFINISHED_AFTER):
+        for tenant, connection_id in self._context.store.unfinished(self._context.clock() - UNFINISHED_AFTER):
             try:
-                self._store.get(tenant, connection_id)
+                self._context.store.get(tenant, connection_id)
             except NotFound:
                 self._clean_up(tenant, connection_id)
                 finished += 1
             else:
-                self._store.settle(tenant, connection_id)
+                self._context.store.forget_pending(tenant, connection_id)
         return finished
 
     def _change(
@@ -197,7 +192,7 @@ class ConnectionService:
         allowed_versions: frozenset[str] | None,
     ) -> Connection:
         for _ in range(_TRIES):
-            stored = self._store.get(tenant, connection_id)
+            stored = self._context.store.get(tenant, connection_id)
             if allowed_versions is not None:
                 # What could not be saved in any version is told first.
                 check_structure(document_for(stored), stored)
@@ -208,7 +203,7 @@ class ConnectionService:
         raise Conflict("the connection is being changed by others at the same time; read it again")
 
     def _write(self, stored: Connection, document: Any) -> Connection:
-        tenant, connection_id, now = stored.tenant, stored.id, self._clock()
+        tenant, connection_id, now = stored.tenant, stored.id, self._context.clock()
         had = self._stored_secrets(stored)
         request = parse_connection(document, stored=stored, stored_secrets=had, now=now, allowed=self._allowed)
         configuration, secrets = split_secrets(request.configuration)
@@ -216,7 +211,7 @@ class ConnectionService:
         version = stored.secret_version
         if not unchanged:
             # Even if none is left: the old ones go away only when a newer version takes their place.
-            version = self._secrets.put(tenant, connection_id, secrets)
+            version = self._context.secrets.put(tenant, connection_id, secrets)
         changed = stored.model_copy(
             update={
                 "name": request.name,
@@ -234,35 +229,33 @@ class ConnectionService:
         if reset:
             changed = changed.model_copy(update=fresh(now, active=request.active))
         try:
-            self._store.replace(changed, stored.version, reset=reset)
+            self._context.store.replace(changed, stored.version, reset=reset)
         except PreconditionFailed:
             # It is sure that no record names it; after a time-out one may.
             self._drop(stored, version)
             raise
         except NotFound:
             # Deleted meanwhile, and its secret was perhaps made anew by the put.
-            self._secrets.delete(tenant, connection_id)
+            self._context.secrets.delete(tenant, connection_id)
             raise
         self._drop(changed, stored.secret_version)
         if reset:
             # The epoch grew on top of what the forwarder may have written meanwhile.
             changed = changed.model_copy(update={"epoch": self._epoch(changed)})
             self._connect(changed)
-        self._events.changed(stored, changed, secrets=not unchanged)
+        self._context.events.changed(stored, changed, secrets=not unchanged)
         return changed
 
     def _stored_secrets(self, stored: Connection) -> ConnectionSecrets:
-        if stored.secret_version is None:
-            return ConnectionSecrets()
         try:
-            return self._secrets.get(stored.tenant, stored.id, stored.secret_version)
+            return self._context.secrets.of(stored)
         except NotFound as error:
             # Another writer, or a delete, was faster: the record says which.
             raise PreconditionFailed("the connection was changed meanwhile") from error
 
     def _epoch(self, connection: Connection) -> int:
         try:
-            return self._store.get(connection.tenant, connection.id).epoch
+            return self._context.store.get(connection.tenant, connection.id).epoch
         except (NotFound, Unavailable):
             # The change is made; connecting at once is all that depends on it, and the reconciler sees to that, too.
             return connection.epoch + 1
@@ -272,7 +265,7 @@ class ConnectionService:
         if version is None or version == current.secret_version:
             return
         try:
-            self._secrets.drop_version(current.tenant, current.id, version)
+            self._context.secrets.drop_version(current.tenant, current.id, version)
         except Unavailable as error:
             log.warning("secret version not dropped", extra={"connection": current.id, "reason": str(error)})
 
@@ -283,10 +276,10 @@ class ConnectionService:
             return
         tenant, connection_id = connection.tenant, connection.id
         try:
-            self._wakes.send([Wake(tenant=tenant, connection_id=connection_id, probe=connection.epoch)])
+            self._context.wakes.send([Wake(tenant=tenant, connection_id=connection_id, probe=connection.epoch)])
             if connection.configuration.downlink_enabled:
                 target = PollTarget(tenant=tenant, connection_id=connection_id)
-                self._polls.send(PollJob(sent_at=self._clock(), targets=[target]))
+                self._context.polls.send(PollJob(sent_at=self._context.clock(), targets=[target]))
         except (Unavailable, NotFound) as error:
             log.warning("not connected at once", extra={"connection": connection_id, "reason": str(error)})
 
@@ -296,7 +289,7 @@ class ConnectionService:
         seconds = _SHORT_REMOVAL_SECONDS if connection.state in _UNSURE else _REMOVAL_SECONDS
         try:
             secrets = self._stored_secrets(connection)
-            self._remover.remove(connection, secrets, time.monotonic() + seconds)
+            self._context.remover.remove(connection, secrets, time.monotonic() + seconds)
         except (BrokerFault, PreconditionFailed, Unavailable) as error:
             log.warning("downlink queue left at its broker", extra={"connection": connection.id, "reason": str(error)})
 
@@ -305,16 +298,16 @@ class ConnectionService:
         try:
             # A write whose answer was lost may have been made.
             with suppress(NotFound):
-                self._store.delete(tenant, connection_id)
+                self._context.store.delete(tenant, connection_id)
             self._clean_up(tenant, connection_id)
         except Unavailable as error:
             log.warning("create not undone yet", extra={"connection": connection_id, "reason": str(error)})
 
     def _clean_up(self, tenant: str, connection_id: str) -> None:
-        self._queues.delete(connection_id)
-        self._secrets.delete(tenant, connection_id)
-        self._failed.purge(tenant, connection_id)
-        self._store.settle(tenant, connection_id)
+        self._context.queues.delete(connection_id)
+        self._context.secrets.delete(tenant, connection_id)
+        self._context.failed.purge(tenant, connection_id)
+        self._context.store.forget_pending(tenant, connection_id)
 
 
 def _check_version(stored: Connection, allowed: frozenset[str] | None) -> None:

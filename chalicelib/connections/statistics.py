@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Protocol
 
-from chalicelib.domain.models import Connection, Document, iso_time
+from chalicelib.domain.connection import Connection
 from chalicelib.errors import NotFound
-from chalicelib.ports.outside import Clock, UplinkQueues
+from chalicelib.kernel.documents import Document
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.history import StatisticsReader
+from chalicelib.ports.queues import UplinkQueues
 
 
 class Period(StrEnum):
@@ -45,23 +48,10 @@ class Statistics(Document):
     series: list[Step]
 
 
-class ReadableStatistics(Protocol):
-    def counters(
-        self, tenant: str, connection_id: str, first_minute: int, last_minute: int
-    ) -> Mapping[int, Mapping[str, int]]:
-        """By minute (Unix time / 60), both ends included; minutes in which nothing happened are missing."""
-
-    def active_devices(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
-        """Devices with a delivered uplink in these minutes; ``last_minute`` is the present one."""
-
-    def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
-        """Taken from the broker and not settled yet."""
-
-
-class StatisticsReader:
+class ConnectionStatistics:
     """Works out the statistics of a connection."""
 
-    def __init__(self, statistics: ReadableStatistics, queues: UplinkQueues, clock: Clock) -> None:
+    def __init__(self, statistics: StatisticsReader, queues: UplinkQueues, clock: Clock) -> None:
         self._statistics = statistics
         self._queues = queues
         self._clock = clock

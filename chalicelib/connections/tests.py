@@ -4,12 +4,19 @@ import time
 from typing import Any
 
 from chalicelib.config import Settings
-from chalicelib.domain.models import CONNECTOR_ID, CheckResult, Connection, ConnectionSecrets, iso_time
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connection_test import CheckResult
+from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID
 from chalicelib.domain.validation.connections import parse_connection, split_secrets
 from chalicelib.errors import InvalidRequest, Violation
 from chalicelib.kernel.ids import new_id
-from chalicelib.ports.outside import Clock, ConnectionStore, ConnectionTester, RateLimits, SecretStore
-from chalicelib.state import ConnectionState
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import ConnectionReader
+from chalicelib.ports.coordination import RateLimits
+from chalicelib.ports.secrets import SecretStore
+from chalicelib.ports.testing import ConnectionTester
+from chalicelib.vocabulary import ConnectionState
 
 SECONDS = 21.0
 """What a test may take; the contract has 25 for the whole call, and closing takes up to two."""
@@ -19,7 +26,7 @@ _KIND = "connection-test"
 class ConnectionTests:
     def __init__(
         self,
-        connections: ConnectionStore,
+        connections: ConnectionReader,
         secrets: SecretStore,
         tester: ConnectionTester,
         rates: RateLimits,
@@ -59,10 +66,7 @@ class ConnectionTests:
     def test_saved(self, tenant: str, connection_id: str) -> CheckResult:
         """Also one that is not active. Raises NotFound, TooManyRequests."""
         connection = self._connections.get(tenant, connection_id)
-        secrets = ConnectionSecrets()
-        if connection.secret_version is not None:
-            secrets = self._secrets.get(tenant, connection.id, connection.secret_version)
-        return self._run(connection, secrets)
+        return self._run(connection, self._secrets.of(connection))
 
     def _run(self, connection: Connection, secrets: ConnectionSecrets) -> CheckResult:
         deadline = time.monotonic() + SECONDS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from chalicelib.domain.models import Alarm
+from chalicelib.domain.connection import Alarm
 from chalicelib.domain.validation.alarms import day_number, parse_moment
 
 _DAY = timedelta(days=1)

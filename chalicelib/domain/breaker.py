@@ -4,9 +4,12 @@ While ``outage_since`` is set the breaker is open: nobody connects but a probe, 
 because closing it again (``recovered``) always leaves a mark, after which the reconciler wakes the connection.
 """
 
-from chalicelib.domain.models import Connection, ReconnectStrategy, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.common import ReconnectStrategy
 from chalicelib.errors import BrokerFault
-from chalicelib.state import ConnectionState
+from chalicelib.kernel.backoff import backoff
+from chalicelib.kernel.times import iso_time
+from chalicelib.vocabulary import ConnectionState
 
 _MINUTE = 60.0
 _HOUR = 3600.0
@@ -67,6 +70,5 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float) ->
 
 
 def nack_delay(attempts: int, scale: float) -> int:
-    """Whole seconds that a device waits after its report was nacked for the nth time: 5 s, doubling up to 15 min,
-    shortened by ``scale`` (TIME_SCALE), at least one."""
-    return max(1, round(min(5 * 2.0 ** min(attempts - 1, 10), 900.0) / scale))
+    """Seconds that a device waits after its report was nacked for the nth time: 5 s, doubling up to 15 min."""
+    return backoff(attempts, first=5, longest=900, scale=scale)

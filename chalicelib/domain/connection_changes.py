@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.topic_patterns import binding_key
 from chalicelib.domain.validation.certificates import certificate_end
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState
 
 _MAX_BINDINGS = 8
 """So many changes of pattern or exchange are remembered while the broker cannot be reached."""

@@ -1,10 +1,14 @@
-"""How a publish ends."""
+"""Outcomes of a publish."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from chalicelib.vocabulary import EventType, FailureReason, RetryReason
+
 
 class Result(StrEnum):
+    """What becomes of a message."""
+
     DELIVERED = "DELIVERED"
     RETRY = "RETRY"
     FAILED = "FAILED"
@@ -12,14 +16,17 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """``reason`` and ``detail`` are those of a failed message, such as ``UNROUTABLE``; empty when delivered."""
+    """How a publish ended. A failed message has a FailureReason; a retried one has a RetryReason, or the event type of
+    the fault that ended its connection."""
 
     result: Result
-    reason: str = ""
+    reason: FailureReason | RetryReason | EventType | None = None
     detail: str = ""
+
+    @property
+    def failure(self) -> FailureReason:
+        """The reason of a failed message."""
+        return self.reason if isinstance(self.reason, FailureReason) else FailureReason.INVALID
 
 
 DELIVERED = Outcome(Result.DELIVERED)
-
-NACKED = "NACKED"
-"""The reason of a RETRY that a queue's basic.nack caused."""

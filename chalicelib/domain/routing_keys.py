@@ -9,11 +9,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
+from chalicelib.domain.amqp_limits import MAX_SHORT_STRING
 from chalicelib.domain.topic_patterns import Literal, Path, Step, parse_pattern
 from chalicelib.errors import PatternError, TooLong, Unresolved
-
-MAX_ROUTING_KEY = 255
-"""Bytes of UTF-8: AMQP's short string."""
+from chalicelib.kernel.text import is_utf8
 
 Lookup = Callable[[Mapping[str, Any]], Any]
 """Finds the first match in a report's fields; None when there is none."""
@@ -50,15 +49,15 @@ class Pattern:
         """The routing key for a report's fields. Raises Unresolved or TooLong."""
         with self.limited():
             key = "".join(part if isinstance(part, str) else part.resolve(fields) for part in self.parts)
-        if len(key.encode("utf-8")) > MAX_ROUTING_KEY:
-            raise TooLong(f"the routing key has more than {MAX_ROUTING_KEY} bytes: {key[:60]}...")
+        if len(key.encode("utf-8")) > MAX_SHORT_STRING:
+            raise TooLong(f"the routing key has more than {MAX_SHORT_STRING} bytes: {key[:60]}...")
         return key
 
 
 @lru_cache(maxsize=1024)
 def compile_pattern(text: str) -> Pattern:
     """The pattern, ready for use. Raises PatternError with the place and the remedy."""
-    if not _is_utf8(text):
+    if not is_utf8(text):
         raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
     parts: list[str | Placeholder] = []
     limited: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -120,17 +119,9 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        if len(value) > MAX_ROUTING_KEY:
+        if len(value) > MAX_SHORT_STRING:
             raise TooLong(f"a value of {len(value)} characters makes the routing key longer than 255 bytes")
-        return value if _is_utf8(value) else None
+        return value if is_utf8(value) else None
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
     return None
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chalicelib.domain.models import Document
+from chalicelib.kernel.documents import Document
 
 
 class Wake(Document):

@@ -5,18 +5,20 @@ from collections.abc import Sequence
 
 from ulid import ULID
 
-from chalicelib.adapters.aws.sqs import BATCH
-from chalicelib.domain.models import Connection, Level, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.event import Level
 from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.errors import DownlinkInvalid, Unavailable
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
-from chalicelib.network_servers.thingpark.downlinks import parse_downlink, rejected_report
-from chalicelib.network_servers.thingpark.reports import parse_report
-from chalicelib.ports.outside import Clock, DownlinkQueue, ReceivedDownlink, SecretStore, Verdict
+from chalicelib.network_servers.formats import DEFAULT
+from chalicelib.network_servers.thingpark.downlinks import parse_downlink
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.consuming import ReceivedDownlink, Verdict
+from chalicelib.ports.publishing import APP_ID
+from chalicelib.ports.queues import BATCH, DownlinkQueue
+from chalicelib.ports.secrets import SecretStore
 from chalicelib.uplinks.ingress import Ingress
-
-APP_ID = "iot-flow"
-"""The AMQP app_id of what we publish ourselves."""
 
 
 class DownlinkIntake:
@@ -74,7 +76,7 @@ class DownlinkIntake:
     def _reject(self, connection: Connection, error: DownlinkInvalid) -> Verdict:
         details = {"devEUI": error.dev_eui} if error.dev_eui else {}
         if error.dev_eui:
-            report = rejected_report(
+            report = DEFAULT.rejection(
                 dev_eui=error.dev_eui,
                 time_iso=iso_time(self._clock()),
                 cause=f"{error.reason}: {error.detail}",
@@ -82,12 +84,11 @@ class DownlinkIntake:
                 correlation_id=error.correlation_id,
             )
             try:
-                self._ingress.store(connection.tenant, parse_report(report), only=[connection])
+                self._ingress.store(connection.tenant, report, only=[connection])
             except Unavailable as unavailable:
                 log.warning("rejection waits", extra={"connection": connection.id, "reason": str(unavailable)})
                 return Verdict.LATER
-        type_ = error.reason if error.reason == "PAYLOAD_NOT_ENCODABLE" else f"DOWNLINK_{error.reason}"
-        self._monitoring.event(connection, Level.WARNING, type_, error.detail, details)
+        self._monitoring.event(connection, Level.WARNING, error.reason.downlink_event, error.detail, details)
         self._monitoring.count(connection, {"downlinksFailed": 1})
         return Verdict.REJECT
 

@@ -12,23 +12,19 @@ from dataclasses import dataclass, field
 from ulid import ULID
 
 from chalicelib.config import Timing
-from chalicelib.domain import breaker
-from chalicelib.domain.models import Connection, ConnectionSecrets, Level
+from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob, PollTarget
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.errors import BrokerFault, NotFound, Unavailable
 from chalicelib.monitoring import Monitoring, log
-from chalicelib.ports.outside import (
-    Clock,
-    ConnectionStore,
-    DownlinkConsumer,
-    Leases,
-    QueueRecord,
-    ReceivedDownlink,
-    SecretStore,
-    Verdict,
-)
-from chalicelib.state import ConnectionState
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import PolledConnections
+from chalicelib.ports.consuming import DownlinkConsumer, ReceivedDownlink, Verdict
+from chalicelib.ports.coordination import Leases
+from chalicelib.ports.queues import QueueRecord
+from chalicelib.ports.secrets import SecretStore
+from chalicelib.uplinks.breaker_recorder import BreakerRecorder
+from chalicelib.vocabulary import ConnectionState
 
 LEASE_RETRY = 1.0
 """Seconds between attempts to take a lease that somebody else has."""
@@ -40,7 +36,7 @@ MAX_LOSSES = 3
 class PollContext:
     """What every poll needs."""
 
-    connections: ConnectionStore
+    connections: PolledConnections
     secrets: SecretStore
     leases: Leases
     intake: DownlinkIntake
@@ -98,6 +94,9 @@ class Poll:
         self._polled = {target.connection_id: _PolledConnection(target) for target in targets}
         self._consumer = context.make_consumer()
         self._closing = False
+        self._breaker = BreakerRecorder(
+            context.connections, context.monitoring, context.clock, context.random, context.timing
+        )
 
     def run(self, deadline: float) -> None:
         timing = self._context.timing
@@ -170,11 +169,7 @@ class Poll:
         before = polled.connection
         if before and before.version == current.version:
             return
-        secrets = (
-            self._context.secrets.get(tenant, connection_id, current.secret_version)
-            if current.secret_version
-            else ConnectionSecrets()
-        )
+        secrets = self._context.secrets.of(current)
         if before:
             self._consumer.close(connection_id)
         polled.connection = current
@@ -218,7 +213,6 @@ class Poll:
 
     def _record(self, connection: Connection, fault: BrokerFault | None) -> None:
         """Closes or opens the breaker, unless the forwarder has changed it since."""
-        now = self._context.clock()
         try:
             current = self._context.connections.get(connection.tenant, connection.id)
             if current.version != connection.version or current.breaker_open or not current.active:
@@ -226,15 +220,8 @@ class Poll:
             if fault is None:
                 if current.state == ConnectionState.OPENED:
                     return
-                after = breaker.recovered(current, now, str(ULID()), wake_at=now)
+                self._breaker.close(current, wake_in=0)
             else:
-                after = breaker.failed(current, fault, now, self._context.random(), self._context.timing.scale)
-            if not self._context.connections.update_breaker(after, current.epoch):
-                return
+                self._breaker.open(current, fault, {"role": "downlink"})
         except (NotFound, Unavailable) as error:
             log.warning("state not recorded", extra={"connection": connection.id, "reason": str(error)})
-            return
-        if fault is None:
-            self._context.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
-        else:
-            self._context.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"role": "downlink"})

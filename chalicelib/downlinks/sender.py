@@ -5,29 +5,32 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ulid import ULID
 
 from chalicelib.config import Timing
-from chalicelib.domain.models import Connection, Direction, FailedMessage, Level, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.event import Level
+from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
+from chalicelib.kernel.backoff import backoff
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
-from chalicelib.network_servers.thingpark.downlinks import query_parameters, rejected_report, valid_until
-from chalicelib.network_servers.thingpark.reports import DOWNLINK, parse_report
-from chalicelib.ports.outside import (
-    ApplicationServerStore,
-    Clock,
-    ConnectionStore,
-    DownlinkLedger,
-    DownlinkQueue,
-    FailedMessages,
-    NetworkServer,
-    QueueRecord,
-    SecretStore,
-)
+from chalicelib.network_servers.formats import DEFAULT
+from chalicelib.network_servers.thingpark.downlinks import query_parameters, valid_until
+from chalicelib.network_servers.thingpark.reports import DOWNLINK
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import ConnectionReader
+from chalicelib.ports.coordination import DownlinkLedger
+from chalicelib.ports.history import FailedMessages
+from chalicelib.ports.network_server import NetworkServer
+from chalicelib.ports.queues import DownlinkQueue, QueueRecord
+from chalicelib.ports.secrets import ApplicationServerStore, SecretStore
 from chalicelib.uplinks.ingress import Ingress
+from chalicelib.vocabulary import EventType, FailureReason
 
 MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""
@@ -43,36 +46,28 @@ class _Later(Exception):
         self.seconds = seconds
 
 
+@dataclass(frozen=True)
+class SenderContext:
+    """Dependencies of ``DownlinkSender``. ``monotonic`` measures deadlines; a simulation has its own."""
+
+    connections: ConnectionReader
+    secrets: SecretStore
+    application_servers: ApplicationServerStore
+    queue: DownlinkQueue
+    ledger: DownlinkLedger
+    failed: FailedMessages
+    network_server: NetworkServer
+    ingress: Ingress
+    monitoring: Monitoring
+    executor: Executor
+    clock: Clock
+    timing: Timing
+    monotonic: Clock = time.monotonic
+
+
 class DownlinkSender:
-    def __init__(
-        self,
-        connections: ConnectionStore,
-        secrets: SecretStore,
-        application_servers: ApplicationServerStore,
-        queue: DownlinkQueue,
-        ledger: DownlinkLedger,
-        failed: FailedMessages,
-        network_server: NetworkServer,
-        ingress: Ingress,
-        monitoring: Monitoring,
-        executor: Executor,
-        clock: Clock,
-        timing: Timing,
-        monotonic: Clock = time.monotonic,
-    ) -> None:
-        self._connections = connections
-        self._secrets = secrets
-        self._application_servers = application_servers
-        self._queue = queue
-        self._ledger = ledger
-        self._failed = failed
-        self._network_server = network_server
-        self._ingress = ingress
-        self._monitoring = monitoring
-        self._executor = executor
-        self._clock = clock
-        self._timing = timing
-        self._monotonic = monotonic
+    def __init__(self, context: SenderContext) -> None:
+        self._context = context
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
         """``deadline``: time.monotonic() at which Lambda ends the function.
@@ -83,23 +78,23 @@ class DownlinkSender:
         devices: dict[str, list[QueueRecord]] = defaultdict(list)
         for record in records:
             devices[record.group].append(record)
-        stop_at = deadline - min(self._timing.spare, self._timing.downlink_timeout)
-        running = [self._executor.submit(self._send_in_order, list(part), stop_at) for part in devices.values()]
+        stop_at = deadline - min(self._context.timing.spare, self._context.timing.downlink_timeout)
+        running = [self._context.executor.submit(self._send_in_order, list(part), stop_at) for part in devices.values()]
         done = [record.receipt for future in running for record in future.result()]
         if len(done) < len(records):
-            self._queue.delete(done)
+            self._context.queue.delete(done)
             raise Unavailable(f"{len(records) - len(done)} downlink(s) will be tried again")
 
     def _send_in_order(self, records: list[QueueRecord], stop_at: float) -> list[QueueRecord]:
         """Those that are finished; the first that is not ends it, so that none overtakes."""
         for index, record in enumerate(records):
-            if self._monotonic() > stop_at:
-                self._queue.delay([r.receipt for r in records[index:]], 0)
+            if self._context.monotonic() > stop_at:
+                self._context.queue.delay([r.receipt for r in records[index:]], 0)
                 return records[:index]
             try:
                 self._send(record)
             except _Later as later:
-                self._queue.delay([r.receipt for r in records[index:]], later.seconds)
+                self._context.queue.delay([r.receipt for r in records[index:]], later.seconds)
                 return records[:index]
             except (NotFound, Unavailable) as error:
                 # Not found: a secret that was replaced since the record was read, or the connection with it.
@@ -116,9 +111,9 @@ class DownlinkSender:
         """Rejects a downlink that cannot be handled; False when that fails because of AWS."""
         try:
             job = DownlinkJob.model_validate_json(record.body)
-            connection = self._connections.get(job.tenant, job.connection_id)
+            connection = self._context.connections.get(job.tenant, job.connection_id)
             detail = f"it failed {record.attempts} times for a reason of ours"
-            self._reject(connection, job, "NOT_HANDLED", detail, record.attempts)
+            self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record.attempts)
         except Unavailable:
             return False
         except Exception:  # noqa: BLE001
@@ -131,23 +126,27 @@ class DownlinkSender:
         self._settle(record, job)
         if job.deduplication_id:
             # However it ended, and at a repeat again, in case that this was not reached the first time.
-            self._monitoring.downlink_done(job.tenant, job.connection_id, job.deduplication_id)
+            self._context.monitoring.downlink_done(job.tenant, job.connection_id, job.deduplication_id)
 
     def _settle(self, record: QueueRecord, job: DownlinkJob) -> None:
         try:
-            connection = self._connections.get(job.tenant, job.connection_id)
+            connection = self._context.connections.get(job.tenant, job.connection_id)
         except NotFound:
             # Deleting a connection drops what waits.
             log.info("downlink of a deleted connection dropped", extra={"connection": job.connection_id})
             return
         if not connection.active:
-            raise _Later(max(1, round(INACTIVE_DELAY / self._timing.scale)))
-        if self._ledger.was_sent(record.message_id):
+            raise _Later(max(1, round(INACTIVE_DELAY / self._context.timing.scale)))
+        if self._context.ledger.was_sent(record.message_id):
             return
         until = valid_until(job.downlink, job.received_at) or job.received_at + MAX_AGE
-        if self._clock() > until:
+        if self._context.clock() > until:
             self._reject(
-                connection, job, "VALIDITY_PASSED", "the network server did not take it in time", record.attempts
+                connection,
+                job,
+                FailureReason.VALIDITY_PASSED,
+                "the network server did not take it in time",
+                record.attempts,
             )
             return
         as_id, as_key = self._application_server(connection, job)
@@ -156,52 +155,51 @@ class DownlinkSender:
                 f"no AS key is known for the application server '{as_id}'; set downlinkAsId and downlinkAsKey, "
                 "or register it with POST /application-servers"
             )
-            self._reject(connection, job, "NO_APPLICATION_SERVER", detail, record.attempts)
+            self._reject(connection, job, FailureReason.NO_APPLICATION_SERVER, detail, record.attempts)
             return
-        sent_at = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+        sent_at = datetime.fromtimestamp(self._context.clock(), UTC).isoformat(timespec="milliseconds")
         try:
-            self._network_server.send_downlink(query_parameters(job.downlink, as_id, sent_at), as_key)
+            self._context.network_server.send_downlink(query_parameters(job.downlink, as_id, sent_at), as_key)
         except DownlinkRejected as error:
-            self._reject(connection, job, "REJECTED", str(error), record.attempts)
+            self._reject(connection, job, FailureReason.REJECTED, str(error), record.attempts)
             return
         except DownlinkDelayed as error:
-            seconds = self._backoff(record.attempts)
+            seconds = backoff(record.attempts, first=5, longest=300, scale=self._context.timing.scale)
             log.warning(
                 "downlink delayed", extra={"connection": connection.id, "reason": str(error), "seconds": seconds}
             )
             if record.attempts == 1:
-                self._monitoring.event(connection, Level.WARNING, "DOWNLINK_DELAYED", str(error), _device(job))
+                self._context.monitoring.event(
+                    connection, Level.WARNING, EventType.DOWNLINK_DELAYED, str(error), _device(job)
+                )
             raise _Later(seconds) from error
-        self._ledger.record(record.message_id)
-        self._monitoring.count(connection, {"downlinksDelivered": 1})
-
-    def _backoff(self, attempts: int) -> int:
-        """Whole seconds: 5 doubling up to 300, shortened with the other times, at least one."""
-        return max(1, round(min(5 * 2.0 ** min(attempts - 1, 10), 300) / self._timing.scale))
+        self._context.ledger.record(record.message_id)
+        self._context.monitoring.count(connection, {"downlinksDelivered": 1})
 
     def _application_server(self, connection: Connection, job: DownlinkJob) -> tuple[str, str | None]:
         """The AS_ID to send with and its key: the downlink's own, the connection's, or the tenant's only one."""
         as_id = job.downlink.get("AS_ID")
         if as_id and job.as_key_secret:
-            return as_id, self._secrets.get_as_key(job.as_key_secret)
+            return as_id, self._context.secrets.get_as_key(job.as_key_secret)
         configuration = connection.configuration
         if as_id in {None, configuration.downlink_as_id} and configuration.downlink_as_id:
-            if configuration.downlink_as_key and connection.secret_version:
-                secrets = self._secrets.get(connection.tenant, connection.id, connection.secret_version)
-                return configuration.downlink_as_id, secrets.downlink_as_key
+            if configuration.downlink_as_key:
+                return configuration.downlink_as_id, self._context.secrets.of(connection).downlink_as_key
             as_id = configuration.downlink_as_id
         if not as_id:
-            registered = self._application_servers.of_tenant(connection.tenant)
+            registered = self._context.application_servers.of_tenant(connection.tenant)
             if len(registered) != 1:
                 return "", None
             as_id = registered[0].as_id
-        keys = dict(self._application_servers.keys(as_id))
+        keys = dict(self._context.application_servers.keys(as_id))
         return as_id, keys.get(connection.tenant)
 
-    def _reject(self, connection: Connection, job: DownlinkJob, reason: str, detail: str, attempts: int) -> None:
+    def _reject(
+        self, connection: Connection, job: DownlinkJob, reason: FailureReason, detail: str, attempts: int
+    ) -> None:
         """Keeps it as failed, tells the customer, and only then returns."""
-        now = iso_time(self._clock())
-        self._failed.add(
+        now = iso_time(self._context.clock())
+        self._context.failed.add(
             connection.tenant,
             connection.id,
             [
@@ -218,7 +216,7 @@ class DownlinkSender:
                 )
             ],
         )
-        report = rejected_report(
+        report = DEFAULT.rejection(
             dev_eui=job.downlink["DevEUI"],
             # The same at a repeat, so that it is deduplicated.
             time_iso=iso_time(job.received_at),
@@ -226,9 +224,9 @@ class DownlinkSender:
             f_port=job.downlink["FPort"],
             correlation_id=job.downlink.get("CorrelationID"),
         )
-        self._ingress.store(connection.tenant, parse_report(report), only=[connection])
-        self._monitoring.event(connection, Level.WARNING, f"DOWNLINK_{reason}", detail, _device(job))
-        self._monitoring.count(connection, {"downlinksFailed": 1})
+        self._context.ingress.store(connection.tenant, report, only=[connection])
+        self._context.monitoring.event(connection, Level.WARNING, reason.downlink_event, detail, _device(job))
+        self._context.monitoring.count(connection, {"downlinksFailed": 1})
 
 
 def _device(job: DownlinkJob) -> dict[str, object]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.adapters.aws.clients import aws_client
 from chalicelib.config import Settings, settings
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -102,7 +102,7 @@ class Adapters:
     def leases(self) -> "DynamoDbLeases":
         from chalicelib.adapters.aws.leases import DynamoDbLeases
 
-        table = self.settings.table("leases")
+        table = self.settings.table("coordination")
         return DynamoDbLeases(self.dynamodb, table, self.clock, self.settings.timing.lease)
 
     @cached_property
@@ -133,13 +133,13 @@ class Adapters:
     def ledger(self) -> "DynamoDbDownlinkLedger":
         from chalicelib.adapters.aws.downlink_ledger import DynamoDbDownlinkLedger
 
-        return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("leases"), self.clock)
+        return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("coordination"), self.clock)
 
     @cached_property
     def rate_limits(self) -> "DynamoDbRateLimits":
         from chalicelib.adapters.aws.rate_limits import DynamoDbRateLimits
 
-        return DynamoDbRateLimits(self.dynamodb, self.settings.table("leases"), self.clock)
+        return DynamoDbRateLimits(self.dynamodb, self.settings.table("coordination"), self.clock)
 
     @cached_property
     def connection_tester(self) -> "AmqpConnectionTester":

@@ -3,7 +3,7 @@
 import time
 from typing import Any, Protocol
 
-from chalicelib.ports.outside import QueueRecord
+from chalicelib.ports.queues import QueueRecord
 
 
 class LambdaEvent(Protocol):

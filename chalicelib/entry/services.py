@@ -51,18 +51,20 @@ class Services(Adapters):
 
     @cached_property
     def ingress(self) -> "Ingress":
-        from chalicelib.uplinks.ingress import Ingress
+        from chalicelib.uplinks.ingress import Ingress, IngressContext
 
-        return Ingress(
-            self.connection_store,
-            self.application_server_store,
-            self.uplink_queues,
-            self.wake_queue,
-            # Of its own: who waits for a report to be stored may be in a thread of another pool.
-            _threads("ingress", 16),
-            self.clock,
-            self.settings,
+        context = IngressContext(
+            connections=self.connection_store,
+            application_servers=self.application_server_store,
+            queues=self.uplink_queues,
+            wakes=self.wake_queue,
+            # A dedicated pool: callers that block on Ingress.store run in the threads of other pools, so sharing one
+            # could deadlock.
+            executor=_threads("ingress", 16),
+            clock=self.clock,
+            settings=self.settings,
         )
+        return Ingress(context)
 
     @cached_property
     def forwarder(self) -> "Forwarder":
@@ -84,19 +86,20 @@ class Services(Adapters):
 
     @cached_property
     def reconciler(self) -> "Reconciler":
-        from chalicelib.upkeep.reconciler import Reconciler
+        from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
 
-        return Reconciler(
-            self.connection_store,
-            self.wake_queue,
-            self.poll_queue,
-            self.uplink_queues,
-            self.connections.finish,
-            self.clock,
-            self.settings.timing,
-            self.alarms,
-            self.retention,
+        context = ReconcilerContext(
+            connections=self.connection_store,
+            wakes=self.wake_queue,
+            polls=self.poll_queue,
+            queues=self.uplink_queues,
+            finish=self.connections.finish,
+            clock=self.clock,
+            timing=self.settings.timing,
+            alarms=self.alarms,
+            retention=self.retention,
         )
+        return Reconciler(context)
 
     @cached_property
     def alarms(self) -> "Alarms":
@@ -114,7 +117,7 @@ class Services(Adapters):
     def claims(self) -> "DynamoDbClaims":
         from chalicelib.adapters.aws.claims import DynamoDbClaims
 
-        return DynamoDbClaims(self.dynamodb, self.settings.table("leases"), self.clock)
+        return DynamoDbClaims(self.dynamodb, self.settings.table("coordination"), self.clock)
 
     @cached_property
     def poll_handler(self) -> "PollHandler":
@@ -139,55 +142,58 @@ class Services(Adapters):
 
     @cached_property
     def downlink_sender(self) -> "DownlinkSender":
-        from chalicelib.downlinks.sender import DownlinkSender
+        from chalicelib.downlinks.sender import DownlinkSender, SenderContext
 
-        return DownlinkSender(
-            self.connection_store,
-            self.secret_store,
-            self.application_server_store,
-            self.downlink_queue,
-            self.ledger,
-            self.failed_messages,
-            self.network_server,
-            self.ingress,
-            self.monitoring,
-            _threads("downlink", 10),
-            self.clock,
-            self.settings.timing,
+        context = SenderContext(
+            connections=self.connection_store,
+            secrets=self.secret_store,
+            application_servers=self.application_server_store,
+            queue=self.downlink_queue,
+            ledger=self.ledger,
+            failed=self.failed_messages,
+            network_server=self.network_server,
+            ingress=self.ingress,
+            monitoring=self.monitoring,
+            executor=_threads("downlink", 10),
+            clock=self.clock,
+            timing=self.settings.timing,
         )
+        return DownlinkSender(context)
 
     @cached_property
     def connections(self) -> "ConnectionService":
         from chalicelib.connections.events import ConnectionEvents
-        from chalicelib.connections.service import ConnectionService
+        from chalicelib.connections.service import ConnectionService, ManagementContext
 
-        return ConnectionService(
-            self.connection_store,
-            self.secret_store,
-            self.uplink_queues,
-            self.wake_queue,
-            self.poll_queue,
-            self.failed_messages,
-            self.queue_remover,
-            ConnectionEvents(self.monitoring),
-            self.clock,
-            self.settings,
+        context = ManagementContext(
+            store=self.connection_store,
+            secrets=self.secret_store,
+            queues=self.uplink_queues,
+            wakes=self.wake_queue,
+            polls=self.poll_queue,
+            failed=self.failed_messages,
+            remover=self.queue_remover,
+            events=ConnectionEvents(self.monitoring),
+            clock=self.clock,
+            settings=self.settings,
         )
+        return ConnectionService(context)
 
     @cached_property
     def replay(self) -> "Replay":
-        from chalicelib.connections.replay import Replay
+        from chalicelib.connections.replay import Replay, ReplayContext
 
-        return Replay(
-            self.connection_store,
-            self.failed_messages,
-            self.uplink_queues,
-            self.wake_queue,
-            self.downlink_queue,
-            self.monitoring,
-            _threads("replay", 8),
-            self.clock,
+        context = ReplayContext(
+            connections=self.connection_store,
+            failed=self.failed_messages,
+            queues=self.uplink_queues,
+            wakes=self.wake_queue,
+            downlinks=self.downlink_queue,
+            monitoring=self.monitoring,
+            executor=_threads("replay", 8),
+            clock=self.clock,
         )
+        return Replay(context)
 
     @cached_property
     def connection_tests(self) -> "ConnectionTests":
@@ -254,10 +260,10 @@ class Services(Adapters):
 
     @cached_property
     def statistics_api(self) -> "StatisticsApi":
-        from chalicelib.connections.statistics import StatisticsReader
+        from chalicelib.connections.statistics import ConnectionStatistics
         from chalicelib.http_api.statistics_api import StatisticsApi
 
-        reader = StatisticsReader(self.statistics, self.uplink_queues, self.clock)
+        reader = ConnectionStatistics(self.statistics, self.uplink_queues, self.clock)
         return StatisticsApi(self.auth, self.connections, reader)
 
     @cached_property

@@ -5,15 +5,15 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 from pydantic import ValidationError
 
-from chalicelib.domain.models import MASK, ApplicationServer, ApplicationServerRequest
+from chalicelib.domain.application_server import ApplicationServer, ApplicationServerRequest
+from chalicelib.domain.connectors.common import MASK
 from chalicelib.domain.validation.violations import violations_of
 from chalicelib.errors import InvalidRequest, Violation
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.auth import READ, WRITE, TokenVerifier
 from chalicelib.http_api.bodies import json_body
-from chalicelib.http_api.connections_api import READ, WRITE
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, no_content, path_of
-from chalicelib.ports.outside import ApplicationServerStore
+from chalicelib.ports.secrets import ApplicationServerStore
 
 
 class ApplicationServersApi:

@@ -20,6 +20,9 @@ _MAX_TOKEN = 16384
 _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+READ, WRITE, UPLINKS = "connections:read", "connections:write", "uplinks:write"
+"""The scopes of a token."""
+
 
 @dataclass(frozen=True)
 class Caller:

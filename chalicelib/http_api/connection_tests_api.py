@@ -6,9 +6,8 @@ from chalice.app import Request, Response
 
 from chalicelib.connections.preview import preview
 from chalicelib.connections.tests import ConnectionTests
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.auth import READ, WRITE, TokenVerifier
 from chalicelib.http_api.bodies import MAX_BODY, json_body, json_text
-from chalicelib.http_api.connections_api import READ, WRITE
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
 from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE

@@ -6,16 +6,13 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 
 from chalicelib.connections.service import ConnectionService, Filter
-from chalicelib.domain.models import Connection
+from chalicelib.domain.connection import Connection
 from chalicelib.errors import InvalidRequest, Violation
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.auth import READ, WRITE, TokenVerifier
 from chalicelib.http_api.bodies import Query, if_match, json_body
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import etag, json_response, next_link, no_content, path_of
-from chalicelib.state import ConnectionState
-
-READ = "connections:read"
-WRITE = "connections:write"
+from chalicelib.vocabulary import ConnectionState
 
 
 class ConnectionsApi:

@@ -1,38 +1,40 @@
-"""Answers of ``/connectors`` and ``/health``."""
+"""Answers of ``/connectors``."""
 
 from typing import Any
 
 from chalice.app import Request, Response
 
-from chalicelib.domain.models import CONNECTOR_ID, AmqpConfiguration
+from chalicelib.domain.connectors import CONNECTORS, Connector
 from chalicelib.errors import NotFound
-from chalicelib.http_api.auth import TokenVerifier
-from chalicelib.http_api.connections_api import READ
+from chalicelib.http_api.auth import READ, TokenVerifier
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
 
 
 class ConnectorsApi:
+    """Lists the connector types with the JSON Schema of their configuration."""
+
     def __init__(self, auth: TokenVerifier) -> None:
         self._auth = auth
 
     @answered
     def all(self, request: Request) -> Response:
         self._auth.caller(request, READ)
-        return json_response([_amqp()])
+        return json_response([_document(connector) for connector in CONNECTORS])
 
     @answered
     def get(self, request: Request, connector_id: str) -> Response:
         self._auth.caller(request, READ)
-        if connector_id != CONNECTOR_ID:
+        found = next((connector for connector in CONNECTORS if connector.id == connector_id), None)
+        if found is None:
             raise NotFound("there is no such connector")
-        return json_response(_amqp())
+        return json_response(_document(found))
 
 
-def _amqp() -> dict[str, Any]:
-    schema = AmqpConfiguration.model_json_schema(by_alias=True)
+def _document(connector: Connector) -> dict[str, Any]:
+    schema = connector.configuration.model_json_schema(by_alias=True)
     return {
-        "id": CONNECTOR_ID,
-        "name": "AMQP 0-9-1",
+        "id": connector.id,
+        "name": connector.name,
         "connection": {"configurationSchema": {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}},
     }

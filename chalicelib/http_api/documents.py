@@ -4,14 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from chalicelib.domain.models import (
-    Alarm,
-    AmqpConfiguration,
-    ConnectionRequest,
-    Document,
-    PreviewConfiguration,
-)
-from chalicelib.state import ConnectionState
+from chalicelib.connections.preview import PreviewConfiguration
+from chalicelib.domain.connection import Alarm, ConnectionRequest
+from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID, AmqpConfiguration, ConnectorId
+from chalicelib.kernel.documents import Document
+from chalicelib.vocabulary import ConnectionState
 
 _IGNORED = "read-only: taken, so that what was read can be sent back, and ignored"
 
@@ -38,7 +35,7 @@ class NamedConnectionReplacement(ConnectionReplacement):
 class ConnectionTrialRequest(Document):
     """A connection as it would be created, or no more than its configuration."""
 
-    connector_id: Literal["actility-amqp-0.9.1-iot"] = "actility-amqp-0.9.1-iot"
+    connector_id: ConnectorId = CONNECTOR_ID
     name: str = Field(default="-", min_length=1, max_length=128)
     active: bool = True
     alarms: list[Alarm] = Field(default=[])
@@ -51,7 +48,7 @@ class ReadConfiguration(PreviewConfiguration):
 
 class ReadConnection(Document):
     id: str
-    connector_id: Literal["actility-amqp-0.9.1-iot"]
+    connector_id: ConnectorId
     name: str
     active: bool
     alarms: list[Alarm]

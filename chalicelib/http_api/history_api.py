@@ -1,39 +1,17 @@
 """Answers about what happened: events, and messages that failed for good."""
 
-from typing import Protocol
 from urllib.parse import unquote
 
 from chalice.app import Request, Response
 
 from chalicelib.connections.service import ConnectionService
-from chalicelib.domain.models import Direction, Event, FailedMessage, Level, MessageStatus
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.domain.event import Event, Level
+from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
+from chalicelib.http_api.auth import READ, TokenVerifier
 from chalicelib.http_api.bodies import Query
-from chalicelib.http_api.connections_api import READ
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, next_link
-
-
-class ReadableEventLog(Protocol):
-    def page(
-        self,
-        tenant: str,
-        connection_id: str | None,
-        *,
-        since: float | None,
-        until: float | None,
-        level: Level | None,
-        limit: int,
-        cursor: str | None,
-    ) -> tuple[list[Event], str | None]:
-        """Newest first, and the next page's cursor; without ``connection_id`` the whole tenant's."""
-
-
-class ReadableFailedMessages(Protocol):
-    def page(
-        self, tenant: str, connection_id: str, limit: int, cursor: str | None, direction: Direction | None = None
-    ) -> tuple[list[FailedMessage], str | None]:
-        """Newest first, and the next page's cursor."""
+from chalicelib.ports.history import EventPages, FailedMessagePages
 
 
 class HistoryApi:
@@ -41,8 +19,8 @@ class HistoryApi:
         self,
         auth: TokenVerifier,
         connections: ConnectionService,
-        events: ReadableEventLog,
-        failed: ReadableFailedMessages,
+        events: EventPages,
+        failed: FailedMessagePages,
     ) -> None:
         self._auth = auth
         self._connections = connections

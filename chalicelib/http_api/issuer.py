@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from chalicelib.errors import Unauthorized, Unavailable
+from chalicelib.kernel.no_redirects import NoRedirects
 from chalicelib.monitoring import log
 
 if TYPE_CHECKING:
@@ -29,18 +30,13 @@ _MAX_BYTES = 1 << 20
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        """Keys come from where the issuer said, or not at all."""
-
-
 def fetch(url: str) -> bytes:
     """The document at ``url``. Raises Unavailable. Plain HTTP is for an issuer on this computer only."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise Unavailable("the issuer's address does not begin with https://")
     try:
-        with urllib.request.build_opener(_NoRedirects).open(url, timeout=_TIMEOUT) as response:
+        with urllib.request.build_opener(NoRedirects).open(url, timeout=_TIMEOUT) as response:
             document: bytes = response.read(_MAX_BYTES + 1)
     except (OSError, urllib.error.URLError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(f"the issuer does not answer ({type(error).__name__})") from error

@@ -6,13 +6,12 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 from pydantic import ValidationError
 
-from chalicelib.connections.replay import Replay
-from chalicelib.domain.models import Direction, MessageStatus, ReplayAll, ReplayIds
+from chalicelib.connections.replay import Replay, ReplayAll, ReplayIds
+from chalicelib.domain.failed_message import Direction, MessageStatus
 from chalicelib.domain.validation.violations import violations_of
 from chalicelib.errors import InvalidRequest, Violation
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.auth import WRITE, TokenVerifier
 from chalicelib.http_api.bodies import Query, json_body
-from chalicelib.http_api.connections_api import WRITE
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, no_content
 

@@ -6,27 +6,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chalicelib.connections.preview import Preview, PreviewRequest
+from chalicelib.connections.replay import ReplayAll, ReplayIds
 from chalicelib.connections.statistics import Period, Statistics
-from chalicelib.domain.models import (
-    ApplicationServerRequest,
-    CheckResult,
-    ConnectionRequest,
-    Direction,
-    EntryResult,
-    Event,
-    FailedMessage,
-    Level,
-    MessageStatus,
-    Preview,
-    PreviewRequest,
-    ReplayAll,
-    ReplayIds,
-)
+from chalicelib.domain.application_server import ApplicationServerRequest
+from chalicelib.domain.connection import ConnectionRequest
+from chalicelib.domain.connection_test import CheckResult
+from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID
+from chalicelib.domain.event import Event, Level
+from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
 from chalicelib.http_api import documents as doc
+from chalicelib.http_api.auth import READ, UPLINKS, WRITE
 from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
-from chalicelib.state import ConnectionState
-
-READ, WRITE, UPLINKS = "connections:read", "connections:write", "uplinks:write"
+from chalicelib.uplinks.bulk import EntryResult
+from chalicelib.vocabulary import ConnectionState
 
 Model = type[BaseModel]
 
@@ -79,7 +72,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 TCP: dict[str, Any] = {
-    "connectorId": "actility-amqp-0.9.1-iot",
+    "connectorId": CONNECTOR_ID,
     "name": "Actility AMQP (TCP) Connection",
     "configuration": {
         "uplinkTopicPattern": "amqp.things.{DevEUI}.uplink",

@@ -5,16 +5,15 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 
 from chalicelib.connections.service import ConnectionService
-from chalicelib.connections.statistics import Period, StatisticsReader
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.connections.statistics import ConnectionStatistics, Period
+from chalicelib.http_api.auth import READ, TokenVerifier
 from chalicelib.http_api.bodies import Query
-from chalicelib.http_api.connections_api import READ
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
 
 
 class StatisticsApi:
-    def __init__(self, auth: TokenVerifier, connections: ConnectionService, statistics: StatisticsReader) -> None:
+    def __init__(self, auth: TokenVerifier, connections: ConnectionService, statistics: ConnectionStatistics) -> None:
         self._auth = auth
         self._connections = connections
         self._statistics = statistics

@@ -2,15 +2,13 @@
 
 from chalice.app import Request, Response
 
-from chalicelib.http_api.auth import TokenVerifier
+from chalicelib.http_api.auth import UPLINKS, TokenVerifier
 from chalicelib.http_api.bodies import raw_body
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
 from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
 from chalicelib.uplinks.bulk import MAX_BULK_SIZE, BulkIngress
 from chalicelib.uplinks.ingress import Ingress
-
-SCOPE = "uplinks:write"
 
 
 class UplinksApi:
@@ -25,7 +23,7 @@ class UplinksApi:
 
         200 says that every matching connection's queue has the report."""
         if request.headers.get("authorization"):
-            tenant = self._auth.caller(request, SCOPE).tenant
+            tenant = self._auth.caller(request, UPLINKS).tenant
             body = raw_body(request, MAX_BULK_SIZE)
             if body.lstrip()[:1] == b"[":
                 results = self._bulk.accept(tenant, body)

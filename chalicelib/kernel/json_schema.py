@@ -1,9 +1,9 @@
-"""What JSON Schema and pydantic see differently, or pydantic has no word for."""
+"""Parts of JSON Schema that pydantic lacks or reads differently."""
 
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
-from pydantic.config import JsonDict, JsonValue
+from pydantic.config import JsonDict
 
 
 def _whole(value: Any) -> Any:
@@ -11,31 +11,14 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-"""An integer as JSON Schema has it: 5000.0 is one."""
+"""An integer as in JSON Schema, where 5000.0 is one."""
 
 
-def _given(*names: str) -> JsonDict:
+def given(*names: str) -> JsonDict:
+    """A schema of objects that have all of these strings."""
     return {"required": [*names], "properties": {name: {"type": "string"} for name in names}}
 
 
-def _absent(*names: str) -> JsonDict:
+def absent(*names: str) -> JsonDict:
+    """A schema of objects that have none of these fields, or null."""
     return {"properties": {name: {"type": "null"} for name in names}}
-
-
-TOGETHER: list[JsonValue] = [
-    {
-        "anyOf": [
-            _given("downlinkTopicPattern"),
-            {"required": ["downlinkEnabled"], "properties": {"downlinkEnabled": {"const": False}}},
-        ]
-    },
-    {"anyOf": [_given("username", "password"), _absent("username", "password")]},
-    {"anyOf": [_given("certificate", "privateKey"), _absent("certificate", "privateKey")]},
-    {
-        "anyOf": [
-            {"properties": {"protocol": {"const": "SSL"}}},
-            _absent("certificate", "privateKey", "trustedCaCertificate"),
-        ]
-    },
-]
-"""Which fields of a configuration go together, as a JSON Schema says it; ``validation`` says it to people."""

@@ -1,6 +1,6 @@
 """Points in time as network servers write them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def parse_time(text: object) -> float | None:
@@ -15,3 +15,13 @@ def parse_time(text: object) -> float | None:
     except ValueError:
         return None
     return moment.timestamp() if moment.tzinfo is not None else None
+
+
+def iso(moment: datetime) -> str:
+    """UTC with milliseconds, such as ``2026-11-23T09:00:00.000Z``."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_time(seconds: float) -> str:
+    """The same of Unix seconds."""
+    return iso(datetime.fromtimestamp(seconds, UTC))

@@ -1,16 +1,20 @@
 """What is looked at each minute on behalf of the owners: the rate of uplinks, silence, and the end of certificates."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
 
 from chalicelib.domain.alarm_windows import Window, window_at
-from chalicelib.domain.models import Alarm, Connection, Level, ReconnectStrategy, iso_time
+from chalicelib.domain.connection import Alarm, Connection
+from chalicelib.domain.connectors.common import ReconnectStrategy
+from chalicelib.domain.event import Level
 from chalicelib.errors import Conflict, NotFound, Unavailable
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
-from chalicelib.ports.outside import Clock
-from chalicelib.state import ConnectionState
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.coordination import Claims
+from chalicelib.ports.history import UplinkCounters
+from chalicelib.vocabulary import ConnectionState, EventType
 
 _DAY = 86400.0
 _NOTICES = (7, 30)
@@ -20,26 +24,10 @@ _MINUTES = 60
 _LONGEST_TEXT = 300
 
 
-class Claims(Protocol):
-    """What was told already."""
-
-    def held(self, key: str) -> bool: ...
-
-    def claim(self, key: str, until: float) -> bool:
-        """Makes a note that lasts until then (Unix seconds); False when somebody else was first."""
-
-
-class Counters(Protocol):
-    def counters(
-        self, tenant: str, connection_id: str, first_minute: int, last_minute: int
-    ) -> Mapping[int, Mapping[str, int]]:
-        """By minute (Unix time / 60), both ends included; minutes in which nothing happened are missing."""
-
-
 class Alarms:
     def __init__(
         self,
-        counters: Counters,
+        counters: UplinkCounters,
         claims: Claims,
         monitoring: Monitoring,
         restart: Callable[[str, str], object],
@@ -99,7 +87,7 @@ class Alarms:
             "windowStart": iso_time(window.start),
             "windowEnd": iso_time(window.end),
         }
-        self._monitoring.event(connection, Level.WARNING, "LOW_UPLINK_RATE", text, details)
+        self._monitoring.event(connection, Level.WARNING, EventType.LOW_UPLINK_RATE, text, details)
 
     def _check_silence(self, connection: Connection) -> None:
         """AGGRESSIVE: what has brought no uplink for an hour is opened anew, should the silence be the connection's."""
@@ -124,7 +112,7 @@ class Alarms:
         left = int((ends - now) // _DAY)
         text = f"The client certificate ends at {iso_time(ends)}, in {left} day(s): set a new certificate and its key."
         self._monitoring.event(
-            connection, Level.WARNING, "CERTIFICATE_EXPIRES", text, {"ends": iso_time(ends), "days": left}
+            connection, Level.WARNING, EventType.CERTIFICATE_EXPIRES, text, {"ends": iso_time(ends), "days": left}
         )
 
 

@@ -6,54 +6,67 @@ whose request was killed between queue and wake, or a queue whose depth was told
 It never connects to a broker, and is flat in memory: everything is paged.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 from zlib import crc32
 
-from chalicelib.adapters.aws.sqs import BATCH
 from chalicelib.config import Timing
-from chalicelib.domain.models import Connection
+from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob, PollTarget, Wake
 from chalicelib.errors import NotFound, Unavailable
+from chalicelib.kernel.batches import batched
 from chalicelib.monitoring import log
-from chalicelib.ports.outside import Clock, ConnectionStore, PollQueue, UplinkQueues, WakeQueue
-from chalicelib.upkeep.alarms import Alarms
-from chalicelib.uplinks.retention import Retention
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import DueConnections
+from chalicelib.ports.queues import BATCH, PollQueue, UplinkQueues, WakeQueue
 
 TARGETS_PER_JOB = 50
 SWEEP_RUNS = 5
 """Every connection is looked at once in so many runs."""
 
 
+class AlarmChecks(Protocol):
+    """Alarms, certificate notices and restarts of one connection."""
+
+    def concerns(self, connection: Connection) -> bool:
+        """Return whether ``check`` could have something to report."""
+
+    def check(self, connection: Connection) -> None:
+        """Report what is due."""
+
+
+class RetentionChecks(Protocol):
+    """Expiry of one connection's queued reports."""
+
+    def check(self, connection: Connection) -> None:
+        """Report and delete what is due."""
+
+
+@dataclass(frozen=True)
+class ReconcilerContext:
+    """Dependencies of ``Reconciler``."""
+
+    connections: DueConnections
+    wakes: WakeQueue
+    polls: PollQueue
+    queues: UplinkQueues
+    finish: Callable[[], int]
+    clock: Clock
+    timing: Timing
+    alarms: AlarmChecks
+    retention: RetentionChecks
+
+
 class Reconciler:
-    def __init__(
-        self,
-        connections: ConnectionStore,
-        wakes: WakeQueue,
-        polls: PollQueue,
-        queues: UplinkQueues,
-        finish: Callable[[], int],
-        clock: Clock,
-        timing: Timing,
-        alarms: Alarms | None = None,
-        retention: Retention | None = None,
-    ) -> None:
-        """``finish``: ends the creates and deletes that were killed, and says how many. ``alarms``: looks at alarms and
-        certificates, ``retention`` at what has waited for long."""
-        self._connections = connections
-        self._wakes = wakes
-        self._polls = polls
-        self._queues = queues
-        self._finish = finish
-        self._clock = clock
-        self._timing = timing
-        self._alarms = alarms
-        self._retention = retention
+    def __init__(self, context: ReconcilerContext) -> None:
+        self._context = context
         self._concerned: list[Connection] = []
 
     def run(self) -> None:
         """Raises Unavailable when an AWS service fails, but only after all the rest was done; the next run goes on
         where this one stopped."""
-        now = self._clock()
+        now = self._context.clock()
         self._concerned.clear()
         failure: Unavailable | None = None
         numbers: dict[str, int] = {}
@@ -62,7 +75,7 @@ class Reconciler:
             "marks": lambda: self._send_marks(now),
             "probes": lambda: self._send_probes(now),
             "swept": lambda: self._sweep(now),
-            "finished": self._finish,
+            "finished": self._context.finish,
             # Last, for messages do not wait for it.
             "alarms": self._check_alarms,
         }
@@ -77,47 +90,47 @@ class Reconciler:
             raise failure
 
     def _check_alarms(self) -> int:
-        if self._alarms is None:
-            return 0
         for connection in self._concerned:
-            self._alarms.check(connection)
+            self._context.alarms.check(connection)
         return len(self._concerned)
 
     def _send_marks(self, now: float) -> int:
         number = 0
-        for part in _parts(self._connections.pending_wakes_due(now), BATCH):
-            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
+        for part in batched(self._context.connections.pending_wakes_due(now), BATCH):
+            self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             for connection in part:
                 # Only the mark that was read: a newer one stands for something that this wake may come too early for.
-                self._connections.clear_pending_wake(connection.tenant, connection.id, connection.wake_token or "")
+                self._context.connections.clear_pending_wake(
+                    connection.tenant, connection.id, connection.wake_token or ""
+                )
             number += len(part)
         return number
 
     def _send_probes(self, now: float) -> int:
         number = 0
-        for part in _parts(self._connections.probes_due(now), BATCH):
-            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id, probe=c.epoch) for c in part])
+        for part in batched(self._context.connections.probes_due(now), BATCH):
+            self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id, probe=c.epoch) for c in part])
             for connection in part:
                 # Should the forwarder never come to it, the probe is due again when its wake would be.
-                self._connections.postpone_probe(connection, now + self._timing.wake_visibility)
+                self._context.connections.postpone_probe(connection, now + self._context.timing.wake_visibility)
             number += len(part)
         return number
 
     def _sweep(self, now: float) -> int:
         """A fifth of the connections at each run, so that the calls are spread out."""
         number = 0
-        for part in _parts((c for c in self._in_turn(now) if self._is_forgotten(c)), BATCH):
+        for part in batched((c for c in self._in_turn(now) if self._is_forgotten(c)), BATCH):
             log.warning("swept", extra={"connections": [c.id for c in part]})
-            self._wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
+            self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             number += len(part)
         return number
 
     def _in_turn(self, now: float) -> Iterator[Connection]:
-        turn = int(now / self._timing.schedule) % SWEEP_RUNS
-        for connection in self._connections.all_active():
+        turn = int(now / self._context.timing.schedule) % SWEEP_RUNS
+        for connection in self._context.connections.all_active():
             if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
-                if self._retention is not None and connection.breaker_open:
-                    self._retention.check(connection)
+                if connection.breaker_open:
+                    self._context.retention.check(connection)
                 yield connection
 
     def _is_forgotten(self, connection: Connection) -> bool:
@@ -125,38 +138,29 @@ class Reconciler:
         if connection.breaker_open or connection.wake_at is not None or connection.probe_at is not None:
             return False
         try:
-            return self._queues.depth(connection.id)[0] > 0
+            return self._context.queues.depth(connection.id)[0] > 0
         except NotFound:
             return False
 
     def _poll_is_due(self, now: float) -> bool:
         """Each time; but where times are scaled so far that a poll lasts longer than a period, only as often."""
-        period = self._timing.poll + 1
-        return self._timing.schedule >= period or int(now / period) != int((now - self._timing.schedule) / period)
+        period = self._context.timing.poll + 1
+        return self._context.timing.schedule >= period or int(now / period) != int(
+            (now - self._context.timing.schedule) / period
+        )
 
     def _send_polls(self, now: float) -> int:
         wanted = (c for c in self._all_active() if c.configuration.downlink_enabled and not c.breaker_open)
         number = 0
-        for part in _parts(wanted, TARGETS_PER_JOB):
+        for part in batched(wanted, TARGETS_PER_JOB):
             targets = [PollTarget(tenant=c.tenant, connection_id=c.id) for c in part]
-            self._polls.send(PollJob(sent_at=now, targets=targets))
+            self._context.polls.send(PollJob(sent_at=now, targets=targets))
             number += 1
         return number
 
     def _all_active(self) -> Iterator[Connection]:
         """Those with something to look at are kept for the end, so that all are read once only."""
-        for connection in self._connections.all_active():
-            if self._alarms is not None and self._alarms.concerns(connection):
+        for connection in self._context.connections.all_active():
+            if self._context.alarms.concerns(connection):
                 self._concerned.append(connection)
             yield connection
-
-
-def _parts(items: Iterable[Connection], size: int) -> Iterator[list[Connection]]:
-    part: list[Connection] = []
-    for item in items:
-        part.append(item)
-        if len(part) == size:
-            yield part
-            part = []
-    if part:
-        yield part

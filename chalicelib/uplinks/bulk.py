@@ -3,11 +3,13 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import Literal
 
-from chalicelib.domain.models import EntryFault, EntryResult
+from chalicelib.domain.report import Report
 from chalicelib.errors import InvalidRequest, TooLarge, Unavailable, Violation
+from chalicelib.kernel.documents import Document
 from chalicelib.kernel.strict_json import element_spans, parse_json
-from chalicelib.network_servers.thingpark.reports import Report, parse_report
+from chalicelib.network_servers.formats import DEFAULT
 from chalicelib.uplinks.ingress import Ingress
 
 MAX_BULK_SIZE = 4 << 20
@@ -15,6 +17,22 @@ MAX_BULK_SIZE = 4 << 20
 MAX_ENTRIES = 1000
 SECONDS = 20.0
 """After so long no further entry is begun, for a request has 29 seconds."""
+
+
+class EntryFault(Document):
+    """One thing that is wrong with an entry: a JSON pointer into it and a sentence."""
+
+    pointer: str
+    detail: str
+
+
+class EntryResult(Document):
+    """What became of one report of an array."""
+
+    status: Literal[200, 413, 422, 503]
+    errors: list[EntryFault] | None = None
+
+
 _STORED = EntryResult(status=200)
 _LATER = EntryResult(
     status=503, errors=[EntryFault(pointer="", detail="This report is not stored; send it again in a few seconds.")]
@@ -42,7 +60,7 @@ class BulkIngress:
         devices: dict[str, list[tuple[int, Report]]] = {}
         for position, (begin, end) in enumerate(element_spans(text)):
             try:
-                report = parse_report(text[begin:end].encode())
+                report = DEFAULT.parse(text[begin:end].encode())
             except (InvalidRequest, TooLarge) as error:
                 results[position] = _refused(error)
             else:

@@ -10,16 +10,15 @@ from collections.abc import Iterator, Sequence
 
 from ulid import ULID
 
-from chalicelib.adapters.aws.sqs import BATCH
 from chalicelib.domain import breaker
-from chalicelib.domain.delivery import NACKED, Outcome, Result
-from chalicelib.domain.models import Connection, Level
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.delivery import Outcome, Result
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
 from chalicelib.monitoring import log
-from chalicelib.network_servers.thingpark.reports import UPLINK
-from chalicelib.ports.outside import OutgoingMessage, Publisher, PublishResult, ReceivedReport
-from chalicelib.state import ConnectionState
+from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResult
+from chalicelib.ports.queues import BATCH, ReceivedReport
+from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
@@ -30,6 +29,7 @@ from chalicelib.uplinks.settlement import (
     report_stuck,
     suspects,
 )
+from chalicelib.vocabulary import ConnectionState, EventType, RetryReason
 
 CHUNK_REPORTS = 100
 CHUNK_BYTES = 4 << 20
@@ -38,7 +38,7 @@ HELPERS = 3
 """So many more drains, side by side, are asked for where one finds a backlog: a queue's devices are divided among
 them."""
 
-_STILL_THERE = {"CONFIRM_TIMEOUT", "BROKER_BLOCKED"}
+_STILL_THERE = {EventType.CONFIRM_TIMEOUT, EventType.BROKER_BLOCKED}
 """Faults of a broker that took the connection: opening another at once would end in the same."""
 
 
@@ -47,13 +47,17 @@ class _OutOfTime(Exception):
 
 
 class Drain:
+    _connection: Connection
+
     def __init__(self, context: DrainContext, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
         self._context = context
         self._tenant = tenant
         self._id = connection_id
         self._wakes = wakes
         self._state = DrainState()
-        self._connection: Connection
+        self._breaker = BreakerRecorder(
+            context.connections, context.monitoring, context.clock, context.random, context.timing
+        )
         self._read_at = 0.0
         self._stop_at = 0.0
         self._connecting = 0.0
@@ -229,9 +233,7 @@ class Drain:
             fault = result.fault
             outcomes.update(result.outcomes)
         self._state.devices |= {
-            message.group
-            for message in messages
-            if message.type == UPLINK and outcomes[message.key].result == Result.DELIVERED
+            message.group for message in messages if message.uplink and outcomes[message.key].result == Result.DELIVERED
         }
         self._settle(reports, outcomes, {message.key: message.routing_key for message in messages})
         if fault:
@@ -304,7 +306,7 @@ class Drain:
     def _release(self, reports: list[ReceivedReport], outcomes: dict[str, Outcome]) -> None:
         delays = {report.group: 0 for report in reports}
         for report in reports:
-            if outcomes[report.receipt].reason == NACKED:
+            if outcomes[report.receipt].reason is RetryReason.NACKED:
                 # A queue's word, not the connection's: the device waits, longer each time.
                 delays[report.group] = breaker.nack_delay(report.attempts, self._context.timing.scale)
         for delay in set(delays.values()):
@@ -313,27 +315,20 @@ class Drain:
             self._plan_wake(delay)
 
     def _recovered(self) -> None:
-        before = self._connection
-        now = self._context.clock()
-        # This drain sends what waits, with its helpers; what somebody else still holds is back by then. A mark due at
-        # once would only double their number.
-        after = breaker.recovered(before, now, str(ULID()), now + self._context.timing.report_visibility)
-        if self._context.connections.update_breaker(after, before.epoch):
-            self._connection = after
-            self._context.monitoring.event(after, Level.INFO, "OPENED", "The connection to the broker is open.")
-        else:
+        # This drain and its helpers send the backlog. Reports that another forwarder holds are visible again when the
+        # pending wake-up is due; an earlier one would double the number of drains.
+        after = self._breaker.close(self._connection, self._context.timing.report_visibility)
+        if after is None:
             self._read()
+        else:
+            self._connection = after
 
     def _break(self, fault: BrokerFault) -> None:
-        """Opens the breaker; when that was somebody else's turn, leaves a mark instead."""
+        """Open the breaker, or leave a pending wake-up when another function changed the breaker first."""
         self._context.pool.discard(self._id)
-        before = self._connection
-        after = breaker.failed(before, fault, self._context.clock(), self._context.random(), self._context.timing.scale)
-        if not self._context.connections.update_breaker(after, before.epoch):
+        if self._breaker.open(self._connection, fault) is None:
             self._plan_wake(0)
             self._finish()
-            return
-        self._context.monitoring.event(after, Level.ERROR, fault.type, str(fault), {"failures": after.failures})
 
     def _is_empty(self) -> bool:
         try:
@@ -346,9 +341,7 @@ class Drain:
         progress = self._state
         own = self._own_message_ids()
         if progress.mark_at is None:
-            if own and own <= progress.settled:
-                return
-            if not own and self._is_empty():
+            if own <= progress.settled if own else self._is_empty():
                 return
             # Somebody else holds what these wakes were sent for, or has settled it already.
             self._plan_wake(self._context.timing.report_visibility)

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 from chalicelib.config import Timing
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports.outside import Clock, ConnectionStore, FailedMessages, UplinkQueues, WakeQueue
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import BreakerStore
+from chalicelib.ports.history import FailedMessages
+from chalicelib.ports.queues import UplinkQueues, WakeQueue
 from chalicelib.uplinks.publisher_pool import PublisherPool
 
 
 @dataclass(frozen=True)
 class DrainContext:
-    connections: ConnectionStore
+    connections: BreakerStore
     queues: UplinkQueues
     wakes: WakeQueue
     pool: PublisherPool

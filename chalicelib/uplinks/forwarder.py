@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
 from chalicelib.monitoring import log
-from chalicelib.ports.outside import QueueRecord
+from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain import Drain
 from chalicelib.uplinks.drain_context import DrainContext
 

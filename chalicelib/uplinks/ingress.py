@@ -6,38 +6,41 @@ What makes a 200 safe: every queue has the report, and for each a wake that name
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from chalicelib.config import Settings
-from chalicelib.domain.models import Connection
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.report import Report
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.monitoring import log
-from chalicelib.network_servers.thingpark.lrc_tokens import check_time, uplink_token_matches
-from chalicelib.network_servers.thingpark.reports import Report, message_id, parse_report
-from chalicelib.ports.outside import ApplicationServerStore, Clock, ConnectionStore, UplinkQueues, WakeQueue
+from chalicelib.network_servers.formats import DEFAULT
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.connections import ActiveConnections
+from chalicelib.ports.queues import UplinkQueues, WakeQueue
+from chalicelib.ports.secrets import ApplicationServerStore
+from chalicelib.uplinks.outgoing import message_id
 
 _CACHED_TENANTS = 1000
 
 
+@dataclass(frozen=True)
+class IngressContext:
+    """Dependencies of ``Ingress``. ``clock``: Unix seconds."""
+
+    connections: ActiveConnections
+    application_servers: ApplicationServerStore
+    queues: UplinkQueues
+    wakes: WakeQueue
+    executor: Executor
+    clock: Clock
+    settings: Settings
+
+
 class Ingress:
-    def __init__(
-        self,
-        connections: ConnectionStore,
-        application_servers: ApplicationServerStore,
-        queues: UplinkQueues,
-        wakes: WakeQueue,
-        executor: Executor,
-        clock: Clock,
-        settings: Settings,
-    ) -> None:
-        self._connections = connections
-        self._application_servers = application_servers
-        self._queues = queues
-        self._wakes = wakes
-        self._executor = executor
-        self._clock = clock
-        self._settings = settings
+    def __init__(self, context: IngressContext) -> None:
+        self._context = context
         self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
 
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], body: bytes) -> None:
@@ -46,20 +49,17 @@ class Ingress:
         # Before the body is read, of which nothing is told to who does not even try.
         if not parameters.get("Token") or not parameters.get("AS_ID"):
             raise Unauthorized("send the LRC's AS_ID, Time and Token, or a bearer token with the scope uplinks:write")
-        report = parse_report(body)
+        report = DEFAULT.parse(body)
         self.store(self._authenticate(query, report), report)
 
     def accept(self, tenant: str, body: bytes) -> None:
         """A report of a tenant whose bearer token was verified."""
-        self.store(tenant, parse_report(body))
+        self.store(tenant, DEFAULT.parse(body))
 
     def _authenticate(self, query: Sequence[tuple[str, str]], report: Report) -> str:
-        parameters = dict(query)
-        token, as_id = parameters["Token"], parameters["AS_ID"]
-        check_time(parameters.get("Time", ""), self._clock(), self._settings.uplink_max_time_deviation)
-        signed = [(name, value) for name, value in query if name != "Token"]
-        for tenant, as_key in self._application_servers.keys(as_id):
-            if uplink_token_matches(signed, report, as_key, token):
+        DEFAULT.check_time(query, self._context.clock(), self._context.settings.uplink_max_time_deviation)
+        for tenant, as_key in self._context.application_servers.keys(dict(query)["AS_ID"]):
+            if DEFAULT.is_signed(query, report, as_key):
                 return tenant
         raise Unauthorized("the Token does not fit the report and the key of this AS_ID")
 
@@ -70,7 +70,7 @@ class Ingress:
         deduplication id keeps what is stored already from being stored twice.
         """
         connections = self._active_connections(tenant) if only is None else only
-        sending = [(c, self._executor.submit(self._send, c, report)) for c in connections]
+        sending = [(c, self._context.executor.submit(self._send, c, report)) for c in connections]
         wakes: list[Wake] = []
         failure: Unavailable | None = None
         for connection, future in sending:
@@ -82,7 +82,7 @@ class Ingress:
             if name:
                 wakes.append(Wake(tenant=tenant, connection_id=connection.id, message_id=name))
         if wakes:
-            self._wakes.send(wakes)
+            self._context.wakes.send(wakes)
         if failure:
             raise failure
 
@@ -90,9 +90,10 @@ class Ingress:
         """The report's AMQP message id; None when the connection was deleted meanwhile."""
         name = message_id(connection.id, report)
         try:
-            self._queues.send(
+            self._context.queues.send(
                 connection.id,
                 body=report.text,
+                report_format=report.format,
                 group=report.group,
                 message_id=name,
                 deduplication_id=hashlib.sha256(f"report {name}".encode()).hexdigest(),
@@ -101,7 +102,7 @@ class Ingress:
             # A queue is made before its connection and removed after it: either the connection is gone, or SQS
             # does not know the new queue everywhere yet, and the report must be sent again.
             try:
-                self._connections.get(connection.tenant, connection.id)
+                self._context.connections.get(connection.tenant, connection.id)
             except NotFound:
                 log.info("report not stored for a deleted connection", extra={"connection": connection.id})
                 return None
@@ -109,9 +110,9 @@ class Ingress:
         return name
 
     def _active_connections(self, tenant: str) -> list[Connection]:
-        generation = self._connections.generation(tenant)
+        generation = self._context.connections.generation(tenant)
         cached = self._active.get(tenant)
         if cached is None or cached[0] != generation:
-            cached = (generation, [c for c in self._connections.of_tenant(tenant) if c.active])
+            cached = (generation, [c for c in self._context.connections.of_tenant(tenant) if c.active])
             self._active.put(tenant, cached)
         return cached[1]

@@ -3,8 +3,9 @@
 import threading
 from collections import OrderedDict
 
-from chalicelib.domain.models import Connection, ConnectionSecrets
-from chalicelib.ports.outside import Publisher, PublisherFactory, SecretStore
+from chalicelib.domain.connection import Connection
+from chalicelib.ports.publishing import Publisher, PublisherFactory
+from chalicelib.ports.secrets import SecretStore
 
 MAX_WARM = 64
 
@@ -30,12 +31,7 @@ class PublisherPool:
                 return publisher
         if publisher:
             self.discard(connection.id)
-        secrets = (
-            self._secrets.get(connection.tenant, connection.id, connection.secret_version)
-            if connection.secret_version
-            else ConnectionSecrets()
-        )
-        publisher = self._factory.open(connection, secrets, deadline)
+        publisher = self._factory.open(connection, self._secrets.of(connection), deadline)
         with self._lock:
             self._warm[connection.id] = (connection.version, publisher)
             surplus = [self._warm.popitem(last=False)[1][1] for _ in range(len(self._warm) - MAX_WARM)]
@@ -62,7 +58,3 @@ class PublisherPool:
             _, publisher = self._warm.pop(connection_id, (0, None))
         if publisher:
             publisher.close()
-
-    def open_ids(self) -> list[str]:
-        with self._lock:
-            return list(self._warm)

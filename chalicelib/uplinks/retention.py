@@ -8,13 +8,16 @@ the next one is due, derived from the oldest report it saw.
 
 from collections.abc import Sequence
 
-from chalicelib.adapters.aws.sqs import BATCH, RETENTION
-from chalicelib.domain.models import Connection, Level, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.event import Level
 from chalicelib.errors import NotFound, Unavailable
 from chalicelib.kernel.durations import parse_duration
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
-from chalicelib.ports.outside import Clock, ReceivedReport, UplinkQueues
-from chalicelib.upkeep.alarms import Claims
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.coordination import Claims
+from chalicelib.ports.queues import BATCH, RETENTION, ReceivedReport, UplinkQueues
+from chalicelib.vocabulary import EventType
 
 NOTICE = 86400.0
 """Seconds before reports are dropped in which that is told."""
@@ -68,7 +71,7 @@ class Retention:
         self._monitoring.event(
             connection,
             Level.ERROR,
-            "UPLINKS_LOST",
+            EventType.UPLINKS_LOST,
             f"{len(reports)} report(s) waited for 14 days, which is the longest, and are lost: mend the connection, "
             "for more may follow.",
             {"count": len(reports), "oldest": iso_time(reports[0].sent_at)},
@@ -84,7 +87,7 @@ class Retention:
         self._monitoring.event(
             connection,
             Level.WARNING,
-            "UPLINKS_EXPIRE",
+            EventType.UPLINKS_EXPIRE,
             f"Reports have waited for the broker since {iso_time(oldest)} and are dropped from {ends} on: mend the "
             "connection before.",
             {"oldest": iso_time(oldest), "ends": ends},

@@ -5,15 +5,20 @@ from collections.abc import Mapping, Sequence
 
 from ulid import ULID
 
+from chalicelib.domain.connection import Connection
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
-from chalicelib.domain.models import Connection, Direction, FailedMessage, Level, iso_time
+from chalicelib.domain.event import Level
+from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.report import NO_DEVICE
 from chalicelib.errors import InvalidRequest, NotRoutable
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring
-from chalicelib.network_servers.thingpark.reports import NO_DEVICE, expired, is_sent, outgoing, parse_report
-from chalicelib.ports.outside import OutgoingMessage, ReceivedReport
+from chalicelib.network_servers.formats import format_named
+from chalicelib.ports.publishing import OutgoingMessage
+from chalicelib.ports.queues import ReceivedReport
+from chalicelib.uplinks.outgoing import expired, is_sent, outgoing
+from chalicelib.vocabulary import EventType, FailureReason
 
-EXPIRED = "EXPIRED"
-"""The reason of a report older than uplinkTimeValidity: counted as lost, and not kept."""
 ALONE_FROM = 10
 """So many times a report is received with others."""
 
@@ -21,12 +26,12 @@ ALONE_FROM = 10
 def prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
     """The publish of a report; or how it ends without one."""
     try:
-        parsed = parse_report(report.body.encode())
+        parsed = format_named(report.format).parse(report.body.encode())
     except InvalidRequest as error:
         # It was good when it was accepted: another version of this program did that. It must not block its device.
-        return Outcome(Result.FAILED, "INVALID", str(error))
+        return Outcome(Result.FAILED, FailureReason.INVALID, str(error))
     if expired(parsed, connection.configuration, now, report.sent_at):
-        return Outcome(Result.FAILED, EXPIRED)
+        return Outcome(Result.FAILED, FailureReason.EXPIRED)
     if not is_sent(parsed, connection.configuration):
         return DELIVERED
     try:
@@ -53,11 +58,11 @@ def failed_and_lost(
     reports: Sequence[ReceivedReport], outcomes: Mapping[str, Outcome], routing_keys: Mapping[str, str], now: float
 ) -> tuple[list[FailedMessage], list[ReceivedReport]]:
     """Of reports that ended in failure: those to be kept, and those that are too old to be."""
-    lost = [report for report in reports if outcomes[report.receipt].reason == EXPIRED]
+    lost = [report for report in reports if outcomes[report.receipt].reason is FailureReason.EXPIRED]
     failed = [
         _failed_message(now, report, outcomes[report.receipt], routing_keys.get(report.receipt))
         for report in reports
-        if outcomes[report.receipt].reason != EXPIRED
+        if outcomes[report.receipt].reason is not FailureReason.EXPIRED
     ]
     return failed, lost
 
@@ -68,12 +73,13 @@ def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routin
         id=str(ULID()),
         time=iso_time(now),
         direction=Direction.UPLINK,
-        reason=outcome.reason,
+        reason=outcome.failure,
         detail=outcome.detail,
         dev_eui=None if report.group == NO_DEVICE else report.group,
         routing_key=routing_key,
         attempts=report.attempts,
         body=report.body,
+        report_format=report.format,
         message_id=report.message_id,
     )
 
@@ -85,7 +91,7 @@ def report_failed(monitoring: Monitoring, connection: Connection, failed: Sequen
         monitoring.event(
             connection,
             Level.WARNING,
-            reason,
+            reason.uplink_event,
             f"{number} uplink(s) failed for good and are kept as failed messages: {example.detail}",
             {"count": number, "devEUI": example.dev_eui},
         )
@@ -96,7 +102,7 @@ def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[R
     monitoring.event(
         connection,
         Level.WARNING,
-        "UPLINK_EXPIRED",
+        EventType.UPLINK_EXPIRED,
         f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were not sent",
         {"count": len(lost), "devEUI": lost[0].group},
     )
@@ -108,7 +114,7 @@ def report_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence
     monitoring.event(
         connection,
         Level.ERROR,
-        "UPLINK_STUCK",
+        EventType.UPLINK_STUCK,
         f"{len(stuck)} uplink(s) were tried {attempts} times without an end; their devices' are sent one by one now, "
         "and are kept until the broker takes them",
         {"count": len(stuck), "devEUI": stuck[0].group, "attempts": attempts},

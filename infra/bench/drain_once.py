@@ -12,11 +12,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from chalicelib.config import Settings
-from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.domain.work_items import Wake
 from chalicelib.entry.services import Services
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports.outside import QueueRecord
+from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from infra.bench.publish import bench_connection

@@ -14,10 +14,11 @@ import pika.adapters.blocking_connection
 from chalicelib.adapters.amqp.batch import properties_of
 from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
 from chalicelib.domain.delivery import Result
-from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
-from chalicelib.ports.outside import OutgoingMessage
-from chalicelib.state import ConnectionState
+from chalicelib.ports.publishing import OutgoingMessage
+from chalicelib.vocabulary import ConnectionState
 from infra.local.broker import Broker, BrokerConfig
 from infra.local.certificates import issue
 from infra.local.delay_proxy import delaying_proxy
@@ -109,7 +110,7 @@ def bench_connection(port: int) -> Connection:
         active=True,
         configuration=AmqpConfiguration(
             host_name=f"127.0.0.1:{port}",
-            protocol=Protocol.TCP,
+            protocol=BrokerProtocol.TCP,
             uplink_topic_pattern="things.{DevEUI}.uplink",
             username=USER,
             exchange_name=EXCHANGE,

@@ -10,13 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.work_items import Wake
 from chalicelib.monitoring import Monitoring
-from chalicelib.network_servers.thingpark.reports import message_id, parse_report
-from chalicelib.ports.outside import QueueRecord
+from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
 from infra.local.delay_proxy import delaying_proxy

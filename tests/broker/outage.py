@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_changes import fresh, old_bindings
-from chalicelib.domain.models import Connection, ConnectionSecrets
-from chalicelib.ports.outside import OutgoingMessage, Publisher, PublisherFactory, PublishResult
-from chalicelib.state import ConnectionState
+from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublisherFactory, PublishResult
+from chalicelib.vocabulary import ConnectionState
 from tests.broker.support import LOCAL, Site, bound_queue, taken, unique
 from tests.unit.flow import TENANT, Flow
 
@@ -21,13 +21,18 @@ class Watched:
     def __init__(self, factory: PublisherFactory) -> None:
         self._factory = factory
         self.opened = 0
+        self._publishers: list[Publisher] = []
         self.before: Callable[[], object] = lambda: None
         self.after: Callable[[], object] = lambda: None
 
     def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> Publisher:
         publisher = self._factory.open(connection, secrets, deadline)
         self.opened += 1
+        self._publishers.append(publisher)
         return _WatchedPublisher(self, publisher)
+
+    def any_usable(self) -> bool:
+        return any(publisher.usable for publisher in self._publishers)
 
 
 class _WatchedPublisher:

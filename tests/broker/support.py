@@ -17,10 +17,12 @@ from pika.adapters.blocking_connection import BlockingChannel
 from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
 from chalicelib.adapters.amqp.publisher import AmqpPublisher, AmqpPublisherFactory
 from chalicelib.config import Settings
-from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.errors import BrokerFault
-from chalicelib.ports.outside import OutgoingMessage, PublishResult, ReceivedDownlink, Verdict
-from chalicelib.state import ConnectionState
+from chalicelib.ports.consuming import ReceivedDownlink, Verdict
+from chalicelib.ports.publishing import OutgoingMessage, PublishResult
+from chalicelib.vocabulary import ConnectionState
 from infra.local.broker import Broker
 from infra.local.certificates import Certificates
 

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from chalicelib.domain.models import Direction, FailedMessage, iso_time
+from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.times import iso_time
 from tests.functional.doubles import Answer, Api
 
 MASK = "*****"

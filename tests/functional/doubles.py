@@ -9,7 +9,7 @@ import jwt
 from chalice.test import Client
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "iot-flow"

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from chalicelib.domain.delivery import DELIVERED, NACKED, Outcome, Result
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
-from chalicelib.ports.outside import OutgoingMessage, PublishResult
+from chalicelib.ports.publishing import OutgoingMessage, PublishResult
+from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 from tests.rules.scheduler import Fate, Killed, Task, current, history
 
 
@@ -20,12 +21,12 @@ class Mode(StrEnum):
 
 
 _FAULTS: dict[Mode, BrokerFault] = {
-    Mode.DOWN: BrokerUnreachable("REFUSED", "nobody listens"),
-    Mode.REFUSES: BrokerRefused("LOGIN_REFUSED", "wrong password"),
-    Mode.NO_EXCHANGE: BrokerMisconfigured("EXCHANGE_MISSING", "no such exchange"),
+    Mode.DOWN: BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"),
+    Mode.REFUSES: BrokerRefused(EventType.LOGIN_REFUSED, "wrong password"),
+    Mode.NO_EXCHANGE: BrokerMisconfigured(EventType.EXCHANGE_MISSING, "no such exchange"),
 }
-_LOST = BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection")
-_TIMED_OUT = BrokerUnreachable("CONFIRM_TIMEOUT", "the broker does not confirm")
+_LOST = BrokerUnreachable(EventType.CONNECTION_LOST, "the broker closed the connection")
+_TIMED_OUT = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "the broker does not confirm")
 
 
 @dataclass
@@ -102,7 +103,9 @@ class Session:
                     return PublishResult({**rest, **outcomes}, fault)
                 outcomes[message.key] = outcome = self._outcome(message)
                 if outcome.result is Result.RETRY:
-                    outcomes |= {later.key: Outcome(Result.RETRY, "HELD_BACK") for later in waiting[message.group]}
+                    outcomes |= {
+                        later.key: Outcome(Result.RETRY, RetryReason.HELD_BACK) for later in waiting[message.group]
+                    }
                     waiting[message.group] = []
             waiting = {group: left for group, left in waiting.items() if left}
         return PublishResult(outcomes)
@@ -125,10 +128,10 @@ class Session:
 
     def _outcome(self, message: OutgoingMessage) -> Outcome:
         if message.group in self.brokers.nacking:
-            return Outcome(Result.RETRY, NACKED, "the queue is full")
+            return Outcome(Result.RETRY, RetryReason.NACKED, "the queue is full")
         if message.group in self.brokers.unroutable:
             self.brokers.returned.add((self.id, message.message_id))
-            return Outcome(Result.FAILED, "UNROUTABLE", "NO_ROUTE")
+            return Outcome(Result.FAILED, FailureReason.UNROUTABLE, "NO_ROUTE")
         self.brokers.arrive(self.id, message)
         return DELIVERED
 

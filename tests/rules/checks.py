@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from chalicelib.adapters.aws.sqs import QueueMissing
+from chalicelib.errors import QueueMissing
 from tests.rules.healing import minute
 from tests.rules.world import TENANT, World
 

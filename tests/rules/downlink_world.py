@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chalicelib.downlinks.intake import DownlinkIntake
-from chalicelib.downlinks.sender import DownlinkSender
+from chalicelib.downlinks.sender import DownlinkSender, SenderContext
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, Unavailable
-from chalicelib.ports.outside import ReceivedDownlink, Verdict
+from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryDownlinkLedger,
@@ -100,19 +100,21 @@ class DownlinkWorld(World):
         servers.put(TENANT, "as", "key")
         self.intake = DownlinkIntake(queue, secrets, self.ingress, self._monitoring, self.clock)
         self.sender = DownlinkSender(
-            self._p_connections,
-            secrets,
-            servers,
-            queue,
-            _any(Faulty("ledger", self.ledger)),
-            self._p_failed,
-            self.network,
-            self.ingress,
-            self._monitoring,
-            Inline(),
-            self.clock,
-            self.settings.timing,
-            self.clock,
+            SenderContext(
+                connections=self._p_connections,
+                secrets=secrets,
+                application_servers=servers,
+                queue=queue,
+                ledger=_any(Faulty("ledger", self.ledger)),
+                failed=self._p_failed,
+                network_server=self.network,
+                ingress=self.ingress,
+                monitoring=self._monitoring,
+                executor=Inline(),
+                clock=self.clock,
+                timing=self.settings.timing,
+                monotonic=self.clock,
+            )
         )
 
     def _send_first(self, jobs: Sequence[Any]) -> list[bool]:

@@ -9,18 +9,20 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
-from chalicelib.connections.service import ConnectionService
-from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.connections.service import ConnectionService, ManagementContext
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
 from chalicelib.monitoring import Monitoring
-from chalicelib.network_servers.thingpark.reports import message_id, parse_report
-from chalicelib.state import ConnectionState
-from chalicelib.upkeep.reconciler import Reconciler
+from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
-from chalicelib.uplinks.ingress import Ingress
+from chalicelib.uplinks.ingress import Ingress, IngressContext
+from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryConnectionStore,
@@ -34,6 +36,7 @@ from infra.local.in_memory import (
 )
 from tests.rules.broker import Brokers, Mode
 from tests.rules.scheduler import Fate, Faulty, Inline, Task, history
+from tests.unit.flow import NoChecks
 
 TENANT = "demo"
 Plan = Sequence[tuple[int, Fate]]
@@ -123,28 +126,42 @@ class World:
             _any(Faulty("events", self.events)), _any(Faulty("statistics", self.statistics)), self.clock
         )
         self.ingress = Ingress(
-            self._p_connections,
-            MemoryApplicationServerStore(),
-            self._p_queues,
-            self._p_wakes,
-            Inline(),
-            self.clock,
-            self.settings,
+            IngressContext(
+                connections=self._p_connections,
+                application_servers=MemoryApplicationServerStore(),
+                queues=self._p_queues,
+                wakes=self._p_wakes,
+                executor=Inline(),
+                clock=self.clock,
+                settings=self.settings,
+            )
         )
         self.management = ConnectionService(
-            self._p_connections,
-            self._p_secrets,
-            self._p_queues,
-            self._p_wakes,
-            polls,
-            self._p_failed,
-            NoRemover(),
-            ConnectionEvents(self._monitoring),
-            self.clock,
-            self.settings,
+            ManagementContext(
+                store=self._p_connections,
+                secrets=self._p_secrets,
+                queues=self._p_queues,
+                wakes=self._p_wakes,
+                polls=polls,
+                failed=self._p_failed,
+                remover=NoRemover(),
+                events=ConnectionEvents(self._monitoring),
+                clock=self.clock,
+                settings=self.settings,
+            )
         )
         self.reconciler = Reconciler(
-            self._p_connections, self._p_wakes, polls, _any(Swept(self)), self.management.finish, self.clock, timing
+            ReconcilerContext(
+                connections=self._p_connections,
+                wakes=self._p_wakes,
+                polls=polls,
+                queues=_any(Swept(self)),
+                finish=self.management.finish,
+                clock=self.clock,
+                timing=timing,
+                alarms=NoChecks(),
+                retention=NoChecks(),
+            )
         )
 
     def _old_depth(self, connection_id: str) -> tuple[int, int]:

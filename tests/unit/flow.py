@@ -5,22 +5,24 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from chalicelib.config import Settings
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
-from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets, Protocol
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerFault, BrokerUnreachable
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import parse_report
-from chalicelib.ports.outside import OutgoingMessage, PublisherFactory, PublishResult, QueueRecord
-from chalicelib.state import ConnectionState
-from chalicelib.upkeep.reconciler import Reconciler
+from chalicelib.ports.publishing import OutgoingMessage, PublisherFactory, PublishResult
+from chalicelib.ports.queues import QueueRecord
+from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
-from chalicelib.uplinks.ingress import Ingress
+from chalicelib.uplinks.ingress import Ingress, IngressContext
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.vocabulary import ConnectionState, EventType
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryConnectionStore,
@@ -34,8 +36,8 @@ from infra.local.in_memory import (
 )
 
 TENANT = "demo"
-UNREACHABLE = BrokerUnreachable("REFUSED", "nobody listens")
-LOST = BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection")
+UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
+LOST = BrokerUnreachable(EventType.CONNECTION_LOST, "the broker closed the connection")
 
 
 @dataclass
@@ -60,7 +62,7 @@ class ScriptedBroker:
         if self.down:
             raise self.down
         if deadline < self.monotonic() + self.takes:
-            raise BrokerUnreachable("CONNECTION_TIMEOUT", "the broker did not answer in time")
+            raise BrokerUnreachable(EventType.CONNECTION_TIMEOUT, "the broker did not answer in time")
         self.opened += 1
         return ScriptedPublisher(self)
 
@@ -81,7 +83,9 @@ class ScriptedPublisher:
             if message.body.decode() in self.broker.lost_at:
                 self.usable = False
                 outcomes[message.key] = Outcome(Result.RETRY)
-                return PublishResult(outcomes, BrokerUnreachable("CONNECTION_LOST", "the broker closed the connection"))
+                return PublishResult(
+                    outcomes, BrokerUnreachable(EventType.CONNECTION_LOST, "the broker closed the connection")
+                )
             outcome = Outcome(Result.RETRY) if message.group in broken else self.broker.answer(message)
             if outcome.result == Result.DELIVERED:
                 self.broker.received.append(message)
@@ -99,6 +103,16 @@ class ScriptedPublisher:
 
     def abort(self) -> None:
         self.usable = False
+
+
+class NoChecks:
+    """Alarms and retention that have nothing to do."""
+
+    def concerns(self, _connection: Connection) -> bool:
+        return False
+
+    def check(self, _connection: Connection) -> None:
+        pass
 
 
 class Flow:
@@ -132,22 +146,37 @@ class Flow:
         )
         self.parts = parts
         self.forwarder = Forwarder(parts, self.executor)
-        self.reconciler = Reconciler(
-            self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing
+        self.reconciler_context = ReconcilerContext(
+            connections=self.connections,
+            wakes=self.wakes,
+            polls=self.polls,
+            queues=self.queues,
+            finish=lambda: 0,
+            clock=self.clock,
+            timing=self.settings.timing,
+            alarms=NoChecks(),
+            retention=NoChecks(),
         )
-        self.ingress = Ingress(
-            self.connections,
-            MemoryApplicationServerStore(),
-            self.queues,
-            self.wakes,
-            self.executor,
-            self.clock,
-            self.settings,
+        self.reconciler = Reconciler(self.reconciler_context)
+        self.ingress_context = IngressContext(
+            connections=self.connections,
+            application_servers=MemoryApplicationServerStore(),
+            queues=self.queues,
+            wakes=self.wakes,
+            executor=self.executor,
+            clock=self.clock,
+            settings=self.settings,
         )
+        self.ingress = Ingress(self.ingress_context)
         self._numbers = itertools.count(1)
 
     def clock(self) -> float:
         return self.now
+
+    def use_queues(self, queues: MemoryUplinkQueues) -> None:
+        """Replaces the connections' queues, before anything is stored."""
+        self.queues = queues
+        self.ingress = Ingress(replace(self.ingress_context, queues=queues))
 
     def connect(self, connection_id: str = "c1", **configuration: object) -> Connection:
         connection = Connection(
@@ -158,7 +187,7 @@ class Flow:
             configuration=AmqpConfiguration.model_validate(
                 {
                     "hostName": "broker.example",
-                    "protocol": Protocol.TCP,
+                    "protocol": BrokerProtocol.TCP,
                     "uplinkTopicPattern": "up.{DevEUI}",
                     "downlinkTopicPattern": "down.{DevEUI}",
                     **configuration,

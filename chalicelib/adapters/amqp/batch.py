@@ -11,15 +11,15 @@ from collections.abc import Iterator, Sequence
 
 from pika import BasicProperties
 
+from chalicelib.domain.amqp_limits import MAX_SHORT_STRING
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
-from chalicelib.ports.outside import OutgoingMessage
+from chalicelib.ports.publishing import OutgoingMessage, amqp_properties
+from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 MESSAGES_A_TURN = 25
 """Published in one turn of the loop; more only fill a buffer while the confirms wait to be read."""
 WINDOW_BYTES = 512 * 1024
 """Unconfirmed at a time, so that the time to confirm is not spent in our own buffer."""
-LONGEST_KEY = 255
-APP_ID = "iot-flow"
 
 
 class Batch:
@@ -72,8 +72,8 @@ class Batch:
 
     def invalid(self, message: OutgoingMessage, detail: str) -> None:
         """It cannot be written as AMQP, now or ever."""
-        too_long = len(message.routing_key.encode(errors="replace")) > LONGEST_KEY
-        reason = "ROUTING_KEY_TOO_LONG" if too_long else "MESSAGE_INVALID"
+        too_long = len(message.routing_key.encode(errors="replace")) > MAX_SHORT_STRING
+        reason = FailureReason.ROUTING_KEY_TOO_LONG if too_long else FailureReason.MESSAGE_INVALID
         self._settle(message, Outcome(Result.FAILED, reason, detail))
 
     def returned(self, message_id: str, text: str) -> None:
@@ -88,10 +88,12 @@ class Batch:
             self._bytes -= len(message.body)
             text = self._returned.pop(message.message_id, None)
             if not ack:
-                self._settle(message, Outcome(Result.RETRY, "NACKED", "The broker refused the message (basic.nack)."))
+                self._settle(
+                    message, Outcome(Result.RETRY, RetryReason.NACKED, "The broker refused the message (basic.nack).")
+                )
             elif text is not None:
                 detail = f"No queue is bound to the exchange for this routing key ({text}); bind one, then replay."
-                self._settle(message, Outcome(Result.FAILED, "UNROUTABLE", detail))
+                self._settle(message, Outcome(Result.FAILED, FailureReason.UNROUTABLE, detail))
             else:
                 self._settle(message, DELIVERED)
         if tags:
@@ -102,7 +104,7 @@ class Batch:
         self._ready.clear()
         self._groups = {group: deque([*waiting][:1]) for group, waiting in self._groups.items()}
 
-    def settle_rest(self, reason: str, detail: str) -> None:
+    def settle_rest(self, reason: EventType | RetryReason, detail: str) -> None:
         """Everything without an outcome is to be sent again."""
         for message in self._messages:
             self.outcomes.setdefault(message.key, Outcome(Result.RETRY, reason, detail))
@@ -112,7 +114,9 @@ class Batch:
         waiting = self._groups[message.group]
         waiting.popleft()
         if outcome.result is Result.RETRY:
-            held = Outcome(Result.RETRY, "HELD_BACK", "An earlier message of the same device has to go first.")
+            held = Outcome(
+                Result.RETRY, RetryReason.HELD_BACK, "An earlier message of the same device has to go first."
+            )
             self.outcomes.update({later.key: held for later in waiting})
             waiting.clear()
         if waiting:
@@ -121,13 +125,4 @@ class Batch:
 
 def properties_of(message: OutgoingMessage) -> BasicProperties:
     """The properties that a message is published with."""
-    return BasicProperties(
-        content_type="application/json",
-        content_encoding="utf-8",
-        headers=dict(message.headers),
-        delivery_mode=2,
-        message_id=message.message_id,
-        timestamp=message.timestamp,
-        type=message.type,
-        app_id=APP_ID,
-    )
+    return BasicProperties(headers=dict(message.headers), **amqp_properties(message))

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 import pika.exceptions
@@ -20,15 +21,29 @@ from chalicelib.adapters.amqp.loop import Loop, Reply
 from chalicelib.adapters.amqp.operation import AddressForbidden, BrokerOperation, CertificateUnusable, ConnectionBlocked
 from chalicelib.adapters.amqp.tls import tls_context
 from chalicelib.adapters.amqp.transport import Transport
-from chalicelib.domain.models import Connection, ConnectionSecrets, Protocol
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import DEFAULT_PORTS, BrokerProtocol
 from chalicelib.domain.validation.broker_addresses import Address, Network, forbidden, literal_address, parse_host_port
 
-PORTS = {Protocol.TCP: 5672, Protocol.SSL: 5671}
 BLOCKED_SECONDS = 30.0
 """A connection that the broker keeps blocked for longer is given up."""
 CLOSE_SECONDS = 1.0
 RESET_SECONDS = 1.0
 """The longest that a reset may take to be seen by its own loop."""
+
+
+class Role(StrEnum):
+    """Purposes of a connection; the value ends its name at the broker."""
+
+    PUBLISHER = "publisher"
+    CONSUMER = "consumer"
+    TEST = "test"
+    REMOVAL = "removal"
+
+    @property
+    def heartbeat(self) -> int:
+        """Seconds. A consumer's is short: a killed consumer must not hold downlinks back for long."""
+        return {Role.CONSUMER: 10, Role.TEST: 30}.get(self, 60)
 
 
 class AmqpConnection:
@@ -43,8 +58,7 @@ class AmqpConnection:
         connection: Connection,
         secrets: ConnectionSecrets,
         *,
-        role: str,
-        heartbeat: int,
+        role: Role,
         allowed: Sequence[Network],
         on_step: Callable[[str], None] | None = None,
     ) -> None:
@@ -52,7 +66,6 @@ class AmqpConnection:
         self._connection = connection
         self._secrets = secrets
         self._role = role
-        self._heartbeat = heartbeat
         self._allowed = allowed
         self._on_step = on_step
         self._amqp: SelectConnection | None = None
@@ -75,7 +88,7 @@ class AmqpConnection:
         self._begin("resolve")
         configuration = self._connection.configuration
         try:
-            host, port = parse_host_port(configuration.host_name, PORTS[configuration.protocol])
+            host, port = parse_host_port(configuration.host_name, DEFAULT_PORTS[configuration.protocol])
             addresses = await self._resolve(host, port)
         except ValueError as error:  # also a name that cannot be written in the domain name system
             raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
@@ -165,14 +178,14 @@ class AmqpConnection:
             # A function, for pika copies its parameters in depth.
             heartbeat=lambda _connection, _proposed: self._on_tune(),
             ssl_options=SSLOptions(self._tls(), _certified_name(host))
-            if configuration.protocol is Protocol.SSL
+            if configuration.protocol is BrokerProtocol.SSL
             else None,
             # One address that swallows packets leaves time for the others.
             socket_timeout=max(0.1, seconds / addresses),
             stack_timeout=None,  # the callers' deadlines are shorter
             blocked_connection_timeout=BLOCKED_SECONDS,
             client_properties={
-                "connection_name": f"{self._connection.tenant}/ConnectionId.{self._connection.id}#{self._role}",
+                "connection_name": f"{self._connection.tenant}/ConnectionId.{self._connection.id}#{self._role.value}",
                 "product": "iot-flow-amqp",
                 "version": __version__,
             },
@@ -195,7 +208,7 @@ class AmqpConnection:
     def _on_tune(self) -> int:
         """pika asks for the heartbeat once the login was accepted, right before it opens the virtual host."""
         self._begin("vhost")
-        return self._heartbeat
+        return self._role.heartbeat
 
     def _on_blocked(self, _connection: Any, frame: Any) -> None:
         self.blocked = ConnectionBlocked(frame.method.reason)

@@ -3,22 +3,21 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from chalicelib.adapters.amqp.feed import Feed
+from chalicelib.adapters.amqp.feed import Feed, FeedEvents, Opening
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.topology import Binding
 from chalicelib.config import Settings
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault
-from chalicelib.ports.outside import OnBatch, ReceivedDownlink, Verdict
+from chalicelib.ports.consuming import OnBatch, ReceivedDownlink, Verdict
 
 THREADS = 16
 """Batches on their way to SQS at a time."""
 TICK = 0.2
 RESET = 1.0
 """The longest that the resets at the end may take to be seen."""
-
-Opening = tuple[Connection, ConnectionSecrets, list[Binding]]
 
 
 class AmqpDownlinkConsumer:
@@ -39,7 +38,7 @@ class AmqpDownlinkConsumer:
         self._error: BaseException | None = None
 
     def open(self, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[Binding] = ()) -> None:
-        opening = (connection, secrets, list(old_bindings))
+        opening = Opening(connection, secrets, list(old_bindings))
         self._loop.add_callback_threadsafe(lambda: self._open(opening))
 
     def close(self, connection_id: str) -> None:
@@ -85,17 +84,18 @@ class AmqpDownlinkConsumer:
             tick()
 
     def _open(self, opening: Opening) -> None:
-        connection, secrets, old_bindings = opening
+        connection = opening.connection
         if self._finishing or connection.id in self._deleted:
             return
         if connection.id in self._feeds:
             self._next[connection.id] = opening
             return
-        feed = Feed(
-            self._loop, connection, secrets, old_bindings, self._allowed, self._dispatch,
+        events = FeedEvents(
+            dispatch=self._dispatch,
             on_opened=lambda: self._loop.add_callback_threadsafe(lambda: self._on_opened(connection.id)),
-            on_closed=lambda fault: self._closed(feed, fault),
-        )  # fmt: skip
+            on_closed=self._closed,
+        )
+        feed = Feed(self._loop, opening, self._allowed, events)
         self._feeds[connection.id] = feed
         feed.start()
 
@@ -122,8 +122,7 @@ class AmqpDownlinkConsumer:
         del self._feeds[feed.id]
         following = self._next.pop(feed.id, None)
         if following is not None:
-            following[2].append(feed.binding)
-            self._open(following)
+            self._open(replace(following, old_bindings=[*following.old_bindings, feed.binding]))
         elif fault is not None:
             self._on_fault(feed.id, fault)
 

@@ -21,6 +21,7 @@ from chalicelib.adapters.amqp.operation import (
 )
 from chalicelib.adapters.amqp.refusals import channel_closed, closed_by_broker, login_refused, virtual_host_refused
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+from chalicelib.vocabulary import EventType
 
 _NAME_MISMATCH = {62, 64}
 """OpenSSL's codes for a host's name and for an address."""
@@ -65,12 +66,12 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _dns(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    return BrokerUnreachable("DNS_FAILURE", f"The name of {operation.host} cannot be resolved: check hostName.")
+    return BrokerUnreachable(EventType.DNS_FAILURE, f"The name of {operation.host} cannot be resolved: check hostName.")
 
 
 def _forbidden(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "ADDRESS_FORBIDDEN",
+        EventType.ADDRESS_FORBIDDEN,
         f"{operation.host} has an address that is local, private or reserved: use the broker's public name.",
     )
 
@@ -86,13 +87,13 @@ def _timeout(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
             "check that the port is the broker's AMQP port, and whether the broker is overloaded or stopped",
         ),
     }.get(operation.step, ("answer", "check whether the broker is overloaded or stopped"))
-    kind = "DNS_TIMEOUT" if operation.step == "resolve" else "CONNECTION_TIMEOUT"
+    kind = EventType.DNS_TIMEOUT if operation.step == "resolve" else EventType.CONNECTION_TIMEOUT
     return BrokerUnreachable(kind, f"{operation.host} could not {what} in time (step {operation.step}): {remedy}.")
 
 
 def _refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "CONNECTION_REFUSED",
+        EventType.CONNECTION_REFUSED,
         f"{operation.host} refused the connection: check the port and whether the broker runs.",
     )
 
@@ -101,30 +102,32 @@ def _socket(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     said = operation.quote(getattr(error, "strerror", None) or error)
     if operation.step == "tls":
         return BrokerUnreachable(
-            "TLS_FAILURE",
+            EventType.TLS_FAILURE,
             f"{operation.host} ended the TLS handshake ({said}): check that the port is the broker's TLS port.",
         )
     if operation.step == "connect":
-        return BrokerUnreachable("CONNECTION_FAILED", f"Cannot connect to {operation.host}: {said}. Check hostName.")
+        return BrokerUnreachable(
+            EventType.CONNECTION_FAILED, f"Cannot connect to {operation.host}: {said}. Check hostName."
+        )
     return _lost(error, operation)
 
 
 def _lost(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "CONNECTION_LOST",
+        EventType.CONNECTION_LOST,
         f"The connection to {operation.host} was lost ({operation.quote(error)}): check the broker and the network.",
     )
 
 
 def _heartbeat(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "HEARTBEAT_MISSED", f"{operation.host} stopped sending heartbeats: check the broker and the network."
+        EventType.HEARTBEAT_MISSED, f"{operation.host} stopped sending heartbeats: check the broker and the network."
     )
 
 
 def _blocked(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "BROKER_BLOCKED",
+        EventType.BROKER_BLOCKED,
         f"{operation.host} takes no messages because of a memory or disk alarm ({operation.quote(error)}): "
         "free memory or disk space there.",
     )
@@ -132,7 +135,7 @@ def _blocked(error: BaseException, operation: BrokerOperation) -> BrokerFault:
 
 def _confirm(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "CONFIRM_TIMEOUT",
+        EventType.CONFIRM_TIMEOUT,
         f"{operation.host} did not confirm a message in time: check the broker's load, or raise actionTimeout "
         f"({operation.action_timeout} ms).",
     )
@@ -146,7 +149,7 @@ def _incompatible(error: BaseException, operation: BrokerOperation) -> BrokerFau
     remedy = "check that the broker runs, and that the port is its AMQP port" + (
         "" if operation.tls else " for TCP, or choose protocol SSL for its TLS port"
     )
-    return BrokerUnreachable("PROTOCOL_MISMATCH", f"{operation.host} does not answer in AMQP 0-9-1: {remedy}.")
+    return BrokerUnreachable(EventType.PROTOCOL_MISMATCH, f"{operation.host} does not answer in AMQP 0-9-1: {remedy}.")
 
 
 def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
@@ -154,7 +157,7 @@ def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in _NAME_MISMATCH:
             return BrokerUnreachable(
-                "CERTIFICATE_NAME",
+                EventType.CERTIFICATE_NAME,
                 f"{operation.host} shows a certificate for another name: use the name in the certificate.",
             )
         return _untrusted(error, operation)
@@ -164,10 +167,11 @@ def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
         return _certificate_refused(error, operation)
     if reason in _NO_TLS:
         return BrokerUnreachable(
-            "TLS_NOT_SPOKEN", f"{operation.host} does not speak TLS on this port: choose protocol TCP or the TLS port."
+            EventType.TLS_NOT_SPOKEN,
+            f"{operation.host} does not speak TLS on this port: choose protocol TCP or the TLS port.",
         )
     return BrokerUnreachable(
-        "TLS_FAILURE",
+        EventType.TLS_FAILURE,
         f"The TLS handshake with {operation.host} failed ({operation.quote(reason or error)}): check that the port is "
         "the broker's TLS port and that it takes TLS 1.2 or 1.3.",
     )
@@ -190,12 +194,12 @@ def _untrusted(error: ssl.SSLCertVerificationError, operation: BrokerOperation) 
             f"{operation.host} shows a certificate that no public authority vouches for ({said}): set "
             "trustedCaCertificate to the authority that issued it."
         )
-    return BrokerUnreachable("CERTIFICATE_UNTRUSTED", sentence)
+    return BrokerUnreachable(EventType.CERTIFICATE_UNTRUSTED, sentence)
 
 
 def _own_certificate(_error: BaseException, _operation: BrokerOperation) -> BrokerFault:
     return BrokerRefused(
-        "CERTIFICATE_UNUSABLE",
+        EventType.CERTIFICATE_UNUSABLE,
         "The certificate, private key or authority of the connection cannot be used: set them anew.",
     )
 
@@ -203,18 +207,19 @@ def _own_certificate(_error: BaseException, _operation: BrokerOperation) -> Brok
 def _certificate_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     if operation.client_certificate:
         return BrokerRefused(
-            "CLIENT_CERTIFICATE_REFUSED",
+            EventType.CLIENT_CERTIFICATE_REFUSED,
             f"{operation.host} refused the client certificate: check that it is valid and issued by an authority that "
             "the broker trusts.",
         )
     return BrokerRefused(
-        "CLIENT_CERTIFICATE_MISSING", f"{operation.host} asks for a client certificate: set certificate and privateKey."
+        EventType.CLIENT_CERTIFICATE_MISSING,
+        f"{operation.host} asks for a client certificate: set certificate and privateKey.",
     )
 
 
 def _cancelled(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerMisconfigured(
-        "CONSUMER_CANCELLED",
+        EventType.CONSUMER_CANCELLED,
         f"{operation.host} ended the consumer, so the downlink queue was deleted or moved: restart the connection.",
     )
 
@@ -225,7 +230,7 @@ def _named(error: BaseException, operation: BrokerOperation) -> str:
 
 def _protocol(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        "PROTOCOL_ERROR",
+        EventType.PROTOCOL_ERROR,
         f"{operation.host} sent what is not AMQP 0-9-1 ({_named(error, operation)}): check the port.",
     )
 
@@ -233,7 +238,7 @@ def _protocol(error: BaseException, operation: BrokerOperation) -> BrokerFault:
 def _unusable(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     """A request that cannot be encoded, or made in this state of a connection: it is opened anew."""
     return BrokerUnreachable(
-        "CONNECTION_UNUSABLE",
+        EventType.CONNECTION_UNUSABLE,
         f"The connection to {operation.host} cannot be used ({_named(error, operation)}): retry.",
     )
 

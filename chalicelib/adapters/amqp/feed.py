@@ -2,53 +2,66 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pika.channel import Channel
 
-from chalicelib.adapters.amqp.connection import AmqpConnection
+from chalicelib.adapters.amqp.connection import AmqpConnection, Role
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop, Reply, Task
 from chalicelib.adapters.amqp.operation import ConsumerCancelledByBroker
 from chalicelib.adapters.amqp.topology import Binding, bind, delete_queue, downlink_queue, ensure_exchange, ensure_queue
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.topic_patterns import binding_key
 from chalicelib.domain.validation.broker_addresses import Network
 from chalicelib.errors import BrokerFault
-from chalicelib.ports.outside import ReceivedDownlink, Verdict
+from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 
-HEARTBEAT = 10
-"""Seconds. Short: the queue has one active consumer, and a killed one must not hold the downlinks back."""
 PREFETCH = 100
 CLOSE = 5.0
 """The longest that the broker may take for one step of closing."""
 
-HandOut = Callable[["Feed", Sequence[ReceivedDownlink]], None]
+
+@dataclass(frozen=True)
+class Opening:
+    """A connection to open. ``old_bindings``: further bindings to remove from its queue."""
+
+    connection: Connection
+    secrets: ConnectionSecrets
+    old_bindings: Sequence[Binding]
+
+
+@dataclass(frozen=True)
+class FeedEvents:
+    """Callbacks of a feed. ``on_closed`` gets the fault, or None after an orderly end."""
+
+    dispatch: Callable[["Feed", Sequence[ReceivedDownlink]], None]
+    on_opened: Callable[[], None]
+    on_closed: Callable[["Feed", BrokerFault | None], None]
 
 
 class Feed:
-    """One connection's life: opened, consumed from, closed. ``hand_out`` gets a batch; its verdicts come back through
-    ``judged``, and only then the next batch is handed out, so that order holds."""
+    """Consumes one connection's downlinks: opens, consumes, closes.
 
-    def __init__(
-        self, loop: Loop, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[Binding],
-        allowed: Sequence[Network], hand_out: HandOut,
-        on_opened: Callable[[], None], on_closed: Callable[[BrokerFault | None], None],
-    ) -> None:  # fmt: skip
+    ``events.dispatch`` gets a batch; its verdicts return through ``on_verdicts``, and only then the next batch is
+    dispatched, so that order holds.
+    """
+
+    def __init__(self, loop: Loop, opening: Opening, allowed: Sequence[Network], events: FeedEvents) -> None:
+        connection = opening.connection
         self._loop = loop
-        self._old_bindings = old_bindings
-        self._dispatch = hand_out
-        self._on_opened = on_opened
-        self._on_closed = on_closed
+        self._old_bindings = opening.old_bindings
+        self._dispatch = events.dispatch
+        self._on_opened = events.on_opened
+        self._events = events
         self.id = connection.id
         configuration = connection.configuration
         self.binding = (configuration.exchange_name, binding_key(configuration.downlink_topic_pattern or ""))
         self._queue = downlink_queue(connection.id)
         self._consumer_tag = f"iot-flow.{connection.id}"
         self._seconds = configuration.connection_timeout / 1000
-        self._amqp = AmqpConnection(
-            loop, connection, secrets, role="consumer", heartbeat=HEARTBEAT, allowed=allowed
-        )  # fmt: skip
+        self._amqp = AmqpConnection(loop, connection, opening.secrets, role=Role.CONSUMER, allowed=allowed)
         self._amqp.on_lost = self._fail
         self._channel: Channel | None = None
         self._inbox: deque[ReceivedDownlink] = deque()
@@ -169,12 +182,12 @@ class Feed:
     def _ended(self, task: Task[None]) -> None:
         error = task.error
         if error is None:
-            self._on_closed(None)
+            self._events.on_closed(self, None)
             return
         fault = translate(self._failure or self._amqp.error or error, self._amqp.operation)
         self._amqp.on_lost = None
         self._amqp.abort()
-        self._on_closed(fault)
+        self._events.on_closed(self, fault)
 
 
 def settle(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdict]) -> bool:

@@ -4,7 +4,8 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.domain.models import Connection, ConnectionSecrets, Protocol
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import BrokerProtocol
 
 LONGEST_TEXT = 300
 
@@ -51,7 +52,7 @@ class BrokerOperation:
         configuration = connection.configuration
         return cls(
             host=one_line(configuration.host_name),
-            tls=configuration.protocol is Protocol.SSL,
+            tls=configuration.protocol is BrokerProtocol.SSL,
             user=configuration.username,
             virtual_host=configuration.virtual_host,
             exchange=configuration.exchange_name,

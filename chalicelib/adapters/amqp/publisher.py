@@ -9,18 +9,17 @@ import pika.exceptions
 from pika.channel import Channel
 
 from chalicelib.adapters.amqp.batch import Batch
-from chalicelib.adapters.amqp.connection import AmqpConnection, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import ConfirmTimeout
 from chalicelib.adapters.amqp.topology import ensure_exchange
 from chalicelib.config import Settings
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault
-from chalicelib.ports.outside import OutgoingMessage, PublishResult
+from chalicelib.ports.publishing import OutgoingMessage, PublishResult
+from chalicelib.vocabulary import RetryReason
 
-HEARTBEAT = 60
-"""Seconds. Not 0: the connection of an environment that was destroyed would stay at the broker for ever."""
 IDLE = 5.0
 """After so many seconds without traffic the broker may be gone without a trace."""
 CHECK = 2.0
@@ -45,7 +44,7 @@ class AmqpPublisherFactory:
         again. Raises BrokerFault."""
         loop = Loop()
         amqp = AmqpConnection(
-            loop, connection, secrets, role="publisher", heartbeat=HEARTBEAT,
+            loop, connection, secrets, role=Role.PUBLISHER,
             allowed=self._settings.allowed_private_networks,
         )  # fmt: skip
         seconds = connection.configuration.connection_timeout / 1000
@@ -175,7 +174,7 @@ class AmqpPublisher:
                 raise self._amqp.blocked or ConfirmTimeout()
             if self._failure is not None:
                 raise self._failure
-        batch.settle_rest("DEADLINE", "The time of this attempt was over before it was sent.")
+        batch.settle_rest(RetryReason.DEADLINE, "The time of this attempt ended before the message was sent.")
 
     def _pump(self, batch: Batch, channel: Channel, last_start: float) -> None:
         if time.monotonic() >= last_start:

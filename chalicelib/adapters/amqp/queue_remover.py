@@ -2,14 +2,12 @@
 
 import time
 
-from chalicelib.adapters.amqp.connection import AmqpConnection, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.topology import delete_queue, downlink_queue
 from chalicelib.config import Settings
-from chalicelib.domain.models import Connection, ConnectionSecrets
-
-HEARTBEAT = 60
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 
 
 class AmqpQueueRemover:
@@ -20,7 +18,7 @@ class AmqpQueueRemover:
 
     def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
         loop = Loop()
-        amqp = AmqpConnection(loop, connection, secrets, role="removal", heartbeat=HEARTBEAT, allowed=self._allowed)
+        amqp = AmqpConnection(loop, connection, secrets, role=Role.REMOVAL, allowed=self._allowed)
         seconds = connection.configuration.connection_timeout / 1000
         try:
             loop.run(amqp.open(), min(deadline, time.monotonic() + seconds))

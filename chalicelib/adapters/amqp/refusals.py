@@ -4,9 +4,16 @@ import re
 from typing import Any
 
 from chalicelib.adapters.amqp.operation import BrokerOperation, one_line
+from chalicelib.adapters.amqp.reply_codes import (
+    ACCESS_REFUSED,
+    CONNECTION_FORCED,
+    NOT_ALLOWED,
+    NOT_FOUND,
+    PRECONDITION_FAILED,
+    RESOURCE_LOCKED,
+)
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
-
-_ACCESS_REFUSED, _NOT_FOUND, _LOCKED, _PRECONDITION, _NOT_ALLOWED, _FORCED = 403, 404, 405, 406, 530, 320
+from chalicelib.vocabulary import EventType
 
 
 def login_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
@@ -19,12 +26,12 @@ def login_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFa
         )
     else:
         sentence = "refused the user guest, who is tried where no username is set: set username and password."
-    return BrokerRefused("LOGIN_REFUSED", f"{operation.host} {sentence}")
+    return BrokerRefused(EventType.LOGIN_REFUSED, f"{operation.host} {sentence}")
 
 
 def virtual_host_refused(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerMisconfigured(
-        "VIRTUAL_HOST_REFUSED",
+        EventType.VIRTUAL_HOST_REFUSED,
         f"The virtual host {one_line(operation.virtual_host)} cannot be opened "
         f"({operation.quote(_broker_text(error))}): check virtualHost and the user's access to it.",
     )
@@ -39,40 +46,48 @@ def _broker_text(error: BaseException) -> str:
 
 def closed_by_broker(error: Any, operation: BrokerOperation) -> BrokerFault:
     said = operation.quote(error.reply_text)
-    if error.reply_code == _ACCESS_REFUSED and operation.step in {"authenticate", "tls", "connect"}:
+    if error.reply_code == ACCESS_REFUSED and operation.step in {"authenticate", "tls", "connect"}:
         return login_refused(error, operation)
-    if error.reply_code == _NOT_ALLOWED:
+    if error.reply_code == NOT_ALLOWED:
         return BrokerMisconfigured(
-            "NOT_ALLOWED",
+            EventType.NOT_ALLOWED,
             f"{operation.host} refused the operation ({said}): check virtualHost and the user's permissions.",
         )
-    if error.reply_code == _FORCED:
+    if error.reply_code == CONNECTION_FORCED:
         return BrokerUnreachable(
-            "CONNECTION_CLOSED", f"{operation.host} closed the connection ({said}): check whether it was shut down."
+            EventType.CONNECTION_CLOSED,
+            f"{operation.host} closed the connection ({said}): check whether it was shut down.",
         )
     return BrokerUnreachable(
-        "CONNECTION_CLOSED", f"{operation.host} closed the connection ({said}): see the broker's log."
+        EventType.CONNECTION_CLOSED, f"{operation.host} closed the connection ({said}): see the broker's log."
     )
 
 
 def channel_closed(error: Any, operation: BrokerOperation) -> BrokerFault:
     said = operation.quote(error.reply_text)
     exchange = one_line(operation.exchange)
-    if error.reply_code == _ACCESS_REFUSED:
-        return BrokerMisconfigured("PERMISSION_REFUSED", _permission(said, exchange, operation))
-    if error.reply_code == _NOT_FOUND:
+    if error.reply_code == ACCESS_REFUSED:
+        return BrokerMisconfigured(EventType.PERMISSION_REFUSED, _permission(said, exchange, operation))
+    if error.reply_code == NOT_FOUND:
         if operation.step == "downlink" and "no queue" in said:
-            return BrokerMisconfigured("QUEUE_MISSING", f"The downlink queue is gone ({said}): restart the connection.")
-        return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {exchange} is missing ({said}): create it.")
-    if error.reply_code == _LOCKED:
+            return BrokerMisconfigured(
+                EventType.QUEUE_MISSING, f"The downlink queue is gone ({said}): restart the connection."
+            )
         return BrokerMisconfigured(
-            "RESOURCE_LOCKED", f"Somebody else holds a queue exclusively ({said}): end that other connection."
+            EventType.EXCHANGE_MISSING, f"The exchange {exchange} is missing ({said}): create it."
         )
-    if error.reply_code == _PRECONDITION:
+    if error.reply_code == RESOURCE_LOCKED:
         return BrokerMisconfigured(
-            "PRECONDITION_FAILED", f"{operation.host} refused a condition ({said}): check exchange and queue there."
+            EventType.RESOURCE_LOCKED, f"Somebody else holds a queue exclusively ({said}): end that other connection."
         )
-    return BrokerUnreachable("CHANNEL_CLOSED", f"{operation.host} closed the channel ({said}): see the broker's log.")
+    if error.reply_code == PRECONDITION_FAILED:
+        return BrokerMisconfigured(
+            EventType.PRECONDITION_FAILED,
+            f"{operation.host} refused a condition ({said}): check exchange and queue there.",
+        )
+    return BrokerUnreachable(
+        EventType.CHANNEL_CLOSED, f"{operation.host} closed the channel ({said}): see the broker's log."
+    )
 
 
 def _permission(said: str, exchange: str, operation: BrokerOperation) -> str:
@@ -99,7 +114,7 @@ def exchange_not_made(said: str, operation: BrokerOperation) -> BrokerFault:
             f"The exchange {exchange} is missing, and {_who(operation)[:1].lower()}{_who(operation)[1:]} may not "
             f"make it ({text}): create it, or grant configure on it."
         )
-    return BrokerMisconfigured("PERMISSION_REFUSED", sentence)
+    return BrokerMisconfigured(EventType.PERMISSION_REFUSED, sentence)
 
 
 OTHER_NAME = "set exchangeName to one that exists, such as amq.topic"

@@ -6,20 +6,21 @@ from typing import Any
 import pika.exceptions
 from ulid import ULID
 
-from chalicelib.adapters.amqp.connection import AmqpConnection, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import one_line
 from chalicelib.adapters.amqp.refusals import OTHER_NAME, channel_closed, is_reserved
+from chalicelib.adapters.amqp.reply_codes import ACCESS_REFUSED
 from chalicelib.adapters.amqp.topology import exchange_exists
 from chalicelib.config import Settings
-from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connection_test import CheckStep
 from chalicelib.domain.topic_patterns import binding_key
 from chalicelib.errors import BrokerFault, BrokerMisconfigured
+from chalicelib.vocabulary import EventType
 
-HEARTBEAT = 30
-_ACCESS_REFUSED = 403
-_AT_TLS = {"CLIENT_CERTIFICATE_REFUSED", "CLIENT_CERTIFICATE_MISSING"}
+_AT_TLS = {EventType.CLIENT_CERTIFICATE_REFUSED, EventType.CLIENT_CERTIFICATE_MISSING}
 """With TLS 1.3 the broker looks at the client's certificate when the handshake is over for us: it is TLS's step."""
 
 
@@ -32,7 +33,7 @@ class AmqpConnectionTester:
     def test(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> list[CheckStep]:
         loop, steps = Loop(), _Steps(connection)
         amqp = AmqpConnection(
-            loop, connection, secrets, role="test", heartbeat=HEARTBEAT,
+            loop, connection, secrets, role=Role.TEST,
             allowed=self._settings.allowed_private_networks, on_step=steps.begin,
         )  # fmt: skip
         seconds = connection.configuration.connection_timeout / 1000
@@ -76,7 +77,7 @@ class _Steps:
             while self._begun[-1][0] != "tls":
                 self._begun.pop()
             self.done = self.done[: len(self._begun) - 1]
-        elif fault.type == "CERTIFICATE_UNUSABLE":
+        elif fault.type is EventType.CERTIFICATE_UNUSABLE:
             # Found while the connection was prepared: there is nothing to connect with.
             self._begun[-1] = ("tls", self._begun[-1][1])
         name, since = self._begun[-1]
@@ -136,7 +137,7 @@ def _missing(exchange: str) -> BrokerFault:
         if is_reserved(exchange)
         else "create it, or save the connection with a user who may, and it is created"
     )
-    return BrokerMisconfigured("EXCHANGE_MISSING", f"The exchange {name} is missing: {remedy}.")
+    return BrokerMisconfigured(EventType.EXCHANGE_MISSING, f"The exchange {name} is missing: {remedy}.")
 
 
 async def _must_be_writable(amqp: AmqpConnection, exchange: str) -> None:
@@ -152,7 +153,7 @@ async def _must_be_writable(amqp: AmqpConnection, exchange: str) -> None:
     except pika.exceptions.ChannelClosedByBroker as error:
         # What the broker says about the other end, or about the method, is not our question.
         said = str(error.reply_text)
-        if error.reply_code == _ACCESS_REFUSED and exchange in said and nowhere not in said:
+        if error.reply_code == ACCESS_REFUSED and exchange in said and nowhere not in said:
             raise channel_closed(error, amqp.operation.at("publish")) from error
     else:
         channel.close()

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.connection import ConnectionSecrets
 
 
 def tls_context(secrets: ConnectionSecrets) -> ssl.SSLContext:

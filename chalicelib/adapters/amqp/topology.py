@@ -10,8 +10,8 @@ from pika.channel import Channel
 
 from chalicelib.adapters.amqp.connection import AmqpConnection
 from chalicelib.adapters.amqp.refusals import exchange_not_made
+from chalicelib.adapters.amqp.reply_codes import ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED
 
-ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED = 403, 404, 406
 Binding = tuple[str, str]
 """(exchange, binding key)."""
 

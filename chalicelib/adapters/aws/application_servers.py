@@ -7,11 +7,12 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.adapters.aws.dynamodb import from_item, query, to_item
-from chalicelib.domain.models import ApplicationServer, iso_time
+from chalicelib.domain.application_server import ApplicationServer
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.kernel.ids import new_id
-from chalicelib.ports.outside import Clock
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.adapters.aws.dynamodb import from_item, to_item
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.dynamodb import from_item, is_condition_failure, to_item
 from chalicelib.kernel.bounded_cache import BoundedCache
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -49,7 +49,7 @@ class DynamoDbClaims:
                     ExpressionAttributeValues=to_item({":now": self._clock()}),
                 )
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
+                if not is_condition_failure(error):
                     raise
                 return False
         return True

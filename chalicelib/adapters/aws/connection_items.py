@@ -4,7 +4,7 @@ import json
 from typing import Any
 from zlib import crc32
 
-from chalicelib.domain.models import Connection
+from chalicelib.domain.connection import Connection
 
 GENERATION = "#tenant"
 """The id of the item with a tenant's generation and number of connections."""

@@ -17,11 +17,21 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.adapters.aws.connection_items import GENERATION, SHARDS, connection_of, pending_id, record_of
-from chalicelib.adapters.aws.dynamodb import TRIES, Update, await_turn, from_item, query, to_item, transact
-from chalicelib.domain.models import Connection, iso_time
+from chalicelib.adapters.aws.dynamodb import (
+    TRIES,
+    Update,
+    await_turn,
+    from_item,
+    is_condition_failure,
+    query,
+    to_item,
+    transact,
+)
+from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.kernel.ids import is_id
-from chalicelib.ports.outside import Clock
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -158,7 +168,7 @@ class DynamoDbConnections:
         """Whether a create or delete of this connection was begun and not ended."""
         return is_id(connection_id) and bool(self._read(tenant, pending_id(connection_id)))
 
-    def settle(self, tenant: str, connection_id: str) -> None:
+    def forget_pending(self, tenant: str, connection_id: str) -> None:
         """Notes that nothing of a connection without a record is left."""
         with translated("DynamoDB"):
             self._client.delete_item(
@@ -298,7 +308,7 @@ class DynamoDbConnections:
                         **update.arguments(condition, values),
                     )
                 except ClientError as error:
-                    if error_code(error) == "ConditionalCheckFailedException":
+                    if is_condition_failure(error):
                         return False
                     # The API changes the same item in a transaction, which takes some milliseconds.
                     if error_code(error) != "TransactionConflictException" or attempt == TRIES - 1:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.adapters.aws.dynamodb import from_item, query, to_item
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.dynamodb import from_item, is_condition_failure, partition, query, to_item
 from chalicelib.kernel.theta_sketch import Sketch, device_hash
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -70,7 +70,7 @@ class _Connection:
 
 
 class DynamoDbDeviceSketches:
-    """An item has the keys ``connection`` (``<tenant>#<id>#devices``) and ``minute`` (the hour's first), the sketch,
+    """An item has the keys ``connection`` (``<tenant>#<id>#devices``) and ``sort`` (the hour's first), the sketch,
     and a revision, by which processes that write at the same time find out about each other."""
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
@@ -110,8 +110,8 @@ class DynamoDbDeviceSketches:
         items = query(
             self._client,
             TableName=self._table,
-            KeyConditionExpression="#connection = :connection AND #minute BETWEEN :first AND :last",
-            ExpressionAttributeNames={"#connection": "connection", "#minute": "minute"},
+            KeyConditionExpression="#connection = :connection AND #sort BETWEEN :first AND :last",
+            ExpressionAttributeNames={"#connection": "connection", "#sort": "sort"},
             ExpressionAttributeValues=to_item(
                 {
                     ":connection": _partition(tenant, connection_id),
@@ -121,7 +121,7 @@ class DynamoDbDeviceSketches:
             ),
             ConsistentRead=True,
         )
-        return Sketch.count((Sketch.from_bytes(item["sketch"]), first_minute - item["minute"]) for item in items)
+        return Sketch.count((Sketch.from_bytes(item["sketch"]), first_minute - item["sort"]) for item in items)
 
     def _state(self, partition: str) -> _Connection:
         with self._lock:
@@ -149,7 +149,7 @@ class DynamoDbDeviceSketches:
     def _write(self, partition: str, number: int, hour: _Hour, state: _Connection, now: float) -> None:
         # Whatever comes of it: a table that does not answer is not asked again at once.
         state.written_at = now
-        key = to_item({"connection": partition, "minute": number * 60})
+        key = to_item({"connection": partition, "sort": number * 60})
         for attempt in range(_TRIES):
             if hour.stored is None:
                 self._read(key, hour)
@@ -185,7 +185,7 @@ class DynamoDbDeviceSketches:
                 )
             except ClientError as error:
                 hour.stored = None
-                if error_code(error) == "ConditionalCheckFailedException":
+                if is_condition_failure(error):
                     return False
                 raise
         hour.revision = revision + 1
@@ -193,4 +193,4 @@ class DynamoDbDeviceSketches:
 
 
 def _partition(tenant: str, connection_id: str) -> str:
-    return f"{tenant}#{connection_id}#devices"
+    return partition(tenant, connection_id, "devices")

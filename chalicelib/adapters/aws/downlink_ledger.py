@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.dynamodb import to_item
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

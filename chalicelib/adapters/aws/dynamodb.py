@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.clients import error_code, translated
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -175,3 +175,13 @@ def transact(
 def await_turn(attempt: int, sleep: Callable[[float], None]) -> None:
     """Waits, longer at each attempt, for a write on the same item that is under way elsewhere."""
     sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography
+
+
+def partition(tenant: str, *rest: str) -> str:
+    """The partition key of a tenant's items, such as ``<tenant>#<connection id>``."""
+    return "#".join((tenant, *rest))
+
+
+def is_condition_failure(error: ClientError) -> bool:
+    """Return whether a conditional write failed because its condition did not hold."""
+    return error_code(error) == "ConditionalCheckFailedException"

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
-from chalicelib.adapters.aws.dynamodb import page, to_item
-from chalicelib.domain.models import Event, Level
+from chalicelib.adapters.aws.dynamodb import page, partition, to_item
+from chalicelib.domain.event import Event, Level
 from chalicelib.kernel import cursors
 from chalicelib.kernel.ids import first_id, is_id, last_id
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -27,7 +27,7 @@ class DynamoDbEventLog:
         self._clock = clock
 
     def add(self, tenant: str, event: Event) -> None:
-        scope = None if event.connection_id is None else f"{tenant}#{event.connection_id}"
+        scope = None if event.connection_id is None else partition(tenant, event.connection_id)
         item = event.to_json() | {"tenant": tenant, "connection": scope, "expires": int(self._clock()) + _KEPT}
         with translated("DynamoDB"):
             self._client.put_item(TableName=self._table, Item=to_item(item))
@@ -47,15 +47,15 @@ class DynamoDbEventLog:
         ``connection_id`` the whole tenant's. A page can be short of ``limit`` and still have a next one.
         Raises InvalidRequest for a cursor that is none of ours."""
         key, index = ("tenant", None) if connection_id is None else ("connection", "connections")
-        partition = tenant if connection_id is None else f"{tenant}#{connection_id}"
-        scope = f"events#{partition}"
+        scope_key = tenant if connection_id is None else partition(tenant, connection_id)
+        scope = f"events#{scope_key}"
         low, high = first_id(since or 0.0), last_id(self._clock() + 86400 if until is None else until)
         names = {"#key": key}
-        values: dict[str, Any] = {":partition": partition, ":low": low, ":high": high}
+        values: dict[str, Any] = {":partition": scope_key, ":low": low, ":high": high}
         parameters: dict[str, Any] = {}
         if cursor is not None:
             start = {"tenant": tenant, "id": _position(scope, cursor)}
-            parameters["ExclusiveStartKey"] = to_item(start if index is None else start | {"connection": partition})
+            parameters["ExclusiveStartKey"] = to_item(start if index is None else start | {"connection": scope_key})
         if index is None:
             parameters["ConsistentRead"] = True
         else:

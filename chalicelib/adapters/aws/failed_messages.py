@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
-from chalicelib.adapters.aws.dynamodb import from_item, page, query, to_item
-from chalicelib.domain.models import Direction, FailedMessage
+from chalicelib.adapters.aws.dynamodb import from_item, page, partition, query, to_item
+from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.errors import Unavailable
 from chalicelib.kernel import cursors
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -41,7 +42,7 @@ class DynamoDbFailedMessages:
         self._sleep = sleep
 
     def add(self, tenant: str, connection_id: str, messages: Sequence[FailedMessage]) -> None:
-        scope, expires = f"{tenant}#{connection_id}", int(self._clock()) + _KEPT
+        scope, expires = partition(tenant, connection_id), int(self._clock()) + _KEPT
         # By id: a batch with the same key twice is refused as a whole.
         items = {message.id: _to_item(scope, expires, message) for message in messages}
         self._write([{"PutRequest": {"Item": item}} for item in items.values()])
@@ -56,7 +57,7 @@ class DynamoDbFailedMessages:
     ) -> tuple[list[FailedMessage], str | None]:
         """Newest first, and the cursor of the next page. Raises InvalidRequest for a cursor that is none of ours.
         Large bodies make a page short of ``limit``."""
-        connection = f"{tenant}#{connection_id}"
+        connection = partition(tenant, connection_id)
         scope = f"failed#{connection}"
         parameters: dict[str, Any] = {}
         names, values = {"#connection": "connection"}, {":connection": connection}
@@ -84,7 +85,7 @@ class DynamoDbFailedMessages:
 
     def some(self, tenant: str, connection_id: str, ids: Sequence[str]) -> list[FailedMessage]:
         """Those of ``ids`` (at most 100, none twice) that there are, in any order."""
-        connection = f"{tenant}#{connection_id}"
+        connection = partition(tenant, connection_id)
         wanted: dict[str, Any] = {
             self._table: {
                 "Keys": [to_item({"connection": connection, "id": id_}) for id_ in ids],
@@ -117,7 +118,7 @@ class DynamoDbFailedMessages:
 
     def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
         """No error for one that is gone."""
-        connection = f"{tenant}#{connection_id}"
+        connection = partition(tenant, connection_id)
         keys = [to_item({"connection": connection, "id": id_}) for id_ in ids]
         self._write([{"DeleteRequest": {"Key": key}} for key in keys])
 
@@ -143,7 +144,7 @@ class DynamoDbFailedMessages:
             "TableName": self._table,
             "KeyConditionExpression": "#connection = :connection",
             "ExpressionAttributeNames": {"#connection": "connection"},
-            "ExpressionAttributeValues": to_item({":connection": f"{tenant}#{connection_id}"}),
+            "ExpressionAttributeValues": to_item({":connection": partition(tenant, connection_id)}),
             "ConsistentRead": True,
         }
 
@@ -164,6 +165,7 @@ class DynamoDbFailedMessages:
 def _to_item(connection: str, expires: int, message: FailedMessage) -> dict[str, Any]:
     values = message.to_json() | {"connection": connection, "expires": expires, "messageId": message.message_id}
     values["asKeySecret"] = message.as_key_secret
+    values["format"] = message.report_format
     del values["body"]
     body = message.body.encode("utf-8", errors="replace")[:_MAX_BODY_BYTES]
     if len(body) > _PLAIN_BYTES:
@@ -179,7 +181,8 @@ def _from_item(item: dict[str, Any]) -> FailedMessage:
         body = zlib.decompress(item["bodyZlib"]).decode("utf-8", errors="ignore")
     else:
         body = item["bodyText"]
-    own = {"connection", "expires", "messageId", "bodyZlib", "bodyBytes", "bodyText", "asKeySecret"}
+    own = {"connection", "expires", "messageId", "bodyZlib", "bodyBytes", "bodyText", "asKeySecret", "format"}
     fields = {name: value for name, value in item.items() if name not in own}
     hidden = {"message_id": item["messageId"], "as_key_secret": item.get("asKeySecret")}
+    hidden["report_format"] = item.get("format", DEFAULT_FORMAT)
     return FailedMessage.model_validate(fields | hidden | {"body": body})

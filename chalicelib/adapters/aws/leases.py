@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.adapters.aws.dynamodb import to_item
-from chalicelib.ports.outside import Clock
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.dynamodb import is_condition_failure, to_item
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -38,7 +38,7 @@ class DynamoDbLeases:
                     ExpressionAttributeValues=to_item({":now": now, ":owner": owner}),
                 )
             except ClientError as error:
-                if error_code(error) == "ConditionalCheckFailedException":
+                if is_condition_failure(error):
                     return False
                 raise
         return True
@@ -55,5 +55,5 @@ class DynamoDbLeases:
                 )
             except ClientError as error:
                 # Somebody else has it by now: nothing of ours is left to release.
-                if error_code(error) != "ConditionalCheckFailedException":
+                if not is_condition_failure(error):
                     raise

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.adapters.aws.dynamodb import to_item
+from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.dynamodb import is_condition_failure, to_item
 from chalicelib.errors import TooManyRequests
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -38,7 +38,7 @@ class DynamoDbRateLimits:
                     ExpressionAttributeValues=to_item({":one": 1, ":limit": limit, ":expires": int(now) + _KEPT}),
                 )
             except ClientError as error:
-                if error_code(error) != "ConditionalCheckFailedException":
+                if not is_condition_failure(error):
                     raise
                 seconds = max(1, round((window + 1) * _WINDOW - now))
                 detail = f"more than {limit} such calls in one minute; come again in {seconds} seconds"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.errors import InvalidRequest, NotFound, Violation
 from chalicelib.kernel.bounded_cache import BoundedCache
 
@@ -58,6 +58,12 @@ class SecretsManagerSecrets:
         secrets = ConnectionSecrets.model_validate_json(text)
         self._cache.put(key, secrets)
         return secrets
+
+    def of(self, connection: Connection) -> ConnectionSecrets:
+        """Return the connection's secrets, empty ones if it has none. Raises NotFound when the version is gone."""
+        if connection.secret_version is None:
+            return ConnectionSecrets()
+        return self.get(connection.tenant, connection.id, connection.secret_version)
 
     def drop_version(self, tenant: str, connection_id: str, version: str) -> None:
         """Takes a version's labels; Secrets Manager removes it then. No error when it is gone."""

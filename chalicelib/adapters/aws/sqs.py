@@ -4,39 +4,29 @@ import base64
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.config import Settings
+from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.domain.work_items import DownlinkJob, PollJob, Wake
-from chalicelib.errors import NotFound, Unavailable
+from chalicelib.errors import QueueMissing, Unavailable
+from chalicelib.kernel.batches import batched
 from chalicelib.monitoring import log
-from chalicelib.ports.outside import ReceivedReport
+from chalicelib.ports.queues import BATCH, RETENTION, ReceivedReport
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 T = TypeVar("T")
 
-BATCH = 10
-"""SQS takes and gives at most ten messages a call."""
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NonExistentQueue"}
 _RECEIPT_GONE = {"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"}
 _DELETE_TRIES = 3
-RETENTION = 14 * 86400
 _REFUSED_BY_SQS = "\ufffe\uffff"
 """JSON may hold these as they are, an SQS message body may not."""
-
-
-class QueueMissing(NotFound):
-    pass
-
-
-def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), BATCH):
-        yield items[start : start + BATCH]
 
 
 def _translated(error: Exception) -> Exception:
@@ -166,8 +156,20 @@ class SqsUplinkQueues:
         except QueueMissing:
             return
 
-    def send(self, connection_id: str, *, body: str, group: str, message_id: str, deduplication_id: str) -> None:
-        attributes = {"messageId": {"DataType": "String", "StringValue": message_id}}
+    def send(
+        self,
+        connection_id: str,
+        *,
+        body: str,
+        group: str,
+        message_id: str,
+        deduplication_id: str,
+        report_format: str = DEFAULT_FORMAT,
+    ) -> None:
+        attributes = {
+            "messageId": {"DataType": "String", "StringValue": message_id},
+            "format": {"DataType": "String", "StringValue": report_format},
+        }
         if any(character in body for character in _REFUSED_BY_SQS):
             body = base64.b64encode(body.encode()).decode("ascii")
             attributes["encoding"] = {"DataType": "String", "StringValue": "base64"}
@@ -228,6 +230,7 @@ def _received(message: dict[str, Any]) -> ReceivedReport:
         body=body,
         sent_at=int(system["SentTimestamp"]) / 1000,
         attempts=int(system["ApproximateReceiveCount"]),
+        format=attributes.get("format", {}).get("StringValue", DEFAULT_FORMAT),
     )
 
 
@@ -238,7 +241,7 @@ def _delete(client: "SQSClient", url: str, receipts: Sequence[str]) -> list[str]
         if attempt:
             time.sleep(0.05 * 2**attempt)  # SQS asks for a pause before the same call is made again
         failed: list[str] = []
-        for part in batches(left):
+        for part in batched(left, BATCH):
             entries: list[Any] = [{"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(part)]
             try:
                 answer = _call(client.delete_message_batch, QueueUrl=url, Entries=entries)
@@ -262,7 +265,7 @@ def _gone(entry: dict[str, Any]) -> bool:
 
 def _set_visibility(client: "SQSClient", url: str, receipts: Sequence[str], seconds: int) -> None:
     """A failure is logged and no more: the messages then come back when their visibility time-out ends."""
-    for part in batches(receipts):
+    for part in batched(receipts, BATCH):
         entries: list[Any] = [
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds} for i, receipt in enumerate(part)
         ]

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.device_sketches import DynamoDbDeviceSketches
-from chalicelib.adapters.aws.dynamodb import query, to_item
+from chalicelib.adapters.aws.dynamodb import partition, query, to_item
 from chalicelib.adapters.aws.waiting_downlinks import DynamoDbWaitingDownlinks
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 8 * 86400
 """Seconds."""
-_NO_COUNTERS = {"connection", "minute", "expires"}
+_NO_COUNTERS = {"connection", "sort", "expires"}
 
 
 class DynamoDbStatistics:
-    """An item of counters has the keys ``connection`` (``<tenant>#<id>``) and ``minute`` (Unix time / 60)."""
+    """An item of counters has the keys ``connection`` (``<tenant>#<id>``) and ``sort`` (Unix time / 60)."""
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -59,7 +59,7 @@ class DynamoDbStatistics:
         with translated("DynamoDB"):
             self._client.update_item(
                 TableName=self._table,
-                Key=to_item({"connection": f"{tenant}#{connection_id}", "minute": minute}),
+                Key=to_item({"connection": partition(tenant, connection_id), "sort": minute}),
                 UpdateExpression=f"ADD {additions} SET expires = :expires",
                 ExpressionAttributeNames={f"#c{index}": name for index, (name, _) in enumerate(counted)},
                 ExpressionAttributeValues=to_item(
@@ -75,14 +75,13 @@ class DynamoDbStatistics:
         items = query(
             self._client,
             TableName=self._table,
-            # "minute" alone is a reserved word.
-            KeyConditionExpression="#connection = :connection AND #minute BETWEEN :first AND :last",
-            ExpressionAttributeNames={"#connection": "connection", "#minute": "minute"},
+            KeyConditionExpression="#connection = :connection AND #sort BETWEEN :first AND :last",
+            ExpressionAttributeNames={"#connection": "connection", "#sort": "sort"},
             ExpressionAttributeValues=to_item(
-                {":connection": f"{tenant}#{connection_id}", ":first": first_minute, ":last": last_minute}
+                {":connection": partition(tenant, connection_id), ":first": first_minute, ":last": last_minute}
             ),
             ConsistentRead=True,
         )
         return {
-            item["minute"]: {name: value for name, value in item.items() if name not in _NO_COUNTERS} for item in items
+            item["sort"]: {name: value for name, value in item.items() if name not in _NO_COUNTERS} for item in items
         }

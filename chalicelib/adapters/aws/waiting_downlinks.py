@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.adapters.aws.dynamodb import to_item
+from chalicelib.adapters.aws.dynamodb import partition, to_item
 from chalicelib.errors import Unavailable
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -30,7 +30,7 @@ _TRIES = 4
 
 
 class DynamoDbWaitingDownlinks:
-    """An item has the keys ``connection`` (``<tenant>#<id>#waiting``) and ``minute`` (a hash, in the table's number),
+    """An item has the keys ``connection`` (``<tenant>#<id>#waiting``) and ``sort`` (a hash of the name),
     and ``settledAt`` in Unix seconds once it does not wait any more."""
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
@@ -106,9 +106,9 @@ class DynamoDbWaitingDownlinks:
 
 
 def _partition(tenant: str, connection_id: str) -> str:
-    return f"{tenant}#{connection_id}#waiting"
+    return partition(tenant, connection_id, "waiting")
 
 
 def _key(partition: str, name: str) -> dict[str, str | int]:
     # DynamoDB's numbers have 38 digits, 15 bytes fit in.
-    return {"connection": partition, "minute": int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}
+    return {"connection": partition, "sort": int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}

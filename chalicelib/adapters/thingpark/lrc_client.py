@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected
+from chalicelib.kernel.no_redirects import NoRedirects
 from chalicelib.network_servers.thingpark.lrc_tokens import downlink_token
 
 _PATH = "/thingpark/lrc/rest/downlink"
@@ -18,20 +19,13 @@ _TAG = re.compile(r"<[^<>]*>")
 """The LRC answers with a page of one sentence."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would send the token to somebody else."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
 class LrcNetworkServer:
     def __init__(self, base_url: str, timeout: float) -> None:
         """``timeout``: seconds for each wait of the call."""
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         # No proxies from the environment: the URL is a setting and reached as it is.
-        self._opener = urllib.request.build_opener(_NoRedirects, urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(NoRedirects, urllib.request.ProxyHandler({}))
 
     def send_downlink(self, parameters: Sequence[tuple[str, str]], as_key: str) -> None:
         """Raises DownlinkRejected for an answer that no repeat changes, DownlinkDelayed for every other failure."""

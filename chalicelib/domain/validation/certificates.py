@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from chalicelib.domain.validation.pem import Block, PemError, blocks, normalise_pem
-from chalicelib.errors import Violation
+from chalicelib.domain.validation.pem import Block, blocks, normalise_pem
+from chalicelib.errors import PemError, Violation
 
 if TYPE_CHECKING:
     from cryptography import x509

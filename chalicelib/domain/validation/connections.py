@@ -8,16 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from chalicelib.domain.models import (
-    CONNECTOR_ID,
-    MASK,
-    SECRET_FIELDS,
-    Alarm,
-    AmqpConfiguration,
-    Connection,
-    ConnectionRequest,
-    ConnectionSecrets,
-)
+from chalicelib.domain.connection import Alarm, Connection, ConnectionRequest, ConnectionSecrets
+from chalicelib.domain.connectors import amqp091
+from chalicelib.domain.connectors.amqp091 import SECRET_FIELDS, AmqpConfiguration
+from chalicelib.domain.connectors.common import MASK
 from chalicelib.domain.routing_keys import compile_pattern
 from chalicelib.domain.topic_patterns import binding_key
 from chalicelib.domain.validation.alarms import MAX_ALARMS, alarm_violations
@@ -26,24 +20,19 @@ from chalicelib.domain.validation.certificates import check_ca, check_certificat
 from chalicelib.domain.validation.violations import (
     MAX_VIOLATIONS,
     Values,
-    pointer,
     short_string_violations,
     text_violations,
     violations_of,
     well_formed,
 )
 from chalicelib.errors import InvalidRequest, PatternError, Violation
+from chalicelib.kernel.json_pointer import pointer
+from chalicelib.kernel.text import is_utf8
 
 READ_ONLY = frozenset({"id", "state", "stateReason", "version", "createdAt", "updatedAt", "startupTime", "nextAttempt"})
-DEFAULT_PORTS = {"TCP": 5672, "SSL": 5671}
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
-_PEM_FIELDS = {
-    "certificate": "certificate",
-    "privateKey": "private_key",
-    "trustedCaCertificate": "trusted_ca_certificate",
-}
 _LINES = ("username", "password", "exchangeName", "virtualHost", "downlinkAsId", "downlinkAsKey")
 _PATTERNS = ("uplinkTopicPattern", "downlinkTopicPattern")
 
@@ -103,12 +92,6 @@ def _identity_violations(document: Mapping[str, Any], stored: Connection) -> lis
     return [Violation("/id", "This is not the connection's id; leave it out or send its own.")]
 
 
-def parse_configuration(document: object, *, now: float, allowed: Networks = ()) -> AmqpConfiguration:
-    """A configuration on its own, as a preview or a test has it. Raises as ``parse_connection`` does."""
-    whole = {"connectorId": CONNECTOR_ID, "name": "-", "configuration": document}
-    return parse_connection(whole, stored=None, now=now, allowed=allowed).configuration
-
-
 def split_secrets(configuration: AmqpConfiguration) -> tuple[AmqpConfiguration, ConnectionSecrets]:
     """The configuration with ``MASK`` for each secret, and the secrets. A mask in it is no secret, so None there."""
     given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
@@ -155,19 +138,15 @@ def surrogate_violations(document: object) -> list[Violation]:
 def _surrogates(value: object, place: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for name, member in value.items():
-            if _is_utf8(name):
+            if is_utf8(name):
                 yield from _surrogates(member, place + pointer([name]))
             else:
                 yield place
     elif isinstance(value, list):
         for position, member in enumerate(value):
             yield from _surrogates(member, f"{place}/{position}")
-    elif isinstance(value, str) and not _is_utf8(value):
+    elif isinstance(value, str) and not is_utf8(value):
         yield place
-
-
-def _is_utf8(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _unique(violations: Sequence[Violation]) -> list[Violation]:
@@ -179,7 +158,7 @@ def _configuration(
 ) -> list[Violation]:
     if not values:
         return []
-    violations = _host(values, allowed) + _masks(values, stored) + _together(values, wrong_places)
+    violations = _host(values, allowed) + _masks(values, stored) + amqp091.together(values, wrong_places)
     for name in _PATTERNS:
         violations += _pattern(values, name)
     for name in _LINES:
@@ -201,7 +180,7 @@ def _host(values: Values, allowed: Networks) -> list[Violation]:
     if any(character.isspace() for character in text):
         return [Violation(place, "There is a blank in the host; remove it.")]
     try:
-        host, _ = parse_host_port(text, DEFAULT_PORTS.get(str(values.get("protocol")), 0))
+        host, _ = parse_host_port(text, amqp091.DEFAULT_PORTS.get(str(values.get("protocol")), 0))
     except ValueError as error:
         return [Violation(place, str(error))]
     address = literal_address(host)
@@ -236,35 +215,10 @@ def _endpoint(values: Values) -> tuple[str, object, object]:
     """Where a configuration connects to; two spellings of the same host and port are the same."""
     protocol, text = values.get("protocol"), values.get("hostName")
     try:
-        host, port = parse_host_port(str(text), DEFAULT_PORTS.get(str(protocol), 0))
+        host, port = parse_host_port(str(text), amqp091.DEFAULT_PORTS.get(str(protocol), 0))
     except ValueError:
         return (str(protocol), text, None)
     return (str(protocol), host.lower(), port)
-
-
-def _together(values: Values, wrong_places: set[str]) -> list[Violation]:
-    def violation(name: str, detail: str) -> list[Violation]:
-        return [Violation(f"/configuration/{name}", detail)]
-
-    def lacks(name: str) -> bool:
-        return name not in values and f"/configuration/{name}" not in wrong_places
-
-    violations: list[Violation] = []
-    for one, other, sentence in (
-        ("username", "password", "A username needs its password; send both or neither."),
-        ("password", "username", "A password needs its username; send both or neither."),
-        ("certificate", "privateKey", "A certificate needs its private key; send both or neither."),
-        ("privateKey", "certificate", "A private key needs its certificate; send both or neither."),
-    ):
-        if one in values and lacks(other):
-            violations += violation(other, sentence)
-    if values.get("protocol") == "TCP":
-        for name in _PEM_FIELDS:
-            if name in values:
-                violations += violation(name, "This is used with the protocol SSL only; remove it, or choose SSL.")
-    if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
-        violations += violation("downlinkTopicPattern", "This is mandatory; add it, or set downlinkEnabled to false.")
-    return violations
 
 
 def _pattern(values: Values, name: str) -> list[Violation]:
@@ -304,6 +258,6 @@ def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[V
 
 
 def _normalised(configuration: AmqpConfiguration) -> AmqpConfiguration:
-    given = {name: getattr(configuration, name) for name in _PEM_FIELDS.values()}
+    given = {name: getattr(configuration, name) for name in amqp091.PEM_FIELDS.values()}
     pem = {name: normalise_pem(text) for name, text in given.items() if text not in (None, MASK)}
     return configuration.model_copy(update=pem)

@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from chalicelib.errors import PemError
+
 MAX_LABEL = 40
 """Characters between BEGIN and the dashes; longer than any label in use."""
 
@@ -25,10 +27,6 @@ _SYNONYMS = {
 }
 _PARAMETERS = frozenset({"EC PARAMETERS", "DSA PARAMETERS"})
 """OpenSSL writes them before a key, which says the same itself."""
-
-
-class PemError(ValueError):
-    """A text that is no PEM. The sentence goes to the user and shows nothing of the text."""
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from chalicelib.domain.amqp_limits import MAX_SHORT_STRING
 from chalicelib.errors import Violation
+from chalicelib.kernel.json_pointer import pointer
 
 MAX_VIOLATIONS = 100
 """In one answer; more would help nobody."""
-
-MAX_SHORT_STRING = 255
-"""Bytes of UTF-8 that AMQP takes for a name."""
 
 Values = Mapping[str, Any]
 """The fields of an object that are well-formed and not null, named as in the document."""
@@ -37,11 +36,6 @@ _SENTENCES = {
     "dict_type": "This must be an object.",
     "string_pattern_mismatch": "This must match {pattern}.",
 }
-
-
-def pointer(location: Sequence[str | int]) -> str:
-    """The JSON pointer (RFC 6901) to a place in a document."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def violations_of(error: ValidationError, known_names: Mapping[str, Sequence[str]]) -> list[Violation]:

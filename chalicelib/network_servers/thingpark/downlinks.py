@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from chalicelib.domain.models import MASK, AmqpConfiguration
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.connectors.common import MASK
 from chalicelib.domain.topic_patterns import dev_eui_word
 from chalicelib.errors import DownlinkInvalid, Malformed
 from chalicelib.kernel.strict_json import parse_json
 from chalicelib.kernel.times import parse_time
 from chalicelib.network_servers.thingpark.reports import DOWNLINK, integer, parse_dev_eui
+from chalicelib.vocabulary import FailureReason
 
 MAX_DOWNLINK_SIZE = 64 * 1024
 """Bytes; a LoRaWAN frame has some hundred."""
@@ -50,7 +52,7 @@ def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: A
 
 
 class _Refused(Exception):
-    def __init__(self, detail: str, reason: str = "INVALID") -> None:
+    def __init__(self, detail: str, reason: FailureReason = FailureReason.INVALID) -> None:
         super().__init__(detail)
         self.reason = reason
 
@@ -71,28 +73,30 @@ def _dev_eui_of_key(pattern: str, routing_key: str) -> str | None:
 
 def _fields(body: bytes, dev_eui: str | None) -> dict[str, Any]:
     if len(body) > MAX_DOWNLINK_SIZE:
-        raise DownlinkInvalid("INVALID", f"a downlink is at most {MAX_DOWNLINK_SIZE} bytes", dev_eui)
+        raise DownlinkInvalid(FailureReason.INVALID, f"a downlink is at most {MAX_DOWNLINK_SIZE} bytes", dev_eui)
     try:
         _, document = parse_json(body)
     except Malformed as error:
-        raise DownlinkInvalid("MALFORMED", error.detail, dev_eui) from None
+        raise DownlinkInvalid(FailureReason.MALFORMED, error.detail, dev_eui) from None
     fields = document.get(DOWNLINK) if isinstance(document, dict) and len(document) == 1 else None
     if not isinstance(fields, dict):
-        raise DownlinkInvalid("INVALID", 'a downlink is an object {"DevEUI_downlink": {...}}', dev_eui)
+        raise DownlinkInvalid(FailureReason.INVALID, 'a downlink is an object {"DevEUI_downlink": {...}}', dev_eui)
     return fields
 
 
 def _dev_eui(fields: Mapping[str, Any], from_key: str | None) -> str:
     if "DevEUI" not in fields:
         if from_key is None:
-            raise DownlinkInvalid("INVALID", "DevEUI is missing, and the routing key does not tell it either")
+            raise DownlinkInvalid(
+                FailureReason.INVALID, "DevEUI is missing, and the routing key does not tell it either"
+            )
         return from_key
     dev_eui = parse_dev_eui(fields["DevEUI"])
     if dev_eui is None:
-        raise DownlinkInvalid("INVALID", "DevEUI must be 16 hexadecimal digits", from_key)
+        raise DownlinkInvalid(FailureReason.INVALID, "DevEUI must be 16 hexadecimal digits", from_key)
     if from_key is not None and from_key != dev_eui:
         detail = f"the body names the device {dev_eui}, the routing key {from_key}; they must agree"
-        raise DownlinkInvalid("INVALID", detail, dev_eui)
+        raise DownlinkInvalid(FailureReason.INVALID, detail, dev_eui)
     return dev_eui
 
 
@@ -116,7 +120,9 @@ def _payload(given: Mapping[str, Any]) -> str:
     if "payload_hex" in given and "payload" in given:
         raise _Refused("send either payload_hex or payload, not both")
     if "payload" in given:
-        raise _Refused("there is no encoder for payload here; send the frame as payload_hex", "PAYLOAD_NOT_ENCODABLE")
+        raise _Refused(
+            "there is no encoder for payload here; send the frame as payload_hex", FailureReason.PAYLOAD_NOT_ENCODABLE
+        )
     if "payload_hex" not in given:
         raise _Refused("payload_hex is missing")
     payload = given["payload_hex"]

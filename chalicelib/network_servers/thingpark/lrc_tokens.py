@@ -8,9 +8,10 @@ import hmac
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from chalicelib.domain.report import Report
 from chalicelib.errors import Unauthorized
 from chalicelib.kernel.times import parse_time
-from chalicelib.network_servers.thingpark.reports import UPLINK, Report, integer, parse_dev_eui
+from chalicelib.network_servers.thingpark.reports import UPLINK, integer, parse_dev_eui
 
 LRC_ORDER = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _ORDERS = (LRC_ORDER, ("AS_ID", "LrnDevEui", "LrnFPort", "LrnInfos", "Time"))

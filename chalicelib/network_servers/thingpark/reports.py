@@ -1,24 +1,21 @@
-"""Reports of the network server, and the AMQP messages that they become."""
+"""Reports of a ThingPark network server (LRC)."""
 
-import hashlib
 import re
-from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.domain.models import AmqpConfiguration, Connection
-from chalicelib.domain.routing_keys import routing_key
+from chalicelib.domain.report import Report
 from chalicelib.errors import InvalidRequest, TooLarge, Violation
-from chalicelib.kernel.durations import parse_duration
-from chalicelib.kernel.strict_json import member_spans, parse_json
+from chalicelib.kernel.json_pointer import pointer as json_pointer
+from chalicelib.kernel.strict_json import parse_json
+from chalicelib.kernel.text import is_utf8
 from chalicelib.kernel.times import parse_time
-from chalicelib.ports.outside import OutgoingMessage
 
 MAX_REPORT_SIZE = 256 * 1024
 """Bytes."""
 UPLINK = "DevEUI_uplink"
 DOWNLINK = "DevEUI_downlink"
-NO_DEVICE = "-"
-"""The group of reports without a DevEUI."""
+FORMAT = "thingpark"
+"""The name of this report format."""
 
 _ROOT = re.compile(r"DevEUI_[A-Za-z0-9_]{1,64}|BS_alarm", re.ASCII)
 _DEV_EUI = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
@@ -27,40 +24,6 @@ _MAX_FRAME_COUNTER = 2**32 - 1
 _MAX_PORT = 255
 _MAX_CUSTOMER_ID = 255
 """Characters: an AMQP header frame has a limit, and a report must not be able to exceed it."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A report as it was received. ``text`` is the whole document, ``fields`` the object inside its root."""
-
-    root: str
-    fields: dict[str, Any]
-    text: str
-    dev_eui: str | None
-    """Upper case."""
-    time: float | None
-    """The body's Time in Unix seconds; None when there is none, or none with an offset."""
-
-    @property
-    def group(self) -> str:
-        """What the order is kept of: the device."""
-        return self.dev_eui or NO_DEVICE
-
-    @property
-    def f_port(self) -> int | None:
-        return integer(self.fields.get("FPort"), _MAX_PORT)
-
-    @property
-    def f_cnt_up(self) -> int | None:
-        return integer(self.fields.get("FCntUp"), _MAX_FRAME_COUNTER)
-
-    @property
-    def customer_id(self) -> str | None:
-        value = self.fields.get("CustomerID")
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            return None
-        text = str(value)
-        return text if 0 < len(text) <= _MAX_CUSTOMER_ID and not _has_surrogate(text) else None
 
 
 def parse_report(body: bytes) -> Report:
@@ -80,7 +43,7 @@ def _report(text: str, document: Any) -> Report:
     if len(document) != 1:
         raise _invalid("", f"a report has a single root, such as DevEUI_uplink; this one has {len(document)}")
     root, fields = next(iter(document.items()))
-    pointer = "/" + root[:80].replace("~", "~0").replace("/", "~1")
+    pointer = json_pointer([root[:80]])
     if root == DOWNLINK:
         raise _invalid(pointer, "a DevEUI_downlink is no report; publish it to the broker of a connection")
     if not _ROOT.fullmatch(root):
@@ -88,12 +51,24 @@ def _report(text: str, document: Any) -> Report:
     if not isinstance(fields, dict):
         raise _invalid(pointer, "the root's value must be an object with the report's fields")
     return Report(
+        format=FORMAT,
         root=root,
         fields=fields,
         text=text,
+        is_uplink=root == UPLINK,
         dev_eui=_dev_eui(fields, pointer),
         time=parse_time(fields.get("Time")),
+        f_port=integer(fields.get("FPort"), _MAX_PORT),
+        f_cnt_up=integer(fields.get("FCntUp"), _MAX_FRAME_COUNTER),
+        customer_id=_customer_id(fields.get("CustomerID")),
     )
+
+
+def _customer_id(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    text = str(value)
+    return text if 0 < len(text) <= _MAX_CUSTOMER_ID and is_utf8(text) else None
 
 
 def _dev_eui(fields: dict[str, Any], pointer: str) -> str | None:
@@ -124,88 +99,5 @@ def integer(value: object, maximum: int) -> int | None:
     return number if 0 <= number <= maximum else None
 
 
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _invalid(pointer: str, detail: str) -> InvalidRequest:
     return InvalidRequest([Violation(pointer, detail)])
-
-
-def message_id(connection_id: str, report: Report) -> str:
-    """The same for every repeat of the same report on the same connection, so that duplicates can be dropped.
-
-    SHA-256 over connection, DevEUI, FCntUp, the body's Time and the body, each preceded by its length, so that no two
-    different reports are written the same.
-    """
-    time = report.fields.get("Time")
-    counter = report.f_cnt_up
-    parts = (
-        connection_id,
-        report.dev_eui or "",
-        "" if counter is None else str(counter),
-        time if isinstance(time, str) else "",
-        report.text,
-    )
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(data))
-        digest.update(data)
-    return digest.hexdigest()
-
-
-def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:
-    """The headers of a message; those that the report has no value for are absent."""
-    headers: dict[str, str | int | None] = {
-        "devEUI": report.dev_eui,
-        "fPort": report.f_port,
-        "fCntUp": report.f_cnt_up,
-        "customerId": report.customer_id,
-        "connectionId": connection_id,
-    }
-    return {name: value for name, value in headers.items() if value is not None}
-
-
-def is_sent(report: Report, configuration: AmqpConfiguration) -> bool:
-    """Whether reports of this kind are sent: with ``sendMetadata`` only uplinks are."""
-    return not configuration.send_metadata or report.root == UPLINK
-
-
-def expired(report: Report, configuration: AmqpConfiguration, now: float, accepted_at: float | None = None) -> bool:
-    """Whether an uplink is older than ``uplinkTimeValidity``; ``now`` and ``accepted_at`` in Unix seconds.
-
-    ``accepted_at`` stands in for the Time of an uplink that has none; without either, nothing expires.
-    """
-    if configuration.uplink_time_validity is None or report.root != UPLINK:
-        return False
-    time = report.time if report.time is not None else accepted_at
-    return time is not None and now - time > parse_duration(configuration.uplink_time_validity)
-
-
-def body_of(report: Report, configuration: AmqpConfiguration) -> str:
-    """What is published: the report as received, unless ``sendMetadata`` or ``sendRawDecodedFormat`` cuts it."""
-    if not configuration.send_metadata and not configuration.send_raw_decoded_format:
-        return report.text
-    begin, end = member_spans(report.text)[report.root]
-    if configuration.send_metadata:
-        return report.text[begin:end]
-    if report.fields.get("payload") is None:
-        return report.text
-    begin, end = member_spans(report.text, begin)["payload"]
-    return report.text[begin:end]
-
-
-def outgoing(report: Report, connection: Connection, key: str, message_id: str) -> OutgoingMessage:
-    """The message to publish. Raises routing's Unresolved or TooLong."""
-    timestamp = int(report.time) if report.time is not None and report.time >= 0 else None
-    return OutgoingMessage(
-        key=key,
-        group=report.group,
-        routing_key=routing_key(connection.configuration.uplink_topic_pattern, report.fields),
-        body=body_of(report, connection.configuration).encode("utf-8"),
-        message_id=message_id,
-        type=report.root,
-        timestamp=timestamp,
-        headers=amqp_headers(report, connection.id),
-    )

@@ -4,7 +4,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 
-from chalicelib.domain.models import Connection
+from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 
 _BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at")
@@ -79,7 +79,7 @@ class MemoryConnectionStore:
     def is_pending(self, tenant: str, connection_id: str) -> bool:
         return (tenant, connection_id) in self.pending
 
-    def settle(self, tenant: str, connection_id: str) -> None:
+    def forget_pending(self, tenant: str, connection_id: str) -> None:
         self.pending.discard((tenant, connection_id))
 
     def unfinished(self, before: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # all of them are old enough

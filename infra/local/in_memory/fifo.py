@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 DEDUPLICATION = 300.0
 RETENTION = 14 * 86400.0

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.adapters.aws.sqs import QueueMissing
+from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.domain.work_items import DownlinkJob, PollJob, Wake
-from chalicelib.ports.outside import Clock, QueueRecord, ReceivedReport
+from chalicelib.errors import QueueMissing
+from chalicelib.ports.clock import Clock
+from chalicelib.ports.queues import QueueRecord, ReceivedReport
 from infra.local.in_memory.fifo import Fifo, Held
 
 
@@ -32,7 +34,18 @@ class MemoryUplinkQueues:
             raise QueueMissing("the queue does not exist")
         return queue
 
-    def send(self, connection_id: str, *, body: str, group: str, message_id: str, deduplication_id: str) -> None:
+    def send(
+        self,
+        connection_id: str,
+        *,
+        body: str,
+        group: str,
+        message_id: str,
+        deduplication_id: str,
+        report_format: str = DEFAULT_FORMAT,
+    ) -> None:
+        if report_format != DEFAULT_FORMAT:
+            raise ValueError(report_format)
         self._queue(connection_id).send(body, group, message_id, deduplication_id)
 
     def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:

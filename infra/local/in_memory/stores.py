@@ -5,9 +5,12 @@ import itertools
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from chalicelib.domain.models import ApplicationServer, ConnectionSecrets, Event, FailedMessage
+from chalicelib.domain.application_server import ApplicationServer
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.event import Event
+from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.errors import InvalidRequest, NotFound
-from chalicelib.ports.outside import Clock
+from chalicelib.ports.clock import Clock
 
 
 class MemorySecretStore:
@@ -27,6 +30,12 @@ class MemorySecretStore:
         if version not in versions:
             raise NotFound("the secret is gone")
         return versions[version]
+
+    def of(self, connection: Connection) -> ConnectionSecrets:
+        """Return the connection's secrets, empty ones if it has none. Raises NotFound when the version is gone."""
+        if connection.secret_version is None:
+            return ConnectionSecrets()
+        return self.get(connection.tenant, connection.id, connection.secret_version)
 
     def drop_version(self, tenant: str, connection_id: str, version: str) -> None:
         self._versions.get((tenant, connection_id), {}).pop(version, None)
@@ -63,8 +72,10 @@ class MemoryFailedMessages:
             raise InvalidRequest([])
         return self.messages[tenant, connection_id][::-1][:limit], None
 
-    def purge(self, tenant: str, connection_id: str) -> None:
-        self.messages.pop((tenant, connection_id), None)
+    def purge(self, tenant: str, connection_id: str, direction: Direction | None = None) -> None:
+        kept = self.messages.pop((tenant, connection_id), [])
+        if direction is not None:
+            self.messages[tenant, connection_id] = [message for message in kept if message.direction is not direction]
 
 
 class MemoryEventLog:

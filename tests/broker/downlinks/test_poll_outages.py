@@ -13,7 +13,7 @@ from chalicelib.config import Timing
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.polls import PollContext, PollHandler
-from chalicelib.ports.outside import QueueRecord
+from chalicelib.ports.queues import QueueRecord
 from infra.local.in_memory import MemoryDownlinkQueue, MemoryLeases
 from infra.local.waiting import wait_until
 from tests.broker.outage import Outage

@@ -159,7 +159,13 @@ class Throttled:
 
 @pytest.mark.parametrize(
     ("port", "method"),
-    [("connections", "get"), ("connections", "mark"), ("secrets", "get"), ("statistics", "add"), ("events", "add")],
+    [
+        ("connections", "get"),
+        ("connections", "set_pending_wake"),
+        ("secrets", "get"),
+        ("statistics", "add"),
+        ("events", "add"),
+    ],
 )
 def test_dynamodb_and_secrets_manager_throttled_cost_a_wait_only(outage: Outage, port: str, method: str) -> None:
     # Given a fresh environment, which has to read everything
@@ -248,7 +254,7 @@ def test_a_connection_deactivated_mid_flight_keeps_the_rest_until_it_is_active(w
 
     # Then what was not sent is kept, and what was under way has not written over the state
     assert 0 < sum(outage.queues.depth("c1")) < 180
-    assert not outage.pool.open_ids()
+    assert not outage.publishers.any_usable()
     assert outage.told() == ("DEACTIVATED", None, [])
 
     # When
@@ -276,7 +282,7 @@ def test_a_connection_deleted_mid_flight_ends_its_traffic_and_no_other(watchful:
 
     # Then: what was on its way, and no more; and no wake is left that would come again
     assert 0 < len(outage.arrived()) - 6 < 180
-    assert not outage.pool.open_ids()
+    assert not outage.publishers.any_usable()
     assert len(outage.wakes) == 0
     assert outage.event_types() == []
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trustme
 
-from chalicelib.domain.models import Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
 from infra.local.delay_proxy import delaying_proxy
 from tests.broker.outage import Outage
 from tests.broker.passage import listening_with_tls, passing_on

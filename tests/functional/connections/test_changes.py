@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from chalicelib.domain.work_items import Wake
 from chalicelib.entry.services import Services
 from chalicelib.errors import NotFound, PreconditionFailed
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState
 from tests.functional.connection_cases import (
     MASK,
     NOTHING,

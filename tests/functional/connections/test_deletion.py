@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.entry.services import Services
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState
 from tests.functional.connection_cases import NOTHING, Failing, create, expect_problem, failed, finish, left_behind
 from tests.functional.doubles import Api, RecordingRemover
 
@@ -54,7 +54,7 @@ def test_a_delete_without_an_id_is_refused(api: Api) -> None:
         ("uplink_queues", "delete"),
         ("secret_store", "delete"),
         ("failed_messages", "purge"),
-        ("connection_store", "settle"),
+        ("connection_store", "forget_pending"),
     ],
 )
 def test_a_delete_that_fails_at_any_step_can_be_repeated_and_is_ended_if_nobody_does(
@@ -72,7 +72,7 @@ def test_a_delete_that_fails_at_any_step_can_be_repeated_and_is_ended_if_nobody_
         services.__dict__.pop("connections_api", None)
         if repeated or (method == "delete" and part == "connection_store" and not after):
             answer = api.call("DELETE", f"/connections/{connection_id}")
-            assert answer.status == (404 if method == "settle" and after else 204)
+            assert answer.status == (404 if method == "forget_pending" and after else 204)
         else:
             finish(services)
     assert left_behind(services) == NOTHING

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.models import Direction, FailedMessage, iso_time
+from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.work_items import DownlinkJob, Wake
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.times import iso_time
 from tests.functional.connection_cases import UNKNOWN, create, expect_problem
 from tests.functional.doubles import READ_ONLY, Answer, Api, TestIssuer
 

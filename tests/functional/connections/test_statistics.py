@@ -11,7 +11,8 @@ from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.entry.services import Services
 from chalicelib.errors import DownlinkDelayed, Unavailable
 from chalicelib.monitoring import Monitoring
-from chalicelib.ports.outside import QueueRecord, ReceivedDownlink, Verdict
+from chalicelib.ports.consuming import ReceivedDownlink, Verdict
+from chalicelib.ports.queues import QueueRecord
 from tests.functional.doubles import Api, TestIssuer
 
 NOW = 1_763_888_430.0

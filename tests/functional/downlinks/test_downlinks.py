@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 
 from chalicelib.config import Settings
-from chalicelib.domain.models import AmqpConfiguration, Connection, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.ids import new_id
-from chalicelib.ports.outside import QueueRecord
-from chalicelib.state import ConnectionState
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.queues import QueueRecord
+from chalicelib.vocabulary import ConnectionState
 
 NOW = 1_764_000_000.0
 DEVICE = "70B3D5E75E000001"

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.models import Direction, Event, Level, iso_time
+from chalicelib.domain.event import Event, Level
+from chalicelib.domain.failed_message import Direction
 from chalicelib.entry.services import Services
 from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.times import iso_time
+from chalicelib.vocabulary import EventType
 from tests.functional.connection_cases import (
     MASK,
     TCP,
@@ -54,7 +57,7 @@ def test_events_are_shown_by_connection_time_and_level(api: Api, services: Servi
             id=new_id(1_764_000_000 + n),
             time=iso_time(1_764_000_000 + n),
             level=level,
-            type="T",
+            type=EventType.OPENED,
             connection_id=made["id"] if n else None,
             message="m",
             details={"n": n},
@@ -65,7 +68,7 @@ def test_events_are_shown_by_connection_time_and_level(api: Api, services: Servi
     assert [event["details"]["n"] for event in everything] == [2, 1, 0]
     assert set(everything[0]) == {"id", "time", "level", "type", "connectionId", "message", "details"}
     path = f"/connections/{made['id']}/events"
-    assert [e["type"] for e in api.call("GET", path).json] == ["CREATED", "T", "T"]
+    assert [e["type"] for e in api.call("GET", path).json] == ["CREATED", "OPENED", "OPENED"]
     assert [e["level"] for e in api.call("GET", f"{path}?level=error").json] == ["error"]
     since = iso_time(1_764_000_002)
     assert [e["details"]["n"] for e in api.call("GET", f"/events?from={since}&to={until}").json] == [2]

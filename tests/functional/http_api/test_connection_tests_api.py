@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connection_test import CheckStep
 from chalicelib.entry.services import Services
 from tests.functional.connection_cases import MASK, TCP, UNKNOWN, changed, create, expect_problem, left_behind
 from tests.functional.doubles import READ_ONLY, Api, TestIssuer

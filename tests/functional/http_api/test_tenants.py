@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.domain.models import Event, Level
+from chalicelib.domain.event import Event, Level
 from chalicelib.entry.services import Services
 from chalicelib.http_api.operations import OPERATIONS
+from chalicelib.vocabulary import EventType
 from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import Api, TestIssuer
@@ -37,7 +38,12 @@ def connection_id(api: Api, services: Services) -> str:
     body = json.dumps({"DevEUI_uplink": {"DevEUI": "70B3D5E75E000001", "name": PRIVATE}})
     services.failed_messages.add("demo", made, [failed(0, body=body, routing_key=PRIVATE)])
     event = Event(
-        id=UNKNOWN, time=record.created_at, level=Level.INFO, type="TEST", connection_id=made, message=PRIVATE
+        id=UNKNOWN,
+        time=record.created_at,
+        level=Level.INFO,
+        type=EventType.CREATED,
+        connection_id=made,
+        message=PRIVATE,
     )
     services.event_log.add("demo", event)
     services.monitoring.count(record, {"uplinksDelivered": 7}, ["70B3D5E75E000001"])

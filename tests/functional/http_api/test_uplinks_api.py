@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chalicelib.domain.models import iso_time
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
-from chalicelib.ports.outside import ReceivedReport
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.bulk import MAX_ENTRIES
 from tests.functional.connection_cases import TCP, create, expect_problem
 from tests.functional.connections.test_replay import queued, wakes

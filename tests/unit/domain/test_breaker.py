@@ -3,9 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain import breaker
-from chalicelib.domain.models import AmqpConfiguration, Connection, Protocol, ReconnectStrategy
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
+from chalicelib.domain.connectors.common import ReconnectStrategy
 from chalicelib.errors import BrokerMisconfigured, BrokerRefused, BrokerUnreachable
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState, EventType
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -17,7 +19,7 @@ def connection(strategy: ReconnectStrategy = ReconnectStrategy.NORMAL) -> Connec
         name="c",
         active=True,
         configuration=AmqpConfiguration(
-            host_name="broker", protocol=Protocol.TCP, uplink_topic_pattern="a", reconnect_strategy=strategy
+            host_name="broker", protocol=BrokerProtocol.TCP, uplink_topic_pattern="a", reconnect_strategy=strategy
         ),
         created_at="",
         updated_at="",
@@ -49,9 +51,9 @@ def test_the_schedule_of_attempts_follows_the_strategy(strategy: str, outage: fl
 @pytest.mark.parametrize(
     ("fault", "state"),
     [
-        (BrokerUnreachable("REFUSED", "nobody listens"), "UNREACHABLE"),
-        (BrokerRefused("LOGIN_REFUSED", "wrong password"), "AUTHENTICATION_FAILED"),
-        (BrokerMisconfigured("EXCHANGE_MISSING", "no exchange"), "CLOSED"),
+        (BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), "UNREACHABLE"),
+        (BrokerRefused(EventType.LOGIN_REFUSED, "wrong password"), "AUTHENTICATION_FAILED"),
+        (BrokerMisconfigured(EventType.EXCHANGE_MISSING, "no exchange"), "CLOSED"),
     ],
 )
 def test_a_fault_decides_the_state_and_the_reason(fault: BrokerUnreachable, state: str) -> None:
@@ -63,17 +65,21 @@ def test_a_fault_decides_the_state_and_the_reason(fault: BrokerUnreachable, stat
 
 def test_calm_gives_up_at_last_and_keeps_what_waits() -> None:
     down = connection(ReconnectStrategy.CALM).model_copy(update={"outage_since": 0.0})
-    after = breaker.failed(down, BrokerUnreachable("REFUSED", "nobody listens"), 36 * HOUR, 0.0, 1.0)
+    after = breaker.failed(down, BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), 36 * HOUR, 0.0, 1.0)
     assert (after.state, after.probe_at, after.active) == ("CLOSED", None, True)
 
 
 def test_a_scaled_schedule_is_the_same_in_less_time() -> None:
-    after = breaker.failed(connection(), BrokerUnreachable("REFUSED", "nobody listens"), 1000.0, 1.0, 60.0)
+    after = breaker.failed(
+        connection(), BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), 1000.0, 1.0, 60.0
+    )
     assert after.probe_at == 1000 + 6
 
 
 def test_recovering_closes_the_breaker_and_leaves_a_mark() -> None:
-    down = breaker.failed(connection(), BrokerUnreachable("REFUSED", "nobody listens"), 1000.0, 0.5, 1.0)
+    down = breaker.failed(
+        connection(), BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), 1000.0, 0.5, 1.0
+    )
     after = breaker.recovered(down, 2000.0, "token", 2060.0)
     assert not after.breaker_open
     assert (after.state, after.wake_at, after.wake_token, after.epoch) == ("OPENED", 2060.0, "token", 2)
@@ -88,7 +94,9 @@ def test_recovering_does_not_put_off_a_mark_that_is_due_earlier() -> None:
 @given(st.sampled_from(ReconnectStrategy), st.floats(0, 400 * DAY), st.floats(0, 1), st.floats(1, 5000))
 def test_a_probe_is_never_in_the_past(strategy: ReconnectStrategy, outage: float, jitter: float, scale: float) -> None:
     down = connection(strategy).model_copy(update={"outage_since": 0.0})
-    after = breaker.failed(down, BrokerUnreachable("REFUSED", "nobody listens"), outage / scale, jitter, scale)
+    after = breaker.failed(
+        down, BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), outage / scale, jitter, scale
+    )
     assert after.probe_at is None or after.probe_at > outage / scale
 
 

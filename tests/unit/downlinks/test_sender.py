@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from chalicelib.domain.work_items import DownlinkJob
-from chalicelib.downlinks.sender import MAX_ATTEMPTS, DownlinkSender
+from chalicelib.downlinks.sender import MAX_ATTEMPTS, DownlinkSender, SenderContext
 from chalicelib.errors import DownlinkRejected, Unavailable
-from chalicelib.ports.outside import QueueRecord
+from chalicelib.ports.queues import QueueRecord
 from infra.local.in_memory import MemoryApplicationServerStore, MemoryDownlinkLedger, MemoryDownlinkQueue
 from tests.unit.flow import TENANT, Flow
 
@@ -35,18 +35,20 @@ class Scene:
         servers.put(TENANT, "as", "key")
         self.flow, self.server, self.queue = flow, Server(), MemoryDownlinkQueue(60, flow.clock)
         self.sender = DownlinkSender(
-            flow.connections,
-            flow.secrets,
-            servers,
-            self.queue,
-            MemoryDownlinkLedger(),
-            flow.failed,
-            self.server,
-            flow.ingress,
-            flow.monitoring,
-            flow.executor,
-            flow.clock,
-            flow.settings.timing,
+            SenderContext(
+                connections=flow.connections,
+                secrets=flow.secrets,
+                application_servers=servers,
+                queue=self.queue,
+                ledger=MemoryDownlinkLedger(),
+                failed=flow.failed,
+                network_server=self.server,
+                ingress=flow.ingress,
+                monitoring=flow.monitoring,
+                executor=flow.executor,
+                clock=flow.clock,
+                timing=flow.settings.timing,
+            )
         )
 
     def record(self, device: int, attempts: int = 1) -> QueueRecord:

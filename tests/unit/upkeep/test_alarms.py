@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.alarm_windows import Window, window_at
-from chalicelib.domain.models import Alarm, AmqpConfiguration, Connection, iso_time
+from chalicelib.domain.connection import Alarm, Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.errors import Unavailable
+from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring
-from chalicelib.state import ConnectionState
 from chalicelib.upkeep.alarms import Alarms
+from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import MemoryEventLog, MemoryStatistics
 
 DAY = 86400.0

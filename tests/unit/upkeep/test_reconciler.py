@@ -1,5 +1,7 @@
 """What the reconciler does each minute."""
 
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.domain.work_items import PollJob
@@ -41,9 +43,7 @@ def test_what_fails_does_not_keep_the_rest_from_being_done(flow: Flow) -> None:
         def send(self, _job: PollJob) -> None:
             raise Unavailable("SQS does not answer")
 
-    reconciler = Reconciler(
-        flow.connections, flow.wakes, Broken(), flow.queues, lambda: 0, flow.clock, flow.settings.timing
-    )
+    reconciler = Reconciler(replace(flow.reconciler_context, polls=Broken()))
     flow.connections.set_pending_wake(TENANT, "c1", flow.now, "token")
     with pytest.raises(Unavailable):
         reconciler.run()

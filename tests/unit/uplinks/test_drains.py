@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
-from chalicelib.ports.outside import ReceivedReport
+from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.drain import CHUNK_REPORTS, HELPERS
 from chalicelib.uplinks.forwarder import Forwarder
 from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
@@ -30,8 +30,7 @@ class SlowQueues(MemoryUplinkQueues):
 def slowed(flow: Flow, **timing: float) -> Flow:
     queues = SlowQueues(60, flow.clock)
     queues.create("c1")
-    flow.queues = queues
-    flow.ingress._queues = queues
+    flow.use_queues(queues)
     flow.broker.monotonic = queues.monotonic
     flow.parts = replace(
         flow.parts,
@@ -195,9 +194,8 @@ class SparingQueues(MemoryUplinkQueues):
 
 def test_a_probe_that_succeeds_sends_all_that_waits(flow: Flow) -> None:
     # Given: reports of an outage, whose wakes were let go
-    flow.queues = SparingQueues(60, flow.clock)
+    flow.use_queues(SparingQueues(60, flow.clock))
     flow.queues.create("c1")
-    flow.ingress._queues = flow.queues
     flow.parts = replace(flow.parts, queues=flow.queues)
     flow.forwarder = Forwarder(flow.parts, flow.executor)
     flow.broker.down = UNREACHABLE

@@ -1,10 +1,11 @@
 """The rules of wakes, marks and the breaker, on ports in memory."""
 
-from chalicelib.domain.delivery import DELIVERED, NACKED, Outcome, Result
+from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerMisconfigured
-from chalicelib.ports.outside import OutgoingMessage
+from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.uplinks.settlement import ALONE_FROM
+from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 from tests.unit.flow import LOST, TENANT, UNREACHABLE, Flow
 
 
@@ -46,7 +47,7 @@ def test_a_broken_broker_opens_the_breaker_and_costs_no_report(flow: Flow) -> No
     after = flow.state()
     assert (after.state, after.state_reason, after.breaker_open) == ("UNREACHABLE", "nobody listens", True)
     assert flow.queues.depth("c1") == (1, 0)
-    assert flow.event_types() == ["REFUSED"]
+    assert flow.event_types() == [EventType.CONNECTION_REFUSED]
 
 
 def test_with_the_breaker_open_nobody_connects_and_wakes_are_let_go(flow: Flow) -> None:
@@ -99,7 +100,7 @@ def test_a_probe_of_an_earlier_epoch_is_let_go(flow: Flow) -> None:
 
 
 def test_a_configuration_fault_never_costs_a_report(flow: Flow) -> None:
-    flow.broker.fault = BrokerMisconfigured("EXCHANGE_MISSING", "the exchange does not exist")
+    flow.broker.fault = BrokerMisconfigured(EventType.EXCHANGE_MISSING, "the exchange does not exist")
     flow.post()
     flow.forward()
     assert flow.state().state == "CLOSED"
@@ -121,7 +122,11 @@ def test_an_unroutable_report_is_kept_as_failed_and_frees_its_device(flow: Flow)
     bodies = [flow.post(), flow.post()]
 
     def answer(message: OutgoingMessage) -> Outcome:
-        return Outcome(Result.FAILED, "UNROUTABLE", "NO_ROUTE") if message.body.decode() == bodies[0] else DELIVERED
+        return (
+            Outcome(Result.FAILED, FailureReason.UNROUTABLE, "NO_ROUTE")
+            if message.body.decode() == bodies[0]
+            else DELIVERED
+        )
 
     flow.broker.answer = answer
     flow.forward()
@@ -153,7 +158,7 @@ def test_a_nacked_device_waits_while_the_others_go_on(flow: Flow) -> None:
     refused = {first}
 
     def answer(message: OutgoingMessage) -> Outcome:
-        return Outcome(Result.RETRY, NACKED) if message.body.decode() in refused else DELIVERED
+        return Outcome(Result.RETRY, RetryReason.NACKED) if message.body.decode() in refused else DELIVERED
 
     flow.broker.answer = answer
     flow.forward()
@@ -307,7 +312,7 @@ def test_a_device_whose_report_is_sent_alone_keeps_its_order_when_it_is_refused(
     refused = {bodies[1]}
 
     def answer(message: OutgoingMessage) -> Outcome:
-        return Outcome(Result.RETRY, NACKED) if message.body.decode() in refused else DELIVERED
+        return Outcome(Result.RETRY, RetryReason.NACKED) if message.body.decode() in refused else DELIVERED
 
     flow.broker.answer = answer
     flow.forward()

@@ -1,14 +1,15 @@
 """Reports that nobody took for two weeks: told of a day before, counted as lost at the end."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from chalicelib.adapters.aws.sqs import RETENTION
 from chalicelib.errors import BrokerUnreachable, Unavailable
-from chalicelib.ports.outside import ReceivedReport
+from chalicelib.ports.queues import RETENTION, ReceivedReport
 from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
 from chalicelib.uplinks.retention import MARGIN, NOTICE, PERIOD, Retention
+from chalicelib.vocabulary import EventType
 from infra.local.in_memory import MemoryUplinkQueues
 from tests.unit.flow import TENANT, Flow
 
@@ -41,11 +42,8 @@ class Scene(Flow):
         super().__init__()
         self.claims = ExpiringClaims(self)
         retention = Retention(self.queues, self.claims, self.monitoring, self.clock)
-        self.reconciler = Reconciler(
-            self.connections, self.wakes, self.polls, self.queues, lambda: 0, self.clock, self.settings.timing,
-            retention=retention,
-        )  # fmt: skip
-        self.broker.down = BrokerUnreachable("CONNECTION_REFUSED", "nobody listens")
+        self.reconciler = Reconciler(replace(self.reconciler_context, retention=retention))
+        self.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
 
     def check(self) -> None:
         """One sweep, within five minutes. Nobody forwards anything: the broker is not tried."""

@@ -7,8 +7,8 @@ from typing import Any
 import pika
 import pytest
 
-from chalicelib.domain.models import Connection
-from chalicelib.ports.outside import ReceivedDownlink, Verdict
+from chalicelib.domain.connection import Connection
+from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 from infra.local.waiting import wait_until
 from tests.broker.support import Run, Site, unique
 

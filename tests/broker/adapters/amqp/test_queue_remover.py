@@ -6,7 +6,7 @@ import pytest
 
 from chalicelib.adapters.amqp.queue_remover import AmqpQueueRemover
 from chalicelib.adapters.amqp.topology import downlink_queue
-from chalicelib.domain.models import Connection
+from chalicelib.domain.connection import Connection
 from chalicelib.errors import BrokerMisconfigured, BrokerUnreachable
 from tests.broker.support import LOCAL, Site, soon, unique
 

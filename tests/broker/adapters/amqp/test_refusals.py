@@ -5,7 +5,7 @@ import json
 import trustme
 
 from chalicelib.config import Settings
-from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.errors import BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 from tests.broker.passage import passing_on
 from tests.broker.support import Site, descriptors, refusal, unique

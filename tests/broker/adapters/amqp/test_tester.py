@@ -3,7 +3,8 @@
 import time
 
 from chalicelib.adapters.amqp.tester import AmqpConnectionTester
-from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connection_test import CheckStep
 from tests.broker.support import LOCAL, Site, unique
 
 PLAIN = ["resolve", "connect", "authenticate", "vhost", "exchange", "downlink"]

@@ -12,7 +12,8 @@ import trustme
 
 from chalicelib.adapters.amqp.tester import AmqpConnectionTester
 from chalicelib.config import Settings
-from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connection_test import CheckStep
 from infra.local.waiting import wait_until
 from tests.broker.support import LOCAL, Site, unique
 

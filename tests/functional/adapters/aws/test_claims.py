@@ -14,7 +14,7 @@ class Clock:
 def test_a_note_lasts_until_its_end_for_everybody(services: Services) -> None:
     # Given
     clock = Clock()
-    mine, others = (DynamoDbClaims(services.dynamodb, services.settings.table("leases"), clock) for _ in range(2))
+    mine, others = (DynamoDbClaims(services.dynamodb, services.settings.table("coordination"), clock) for _ in range(2))
     assert not mine.held("told")
 
     # When

@@ -6,11 +6,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.connections import DynamoDbConnections
-from chalicelib.domain.models import AmqpConfiguration, Connection, iso_time
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.entry.services import Services
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
 from chalicelib.kernel.ids import new_id
-from chalicelib.state import ConnectionState
+from chalicelib.kernel.times import iso_time
+from chalicelib.vocabulary import ConnectionState
 
 NOW = 1_764_000_000.25
 
@@ -221,7 +223,7 @@ def test_what_was_begun_and_not_ended_is_found(store: DynamoDbConnections, servi
     assert list(store.unfinished(later - 3600)) == []
     assert [c.id for c in store.of_tenant("demo")] == [done.id]
     assert store.is_pending("demo", deleted.id)
-    store.settle("demo", deleted.id)
+    store.forget_pending("demo", deleted.id)
     assert not store.is_pending("demo", deleted.id)
     assert {c.id for c in store.all_active()} == {done.id}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.entry.services import Services
 from chalicelib.errors import Conflict, InvalidRequest, NotFound
 

@@ -6,10 +6,13 @@ import pytest
 
 from chalicelib.adapters.aws.dynamodb import from_item
 from chalicelib.adapters.aws.leases import DynamoDbLeases
-from chalicelib.domain.models import Direction, Event, FailedMessage, Level, iso_time
+from chalicelib.domain.event import Event, Level
+from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
 from chalicelib.kernel.ids import first_id, is_id, last_id, new_id
+from chalicelib.kernel.times import iso_time
+from chalicelib.vocabulary import EventType
 
 NOW = 1_764_000_000.25
 
@@ -81,7 +84,7 @@ def test_events_are_found_by_connection_time_and_level(services: Services) -> No
             id=new_id(NOW + n),
             time=iso_time(NOW + n),
             level=Level.ERROR if n % 2 else Level.INFO,
-            type="T",
+            type=EventType.OPENED,
             connection_id="01A" if n < 6 else None,
             message=f"event {n}",
             details={"n": n, "f": 0.5, "none": None},
@@ -109,13 +112,13 @@ def test_counters_add_up_per_minute(services: Services) -> None:
     services.statistics.add("demo", "01A", {})
     items = services.dynamodb.scan(TableName=services.settings.table("statistics"))["Items"]
     assert sum(from_item(item)["uplinksDelivered"] for item in items) == 5
-    assert all(from_item(item)["expires"] - from_item(item)["minute"] * 60 == 8 * 86400 for item in items)
+    assert all(from_item(item)["expires"] - from_item(item)["sort"] * 60 == 8 * 86400 for item in items)
 
 
 def test_a_lease_is_one_owners_until_its_time_is_over(services: Services) -> None:
     now = NOW
 
-    leases = DynamoDbLeases(services.dynamodb, services.settings.table("leases"), lambda: now, 20)
+    leases = DynamoDbLeases(services.dynamodb, services.settings.table("coordination"), lambda: now, 20)
     assert leases.acquire("01A", "one")
     assert not leases.acquire("01A", "two")
     assert leases.acquire("01A", "one")

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from chalicelib.domain.models import CheckStep, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connection_test import CheckStep
 from chalicelib.errors import BrokerFault
-from chalicelib.ports.outside import OnBatch, ReceivedDownlink
+from chalicelib.ports.consuming import OnBatch, ReceivedDownlink
 
 
 class NoTester:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.adapters.aws.sqs import RETENTION
 from chalicelib.connections.service import UNFINISHED_AFTER
 from chalicelib.domain import breaker
 from chalicelib.domain.breaker import recovered
-from chalicelib.domain.models import Connection, ConnectionSecrets, Direction, FailedMessage, iso_time
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.polls import PollContext, PollHandler
@@ -24,10 +24,13 @@ from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
 from chalicelib.kernel.ids import new_id
-from chalicelib.ports.outside import ReceivedDownlink
+from chalicelib.kernel.times import iso_time
+from chalicelib.ports.consuming import ReceivedDownlink
+from chalicelib.ports.queues import RETENTION
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
 from chalicelib.uplinks.drain import CHUNK_REPORTS
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.vocabulary import EventType
 from infra.local.processes import ROOT
 from tests.functional.doubles import Api, TestIssuer
 from tests.functional.infra.deploy.call_handler import Context
@@ -173,7 +176,7 @@ def run_api(world: World) -> None:
 
 
 def run_forward(world: World) -> None:
-    broken = BrokerUnreachable("CONFIRM_TIMEOUT", "no confirm came")
+    broken = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     connection_id = world.connect()
     world.empty("wakes")
 
@@ -256,7 +259,7 @@ def run_consume(world: World) -> None:
         {"DevEUI_downlink": good | {"AS_ID": "AS", "AS_KEY": "key of the downlink"}},
         {"DevEUI_downlink": good | {"payload_hex": "no hex"}},
     )
-    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable("REFUSED", "nobody listens"))
+    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"))
 
 
 def run_send_downlinks(world: World) -> None:
@@ -326,7 +329,7 @@ def run_reconcile(world: World) -> None:
     store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)
     # One whose broker does not take a report, for two weeks in the end.
     waiting = store.get(TENANT, world.connect())
-    fault = BrokerUnreachable("CONFIRM_TIMEOUT", "no confirm came")
+    fault = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     store.update_breaker(breaker.failed(waiting, fault, time.time(), 0, 1), waiting.epoch)
     world.call("POST", "/uplinks", uplink(1))
     for run in range(2 * SWEEP_RUNS):

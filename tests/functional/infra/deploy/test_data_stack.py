@@ -19,7 +19,7 @@ from infra.local.aws import data_stack
 PREFIX = "iot-flow-test"
 BY_CLOUDFORMATION, BY_HAND = "eu-west-1", "eu-west-3"
 """Two regions, so that both may have the same names."""
-TABLES = {"connections", "application-servers", "events", "statistics", "failed-messages", "leases"}
+TABLES = {"connections", "application-servers", "events", "statistics", "failed-messages", "coordination"}
 QUEUES = {"wakes", "polls", "downlinks.fifo"}
 FUNCTIONS = {"", "-forward", "-consume", "-send_downlinks", "-reconcile"}
 OF_THE_RUN = ("Arn", "Timestamp", "Approximate", "Policy")

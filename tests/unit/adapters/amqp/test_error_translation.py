@@ -13,6 +13,7 @@ from pika.adapters.utils import connection_workflow as workflow
 from chalicelib.adapters.amqp.error_translation import RULES, translate
 from chalicelib.adapters.amqp.operation import AddressForbidden, BrokerOperation, ConfirmTimeout, one_line
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+from chalicelib.vocabulary import EventType
 
 PLACE = BrokerOperation(
     host="broker.example.com:5671",
@@ -196,7 +197,7 @@ def test_an_error_of_our_own_is_not_taken_for_the_brokers() -> None:
 
 
 def test_a_fault_stays_itself() -> None:
-    fault = BrokerUnreachable("X", "Because.")
+    fault = BrokerUnreachable(EventType.CONNECTION_LOST, "Because.")
     assert translate(fault, PLACE) is fault
 
 

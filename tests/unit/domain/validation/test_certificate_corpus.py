@@ -3,7 +3,7 @@
 import pytest
 
 from chalicelib.adapters.amqp.tls import tls_context
-from chalicelib.domain.models import ConnectionSecrets
+from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair, normalise_pem
 from tests.corpora.pem_texts import (
     MANGLED,

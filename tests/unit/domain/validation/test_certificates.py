@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.validation.certificates import check_ca, check_certificate_pair, normalise_pem
-from chalicelib.domain.validation.pem import PemError
+from chalicelib.errors import PemError
 from tests.corpora.pem_texts import NOW, PASTED, certificate, curve_key, key_text, name_of, rsa_key
 
 

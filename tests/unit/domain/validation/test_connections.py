@@ -10,10 +10,13 @@ import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.domain.models import MASK, AmqpConfiguration, Connection, ConnectionRequest, ConnectionSecrets
-from chalicelib.domain.validation.connections import merge_secrets, parse_configuration, parse_connection, split_secrets
+from chalicelib.domain.connection import Connection, ConnectionRequest, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.connectors.common import MASK
+from chalicelib.domain.validation.connections import merge_secrets, parse_connection, split_secrets
 from chalicelib.errors import InvalidRequest
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState
+from tests.unit.domain.validation.configurations import parse_configuration
 
 NOW = datetime.now(UTC).timestamp()
 CA = trustme.CA()

@@ -8,15 +8,16 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from chalicelib.adapters.amqp.connection import AmqpConnection, end
+from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import AddressForbidden
-from chalicelib.domain.models import AmqpConfiguration, Connection, ConnectionSecrets
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.validation.broker_addresses import Network, forbidden, literal_address, parse_host_port
-from chalicelib.domain.validation.connections import parse_configuration
 from chalicelib.errors import InvalidRequest
-from chalicelib.state import ConnectionState
+from chalicelib.vocabulary import ConnectionState
 from tests.corpora.hosts import LOCAL, MALFORMED, NAMES, PUBLIC, spelled
+from tests.unit.domain.validation.configurations import parse_configuration
 
 NOW = 1_800_000_000.0
 SILENCE, REFUSAL = 0.5, 30.0
@@ -94,7 +95,7 @@ def opened(host: str, allowed: tuple[Network, ...] = (), seconds: float = REFUSA
         state=ConnectionState.OPENING,
     )
     loop = Loop()
-    link = AmqpConnection(loop, connection, ConnectionSecrets(), role="test", heartbeat=0, allowed=allowed)
+    link = AmqpConnection(loop, connection, ConnectionSecrets(), role=Role.TEST, allowed=allowed)
     try:
         loop.run(link.open(), time.monotonic() + seconds)
     except Exception as error:  # noqa: BLE001  # whatever it is, is compared

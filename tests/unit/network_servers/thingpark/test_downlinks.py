@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.models import MASK, AmqpConfiguration, Protocol
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
+from chalicelib.domain.connectors.common import MASK
 from chalicelib.errors import DownlinkInvalid
 from chalicelib.network_servers.thingpark.downlinks import (
     MAX_DOWNLINK_SIZE,
@@ -25,7 +26,9 @@ KEY = f"things.{DEVICE}.down"
 
 
 def configuration(**changes: Any) -> AmqpConfiguration:
-    return AmqpConfiguration(host_name="broker.example", protocol=Protocol.TCP, uplink_topic_pattern="up", **changes)
+    return AmqpConfiguration(
+        host_name="broker.example", protocol=BrokerProtocol.TCP, uplink_topic_pattern="up", **changes
+    )
 
 
 def parse(fields: dict[str, Any], routing_key: str = KEY, pattern: str = PATTERN, **changes: Any) -> dict[str, Any]:

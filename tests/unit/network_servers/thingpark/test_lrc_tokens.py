@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.domain.report import Report
 from chalicelib.errors import Unauthorized
 from chalicelib.network_servers.thingpark.lrc_tokens import check_time, downlink_token, uplink_token_matches
-from chalicelib.network_servers.thingpark.reports import Report, parse_report
+from chalicelib.network_servers.thingpark.reports import parse_report
 
 KEY = "aB" * 16
 TIME = "2026-05-04T10:00:00.250+02:00"

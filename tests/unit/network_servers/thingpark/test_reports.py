@@ -9,21 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.models import AmqpConfiguration, Connection, Protocol
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
+from chalicelib.domain.report import Report
 from chalicelib.errors import InvalidRequest, Malformed, TooLarge, Unresolved
 from chalicelib.kernel.strict_json import MAX_DEPTH, member_spans
-from chalicelib.network_servers.thingpark.reports import (
-    MAX_REPORT_SIZE,
-    Report,
-    amqp_headers,
-    body_of,
-    expired,
-    is_sent,
-    message_id,
-    outgoing,
-    parse_report,
-)
-from chalicelib.state import ConnectionState
+from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE, parse_report
+from chalicelib.uplinks.outgoing import amqp_headers, body_of, expired, is_sent, message_id, outgoing
+from chalicelib.vocabulary import ConnectionState
 
 UPLINK = (
     b'{ "DevEUI_uplink" : {"Time": "2026-05-04T10:00:00.25+02:00", "DevEUI": "70b3d50000000001",'
@@ -38,7 +31,7 @@ def report_of(root: str = "DevEUI_uplink", **fields: Any) -> Report:
 
 def configuration(**changes: Any) -> AmqpConfiguration:
     return AmqpConfiguration(
-        host_name="broker.example", protocol=Protocol.TCP, uplink_topic_pattern="things.{DevEUI}.up", **changes
+        host_name="broker.example", protocol=BrokerProtocol.TCP, uplink_topic_pattern="things.{DevEUI}.up", **changes
     )
 
 

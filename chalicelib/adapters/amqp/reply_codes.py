@@ -1,0 +1,8 @@
+"""Reply codes of AMQP 0-9-1 with which a broker closes a connection or a channel."""
+
+CONNECTION_FORCED = 320
+ACCESS_REFUSED = 403
+NOT_FOUND = 404
+RESOURCE_LOCKED = 405
+PRECONDITION_FAILED = 406
+NOT_ALLOWED = 530

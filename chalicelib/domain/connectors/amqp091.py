@@ -1,0 +1,121 @@
+"""The AMQP 0-9-1 connector: its id, its configuration, and the rules between its fields.
+
+A new field of the configuration is added here; see CONTRIBUTING for what else shows or reads it.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.config import JsonValue
+
+from chalicelib.domain.connectors.common import ReconnectStrategy, duration
+from chalicelib.domain.validation.violations import Values
+from chalicelib.errors import Violation
+from chalicelib.kernel.documents import Document
+from chalicelib.kernel.durations import DURATION
+from chalicelib.kernel.json_schema import Whole, absent, given
+
+ConnectorId = Literal["actility-amqp-0.9.1-iot"]
+CONNECTOR_ID: ConnectorId = get_args(ConnectorId)[0]
+NAME = "AMQP 0-9-1"
+DEFAULT_PORTS = {"TCP": 5672, "SSL": 5671}
+"""By protocol. A stored secret is sent to no other host and port than it was saved for."""
+SECRET_FIELDS = ("password", "privateKey", "certificate", "trustedCaCertificate", "downlinkAsKey")
+PEM_FIELDS = {
+    "certificate": "certificate",
+    "privateKey": "private_key",
+    "trustedCaCertificate": "trusted_ca_certificate",
+}
+"""The fields with PEM texts: name in the document, name in the model."""
+
+FIELDS_THAT_GO_TOGETHER: list[JsonValue] = [
+    {
+        "anyOf": [
+            given("downlinkTopicPattern"),
+            {"required": ["downlinkEnabled"], "properties": {"downlinkEnabled": {"const": False}}},
+        ]
+    },
+    {"anyOf": [given("username", "password"), absent("username", "password")]},
+    {"anyOf": [given("certificate", "privateKey"), absent("certificate", "privateKey")]},
+    {
+        "anyOf": [
+            {"properties": {"protocol": {"const": "SSL"}}},
+            absent("certificate", "privateKey", "trustedCaCertificate"),
+        ]
+    },
+]
+"""The rules between fields as JSON Schema; ``together`` checks the same rules."""
+
+
+class BrokerProtocol(StrEnum):
+    """Transport to the broker."""
+
+    TCP = "TCP"
+    SSL = "SSL"
+
+
+class AmqpConfiguration(Document):
+    """Address of the tenant's broker, and what is published there.
+
+    Source: the connector's specification. ``domain.validation`` checks what types cannot express (PEM, patterns,
+    hosts).
+    """
+
+    model_config = ConfigDict(json_schema_extra={"allOf": FIELDS_THAT_GO_TOGETHER})
+
+    host_name: str = Field(min_length=1, max_length=260, description="host or host:port; IPv6 in brackets")
+    protocol: BrokerProtocol
+    uplink_topic_pattern: str = Field(min_length=1, max_length=1024)
+    downlink_topic_pattern: str | None = Field(default=None, min_length=1, max_length=255)
+    username: str | None = Field(default=None, min_length=1, max_length=255)
+    password: str | None = Field(default=None, min_length=1, max_length=4096)
+    certificate: str | None = Field(default=None, min_length=1, max_length=32768)
+    private_key: str | None = Field(default=None, min_length=1, max_length=16384)
+    trusted_ca_certificate: str | None = Field(default=None, min_length=1, max_length=32768)
+    exchange_name: str = Field(default="amq.topic", max_length=255)
+    virtual_host: str = Field(default="/", min_length=1, max_length=255)
+    connection_timeout: Whole = Field(default=5000, ge=100, le=10000, description="milliseconds")
+    action_timeout: Whole = Field(default=1000, ge=100, le=10000, description="milliseconds to wait for a confirm")
+    description: str | None = Field(default=None, max_length=1024)
+    send_metadata: bool = False
+    send_raw_decoded_format: bool = False
+    uplink_time_validity: (
+        Annotated[str, AfterValidator(duration), Field(json_schema_extra={"pattern": DURATION})] | None
+    ) = None
+    downlink_enabled: bool = True
+    downlink_as_id: str | None = Field(default=None, min_length=1, max_length=255)
+    downlink_as_key: str | None = Field(default=None, min_length=1, max_length=255)
+    downlink_port: Whole | None = Field(default=None, ge=1, le=224)
+    reconnect_strategy: ReconnectStrategy = ReconnectStrategy.NORMAL
+    create_devices: bool = True
+
+
+def together(values: Values, wrong_places: set[str]) -> list[Violation]:
+    """Check the rules of FIELDS_THAT_GO_TOGETHER, with a sentence for each violation.
+
+    ``wrong_places``: JSON pointers of fields that are wrong already.
+    """
+
+    def violation(name: str, detail: str) -> list[Violation]:
+        return [Violation(f"/configuration/{name}", detail)]
+
+    def lacks(name: str) -> bool:
+        return name not in values and f"/configuration/{name}" not in wrong_places
+
+    violations: list[Violation] = []
+    for one, other, sentence in (
+        ("username", "password", "A username needs its password; send both or neither."),
+        ("password", "username", "A password needs its username; send both or neither."),
+        ("certificate", "privateKey", "A certificate needs its private key; send both or neither."),
+        ("privateKey", "certificate", "A private key needs its certificate; send both or neither."),
+    ):
+        if one in values and lacks(other):
+            violations += violation(other, sentence)
+    if values.get("protocol") == "TCP":
+        for name in PEM_FIELDS:
+            if name in values:
+                violations += violation(name, "This is used with the protocol SSL only; remove it, or choose SSL.")
+    if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
+        violations += violation("downlinkTopicPattern", "This is mandatory; add it, or set downlinkEnabled to false.")
+    return violations

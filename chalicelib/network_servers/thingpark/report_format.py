@@ -1,0 +1,35 @@
+"""ThingPark's report format."""
+
+from collections.abc import Sequence
+
+from chalicelib.domain.report import Report
+from chalicelib.network_servers.thingpark.downlinks import rejected_report
+from chalicelib.network_servers.thingpark.lrc_tokens import check_time, uplink_token_matches
+from chalicelib.network_servers.thingpark.reports import FORMAT, parse_report
+
+
+class ThingParkReports:
+    """Reports of the LRC (``ReportFormat``)."""
+
+    name = FORMAT
+
+    def parse(self, body: bytes) -> Report:
+        """Read a report; see ``parse_report``."""
+        return parse_report(body)
+
+    def check_time(self, query: Sequence[tuple[str, str]], now: float, max_deviation: float) -> None:
+        """Check the query parameter Time."""
+        check_time(dict(query).get("Time", ""), now, max_deviation)
+
+    def is_signed(self, query: Sequence[tuple[str, str]], report: Report, key: str) -> bool:
+        """Check the query parameter Token."""
+        return uplink_token_matches(query, report, key, dict(query)["Token"])
+
+    def rejection(
+        self, *, dev_eui: str, time_iso: str, cause: str, f_port: int | None = None, correlation_id: str | None = None
+    ) -> Report:
+        """Build a ``DevEUI_downlink_Rejected``."""
+        body = rejected_report(
+            dev_eui=dev_eui, time_iso=time_iso, cause=cause, f_port=f_port, correlation_id=correlation_id
+        )
+        return parse_report(body)

@@ -1,0 +1,81 @@
+"""Publishing to a broker with confirms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.delivery import Outcome
+
+APP_ID = "iot-flow"
+"""The AMQP ``app_id`` of every message that the connector publishes, by which it recognises them again."""
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
+    """One ``basic.publish``. Messages of the same ``group`` are published one after the other, in order."""
+
+    key: str
+    """The caller's name for the message; outcomes are keyed by it."""
+    group: str
+    routing_key: str
+    body: bytes
+    message_id: str
+    type: str
+    uplink: bool = False
+    """Whether the device counts as active once the message is confirmed."""
+    timestamp: int | None = None
+    headers: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def amqp_properties(message: OutgoingMessage) -> dict[str, Any]:
+    """Return the AMQP properties of a message by name, except its headers."""
+    return {
+        "content_type": "application/json",
+        "content_encoding": "utf-8",
+        "delivery_mode": 2,
+        "message_id": message.message_id,
+        "timestamp": message.timestamp,
+        "type": message.type,
+        "app_id": APP_ID,
+    }
+
+
+@dataclass(frozen=True)
+class PublishResult:
+    """Result of one batch. ``outcomes``: for every message, by its key. ``fault``: the error that ended the
+    connection or the channel, if one did."""
+
+    outcomes: Mapping[str, Outcome]
+    fault: Exception | None = None
+
+
+class Publisher(Protocol):
+    """A warm AMQP connection with a channel in confirm mode."""
+
+    def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
+        """Publish pipelined, with at most one unconfirmed message of a group.
+
+        ``deadline``: time.monotonic(). Never raises for a broker's fault: an unconfirmed message has the outcome
+        RETRY, and ``fault`` says why.
+        """
+
+    def check(self, deadline: float) -> None:
+        """Make one round trip. Raises BrokerFault when the broker does not answer."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the connection is open and may publish again."""
+
+    def close(self) -> None:
+        """Close the channel and the connection."""
+
+    def abort(self) -> None:
+        """Reset the socket, so that a thawed environment flushes nothing."""
+
+
+class PublisherFactory(Protocol):
+    """Opens publishers."""
+
+    def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> Publisher:
+        """Connect, log in, open a channel in confirm mode, find or declare the exchange. Raises BrokerFault."""

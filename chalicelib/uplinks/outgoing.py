@@ -1,0 +1,91 @@
+"""AMQP messages that reports become."""
+
+import hashlib
+
+from chalicelib.domain.connection import Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.report import Report
+from chalicelib.domain.routing_keys import routing_key
+from chalicelib.kernel.durations import parse_duration
+from chalicelib.kernel.strict_json import member_spans
+from chalicelib.ports.publishing import OutgoingMessage
+
+
+def message_id(connection_id: str, report: Report) -> str:
+    """The same for every repeat of the same report on the same connection, so that duplicates can be dropped.
+
+    SHA-256 over connection, DevEUI, FCntUp, the body's Time and the body, each preceded by its length, so that no two
+    different reports are written the same.
+    """
+    time = report.fields.get("Time")
+    counter = report.f_cnt_up
+    parts = (
+        connection_id,
+        report.dev_eui or "",
+        "" if counter is None else str(counter),
+        time if isinstance(time, str) else "",
+        report.text,
+    )
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:" % len(data))
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:
+    """The headers of a message; those that the report has no value for are absent."""
+    headers: dict[str, str | int | None] = {
+        "devEUI": report.dev_eui,
+        "fPort": report.f_port,
+        "fCntUp": report.f_cnt_up,
+        "customerId": report.customer_id,
+        "connectionId": connection_id,
+    }
+    return {name: value for name, value in headers.items() if value is not None}
+
+
+def is_sent(report: Report, configuration: AmqpConfiguration) -> bool:
+    """Whether reports of this kind are sent: with ``sendMetadata`` only uplinks are."""
+    return not configuration.send_metadata or report.is_uplink
+
+
+def expired(report: Report, configuration: AmqpConfiguration, now: float, accepted_at: float | None = None) -> bool:
+    """Whether an uplink is older than ``uplinkTimeValidity``; ``now`` and ``accepted_at`` in Unix seconds.
+
+    ``accepted_at`` stands in for the Time of an uplink that has none; without either, nothing expires.
+    """
+    if configuration.uplink_time_validity is None or not report.is_uplink:
+        return False
+    time = report.time if report.time is not None else accepted_at
+    return time is not None and now - time > parse_duration(configuration.uplink_time_validity)
+
+
+def body_of(report: Report, configuration: AmqpConfiguration) -> str:
+    """What is published: the report as received, unless ``sendMetadata`` or ``sendRawDecodedFormat`` cuts it."""
+    if not configuration.send_metadata and not configuration.send_raw_decoded_format:
+        return report.text
+    begin, end = member_spans(report.text)[report.root]
+    if configuration.send_metadata:
+        return report.text[begin:end]
+    if report.fields.get("payload") is None:
+        return report.text
+    begin, end = member_spans(report.text, begin)["payload"]
+    return report.text[begin:end]
+
+
+def outgoing(report: Report, connection: Connection, key: str, message_id: str) -> OutgoingMessage:
+    """The message to publish. Raises routing's Unresolved or TooLong."""
+    timestamp = int(report.time) if report.time is not None and report.time >= 0 else None
+    return OutgoingMessage(
+        key=key,
+        group=report.group,
+        routing_key=routing_key(connection.configuration.uplink_topic_pattern, report.fields),
+        body=body_of(report, connection.configuration).encode("utf-8"),
+        message_id=message_id,
+        type=report.root,
+        uplink=report.is_uplink,
+        timestamp=timestamp,
+        headers=amqp_headers(report, connection.id),
+    )
