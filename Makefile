@@ -16,7 +16,7 @@ $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@touch $@
 
 run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-C
-	@exec $(BIN)/python -m infra.local.stack
+	@exec $(BIN)/python -m infra.local.processes $$PPID SIGKILL $(BIN)/python -m infra.local.stack
 
 test: $(BIN)/.installed ## all tests
 	@$(BIN)/python -m infra.local.browser.chromium

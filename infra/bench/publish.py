@@ -1,5 +1,6 @@
 """How fast reports are published and confirmed, against pika used one publish at a time, on the same broker."""
 
+import os
 import secrets
 import statistics
 import time
@@ -21,6 +22,7 @@ from chalicelib.state import ConnectionState
 from infra.local.broker import Broker, BrokerConfig
 from infra.local.certificates import issue
 from infra.local.delay_proxy import delaying_proxy
+from infra.local.guardian import guard
 from infra.local.tcp_ports import free_ports
 
 BODY = b'{"DevEUI_uplink": {"payload_hex": "' + b"0a" * 730 + b'"}}'
@@ -28,8 +30,6 @@ BODY = b'{"DevEUI_uplink": {"payload_hex": "' + b"0a" * 730 + b'"}}'
 EXCHANGE, QUEUE = "bench", "bench"
 USER = "bench"
 WARM_UP = 3
-PASSWORD_VARIABLE = "BENCH_BROKER_PASSWORD"  # noqa: S105  # a name, not a password
-"""The environment variable by which another process gets the broker's password."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,9 @@ def bench_broker(directory: Path) -> Iterator[Broker]:
             key_file=str(files.server_key_file),
         ),
     )
-    broker.start()
+    guardian = guard(broker.directory, directory / "guardian.log", os.environ)
     try:
+        broker.start()
         with _blocking_channel(port, broker.config.password) as channel:
             channel.exchange_declare(EXCHANGE, "topic", durable=True)
             channel.queue_declare(QUEUE, durable=True, arguments={"x-max-length": 10_000})
@@ -201,3 +202,4 @@ def bench_broker(directory: Path) -> Iterator[Broker]:
         yield broker
     finally:
         broker.stop()
+        guardian.stop(patience=5)

@@ -15,10 +15,11 @@ from chalicelib.config import Settings
 from infra.chaos.management import Management
 from infra.chaos.plan import PlaceOf
 from infra.chaos.proxy import Proxy
-from infra.local.broker import Broker, BrokerConfig
+from infra.local.broker import Broker, BrokerConfig, end_node
 from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically
+from infra.local.guardian import guard
 from infra.local.processes import Child
 from infra.local.waiting import wait_until
 
@@ -28,6 +29,7 @@ AS_ID = "TWA_CHAOS"
 """An application server that the network server's double does not know: it then reports nothing back."""
 _START = 180.0
 _OPEN = 60.0
+_GUARDIAN_PATIENCE = 5.0
 _SECOND_NODE = 10
 """The second broker's ports begin so far above the stack's; the stack leaves these free."""
 _ALTERNATE = "things-alternate"
@@ -105,8 +107,7 @@ def running_stage(
     """Starts everything, and stops it at the end. Raises StackFailed or BrokerFailed."""
     local = directory / "stack"
     second = directory / "broker-2"
-    if (second / "broker.json").exists():
-        Broker.load(second).stop()
+    end_node(second)
     for path in (second, directory / "run"):
         shutil.rmtree(path, ignore_errors=True)
     (directory / "run").mkdir(parents=True)
@@ -121,6 +122,7 @@ def running_stage(
     environment = {
         **inherited, "LOCAL_DIR": str(local), "PORT_BASE": str(port_base), "DEMO": "0", "TIME_SCALE": str(time_scale),
     }  # fmt: skip
+    guardian = guard(second, directory / "run" / "guardian.log", os.environ)
     stack = Child("stack", [sys.executable, "-m", "infra.local.stack"], directory / "run" / "stack.log", environment)
     stage = Stage(directory / "run", local, [], [], [], {})
     try:
@@ -136,6 +138,7 @@ def running_stage(
             proxy.stop()
         for broker in stage.brokers[1:]:
             broker.stop()
+        guardian.stop(_GUARDIAN_PATIENCE)
         # The stack stops its own broker, which may have been started by this process.
         stack.stop(60)
 

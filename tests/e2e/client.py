@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pika
 
 from infra.local.network_server.lrc import Lrc
+from infra.local.processes import bound_to_this_process
 
 ROOT = Path(__file__).parents[2]
 STACK_PORTS = 21
@@ -171,15 +172,21 @@ class Stack:
         return received
 
 
+STACK_COMMAND = bound_to_this_process([sys.executable, "-m", "infra.local.stack"], signal.SIGKILL)
+"""Starts a stack that ends with the test process, however that ends."""
+
+
 @contextmanager
-def running_stack(directory: Path, port_base: int, **environment: str) -> Iterator[tuple[Stack, Any]]:
-    """The stack as a user starts it; its output goes to ``output.txt``. Gives it once it is ready."""
+def running_stack(
+    directory: Path, port_base: int, command: Sequence[str] = STACK_COMMAND, **environment: str
+) -> Iterator[tuple[Stack, Any]]:
+    """Starts the stack as a user does, with its output in ``output.txt``, and yields it once it is ready."""
     directory.mkdir(parents=True, exist_ok=True)
     output = directory / "output.txt"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "infra.local.stack"],
+            command,
             cwd=ROOT,
             env={**inherited, "LOCAL_DIR": str(directory / "local"), "PORT_BASE": str(port_base), **environment},
             stdout=stream,

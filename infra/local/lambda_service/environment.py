@@ -211,6 +211,7 @@ def _argv(function: Function, answers: int) -> list[str]:
         sys.executable,
         "-m",
         "infra.local.lambda_service.worker",
+        *("--runner", str(os.getpid())),
         *("--project", str(function.project)),
         *("--module", function.module),
         *("--function", function.name),

@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+
+from infra.local.processes import die_with_parent
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,14 @@ def _invoke(handler: Callable[[Any, Any], Any], function: str, invocation: dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runner", type=int, required=True, help="process id of the runner")
     parser.add_argument("--project", required=True, help="directory that the module is imported from")
     parser.add_argument("--module", required=True)
     parser.add_argument("--function", required=True)
     parser.add_argument("--answers", type=int, required=True, help="file descriptor")
     arguments = parser.parse_args()
+    # A frozen worker cannot see the end of stdin, but SIGKILL ends it.
+    die_with_parent(arguments.runner, signal.SIGKILL)
     invocations: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_invocations, args=(sys.stdin, invocations), daemon=True).start()
     sys.path.insert(0, arguments.project)
