@@ -19,6 +19,7 @@ run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-
 	@exec $(BIN)/python -m infra.local.processes $$PPID SIGKILL $(BIN)/python -m infra.local.stack
 
 test: $(BIN)/.installed ## all tests
+	@$(BIN)/python -m infra.local.broker install
 	@$(BIN)/python -m infra.local.browser.chromium
 	@exec $(BIN)/python -m pytest
 
