@@ -36,7 +36,9 @@ class Answer:
         return json.loads(self.body)
 
 
-def http(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def http(
+    method: str, url: str, body: bytes | Iterator[bytes] | None = None, headers: dict[str, str] | None = None
+) -> Answer:
     request = urllib.request.Request(url, body, headers or {}, method=method)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
@@ -115,11 +117,12 @@ class Stack:
         info = self.info
         return Lrc(info["apiUrl"], info["applicationServer"]["asId"], info["applicationServer"]["asKey"])
 
-    def post_raw(self, body: bytes) -> Answer:
-        """Posts a report's very bytes, with the LRC's token."""
+    def post_raw(self, body: bytes, chunks: Iterator[bytes] | None = None) -> Answer:
+        """Posts a report's bytes with the LRC's token; with ``Transfer-Encoding: chunked`` if chunks are given."""
         parameters = self.lrc.parameters(json.loads(body))
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
-        return http("POST", f"{self.info['apiUrl']}/uplinks?{query}", body, {"Content-Type": "application/json"})
+        url = f"{self.info['apiUrl']}/uplinks?{query}"
+        return http("POST", url, chunks or body, {"Content-Type": "application/json"})
 
     def management(self, path: str) -> Any:
         amqp = self.info["amqp"]

@@ -42,6 +42,13 @@ def test_uplinks_arrive_in_order_and_unchanged(stack: Stack, connected: dict[str
         assert [b for b in received if eui in b] == [b for b in sent if eui in b]
 
 
+def test_chunked_uplink_arrives(stack: Stack, connected: dict[str, Any]) -> None:
+    body = odd_bytes(1, 1)
+    chunks = (body[start : start + 50] for start in range(0, len(body), 50))
+    assert stack.post_raw(body, chunks).status == 200
+    assert [received for _, _, received in stack.collect(connected["tag"], 1)] == [body]
+
+
 @both
 def test_a_message_has_the_properties_that_a_consumer_expects(stack: Stack, connected: dict[str, Any]) -> None:
     report = uplink(9, 77, Time="2026-01-31T12:00:00.500+01:00")
