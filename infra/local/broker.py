@@ -64,11 +64,11 @@ class Broker:
 
     @classmethod
     def load(cls, directory: Path) -> "Broker":
-        """The node whose configuration is in ``directory``. Raises BrokerFailed when there is no configuration."""
+        """The node whose configuration is in ``directory``. Raises BrokerFailed when it is missing."""
         try:
             return cls(directory, BrokerConfig(**json.loads((directory / _CONFIG_FILE).read_text())))
         except (OSError, ValueError, TypeError) as error:
-            raise BrokerFailed(f"There is no broker in {directory}: {error}") from error
+            raise BrokerFailed(f"Found no broker in {directory}: {error}") from error
 
     @property
     def node(self) -> str:
@@ -342,7 +342,7 @@ def _no_services_started() -> Iterator[None]:
 
 
 def _is_frozen(pid: int) -> bool:
-    """Whether all threads are suspended; systems without /proc show only the state of the process."""
+    """True when all threads are suspended. Systems without /proc show only the state of the process."""
     threads = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     if threads:
         return all(text.rpartition(")")[2].split()[0] == "T" for text in threads)

@@ -1,7 +1,7 @@
 """A process that cleans up after a killed stack: it ends the stack's processes, its RabbitMQ node and epmd.
 
-Linux can send a signal to the children of a killed process. The node is no child of the stack: another process may have
-started it, and epmd detaches itself. The guardian is a child of the stack that outlives it for a moment.
+Linux can send a signal to the children of a killed process. The node is not a child of the stack: another process may
+have started it, and epmd detaches itself. The guardian is a child of the stack that outlives it for a moment.
 
 ``guard`` starts it as ``python -m infra.local.guardian --parent PID --broker DIR [--stack DIR]``.
 """

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _LOCK_SECONDS = 120
-"""How long apt waits for another package manager, such as the system's nightly upgrade."""
+"""Seconds that apt waits for another package manager, such as the system's nightly upgrade."""
 _RETRY_SECONDS = 2.0
 _LOCKED = ("Unable to lock", "Could not get lock")
 

@@ -116,7 +116,7 @@ def command_line(pid: int) -> str:
 
 
 def runs(pid: int, argv: Sequence[str]) -> bool:
-    """Whether the process still runs this command. Guards against a pid that another program has by now."""
+    """True if the process runs this command. Another program may have the pid of a process that ended."""
     # macOS shows another path for the interpreter, so only its arguments are compared.
     return command_line(pid).rstrip().endswith(" ".join(argv[1:]))
 

@@ -1,4 +1,4 @@
-"""What an integrator has: the API, a consumer on the broker, and RabbitMQ's management API."""
+"""A client for the local stack: the API, AMQP and RabbitMQ's management API."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ def http(
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Waits for a condition and gives its value; the time is only the limit of a failing test."""
+    """Waits for a condition and returns its value. Only a failing test reaches the time limit."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -59,7 +59,7 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = 60) -> 
 
 
 class Stack:
-    """A running local stack, read from its stack.json each time, for pids change."""
+    """A running local stack. Reads stack.json on each access, because pids change."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -144,13 +144,13 @@ class Stack:
             connection.close()
 
     def bind(self, queue: str, key: str) -> None:
-        """A durable queue, so that what was confirmed survives the broker's restart."""
+        """Binds a durable queue, so that confirmed messages survive a restart of the broker."""
         with self.channel() as channel:
             channel.queue_declare(queue, durable=True)
             channel.queue_bind(queue, "amq.topic", key)
 
     def messages(self, queue: str) -> list[tuple[Any, Any, bytes]]:
-        """All that is in the queue: (method, properties, body)."""
+        """Takes all messages out of the queue, as (method, properties, body)."""
         found: list[tuple[Any, Any, bytes]] = []
         with self.channel() as channel:
             while True:
@@ -160,7 +160,7 @@ class Stack:
                 found.append((method, properties, body))
 
     def collect(self, queue: str, number: int, seconds: float = 60) -> list[tuple[Any, Any, bytes]]:
-        """Waits for so many messages, and gives all."""
+        """Waits for ``number`` messages and returns all."""
         found: list[tuple[Any, Any, bytes]] = []
 
         def enough() -> bool:

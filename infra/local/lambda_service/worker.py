@@ -1,8 +1,8 @@
-"""One execution environment, as Lambda has them: a fresh interpreter that imports the app and runs one event at a time.
+"""One execution environment as in Lambda: a fresh interpreter that imports the app and runs one event at a time.
 
-Started by the runner. Invocations come as lines of JSON on stdin and are answered on a pipe of their own, so that what
-a handler prints is nothing but its log. When stdin ends, so does this process, in the middle of a handler too: nothing
-outlives the runner, however that ended.
+The runner starts it and writes invocations as lines of JSON to stdin. The answers go to a separate pipe, because
+handlers print their log to stdout. The process ends when stdin ends, even in a handler, so that it never outlives the
+runner.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from infra.local.processes import die_with_parent
 
 @dataclass(frozen=True)
 class LambdaContext:
-    """What a handler is told about its invocation. Source: AWS Lambda, "context object in Python"."""
+    """The context argument of a handler. Source: AWS Lambda, "context object in Python"."""
 
     function_name: str
     aws_request_id: str
