@@ -27,9 +27,10 @@ _START_SECONDS = 20.0
 
 
 def guard(broker: Path, log: Path, environment: Mapping[str, str], stack: Path | None = None) -> Child:
-    """Starts a guardian and returns once it watches this process. Stop it after the broker. Raises StackFailed.
+    """Starts a guardian and returns once it watches this process. Raises StackFailed.
 
-    ``broker`` is the node's directory, ``stack`` that of a whole stack.
+    ``broker`` is the node's directory, ``stack`` that of a whole stack. Stop the guardian after the broker, because it
+    cleans up in any case: SIGTERM may also mean that this process is dying.
     """
     record = broker / GUARDIAN_FILE
     record.unlink(missing_ok=True)
@@ -45,7 +46,7 @@ def guard(broker: Path, log: Path, environment: Mapping[str, str], stack: Path |
 
 
 def main() -> int:
-    """Waits for SIGTERM or for the parent's death, and cleans up in the second case."""
+    """Waits for SIGTERM or for the parent's death, then cleans up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, required=True, help="the process that is guarded")
     parser.add_argument("--broker", type=Path, required=True, help="the directory of the node")
@@ -58,12 +59,10 @@ def main() -> int:
     write_atomically(options.broker / GUARDIAN_FILE, [{"pid": os.getpid(), "argv": argv}])
     signal.signal(signal.SIGTERM, lambda _signal, _frame: ended.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    # Polling finds the parent's death on systems that send no signal.
-    while os.getppid() == options.parent:
-        if ended.wait(_POLL_SECONDS):
-            break
-    if os.getppid() == options.parent:
-        return 0
+    # Polling finds the parent's death on systems that send no signal. After the signal, the parent id proves nothing:
+    # Linux sends it when the parent's first thread dies, and the others may live for a moment.
+    while os.getppid() == options.parent and not ended.wait(_POLL_SECONDS):
+        pass
     try:
         if options.stack is not None:
             directory.end_processes(options.stack)

@@ -31,7 +31,7 @@ def test_pattern_changed_while_inactive_removes_the_old_binding(stack: Stack) ->
     eventually(lambda: bindings(stack, created["id"]) == ["old.*"], "the first binding")
     patch(stack, created["id"], {"active": False})
     name = f"/ConnectionId.{created['id']}#consumer"
-    eventually(lambda: name not in str(stack.management("/api/connections")), "nobody consumes")
+    eventually(lambda: name not in str(stack.management("/api/connections")), "the end of the consumer")
     patch(stack, created["id"], {"active": True, "configuration": {"downlinkTopicPattern": "new.{DevEUI}"}})
     eventually(lambda: bindings(stack, created["id"]) == ["new.*"], "the new binding alone")
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
@@ -51,7 +51,7 @@ def test_deleted_connection_without_consumer_deletes_its_downlink_queue(stack: S
     eventually(lambda: bindings(stack, created["id"]) == ["quiet.*"], "the binding")
     patch(stack, created["id"], {"active": False})
     name = f"/ConnectionId.{created['id']}#consumer"
-    eventually(lambda: name not in str(stack.management("/api/connections")), "nobody consumes")
+    eventually(lambda: name not in str(stack.management("/api/connections")), "the end of the consumer")
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
     assert f"iot-flow.{created['id']}.downlink" not in str(stack.management("/api/queues"))
 

@@ -256,7 +256,7 @@ def run_consume(world: World) -> None:
         {"DevEUI_downlink": good | {"AS_ID": "AS", "AS_KEY": "key of the downlink"}},
         {"DevEUI_downlink": good | {"payload_hex": "no hex"}},
     )
-    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable("REFUSED", "nobody listens"))
+    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable("REFUSED", "connection refused"))
 
 
 def run_send_downlinks(world: World) -> None:
