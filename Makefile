@@ -6,7 +6,7 @@ STAGE ?= dev
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench chaos isolation outage fuzz schemathesis screenshots token lock deploy clean
 
-help: ## what can be made
+help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/.installed: requirements.txt tests/requirements.txt
@@ -15,17 +15,18 @@ $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@$(BIN)/pip install -qq --disable-pip-version-check --only-binary :all: --require-hashes -r tests/requirements.txt
 	@touch $@
 
-run: $(BIN)/.installed ## start the local stack, show the demo, stay until Ctrl-C
-	@exec $(BIN)/python -m infra.local.stack
+run: $(BIN)/.installed ## start the local stack, run the demo, stop at Ctrl-C
+	@exec $(BIN)/python -m infra.local.processes $$PPID SIGKILL $(BIN)/python -m infra.local.stack
 
-test: $(BIN)/.installed ## all tests
+test: $(BIN)/.installed ## run all tests
+	@$(BIN)/python -m infra.local.broker install
 	@$(BIN)/python -m infra.local.browser.chromium
 	@exec $(BIN)/python -m pytest
 
-check: $(BIN)/.installed ## lint, types and import contracts
+check: $(BIN)/.installed ## run linters, type checker and import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo --no-cache
 
-bench: $(BIN)/.installed ## speed and memory, and how soon the web page can be used, measured
+bench: $(BIN)/.installed ## measure speed, memory and the load time of the web page
 	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
 
 REPORTS ?= 4000
@@ -38,34 +39,34 @@ CONSUMER_KILLS ?= 5
 NETWORK_SERVER_KILLS ?= 2
 SEED ?= 1
 
-chaos: $(BIN)/.installed ## kill brokers and workers, count what arrives (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
+chaos: $(BIN)/.installed ## kill brokers and workers, check every message (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
 	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
 		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
 		--consumer-kills $(CONSUMER_KILLS) --network-server-kills $(NETWORK_SERVER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
-isolation: $(BIN)/.installed ## freeze one broker, measure the delay of nineteen connections to another
+isolation: $(BIN)/.installed ## freeze one broker, measure the delay of nineteen connections at another
 	@exec $(BIN)/python -m infra.chaos.isolation
 
-outage: $(BIN)/.installed ## a broker is down for a (short) day: count what arrives, and how fast
+outage: $(BIN)/.installed ## stop a broker for a scaled day, check every report and the drain rate
 	@exec $(BIN)/python -m infra.chaos.long_outage
 
 SECONDS ?= 600
 
-fuzz: $(BIN)/.installed ## mutated patterns, PEM texts, configurations and messages, looking for crashes (SECONDS, SEED)
+fuzz: $(BIN)/.installed ## find crashes with mutated patterns, PEM texts, configurations and messages (SECONDS, SEED)
 	@exec $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED)
 
 EXAMPLES ?= 60
 
-schemathesis: $(BIN)/.installed ## requests made of the API's own description, valid and invalid, with every check (EXAMPLES, SEED)
+schemathesis: $(BIN)/.installed ## test the API with valid and invalid requests from its OpenAPI document (EXAMPLES, SEED)
 	@exec $(BIN)/python -m tests.openapi_fuzz --examples $(EXAMPLES) --seed $(SEED)
 
-screenshots: $(BIN)/.installed ## pictures of every view of the web page, in .measured/screenshots
+screenshots: $(BIN)/.installed ## save screenshots of every view of the web page in .measured/screenshots
 	@exec $(BIN)/python -m infra.local.browser.screenshots
 
 token: $(BIN)/.installed ## print a new token for the running local stack
 	@exec $(BIN)/python -m infra.local.token
 
-lock: $(BIN)/.installed ## pin the newest versions of what requirements.in names
+lock: $(BIN)/.installed ## pin the newest versions of the packages in requirements.in
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --only-binary :all: --emit-build-options --no-header --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
 
@@ -73,5 +74,5 @@ deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra
 	@find chalicelib -name __pycache__ -prune -exec rm -r {} +
 	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/deploy/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
 
-clean: ## remove what was made
+clean: ## remove all generated files
 	@rm -rf $(VENV) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

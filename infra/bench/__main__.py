@@ -1,10 +1,11 @@
-"""``make bench``: starts a broker of its own and prints what was measured on this machine, now."""
+"""``make bench``: starts a broker, measures speed and memory on this machine, and prints the results."""
 
 import tempfile
 from pathlib import Path
 
 from infra.bench import costs, publish, settle
 from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.errors import StackFailed
 
 
 def main() -> None:
@@ -16,7 +17,7 @@ def main() -> None:
             settle.measure(port, password)
             costs.drain_memory(port, password)
         costs.cold_imports()
-    except BrokerFailed as error:
+    except (BrokerFailed, StackFailed) as error:
         raise SystemExit(str(error)) from error
 
 

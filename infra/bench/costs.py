@@ -1,4 +1,4 @@
-"""What a function costs: a cold start's imports, and the memory of a full drain, each in processes of their own."""
+"""Costs of a function: the import time of a cold start and the memory of a full drain, measured in new processes."""
 
 import json
 import os
@@ -34,7 +34,7 @@ HANDLERS = {
     "send_downlinks": ("downlink_sender",),
     "reconcile": ("reconciler",),
 }
-"""What each handler builds on its first call."""
+"""The services that each handler builds on its first call."""
 
 _IMPORT = """
 import sys, time
@@ -48,7 +48,7 @@ print((time.perf_counter() - began) * 1000)
 
 
 def cold_imports() -> None:
-    """Prints the median of fresh interpreters that import ``app.py`` and build what the handler uses."""
+    """Prints the median time in which new interpreters import ``app.py`` and build a handler's services."""
     environment = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     for handler, names in HANDLERS.items():
         milliseconds = statistics.median(
@@ -63,7 +63,7 @@ def _run(argv: list[str], environment: dict[str, str]) -> str:
 
 
 def drain_memory(port: int, password: str) -> None:
-    """Prints the peak of a forwarder's process that drains ``REPORTS`` of the largest reports from SQS (moto)."""
+    """Prints the peak memory of a forwarder that drains ``REPORTS`` reports of the maximum size from SQS (moto)."""
     with _aws():
         _fill(bench_connection(port).id)
         began = time.monotonic()
@@ -109,7 +109,7 @@ def _aws() -> Iterator[None]:
     )
     try:
         if not wait_until(lambda: _accepts(port), 30):
-            raise RuntimeError("the emulation of AWS did not start")
+            raise RuntimeError("The emulation of AWS did not start.")
         yield
     finally:
         process.terminate()

@@ -1,7 +1,7 @@
-"""A forwarder's process that drains one connection's queue to its end; prints what it delivered and its peak memory.
+"""A forwarder that drains one connection's queue and prints the number of delivered reports and its peak memory.
 
-``python -m infra.bench.drain_once PORT``, the broker's password in BENCH_PASSWORD. Like a Lambda function it has SQS
-behind boto3 and the broker behind pika; the records are in memory, for they cost nothing.
+``python -m infra.bench.drain_once PORT``, with the broker's password in BENCH_PASSWORD. Like the Lambda function, it
+uses boto3 for SQS and pika for the broker. The tables are in memory, because their memory does not matter here.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""``python -m infra.bench.page``: how soon the web page can be used by a tenant with 1,000 connections.
+"""``python -m infra.bench.page``: time until the web page is usable for a tenant with 1,000 connections.
 
-A local stack is started for it, unless ``--stack DIRECTORY`` names one that runs. The connections are inactive ones of
-the tenant ``other``, made over the API; in a stack that runs they stay.
+It starts a local stack unless ``--stack DIRECTORY`` names a running one. It creates inactive connections of the tenant
+``other`` over the API, and does not delete them.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from infra.local.errors import StackFailed
 
 CONNECTIONS = 1000
 GOAL = 1.0
-"""Seconds from the click on *Sign in* to a list that can be used."""
+"""Seconds from the click on *Sign in* to a usable list."""
 _ROUNDS = 5
 _AT_ONCE = 4
 _PATIENCE = 120_000
@@ -35,7 +35,7 @@ _CONFIGURATION = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.bench.page", description=__doc__)
-    parser.add_argument("--stack", type=Path, help="the directory of a stack that runs")
+    parser.add_argument("--stack", type=Path, help="the directory of a running stack")
     arguments = parser.parse_args()
     try:
         ensure_installed()
@@ -50,18 +50,18 @@ def main() -> int:
 
 
 def measure(browser: Browser, stack: dict[str, Any]) -> float:
-    """Prints and returns the median of the seconds until the first view can be used."""
+    """Prints and returns the median of the seconds until the first view is usable."""
     rounds = [_visit(browser, stack) for _ in range(_ROUNDS)]
     usable = statistics.median(each[0] for each in rounds)
     complete = statistics.median(each[1] for each in rounds)
     weight = rounds[0][2]
     print(f"first view with {CONNECTIONS} connections: usable after {usable:.2f} s (goal {GOAL:.0f} s), ", end="")
-    print(f"all of them read after {complete:.1f} s; the page itself weighs {weight / 1000:.0f} KB")
+    print(f"all rows after {complete:.1f} s; size of the page {weight / 1000:.0f} KB")
     return usable
 
 
 def _visit(browser: Browser, stack: dict[str, Any]) -> tuple[float, float, int]:
-    """Seconds until rows are there and *Create* can be clicked, seconds until all are known, bytes of the page."""
+    """Seconds until the first rows and *Create* are usable, seconds until all rows are loaded, bytes of the page."""
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
         page = context.new_page()
         page.set_default_timeout(_PATIENCE)
@@ -94,7 +94,7 @@ def _fill(stack: dict[str, Any]) -> None:
         }
         api.call("POST", "/connections", document)
 
-    print(f"Making {CONNECTIONS} connections ...", flush=True)
+    print(f"Creating {CONNECTIONS} connections ...", flush=True)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(create, range(CONNECTIONS)))
 

@@ -1,4 +1,4 @@
-"""The forwarder's whole path, from a wake to the deleted report, with SQS in memory and a real broker."""
+"""Rate of the whole forwarder, from a wake to the deleted report, with SQS in memory and a real broker."""
 
 import itertools
 import json
@@ -33,11 +33,14 @@ from infra.local.in_memory import (
 
 WARM_UP = 3
 FILLER = "0a" * 700
-"""Makes a report of 1.5 KB."""
+"""Payload of a 1.5 KB report."""
 
 
 def measure(port: int, password: str) -> list[Measure]:
-    """Prints and returns the forwarder's rates near and 20 ms away, against bare publishes one at a time."""
+    """Measures the forwarder directly and with a round trip of 20 ms, compared with one bare publish at a time.
+
+    Prints and returns the results.
+    """
     measures = [
         _compare("publish and settle, 10 devices", port, password, devices=10, rounds=60, goal=3),
         _compare("publish and settle, 100 devices", port, password, devices=100, rounds=20, goal=None),
@@ -71,7 +74,7 @@ def _compare(name: str, port: int, password: str, *, devices: int, rounds: int, 
 
 
 class ForwarderBench:
-    """One connection, reports of distinct devices, a round at a time."""
+    """A forwarder with one connection that drains one round of reports from distinct devices at a time."""
 
     def __init__(self, connection: Connection, secrets: ConnectionSecrets) -> None:
         settings = Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"})
@@ -98,7 +101,7 @@ class ForwarderBench:
         self._forwarder = Forwarder(parts, self._executor)
 
     def round(self, devices: int, filler: str) -> Callable[[], None]:
-        """Stores a report of each device, and returns the forwarder's work on them."""
+        """Stores a report of each device and returns the function that forwards them."""
         records = []
         for device in range(devices):
             fields = {"DevEUI": f"{device:016X}", "FPort": 1, "FCntUp": next(self._numbers), "payload_hex": filler}
@@ -113,7 +116,7 @@ class ForwarderBench:
         def forward() -> None:
             self._forwarder.handle(records, time.monotonic() + 30)
             if self._queues.depth(self._connection.id) != (0, 0):
-                raise RuntimeError("not everything was settled")
+                raise RuntimeError("Not all reports were settled.")
 
         return forward
 

@@ -1,6 +1,7 @@
-"""``make chaos``: brokers and workers are killed while reports and downlinks pass; then everything is counted.
+"""``make chaos``: kills brokers and workers while reports and downlinks flow, then checks every message.
 
-Exit code 1 when something acknowledged was lost, stuck, out of order or unexpected, or a duplicate had another id.
+The exit code is 1 when an acknowledged message was lost, stuck or out of order, when an unexpected one arrived, or when
+a duplicate had another id.
 """
 
 import argparse
@@ -20,7 +21,7 @@ _PORT_BASE = 9200
 
 
 def _stop_requested(_signal: int, _frame: FrameType | None) -> None:
-    # From here on nothing interrupts the stopping: a second signal would leave brokers behind.
+    # A second signal during the shutdown would leave brokers running.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise StopRequested
@@ -44,9 +45,9 @@ def main() -> int:
         print("\nStopped.", file=sys.stderr)
         return 130
     except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run could not be made: {error}", file=sys.stderr)
+        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
         return 2
-    print(f"\n{markdown(outcome)}\nThis page and its picture are in {directory}.")
+    print(f"\n{markdown(outcome)}\nThis report and its chart are in {directory}.")
     return 1 if outcome.faults() else 0
 
 

@@ -1,6 +1,6 @@
-"""What became of every report and downlink: lost, duplicated, out of order, unexpected. Pure functions.
+"""Checks the fate of every report and downlink: lost, duplicated, out of order or unexpected. Pure functions.
 
-The vocabulary is Jepsen's. A report is known by its device and counter; what a connection has to have is what was
+The vocabulary is Jepsen's. Device and counter identify a report. A connection must receive all reports that were
 acknowledged while it was active.
 """
 
@@ -13,13 +13,13 @@ from infra.chaos.records import Arrival, Disturbance, Pause, Post, SentDownlink
 
 Key = tuple[str, int]
 REACH = 12.0
-"""Seconds: how long before a fault a message can have been published that was still unconfirmed, or not yet deleted,
-when it began. A forwarder's time-out, and a consumer that lags behind."""
+"""Seconds. A message that was published at most this long before a chaos fault may have been unconfirmed, or not yet
+deleted, when the fault began. Covers a forwarder's time-out and a slow consumer."""
 
 
 @dataclass
 class ConnectionResult:
-    """One connection's count. The lists name examples for whoever looks into it."""
+    """The counts of one connection. The lists contain the affected reports."""
 
     connection: int
     acknowledged: int = 0
@@ -27,20 +27,20 @@ class ConnectionResult:
     lost: list[Key] = field(default_factory=list)
     stuck: int = 0
     failed: int = 0
-    """Acknowledged, and given up by the connector with a reason."""
+    """Acknowledged reports that the connector stored as failed."""
     out_of_order: list[Key] = field(default_factory=list)
     unexpected: list[Key] = field(default_factory=list)
     duplicated: int = 0
     handed_out_twice: int = 0
-    """Copies that the broker made: its own redelivery to the collector, whose acknowledgement died with it."""
+    """Redeliveries by the broker to the collector, after the broker lost the collector's acknowledgement."""
     other_id: list[Key] = field(default_factory=list)
     by_fault: "Counter[int]" = field(default_factory=Counter)
-    """Duplicates by the number of the fault that explains them."""
+    """Duplicates by the index of the chaos fault that explains them."""
     unexplained: list[Key] = field(default_factory=list)
-    """Duplicates that no fault of the script explains: a time-out of the connector's own, such as for a confirm."""
+    """Duplicates that no chaos fault explains, such as after the connector's time-out for a confirm."""
 
     def faults(self, disturbances: Sequence[Disturbance]) -> list[str]:
-        """What breaks a promise, in words; empty when nothing does."""
+        """Descriptions of broken guarantees, empty without any."""
         found = [
             f"{len(keys)} {name}, such as {keys[0]}"
             for name, keys in (
@@ -64,16 +64,16 @@ class ConnectionResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was written down in a run."""
+    """The records of a run."""
 
     posts: Sequence[Post]
     arrivals: Sequence[Arrival]
     disturbances: Sequence[Disturbance] = ()
     pauses: Sequence[Pause] = ()
     waiting: Mapping[int, int] = field(default_factory=dict)
-    """By connection: what was still in its queues when the run was given up."""
+    """By connection: messages in its queues at the end of the run."""
     failed: Mapping[int, int] = field(default_factory=dict)
-    """By connection: what the connector keeps as failed."""
+    """By connection: messages that the connector stored as failed."""
 
 
 def check(connections: int, evidence: Evidence) -> list[ConnectionResult]:
@@ -113,26 +113,26 @@ def _check_one(
     result.acknowledged = len(must)
     result.delivered = len(first)
     result.stuck = evidence.waiting.get(index, 0)
-    # What still waits is not lost, and what was given up is counted as such.
+    # Waiting and failed messages are counted separately.
     result.lost = missing[max(0, result.stuck + result.failed) :]
     return result
 
 
 def _touches(post: Post, pauses: Sequence[Pause]) -> bool:
-    """Whether any of its attempts can have met the connection deactivated."""
+    """True when one of its attempts may have found the connection deactivated."""
     ended = post.ended if post.ended is not None else float("inf")
     return any(post.began <= pause.on and ended >= pause.off_asked for pause in pauses)
 
 
 def _within(post: Post, pauses: Sequence[Pause]) -> bool:
-    """Whether all of its attempts met the connection deactivated."""
+    """True when all of its attempts found the connection deactivated."""
     return post.ended is not None and any(pause.off < post.began and post.ended < pause.on_asked for pause in pauses)
 
 
 def _duplicate(
     result: ConnectionResult, key: Key, first: Arrival, again: Arrival, disturbances: Sequence[Disturbance]
 ) -> list[int]:
-    """The faults that explain it, the last to begin first; none when it needs no explanation, or has none."""
+    """Counts a duplicate and returns the chaos faults that may explain it, latest first."""
     if again.message_id != first.message_id:
         result.other_id.append(key)
         return []
@@ -142,7 +142,7 @@ def _duplicate(
         if result.connection in fault.connections and _explains(fault, first.at, again.at)
     ]
     if again.redelivered and any(disturbances[number].kind == BROKER_DIED for number in explaining):
-        # Publishing it twice would leave two messages in the queue; this is one that was handed out twice.
+        # The broker delivered one message twice; a second publish would have left two messages in the queue.
         result.handed_out_twice += 1
         return []
     result.duplicated += 1
@@ -152,8 +152,10 @@ def _duplicate(
 
 
 def share_out(explaining: Sequence[Sequence[int]], room: Sequence[int]) -> "Counter[int]":
-    """Gives each duplicate to one of the faults that explain it, and none more than its room while there is a way to:
-    the duplicates that it would have otherwise are moved to another (a bipartite matching by augmenting paths)."""
+    """Assigns each duplicate to one of the chaos faults that explain it.
+
+    Keeps each fault within its room if possible: a bipartite matching by augmenting paths.
+    """
     given: dict[int, list[int]] = defaultdict(list)
 
     def place(duplicate: int, tried: set[int]) -> bool:
@@ -187,19 +189,23 @@ def _explains(fault: Disturbance, first: float, again: float) -> bool:
 class DownlinkResult:
     confirmed: int
     called: int
-    """Downlinks that the network server has been asked to send at least once."""
+    """Downlinks that the network server received at least once."""
     lost: list[str]
     unexpected: list[str]
     repeated: int
     """Calls beyond the first of each downlink."""
     most_repeated: int
-    """Of one downlink."""
+    """The maximum of repeated calls for one downlink."""
     stuck: int
     out_of_order: list[str]
-    """First calls of a device that came after those of its later downlinks."""
+    """Downlinks whose first call came after that of a later downlink of the same device."""
 
     def faults(self, kills: int, limit: int) -> list[str]:
-        """``kills``: of workers, brokers and the network server; ``limit``: downlinks in flight in one worker."""
+        """Descriptions of broken guarantees.
+
+        ``kills`` counts killed workers, brokers and network servers; ``limit`` is the number of downlinks in
+        flight in one worker.
+        """
         found = []
         if self.lost:
             found.append(f"{len(self.lost)} downlinks lost, such as {self.lost[0]}")
@@ -217,8 +223,11 @@ class DownlinkResult:
 def check_downlinks(
     sent: Sequence[SentDownlink], called: Sequence[tuple[str, str]], tried: AbstractSet[str], stuck: int
 ) -> DownlinkResult:
-    """``called``: the (device, payload)s that the network server got, in order. ``tried``: the payloads that were ever
-    to be published, for one whose confirm was lost may arrive. Of a device the payloads grow."""
+    """The result of the downlinks. The payloads of a device grow.
+
+    ``called`` has (device, payload) of each call of the network server, in order. ``tried`` has the payloads of all
+    publishes, because a downlink may arrive although its confirm was lost.
+    """
     calls = Counter(payload for _, payload in called)
     confirmed = {downlink.payload for downlink in sent}
     missing = sorted(confirmed - calls.keys())

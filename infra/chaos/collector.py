@@ -1,7 +1,8 @@
-"""Takes what arrives in the connections' queues and writes it down, as a customer's application would.
+"""Consumes the connections' queues like a customer's application and records each message.
 
-A process of its own: ``python -m infra.chaos.collector DIRECTORY``. It acknowledges after it has written. While there
-is a file ``pause-<number>`` in the directory it leaves that connection's queue alone. SIGTERM ends it.
+It runs as a separate process: ``python -m infra.chaos.collector DIRECTORY``. It acknowledges a message after it has
+recorded it. It does not consume a connection's queue while the directory has a file ``pause-<number>``. SIGTERM stops
+it.
 """
 
 import hashlib
@@ -39,10 +40,10 @@ class Collector:
         self._stopping = stopping
         self._pause = pause_file(directory, place.index)
         self._taken = 0
-        """The last delivery that is written down and not yet acknowledged, with all before it; 0 for none."""
+        """The last recorded delivery tag that is not acknowledged yet, 0 for none."""
 
     def run(self) -> None:
-        """Until it is told to stop; connects again whenever the broker goes."""
+        """Consumes until it is stopped. Reconnects when the broker goes away."""
         while not self._stopping.is_set():
             if self._pause.exists():
                 self._stopping.wait(_LOOK)
@@ -60,7 +61,7 @@ class Collector:
             self._node.port,
             self._place.vhost,
             pika.PlainCredentials(self._node.username, self._node.password),
-            # Longer than any freeze: a connection lost by a time-out would only cost redeliveries.
+            # Longer than any freeze, so that a freeze causes no redeliveries.
             heartbeat=30,
             socket_timeout=5,
             stack_timeout=10,
@@ -70,7 +71,7 @@ class Collector:
             channel = connection.channel()
             channel.basic_qos(prefetch_count=_PREFETCH)
             channel.basic_consume(self._place.queue, self._take)
-            # A broker that cancels the consumer leaves none.
+            # Ends when the broker cancels the consumer.
             while channel.consumer_tags:
                 connection.process_data_events(_LOOK)
                 if self._taken:

@@ -1,8 +1,7 @@
-"""Publishes downlinks with confirms, as a customer's application would: again, with the same message_id, what was not
-confirmed, nacked or returned.
+"""Publishes downlinks with confirms like a customer's application.
 
-A process of its own: ``python -m infra.chaos.downlink_publisher DIRECTORY DOWNLINKS SECONDS``. It ends when all are
-confirmed.
+It repeats unconfirmed, nacked and returned downlinks with the same message_id. It runs as a separate process, ``python
+-m infra.chaos.downlink_publisher DIRECTORY DOWNLINKS SECONDS``, and ends when all downlinks are confirmed.
 """
 
 import json
@@ -19,7 +18,7 @@ from infra.chaos.stage import Node, Place, read_stage
 
 DOWNLINKS = "downlinks.jsonl"
 _DEVICES = 20
-"""Of each connection."""
+"""Devices of each connection."""
 _PAUSE = 0.3
 
 
@@ -34,7 +33,7 @@ class Publisher:
         self._journal = journal
 
     def run(self, numbers: list[tuple[float, int]]) -> None:
-        """``numbers``: (when, in Unix seconds; which)."""
+        """Publishes the downlinks. ``numbers`` has the time in Unix seconds and the number of each."""
         left = list(numbers)
         attempts: dict[int, int] = {}
         while left:

@@ -1,4 +1,4 @@
-"""Makes the faults of a plan, each lane in a thread of its own, and writes down when each began and ended."""
+"""Injects the chaos faults of a plan, one thread for each lane, and records their begin and end."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from infra.local.waiting import wait_until
 DISTURBANCES = "faults.jsonl"
 PAUSES = "pauses.jsonl"
 FORWARDERS = 8
-"""That the local stack runs side by side at most; each holds a chunk of reports."""
+"""Maximum of concurrent forwarders in the local stack. Each holds a chunk of reports."""
 _LEAVES_NO_DOUBT = (Kind.QUEUE_FULL, Kind.UPDATED, Kind.DEACTIVATED)
 _USUAL_WATERMARK = "0.4"
 _TINY_WATERMARK = "0.0001"
@@ -33,7 +33,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class _Made:
-    """What there is to say of a fault that was made. ``in_flight``: reports of each connection that were, at a kill."""
+    """Result of an injected fault. ``in_flight`` has the reports of each connection in flight at a kill."""
 
     note: str = ""
     in_flight: tuple[int, ...] | None = None
@@ -41,8 +41,11 @@ class _Made:
 
 @dataclass
 class Saboteur:
-    """Runs a plan's faults. ``clock``: the plan's time, in seconds; ``in_flight``: looks how many reports of each
-    connection are received and not deleted. ``error`` is the first fault that could not be made, or not be ended."""
+    """Runs a plan's faults.
+
+    ``clock`` returns the plan's time in seconds. ``in_flight`` counts the reports of each connection that are received
+    and not deleted. ``error`` is the first failure to inject or end a fault.
+    """
 
     stage: Stage
     clock: Callable[[], float]
@@ -60,13 +63,13 @@ class Saboteur:
             thread.start()
 
     def stop(self) -> None:
-        """Ends those that last, and begins no more."""
+        """Ends running faults and starts no more."""
         self.stopping.set()
         for thread in self._threads:
             thread.join()
 
     def join(self) -> None:
-        """Waits for the last fault to end. Raises what went wrong."""
+        """Waits for the last fault to end. Raises the first error."""
         for thread in self._threads:
             thread.join()
         if self.error is not None:
@@ -96,7 +99,7 @@ class Saboteur:
         Journal(self.stage.directory / DISTURBANCES).write(disturbance)
 
     def _reach(self, fault: Fault) -> tuple[str, tuple[int, ...]]:
-        """The target's name, and the connections whose uplinks it can touch."""
+        """The target's name and the connections whose uplinks the fault may affect."""
         match fault.kind:
             case Kind.NETWORK_SERVER_KILL:
                 return "", ()
@@ -108,7 +111,7 @@ class Saboteur:
         return f"connection {fault.target}", (int(fault.target),)
 
     def _limit(self, fault: Fault, made: _Made, connection: int) -> int:
-        """How many duplicates of a connection it can explain."""
+        """The maximum of duplicates of a connection that the fault can explain."""
         if fault.kind in _LEAVES_NO_DOUBT or (fault.kind is Kind.WORKER_KILL and fault.target != "forward"):
             return 0
         if made.in_flight is None:
@@ -143,8 +146,7 @@ class Saboteur:
 
     def _kill_broker(self, node: int, seconds: float) -> _Made:
         broker = self.stage.brokers[node]
-        # It takes nothing more while it is looked what is in flight: all that it can have taken without saying so, or
-        # without its having been deleted, is among that.
+        # A frozen broker accepts no more messages, so all that it accepted without a confirm or delete is in flight.
         broker.freeze()
         in_flight = self.in_flight()
         broker.kill()
@@ -171,7 +173,7 @@ class Saboteur:
             broker.ctl("set_vm_memory_high_watermark", _USUAL_WATERMARK)
         return _Made()
 
-    # What a connection has at its broker
+    # Objects of a connection at its broker
 
     def _refuse_login(self, place: Place, seconds: float) -> _Made:
         management = self.stage.management(place.node)
@@ -193,7 +195,7 @@ class Saboteur:
         return _Made()
 
     def _fill_queue(self, place: Place, seconds: float) -> _Made:
-        """The collector leaves the queue alone, which refuses what comes beyond one message."""
+        """Stops the collector and limits the queue to one message, so that it refuses all others."""
         management = self.stage.management(place.node)
         pause = pause_file(self.stage.directory, place.index)
         pause.touch()
@@ -242,7 +244,7 @@ class Saboteur:
     # Processes of the stack
 
     def _kill_network_server(self, seconds: float) -> _Made:
-        """The stack starts it again at once; for the rest of the time it has work enough and says so."""
+        """Kills the double, which the stack restarts at once, and makes it answer 503 for the rest of the time."""
         until = time.monotonic() + seconds
         server = self.stage.info["networkServer"]
         os.kill(server["pid"], signal.SIGKILL)
@@ -255,7 +257,7 @@ class Saboteur:
             return busy.status == HTTPStatus.OK
 
         if not wait_until(answers, _PATIENCE, 0.05):
-            raise RuntimeError(f"The network server's double was not there again within {_PATIENCE:.0f} s.")
+            raise RuntimeError(f"The network server's double did not restart within {_PATIENCE:.0f} s.")
         self.stopping.wait(until - time.monotonic())
         urllib3.request("POST", f"{server['url']}/behaviour", json={}, retries=False)
         return _Made(f"pid {server['pid']}")
@@ -276,13 +278,13 @@ class Saboteur:
             return True
 
         if not wait_until(kill, _PATIENCE, 0.2):
-            raise RuntimeError(f"There was no worker of {function} to kill within {_PATIENCE:.0f} s.")
-        # What it held stays in flight until its visibility time-out.
+            raise RuntimeError(f"Found no worker of {function} to kill within {_PATIENCE:.0f} s.")
+        # The worker's messages stay in flight until their visibility timeout.
         return _Made(f"pid {found[0]}", self.in_flight())
 
 
 def _function_of(pid: int) -> str:
-    """The function that a worker runs, an empty string when it has ended."""
+    """The function that a worker runs, an empty string when the worker ended."""
     try:
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):

@@ -1,8 +1,8 @@
-"""``make isolation``: does a frozen broker delay the messages of the others?
+"""``make isolation``: measures whether a frozen broker delays the messages of other connections.
 
-Nineteen connections have their virtual hosts on one broker, the twentieth on a second one, which freezes for five
-scaled minutes, three times in a run. The 99th percentile of the delay of the nineteen, from acceptance to arrival, is
-compared with that of a run without; the median of three pairs counts. Exit code 1 when a goal is missed.
+Nineteen connections use one broker, the twentieth uses a second one, which freezes for five scaled minutes three times
+in a run. The result is the 99th percentile of the nineteen connections' delay, from acceptance to arrival, compared
+with a run without freezes, as the median of three pairs. The exit code is 1 when a goal is missed.
 """
 
 import argparse
@@ -34,16 +34,16 @@ NEIGHBOURS = 19
 PAIRS = 3
 DEVICES = 10
 RATE = 1.0
-"""Reports per second, each for every connection: the emulation of AWS serves some 40 drains a second on two cores, and
-near that it is its queue that is measured."""
+"""Reports per second, each for every connection. The emulation of AWS serves 40 drains per second on two cores; a rate
+near that would measure the emulation."""
 SECONDS = 60.0
 FREEZES_AT, FREEZE = (5.0, 25.0, 45.0), 5.0
-"""Five scaled minutes, as TIME_SCALE is 60. A connection's report comes with those of all others, so that a percentile
-of twenty seconds would say how the slowest of twenty such bursts met whatever else the machine did then."""
+"""Start times and length in seconds; with TIME_SCALE 60, five scaled minutes. All connections get a report at the same
+time, so a short run would measure only a few bursts and whatever else the machine did then."""
 LONGEST_HELD = 15.0
 RESTARTED_WITHIN = 10.0
 NEXT_PROBE = 5.0 + 1.0 + 1.0
-"""Scaled: five minutes between attempts, up to a minute of jitter, and the reconciler's period."""
+"""Scaled: five minutes between attempts, a minute of jitter and the reconciler's period."""
 _DRAIN = 120.0
 _PORT_BASE = 9240
 _OPENED = "OPENED"
@@ -51,7 +51,7 @@ _OPENED = "OPENED"
 
 @dataclass
 class Round:
-    """Delays in seconds. ``reopened``: from a thaw to OPENED, the longest; None without a freeze."""
+    """Delays in seconds. ``reopened`` is the longest time from a thaw to OPENED, None without a freeze."""
 
     percentile: float
     reopened: float | None = None
@@ -77,8 +77,8 @@ class Measurement:
         began = time.monotonic()
         posting.start()
         for at in FREEZES_AT if freeze else ():
-            time.sleep(max(0.0, began + at - time.monotonic()))  # a point in the run, not a wait for something
-            # The reports go on: one more, at the thaw, would be a load that the run without a freeze does not have.
+            time.sleep(max(0.0, began + at - time.monotonic()))  # the planned time of the freeze
+            # No extra report at the thaw: it would be load that the run without freezes does not have.
             reopened.append(self._freeze(lambda: None, lambda: None))
         posting.join()
         self._settle()
@@ -90,7 +90,7 @@ class Measurement:
         return Round(_percentile(delays), max(reopened, default=None))
 
     def restart(self) -> float:
-        """Seconds from ``POST restart`` to OPENED, once the broker is back. No report comes but one."""
+        """Seconds from ``POST restart`` to OPENED after the broker is back, with only one report posted."""
         return self._freeze(
             lambda: self._accept(0, set()),
             lambda: self._stage.api.call("POST", f"/connections/{self._last}/restart"),
@@ -101,7 +101,7 @@ class Measurement:
         return sum((place.index, *key) not in arrived for key in self.accepted for place in self._stage.places)
 
     def longest_held(self) -> float:
-        """Seconds of the longest drain, as the forwarders logged them."""
+        """Seconds of the longest drain in the forwarders' logs."""
         longest = 0.0
         with (self._stage.local / "logs" / "forward.log").open(encoding="utf-8") as lines:
             for line in lines:
@@ -122,26 +122,28 @@ class Measurement:
             counter = self._counter
         status = self._lrc.post(report(device, counter))
         if status != 200:  # noqa: PLR2004  # OK
-            raise StackFailed(f"a report was answered with {status}")
+            raise StackFailed(f"The API answered {status} to a report.")
         posted.add((device, counter))
         self.accepted[device, counter] = time.time()
 
     def _freeze(self, meanwhile: Callable[[], Any], then: Callable[[], Any]) -> float:
-        """Freezes the second broker, and calls ``meanwhile``; what is measured begins when it is back and ``then`` was
-        called."""
+        """Freezes the second broker, calls ``meanwhile``, thaws it and calls ``then``.
+
+        Returns the seconds from there to OPENED.
+        """
         broker = self._stage.brokers[1]
         broker.freeze()
         try:
             time.sleep(FREEZE)  # the five scaled minutes
             meanwhile()
             if not wait_until(lambda: self._state() != _OPENED, 60):
-                raise StackFailed("the frozen broker's connection stays OPENED")
+                raise StackFailed("The frozen broker's connection stays OPENED.")
         finally:
             broker.thaw()
         then()
         began = time.monotonic()
         if not wait_until(lambda: self._state() == _OPENED, 60):
-            raise StackFailed("the connection does not open again")
+            raise StackFailed("The connection did not open again within 60 s.")
         return time.monotonic() - began
 
     def _state(self) -> str:
@@ -149,7 +151,7 @@ class Measurement:
 
     def _settle(self) -> None:
         if not wait_until(lambda: self.lost() == 0, _DRAIN):
-            raise StackFailed(f"{self.lost()} reports have not arrived")
+            raise StackFailed(f"{self.lost()} reports did not arrive within {_DRAIN:.0f} s.")
 
     def _arrivals(self) -> list[Arrival]:
         return read(self._stage.directory / collector.ARRIVALS, Arrival)
@@ -166,14 +168,14 @@ def _goal(name: str, value: float, limit: float) -> bool:
 
 
 def measure(directory: Path, port_base: int) -> bool:
-    """Prints what was measured; True when all goals are met."""
+    """Prints the results. True when all goals are met."""
     places = [PlaceOf(n, 0, proxied=False, tls=False) for n in range(NEIGHBOURS)]
     places.append(PlaceOf(NEIGHBOURS, 1, proxied=False, tls=False))
     with running_stage(directory, places, port_base) as stage:
         collecting = child_of(stage, collector.__name__)
         try:
             measurement = Measurement(stage)
-            measurement.run(freeze=False)  # warms everything up
+            measurement.run(freeze=False)  # warm-up
             pairs = []
             for number in range(1, PAIRS + 1):
                 pairs.append((measurement.run(freeze=False), measurement.run(freeze=True)))
@@ -206,14 +208,14 @@ def main() -> int:
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
     parser.add_argument("--directory", type=Path, default=Path(".measured/isolation"))
     arguments = parser.parse_args()
-    print(f"{NEIGHBOURS} connections and one, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
-    # The forwarders say at this level how long each drain took.
+    print(f"{NEIGHBOURS} connections and a frozen one, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
+    # The forwarders log the duration of each drain at this level.
     os.environ["LOG_LEVEL"] = "DEBUG"
     try:
         ensure_installed()
         return 0 if measure(arguments.directory.absolute(), arguments.port_base) else 1
     except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run could not be made: {error}", file=sys.stderr)
+        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
         return 2
 
 

@@ -1,10 +1,9 @@
-"""``make outage``: a broker is down for a day, and drained afterwards.
+"""``make outage``: stops a broker for a day, then measures how the connector drains the backlog.
 
-With TIME_SCALE a day passes in a minute. Reports of many devices are accepted meanwhile. What counts: nothing is lost,
-each device's arrive in order, and the rate at which they leave their queue when the broker is back, against bare
-receives and deletes of as many messages of the same size on the same SQS, in the same run (the median of three). The
-tenant's consumer, which has a machine of its own elsewhere, takes them once they are all at the broker. Exit code 1
-when a goal is missed.
+With TIME_SCALE, a day passes in a minute. The API accepts reports of many devices during the outage. The goals: no
+report is lost, each device's reports arrive in order, and the drain reaches a share of the rate of bare receives and
+deletes of the same messages on the same SQS (the median of three). The collector consumes only after the drain, because
+a tenant's consumer runs on another machine. The exit code is 1 when a goal is missed.
 """
 
 import argparse
@@ -39,7 +38,7 @@ TIME_SCALE = 1440
 DAY = 86400 / TIME_SCALE
 """Seconds."""
 LEAST_SHARE = 0.6
-"""Of the rate of bare receives and deletes."""
+"""Minimum share of the rate of bare receives and deletes."""
 _DRAINS = 1 + HELPERS
 _ROUNDS = 3
 _THREADS = 8
@@ -58,12 +57,12 @@ def _client(stage: Stage) -> Any:
         endpoint_url=stage.info["sqsEndpointUrl"],
         region_name=REGION,
         aws_access_key_id="test",
-        aws_secret_access_key="test",  # noqa: S106  # the emulation asks for none
+        aws_secret_access_key="test",  # noqa: S106  # the emulation needs no real one
     )
 
 
 def accept(stage: Stage, counters: range, devices: int) -> None:
-    """Posts a report of each device for each counter, one after the other."""
+    """Posts a report of each device for each counter, in order for each device."""
     server = stage.info["applicationServer"]
     lrc = Lrc(stage.info["apiUrl"], server["asId"], server["asKey"], timeout=10.0)
 
@@ -72,14 +71,14 @@ def accept(stage: Stage, counters: range, devices: int) -> None:
         for counter in counters:
             status = lrc.post(report(device, counter))
             if status != 200:  # noqa: PLR2004  # OK
-                raise StackFailed(f"a report was answered with {status}")
+                raise StackFailed(f"The API answered {status} to a report.")
 
     with ThreadPoolExecutor(_THREADS) as executor:
         list(executor.map(post, range(devices)))
 
 
 def bare_rate(sqs: Any, messages: int, devices: int) -> float:
-    """Messages per second that are received and deleted, by as many at once as drain a backlog."""
+    """Received and deleted messages per second, with as many threads as there are concurrent drains."""
     url = sqs.create_queue(QueueName="bare.fifo", Attributes={"FifoQueue": "true", "VisibilityTimeout": "60"})[
         "QueueUrl"
     ]
@@ -115,8 +114,10 @@ def bare_rate(sqs: Any, messages: int, devices: int) -> float:
 
 
 def watch_drain(sqs: Any, url: str) -> tuple[float, float]:
-    """Unix seconds: of the first look at a full queue that finds something received, and of that which finds nothing
-    left. Raises StackFailed when something is left for too long."""
+    """Polls a full queue and returns the Unix seconds of the first receive and of the end of the backlog.
+
+    Raises StackFailed when the backlog lasts too long.
+    """
     deadline = time.monotonic() + _DRAIN
     full: int | None = None
     began: float | None = None
@@ -129,18 +130,18 @@ def watch_drain(sqs: Any, url: str) -> tuple[float, float]:
             began = now
         if began is not None and visible + int(attributes[_NOT_VISIBLE]) == 0:
             return began, now
-        time.sleep(_LOOK)  # the pause between two looks
-    raise StackFailed(f"the backlog was not drained within {_DRAIN:.0f} s")
+        time.sleep(_LOOK)  # the pause between two polls
+    raise StackFailed(f"The backlog was not drained within {_DRAIN:.0f} s.")
 
 
 def measure(directory: Path, port_base: int, reports: int, devices: int) -> bool:
-    """Prints what was measured; True when nothing is lost, all is in order and the rate is met."""
+    """Prints the results. True when nothing is lost, all is in order and the rate is reached."""
     with running_stage(directory, [PlaceOf(0, 0, proxied=False, tls=False)], port_base, TIME_SCALE) as stage:
         collecting = child_of(stage, collector.__name__)
         try:
             (place,) = stage.places
             counters = range(1 + reports // devices)
-            # One of each device before the outage: the first use of a function costs more than its later ones.
+            # One report of each device before the outage, because the first call of a function is slower.
             accept(stage, counters[:1], devices)
             wait_until(lambda: len(_arrived(stage)) >= devices, _DRAIN)
             pause = collector.pause_file(stage.directory, place.index)
@@ -156,7 +157,7 @@ def measure(directory: Path, port_base: int, reports: int, devices: int) -> bool
             print(f"after a day: {seen['state']}, {seen['stateReason']}", flush=True)
             url = sqs.get_queue_url(QueueName=stage.settings.queue(f"uplinks-{place.id}.fifo"))["QueueUrl"]
             with ThreadPoolExecutor(1) as executor:
-                # The broker takes messages before its start is over.
+                # The broker accepts messages before its start is complete.
                 draining = executor.submit(watch_drain, sqs, url)
                 stage.brokers[0].start()
                 up = time.time()
@@ -199,7 +200,7 @@ def main() -> int:
         ensure_installed()
         met = measure(arguments.directory.absolute(), arguments.port_base, arguments.reports, arguments.devices)
     except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run could not be made: {error}", file=sys.stderr)
+        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
         return 2
     return 0 if met else 1
 

@@ -1,4 +1,4 @@
-"""RabbitMQ's management API, as far as the faults need it."""
+"""A client for the parts of RabbitMQ's management API that the chaos faults need."""
 
 import json
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Management:
     _pool: urllib3.PoolManager = field(default_factory=urllib3.PoolManager, repr=False)
 
     def ready(self) -> None:
-        """Waits until it answers: it starts a little later than AMQP does."""
+        """Waits until the API answers. It starts a little later than AMQP."""
 
         def answers() -> bool:
             try:
@@ -33,10 +33,10 @@ class Management:
                 return False
 
         if not wait_until(answers, _START, 0.2):
-            raise BrokerFailed(f"The management API at {self.url} does not answer.")
+            raise BrokerFailed(f"The management API at {self.url} did not answer within {_START:.0f} s.")
 
     def get(self, path: str) -> Any:
-        """The document, None where there is none."""
+        """The document, None for 404."""
         status, document = self._call("GET", path, None)
         if status == _NOT_FOUND:
             return None
@@ -46,7 +46,7 @@ class Management:
         _checked(path, *self._call("PUT", path, document))
 
     def delete(self, path: str) -> None:
-        """What is not there is deleted."""
+        """Deletes an object if it exists."""
         status, document = self._call("DELETE", path, None)
         if status != _NOT_FOUND:
             _checked(path, status, document)
@@ -56,7 +56,7 @@ class Management:
         _checked(path, *self._call("POST", path, {"routing_key": key}))
 
     def close_connections_of(self, user: str) -> int:
-        """Closes a user's connections; how many there were."""
+        """Closes a user's connections and returns their number."""
         found = [each["name"] for each in self.get("connections") if each.get("user") == user]
         for name in found:
             self.delete(f"connections/{quote(name, safe='')}")

@@ -1,4 +1,4 @@
-"""The backlog over time as an SVG: a line for each connection, a bar for each fault."""
+"""The backlog over time as an SVG, with a line for each connection and a bar for each chaos fault."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#
 _ROW = 11
 _ROWS = 7
 _SHORTEST = 2.0
-"""Pixels of a bar."""
+"""Minimum length of a bar in pixels."""
 
 
 def draw(backlog: Sequence[Backlog], faults: Sequence[Disturbance], connections: int) -> str:
-    """``backlog`` has the connections' queues first."""
+    """The SVG. ``backlog`` has the connections' queues first."""
     start = min([look.at for look in backlog] + [fault.began for fault in faults], default=0.0)
     end = max([look.at for look in backlog] + [fault.ended for fault in faults], default=1.0)
     most = max([max(look.waiting[:connections], default=0) for look in backlog], default=0) or 1

@@ -1,4 +1,4 @@
-"""Which faults are made, when and to whom: a pure function of a run's size and seed."""
+"""The plan of chaos faults: kind, time and target. A pure function of a run's size and seed."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Size:
-    """How much is sent and broken. ``rate``: reports per second at most."""
+    """Numbers of messages and chaos faults. ``rate`` is the maximum of reports per second."""
 
     reports: int = 4000
     devices: int = 200
@@ -38,7 +38,7 @@ class Size:
 
     @property
     def places(self) -> Sequence["PlaceOf"]:
-        """Each connection's node, and what is special about it: every second is proxied, every third uses TLS."""
+        """The node of each connection. Every second one is proxied, every third one uses TLS."""
         proxied, tls = range(0, self.connections, 2), range(1, self.connections, 3)
         return [PlaceOf(n, n % self.nodes, n in proxied, n in tls) for n in range(self.connections)]
 
@@ -48,14 +48,17 @@ class PlaceOf:
     index: int
     node: int
     proxied: bool
-    """Whether it connects through the proxy that can be cut."""
+    """True if it connects through a proxy that can be cut."""
     tls: bool
 
 
 @dataclass(frozen=True)
 class Fault:
-    """``at``: seconds of the plan, which pass as the posting goes on; ``seconds``: how long it lasts. ``target``: a
-    node's or connection's number, or a function's name, or nothing. Faults of one ``lane`` come one after the other."""
+    """A planned chaos fault.
+
+    ``at`` is a time of the plan in seconds, which advances with the posts. ``seconds`` is the duration. ``target`` is
+    the number of a node or connection, a function's name, or empty. Faults of one ``lane`` run one after the other.
+    """
 
     at: float
     lane: str
@@ -68,24 +71,24 @@ class Fault:
 class Plan:
     faults: Sequence[Fault]
     seconds: float
-    """How long reports and downlinks are posted, on a machine that is fast enough."""
+    """Duration of the posts on a machine that is fast enough."""
 
 
 _NODE_EXTRAS = (Kind.BROKER_FREEZE, Kind.QUEUE_FULL, Kind.LOGIN_REFUSED, Kind.EXCHANGE_GONE, Kind.MEMORY_ALARM)
 _CONNECTION_EXTRAS = (Kind.CUT, Kind.UPDATED, Kind.DEACTIVATED)
 _RESTART = 7.0
-"""Seconds that a broker takes to start: only for the plan, the run waits as long as it takes."""
+"""Assumed start time of a broker in seconds. The run itself waits until the broker is up."""
 _LEAST_SECONDS = 25.0
 _FIRST = 3.0
 
 
 def make_plan(size: Size) -> Plan:
-    """The same for the same size and seed."""
-    chance = random.Random(size.seed)  # noqa: S311  # repeatable is what it has to be
+    """The plan, always the same for the same size and seed."""
+    chance = random.Random(size.seed)  # noqa: S311  # must be repeatable
     faults = [*_node_faults(size, chance), *_connection_faults(size, chance)]
     busy = max([fault.at + fault.seconds + _RESTART for fault in faults], default=0.0)
     seconds = max(_LEAST_SECONDS, busy, size.reports / size.rate)
-    # Spread over the whole of the posting, when that takes longer.
+    # Spread the faults over the whole run if the posts take longer.
     stretch = seconds / busy if busy else 1.0
     faults = [replace(fault, at=fault.at * stretch) for fault in faults]
     faults += _worker_faults(size, chance, seconds)

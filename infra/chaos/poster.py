@@ -1,7 +1,7 @@
-"""Posts reports as the LRC does: per device the next one only after the former's answer, again after 5xx and time-outs.
+"""Posts reports like the LRC: one at a time for each device, with retries after 5xx and time-outs.
 
-A process of its own: ``python -m infra.chaos.poster DIRECTORY REPORTS DEVICES SECONDS SEED``. It ends when all are
-acknowledged.
+It runs as a separate process, ``python -m infra.chaos.poster DIRECTORY REPORTS DEVICES SECONDS SEED``, and ends when
+all reports are acknowledged.
 """
 
 import hashlib
@@ -50,8 +50,8 @@ def report(device: str, counter: int) -> dict[str, Any]:
 
 
 def sequence(reports: int, devices: int, seed: int) -> list[tuple[int, int]]:
-    """(device, counter) in the order in which they are posted: all devices in turn, each time in another order."""
-    chance = random.Random(seed)  # noqa: S311  # repeatable is what it has to be
+    """(device, counter) in posting order: rounds over all devices, each round shuffled."""
+    chance = random.Random(seed)  # noqa: S311  # must be repeatable
     found: list[tuple[int, int]] = []
     counter = 0
     while len(found) < reports:
@@ -69,7 +69,7 @@ class Poster:
         self._failed: list[str] = []
 
     def run(self, wanted: Sequence[tuple[int, int]], seconds: float) -> None:
-        """Spreads the posts over so many seconds. Raises RuntimeError when one is refused."""
+        """Spreads the posts over ``seconds``. Raises RuntimeError when the API refuses one."""
         began = time.monotonic()
         pace = seconds / max(1, len(wanted))
         parts = [[(i * pace, *each) for i, each in enumerate(wanted) if each[0] % THREADS == n] for n in range(THREADS)]
@@ -90,7 +90,7 @@ class Poster:
         document = report(device, counter)
         digest = hashlib.sha256(json.dumps(document).encode()).hexdigest()
         began = time.time()
-        # Written before it is sent as well: what was posted and never answered may arrive.
+        # Recorded before the post, too: a report without an answer may still arrive.
         self._journal.write(Post(device, counter, digest, began, None, 0))
         attempts = 0
         while True:
@@ -106,7 +106,7 @@ class Poster:
             if status < _SERVER_ERROR:
                 self._failed.append(f"{device} {counter}: {status}")
                 return
-            print(f"{device} {counter}: {status}, again", flush=True)
+            print(f"{device} {counter}: {status}, retrying", flush=True)
             time.sleep(_PAUSE)
 
 

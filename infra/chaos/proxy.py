@@ -1,4 +1,4 @@
-"""A TCP proxy that can be cut: it then forwards nothing any more and closes nothing, like a NAT that forgot."""
+"""A TCP proxy that can be cut: it then drops all data and closes no connection, like a NAT without its state."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ _CHUNK = 65536
 
 
 class Proxy:
-    """Listens on ``port`` of 127.0.0.1 and ::1, in a thread of its own, for a target on 127.0.0.1."""
+    """Listens on ``port`` of 127.0.0.1 in a background thread and forwards to a port of 127.0.0.1."""
 
     def __init__(self, target_port: int) -> None:
         self._target = target_port
@@ -23,11 +23,11 @@ class Proxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> int:
-        """Nothing passes any more, on the connections that there are and on new ones; how many there are."""
+        """Drops all data of current and new connections. Returns the number of current ones."""
         return int(self._run(self._set_cut(cut=True)))
 
     def mend(self) -> None:
-        """New connections pass again. Those that were cut stay silent until an end gives them up."""
+        """Forwards new connections again. Cut connections stay silent until one end closes them."""
         self._run(self._set_cut(cut=False))
 
     def stop(self) -> None:
@@ -60,7 +60,7 @@ class Proxy:
         task = asyncio.create_task(pair.serve(self._target))
         self._tasks.add(task)
         try:
-            # Cancelling ends a pair that is silent.
+            # stop() cancels silent pairs.
             await asyncio.gather(task, return_exceptions=True)
         finally:
             self._tasks.discard(task)
@@ -77,7 +77,7 @@ class _Pair:
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
         except OSError:
-            # The broker is down: refused here as it would be there.
+            # The broker is down; the client must see a failed connection, too.
             self._writer.transport.abort()
             return
         try:
@@ -94,11 +94,11 @@ class _Pair:
                 data = b""
             if self.silent:
                 if not data:
-                    # This end gave up. The other is not told: that is what half open means.
+                    # A half-open connection: the other end must not learn that this one closed.
                     return
                 continue
             if not data:
-                # An end that closed or was killed: what it sent before has been passed on, and now so is its end.
+                # One end closed. All its data has been forwarded, so the close can follow.
                 writer.close()
                 return
             try:

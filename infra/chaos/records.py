@@ -1,4 +1,4 @@
-"""What the processes of a chaos run write down, one JSON document a line, and the checker reads."""
+"""Records that the processes of a chaos run write and the checker reads, one JSON document per line."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Post:
-    """A report of one device. ``began``: Unix seconds of the first attempt; ``ended``: of the 200, None without one."""
+    """A posted report. ``began`` has the Unix seconds of the first attempt, ``ended`` those of the 200 or None."""
 
     device: str
     counter: int
@@ -24,7 +24,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A message that a collector took from a connection's queue. ``redelivered`` is the broker's word."""
+    """A message that a collector received. ``redelivered`` is the broker's flag."""
 
     connection: int
     device: str
@@ -37,8 +37,11 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """A fault that was made. ``connections``: those that it can have touched; ``limits``: how many messages of each of
-    them can have been unconfirmed, or confirmed and not yet deleted."""
+    """An injected chaos fault.
+
+    ``connections`` lists the connections that it may have affected. ``limits`` has the maximum of messages of each that
+    were unconfirmed, or confirmed and not yet deleted.
+    """
 
     kind: str
     target: str
@@ -49,14 +52,17 @@ class Disturbance:
     note: str = ""
 
     def limit(self, connection: int) -> int:
-        """Of one of its connections."""
+        """The limit of one connection."""
         return self.limits[self.connections.index(connection)]
 
 
 @dataclass(frozen=True)
 class Pause:
-    """A deactivation. What was posted within ``off``…``on_asked`` must not be taken, what was posted before
-    ``off_asked`` or after ``on`` must; between them both are right."""
+    """A deactivation in Unix seconds.
+
+    The connection must not get reports posted between ``off`` and ``on_asked``, and must get those posted before
+    ``off_asked`` or after ``on``. For reports in between, both are correct.
+    """
 
     connection: int
     off_asked: float
@@ -67,7 +73,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class SentDownlink:
-    """A downlink that the broker confirmed. ``payload`` is unlike every other's."""
+    """A downlink that the broker confirmed. ``payload`` is unique."""
 
     connection: int
     payload: str
@@ -78,7 +84,7 @@ class SentDownlink:
 
 @dataclass(frozen=True)
 class Backlog:
-    """Messages in the connections' SQS queues, by connection, in flight included."""
+    """Messages in the SQS queues by connection. ``waiting`` includes those in flight."""
 
     at: float
     waiting: tuple[int, ...]
@@ -86,12 +92,12 @@ class Backlog:
 
 
 class Journal:
-    """Appends lines to a file, each at once, from any thread."""
+    """Appends records to a file. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         self._file = path.open("a", encoding="utf-8", buffering=1)
-        """Line by line: a process that is killed has written what it said."""
+        """Line-buffered, so that a killed process loses no record."""
 
     def write(self, record: Any) -> None:
         line = json.dumps(vars(record), ensure_ascii=False) + "\n"
@@ -100,7 +106,7 @@ class Journal:
 
 
 def read(path: Path, kind: type[T]) -> list[T]:
-    """All records of a journal; none where it was never written."""
+    """All records of a journal, empty when the file is missing."""
     return list(_lines(path, kind))
 
 
@@ -110,6 +116,6 @@ def _lines(path: Path, kind: type[T]) -> Iterator[T]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             if not line.endswith("\n"):
-                return  # still being written
+                return  # incomplete last line
             document = json.loads(line)
             yield kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in document.items()})

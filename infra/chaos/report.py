@@ -1,4 +1,4 @@
-"""The page that a run leaves behind, in Markdown."""
+"""The report of a run in Markdown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from infra.chaos.plan import Kind, Size
 from infra.chaos.records import Disturbance
 
 DOWNLINKS_IN_FLIGHT = 10
-"""That one worker sends side by side."""
+"""Maximum of downlinks that one worker sends concurrently."""
 _KILLS = (Kind.WORKER_KILL, Kind.BROKER_KILL, Kind.NETWORK_SERVER_KILL)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run. ``retries``: posts that had to be repeated; ``seconds``: from the first post to the end."""
+    """A finished run. ``retries`` counts repeated posts; ``seconds`` is the time from the first post to the end."""
 
     size: Size
     results: Sequence[ConnectionResult]
@@ -28,13 +28,13 @@ class Outcome:
         return sum(fault.kind in _KILLS for fault in self.disturbances)
 
     def faults(self) -> list[str]:
-        """Every promise that was broken, in words."""
+        """Descriptions of all broken guarantees."""
         found = [f"connection {r.connection}: {text}" for r in self.results for text in r.faults(self.disturbances)]
         return found + self.downlinks.faults(self.kills, DOWNLINKS_IN_FLIGHT)
 
 
 def markdown(outcome: Outcome) -> str:
-    """One page."""
+    """The report."""
     broken = outcome.faults()
     parts = [
         f"# Chaos, seed {outcome.size.seed}: {'FAILED' if broken else 'passed'}\n",
@@ -56,12 +56,15 @@ def markdown(outcome: Outcome) -> str:
 
 
 _LEGEND = """\
-*Acknowledged*: while the connection was active. *Delivered*: distinct reports. *Duplicated*: published twice with the
-same message_id; *unexplained* of these are near no fault of the script (a time-out of the connector's own). *Handed out
-twice*: marked as redelivered after a broker was killed: it forgot the collector's acknowledgement, or it had the
-message twice; it marks both alike. *At most*, of all connections together (each is checked by itself): after a kill
-what was unconfirmed or not yet deleted then, that is, what was in flight in SQS, and of one worker a chunk; after
-another fault, which may touch more than one chunk, a chunk for each forwarder.
+- *Acknowledged*: reports that the API acknowledged while the connection was active.
+- *Delivered*: distinct reports.
+- *Duplicated*: reports published twice with the same message_id. *Unexplained*: those without a chaos fault near them,
+  such as after the connector's time-out for a confirm.
+- *Handed out twice*: marked as redelivered after a broker was killed. The broker lost the collector's acknowledgement,
+  or it had the message twice; it marks both cases alike.
+- *At most*: the limit for all connections together; the check uses the limit of each connection. After a kill, the
+  limit is the number of messages in flight in SQS (one chunk for a worker). After another fault, it is one chunk for
+  each forwarder.
 """
 
 

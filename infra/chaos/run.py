@@ -1,4 +1,4 @@
-"""One chaos run, from the start of the stack to the verdict."""
+"""One chaos run, from the start of the stack to the result."""
 
 import os
 import sys
@@ -19,12 +19,11 @@ from infra.local.errors import StackFailed
 from infra.local.processes import Child
 
 _POSTING = 900.0
-"""Seconds that the posting may take beyond its plan."""
+"""Seconds that the posts may take beyond the plan."""
 
 
 def run(directory: Path, size: Size, port_base: int) -> Outcome:
-    """Leaves ``report.md`` and ``backlog.svg`` in the directory. Raises StackFailed or BrokerFailed when the run itself
-    does not work."""
+    """Runs the plan and writes ``report.md`` and ``backlog.svg``. Raises StackFailed or BrokerFailed."""
     plan = make_plan(size)
     with running_stage(directory, size.places, port_base) as stage:
         print(f"{len(plan.faults)} faults in {plan.seconds:.0f} s ...", flush=True)
@@ -53,7 +52,7 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
             _join(child, plan.seconds + _POSTING)
         saboteur.join()
         stage.heal()
-        print("All is posted and healed; waiting for what is left ...", flush=True)
+        print("All messages are posted and all faults ended. Waiting for the backlog ...", flush=True)
         stuck, stuck_downlinks = looking.settle(lambda: _complete(stage))
         if collecting.exit_code() is not None:
             raise StackFailed(f"The collector ended. The end of {collecting.log}:\n{collecting.tail()}")
@@ -80,7 +79,7 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
 
 
 class _Progress:
-    """The plan's time: it passes as reports are acknowledged, so that a slow machine has its faults spread, too."""
+    """The plan's time. It advances with acknowledged reports, so that a slow machine spreads the faults, too."""
 
     def __init__(self, directory: Path, size: Size, plan: Plan) -> None:
         self._path = directory / poster.POSTS
@@ -117,13 +116,13 @@ def _join(child: Child, seconds: float) -> None:
 
 
 def _posts(stage: Stage) -> list[Post]:
-    """The last word on each report: that it was acknowledged, if it was."""
+    """The last record of each report, which has the acknowledgement if there was one."""
     last = {(post.device, post.counter): post for post in read(stage.directory / poster.POSTS, Post)}
     return list(last.values())
 
 
 def _complete(stage: Stage) -> bool:
-    """Whether nothing is missing. Reports that met a deactivated connection are left to the checker."""
+    """True when no report or downlink is missing. The final check covers deactivated connections."""
     pauses = read(stage.directory / faults.PAUSES, Pause)
     evidence = Evidence(_posts(stage), read(stage.directory / collector.ARRIVALS, Arrival), pauses=pauses)
     if any(result.lost for result in check(len(stage.places), evidence)):
@@ -138,5 +137,5 @@ def _called(stage: Stage) -> list[tuple[str, str]]:
 
 
 def _failed(stage: Stage, connection_id: str) -> int:
-    """How many reports the connector has given up; a page of them is enough to know that there are any."""
+    """The number of failed reports of the connector, from one page, which shows whether there are any."""
     return len(stage.api.call("GET", f"/connections/{connection_id}/messages?direction=uplink&status=failed&limit=100"))

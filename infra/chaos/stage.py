@@ -1,4 +1,4 @@
-"""Where a chaos run takes place: a local stack of its own, a second broker, and at them what each connection needs."""
+"""The environment of a chaos run: a local stack, a second broker, and the broker objects of each connection."""
 
 import json
 import os
@@ -15,21 +15,23 @@ from chalicelib.config import Settings
 from infra.chaos.management import Management
 from infra.chaos.plan import PlaceOf
 from infra.chaos.proxy import Proxy
-from infra.local.broker import Broker, BrokerConfig
+from infra.local.broker import Broker, BrokerConfig, end_node
 from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically
+from infra.local.guardian import guard
 from infra.local.processes import Child
 from infra.local.waiting import wait_until
 
 STAGE_FILE = "stage.json"
 TIME_SCALE = 60
 AS_ID = "TWA_CHAOS"
-"""An application server that the network server's double does not know: it then reports nothing back."""
+"""An application server that the network server's double does not know, so that it sends no reports for it."""
 _START = 180.0
 _OPEN = 60.0
+_GUARDIAN_PATIENCE = 5.0
 _SECOND_NODE = 10
-"""The second broker's ports begin so far above the stack's; the stack leaves these free."""
+"""Offset of the second broker's ports from the stack's base. The stack does not use them."""
 _ALTERNATE = "things-alternate"
 
 
@@ -44,8 +46,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Place:
-    """One connection, and what it has at its broker: a virtual host of its own, a user, an exchange, and a durable
-    queue that collects."""
+    """One connection with its virtual host, user, exchange and durable queue at the broker."""
 
     index: int
     id: str
@@ -64,7 +65,7 @@ class Place:
 
 @dataclass
 class Stage:
-    """A running stage. ``proxies`` by connection."""
+    """A running stage. ``proxies`` has the proxies by connection."""
 
     directory: Path
     local: Path
@@ -75,7 +76,7 @@ class Stage:
 
     @property
     def info(self) -> dict[str, Any]:
-        """The stack's own file, read anew each time, for pids change."""
+        """The content of stack.json, read on each access because pids change."""
         info: dict[str, Any] = json.loads((self.local / "stack.json").read_text(encoding="utf-8"))
         return info
 
@@ -93,7 +94,7 @@ class Stage:
         return Management(at.management_url, at.username, at.password)
 
     def heal(self) -> None:
-        """Ends whatever an interrupted fault may have left."""
+        """Ends the effects of interrupted chaos faults."""
         for broker in self.brokers:
             broker.start()
 
@@ -102,25 +103,25 @@ class Stage:
 def running_stage(
     directory: Path, places: Sequence[PlaceOf], port_base: int, time_scale: int = TIME_SCALE
 ) -> Iterator[Stage]:
-    """Starts everything, and stops it at the end. Raises StackFailed or BrokerFailed."""
+    """Starts everything and stops it at the end. Raises StackFailed or BrokerFailed."""
     local = directory / "stack"
     second = directory / "broker-2"
-    if (second / "broker.json").exists():
-        Broker.load(second).stop()
+    end_node(second)
     for path in (second, directory / "run"):
         shutil.rmtree(path, ignore_errors=True)
     (directory / "run").mkdir(parents=True)
-    # Of AWS only who serves SQS may be said: order and visibility should not hang on one emulation of it.
+    # The caller may choose the emulation of SQS, to check order and visibility with another one.
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("AWS_") or name == "AWS_ENDPOINT_URL_SQS"
     }
-    # The file of a run before would be taken for this one's.
+    # A stack.json of an earlier run would look like this run's.
     (local / "stack.json").unlink(missing_ok=True)
     environment = {
         **inherited, "LOCAL_DIR": str(local), "PORT_BASE": str(port_base), "DEMO": "0", "TIME_SCALE": str(time_scale),
     }  # fmt: skip
+    guardian = guard(second, directory / "run" / "guardian.log", os.environ)
     stack = Child("stack", [sys.executable, "-m", "infra.local.stack"], directory / "run" / "stack.log", environment)
     stage = Stage(directory / "run", local, [], [], [], {})
     try:
@@ -136,12 +137,13 @@ def running_stage(
             proxy.stop()
         for broker in stage.brokers[1:]:
             broker.stop()
-        # The stack stops its own broker, which may have been started by this process.
+        guardian.stop(_GUARDIAN_PATIENCE)
+        # The stack stops its broker, even if this process started it.
         stack.stop(60)
 
 
 def describe(stage: Stage) -> dict[str, Any]:
-    """What the other processes have to know."""
+    """The stage as a document for the other processes of the run."""
     return {
         "local": str(stage.local),
         "nodes": [asdict(node) for node in stage.nodes],
@@ -150,7 +152,7 @@ def describe(stage: Stage) -> dict[str, Any]:
 
 
 def read_stage(directory: Path) -> Stage:
-    """The stage as another process of the run sees it."""
+    """Reads the stage in another process of the run."""
     document = json.loads((directory / STAGE_FILE).read_text(encoding="utf-8"))
     nodes = [Node(**node) for node in document["nodes"]]
     places = [Place(**place) for place in document["places"]]
@@ -206,11 +208,11 @@ def _add_place(stage: Stage, wanted: PlaceOf) -> None:
     management.put(f"vhosts/{name}", {})
     management.put(f"permissions/{name}/{node.username}", {"configure": ".*", "write": ".*", "read": ".*"})
     management.put(f"users/{name}", {"password": password, "tags": ""})
-    # It may make its downlink queue and nothing else: an exchange that is deleted stays missing for it.
+    # The user may create only its downlink queue, so that a deleted exchange stays missing.
     rights = {"configure": r"^iot-flow\..*", "write": ".*", "read": ".*"}
     management.put(f"permissions/{name}/{name}", rights)
-    # It refuses what is too much from the start: a policy that says so together with a length drops what is above that
-    # length first (RabbitMQ applies the length before the refusal), and with it messages that were confirmed.
+    # The queue rejects excess publishes from the start. A policy with both length and reject-publish would first drop
+    # confirmed messages, because RabbitMQ applies the length before the overflow behaviour.
     refusing = {"durable": True, "arguments": {"x-overflow": "reject-publish"}}
     management.put(f"queues/{name}/{place.queue}", refusing)
     make_exchange(management, place)
@@ -223,8 +225,10 @@ def _add_place(stage: Stage, wanted: PlaceOf) -> None:
 
 
 def make_exchange(management: Management, place: Place) -> None:
-    """Declares a connection's exchange and binds its queue. What is published between the two takes the alternate
-    exchange: the report would otherwise be unroutable, and given up as it should be."""
+    """Declares a connection's exchange and binds its queue.
+
+    The alternate exchange takes reports that are published in between. They would otherwise be unroutable and fail.
+    """
     management.put(f"exchanges/{place.vhost}/{_ALTERNATE}", {"type": "topic", "durable": True})
     management.bind(place.vhost, _ALTERNATE, place.queue, "up.#")
     arguments = {"alternate-exchange": _ALTERNATE}
@@ -247,7 +251,7 @@ def _connection(stage: Stage, place: Place, port: int) -> dict[str, Any]:
         "downlinkAsId": AS_ID,
         "downlinkAsKey": "00112233445566778899aabbccddeeff",
         "reconnectStrategy": ("AGGRESSIVE", "NORMAL")[place.index % 2],
-        # A busy machine's broker may be slow to confirm; what is tested here is not its speed.
+        # A broker on a busy machine may confirm slowly, and this run does not test its speed.
         "actionTimeout": 3000,
     }
     if place.tls:
@@ -263,7 +267,7 @@ def _connection(stage: Stage, place: Place, port: int) -> dict[str, Any]:
 
 
 def _wait_open(stage: Stage) -> None:
-    """Each connection is OPENED, and its downlink queue is there: a downlink without it would be unroutable."""
+    """Waits until each connection is OPENED and its downlink queue is bound, so that downlinks are routable."""
 
     def opened(place: Place) -> bool:
         state = stage.api.call("GET", f"/connections/{place.id}")["state"]

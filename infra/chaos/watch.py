@@ -1,4 +1,4 @@
-"""Looks at the backlog once a second, and waits at the end until everything has arrived."""
+"""Records the backlog once a second, and waits at the end until everything has arrived."""
 
 import threading
 import time
@@ -17,19 +17,19 @@ from infra.local.stack_config import REGION
 BACKLOG = "backlog.jsonl"
 _PERIOD = 1.0
 _QUIET = 3
-"""Looks, one a second, that must find all queues empty, one after the other."""
+"""Number of consecutive polls, one a second, that must find all queues empty."""
 _LOST_AFTER = 60.0
-"""Seconds with all queues empty after which what is missing is lost: a consumer on a connection that was cut may hold
+"""Seconds with empty queues after which missing messages count as lost. A consumer on a cut connection may hold
 downlinks for three heartbeats."""
 _STUCK_AFTER = 180.0
-"""Seconds without any progress."""
+"""Seconds without progress after which the remaining messages count as stuck."""
 _VISIBLE = "ApproximateNumberOfMessages"
 _NOT_VISIBLE = "ApproximateNumberOfMessagesNotVisible"
 
 
 @dataclass
 class Watch:
-    """``start`` begins to look; ``settle`` waits for the end."""
+    """A recorder of the backlog. ``start`` begins to record; ``settle`` waits for the end."""
 
     stage: Stage
     _sqs: Any = None
@@ -43,7 +43,7 @@ class Watch:
             endpoint_url=self.stage.info["sqsEndpointUrl"],
             region_name=REGION,
             aws_access_key_id="test",
-            aws_secret_access_key="test",  # noqa: S106  # the emulation asks for none
+            aws_secret_access_key="test",  # noqa: S106  # the emulation needs no real one
         )
         settings = self.stage.settings
         names = [*(f"uplinks-{place.id}.fifo" for place in self.stage.places), "downlinks.fifo", "wakes"]
@@ -57,9 +57,9 @@ class Watch:
             self._thread.join()
 
     def settle(self, complete: Callable[[], bool]) -> tuple[dict[int, int], int]:
-        """Waits until all queues are empty and ``complete`` holds, or nothing moves any more.
+        """Waits until all queues are empty and ``complete`` holds, or until progress stops.
 
-        Returns what is stuck: uplinks by connection, and downlinks.
+        Returns the stuck uplinks by connection and the stuck downlinks.
         """
         quiet = 0
         empty_since: float | None = None
@@ -81,7 +81,7 @@ class Watch:
             time.sleep(_PERIOD)
 
     def waiting(self) -> tuple[dict[int, int], int, int]:
-        """What waits in SQS and at the brokers: uplinks by connection, downlinks, and wakes."""
+        """Messages that wait in SQS and at the brokers: uplinks by connection, downlinks and wakes."""
         looked = self._look()
         uplinks = {
             place.index: looked.waiting[place.index] + _ready(self.stage.nodes[place.node], place, place.queue)
@@ -93,7 +93,7 @@ class Watch:
         return uplinks, looked.waiting[-2] + at_brokers, looked.waiting[-1]
 
     def in_flight(self) -> tuple[int, ...]:
-        """Reports of each connection that were received and not deleted."""
+        """Reports of each connection that are received and not deleted."""
         return self._look().in_flight[: len(self.stage.places)]
 
     def _watch(self) -> None:
@@ -102,7 +102,7 @@ class Watch:
             journal.write(self._look())
 
     def _look(self) -> Backlog:
-        """The downlinks' queue and that of the wakes come last."""
+        """The current backlog. The queues of downlinks and wakes come last."""
         found = []
         for url in self._urls:
             attributes = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[_VISIBLE, _NOT_VISIBLE])
@@ -112,7 +112,7 @@ class Watch:
 
 
 def _ready(node: Node, place: Place, queue: str) -> int:
-    """Messages in a queue at a broker that nobody holds; one while the broker cannot be asked."""
+    """Ready messages in a queue at a broker; 1 while the broker does not answer."""
     credentials = pika.PlainCredentials(node.username, node.password)
     try:
         connection = pika.BlockingConnection(

@@ -1,7 +1,7 @@
-"""A private RabbitMQ node: own data, own cookie, own ports on 127.0.0.1, nothing of the system's touched.
+"""A private RabbitMQ node with its data, cookie and ports on 127.0.0.1. It does not touch the system's broker.
 
-As a command: ``python -m infra.local.broker start|stop --dir DIR`` starts and stops the node whose configuration is
-kept in DIR, with its data.
+As a command, ``python -m infra.local.broker start|stop --dir DIR`` starts and stops the node whose configuration and
+data are in DIR, and ``python -m infra.local.broker install`` installs RabbitMQ if it is missing.
 """
 
 import argparse
@@ -15,34 +15,38 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from infra.local.packages import InstallFailed, apt_get_install, as_root, install_once, run
+from infra.local.processes import command_line
 from infra.local.waiting import wait_until
 
 DEBIAN_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""The one in sbin changes to the user of the system's own broker."""
+"""The script in sbin switches to the user of the system's broker."""
 POLICY = Path("/usr/sbin/policy-rc.d")
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 FREEZE_SECONDS = 5.0
+_CONFIG_FILE = "broker.json"
+_PID_FILE = "node.pid"
 
 
 class BrokerFailed(Exception):
-    """The node cannot be installed, started or stopped; the text is one line that says why."""
+    """The node cannot be installed, started or stopped. The text is one line that gives the reason."""
 
 
 @dataclass(frozen=True)
 class BrokerConfig:
-    """What a node is made of. All ports are on 127.0.0.1; the administrator gets all permissions on ``/``."""
+    """Settings of a node. All ports are on 127.0.0.1; the administrator has all permissions on ``/``."""
 
     port: int
     tls_port: int
     management_port: int
     dist_port: int
     epmd_port: int
-    """Outside 35672-35682, which Erlang's tools use themselves."""
+    """Outside 35672-35682, the range that Erlang's tools use."""
     username: str
     password: str
     ca_file: str
@@ -51,7 +55,7 @@ class BrokerConfig:
 
 
 class Broker:
-    """A node in a directory. ``start`` and ``stop`` keep the data, also from one process to another."""
+    """A node in a directory. ``start`` and ``stop`` keep the data; one process may start it and another stop it."""
 
     def __init__(self, directory: Path, config: BrokerConfig) -> None:
         self.directory = directory.absolute()
@@ -60,11 +64,11 @@ class Broker:
 
     @classmethod
     def load(cls, directory: Path) -> "Broker":
-        """The node that was once started in ``directory``."""
+        """The node whose configuration is in ``directory``. Raises BrokerFailed when it is missing."""
         try:
-            return cls(directory, BrokerConfig(**json.loads((directory / "broker.json").read_text())))
+            return cls(directory, BrokerConfig(**json.loads((directory / _CONFIG_FILE).read_text())))
         except (OSError, ValueError, TypeError) as error:
-            raise BrokerFailed(f"There is no broker in {directory}: {error}") from error
+            raise BrokerFailed(f"Found no broker in {directory}: {error}") from error
 
     @property
     def node(self) -> str:
@@ -72,10 +76,10 @@ class Broker:
 
     @property
     def pid(self) -> int:
-        """The process id of the Erlang virtual machine. Raises BrokerFailed when it does not run."""
+        """The process id of the Erlang virtual machine. Raises BrokerFailed when it is not running."""
         pid = self._running_pid()
         if pid is None:
-            raise BrokerFailed(f"The broker in {self.directory} does not run.")
+            raise BrokerFailed(f"The broker in {self.directory} is not running.")
         return pid
 
     @property
@@ -87,13 +91,13 @@ class Broker:
         return [sys.executable, "-m", "infra.local.broker", "stop", "--dir", str(self.directory)]
 
     def start(self) -> None:
-        """Returns once the node answers AMQP. No effect on one that runs."""
+        """Starts the node unless it runs, and returns once it answers AMQP."""
         if self._running_pid() is not None:
             self._wait_ready()
             return
         program = find_program()
         if program is None:
-            raise BrokerFailed("RabbitMQ is not installed; run `make run`, or install the package rabbitmq-server.")
+            raise BrokerFailed("RabbitMQ is not installed. Run `make run`, or install the package rabbitmq-server.")
         self._write_configuration()
         with (self.directory / "console.log").open("ab") as console:
             self._launched = subprocess.Popen(
@@ -107,16 +111,16 @@ class Broker:
             raise
 
     def stop(self) -> None:
-        """Stops the node in order, and its epmd, which would outlive it."""
+        """Shuts the node down, and its epmd, which would outlive it."""
         pid = self._running_pid()
         if pid is not None:
             os.kill(pid, signal.SIGCONT)
             os.kill(pid, signal.SIGTERM)
             self._wait_gone(pid)
-        self._stop_epmd()
+        self.kill_epmd()
 
     def kill(self) -> None:
-        """Kills the node as a power cut would; its data stays."""
+        """Kills the node with SIGKILL, like a power cut. The data stays."""
         pid = self._running_pid()
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
@@ -124,18 +128,19 @@ class Broker:
         self._end_launched()
 
     def freeze(self) -> None:
-        """Stops the node where it is, and returns when it does nothing any more."""
+        """Suspends the node with SIGSTOP, and returns when all its threads are suspended."""
         pid = self.pid
         os.kill(pid, signal.SIGSTOP)
-        # A thread that runs on another core goes on for a moment, and could still answer.
+        # A thread on another core runs on for a moment and could still answer.
         if not wait_until(lambda: _is_frozen(pid), FREEZE_SECONDS, step=0.001):
-            raise BrokerFailed(f"The node (pid {pid}) does not freeze.")
+            raise BrokerFailed(f"The node (pid {pid}) did not freeze within {FREEZE_SECONDS:.0f} s.")
 
     def thaw(self) -> None:
+        """Resumes a frozen node."""
         os.kill(self.pid, signal.SIGCONT)
 
     def ctl(self, *arguments: str) -> str:
-        """Runs rabbitmqctl and returns what it printed. Raises BrokerFailed with its complaint."""
+        """Runs rabbitmqctl and returns its output. Raises BrokerFailed with its error message."""
         program = find_program()
         if program is None:
             raise BrokerFailed("RabbitMQ is not installed.")
@@ -149,11 +154,11 @@ class Broker:
 
     def _running_pid(self) -> int | None:
         try:
-            pid = int((self.directory / "node.pid").read_text())
+            pid = int((self.directory / _PID_FILE).read_text())
         except (FileNotFoundError, ValueError):
             return None
-        # The home directory is this node's alone, so that a number that another process has by now is not taken for it.
-        return pid if f" -home {self.directory} " in _command_line(pid) else None
+        # Another process may have this pid by now; only this node has this home directory.
+        return pid if f" -home {self.directory} " in command_line(pid) else None
 
     def _wait_ready(self) -> None:
         log = self.directory / "console.log"
@@ -162,7 +167,7 @@ class Broker:
 
     def _answers(self) -> bool:
         if self._launched is not None and self._launched.poll() is not None:
-            raise BrokerFailed(f"The broker ended at once; see {self.directory / 'console.log'}")
+            raise BrokerFailed(f"The broker ended during its start; see {self.directory / 'console.log'}")
         try:
             with socket.create_connection(("127.0.0.1", self.config.port), 1) as peer:
                 peer.sendall(b"AMQP\x00\x00\x09\x01")
@@ -171,13 +176,13 @@ class Broker:
             return False
 
     def _wait_gone(self, pid: int) -> None:
-        if not wait_until(lambda: not _command_line(pid), STOP_SECONDS):
+        if not wait_until(lambda: not command_line(pid), STOP_SECONDS):
             raise BrokerFailed(f"The broker's process {pid} did not end within {STOP_SECONDS:.0f} s.")
-        (self.directory / "node.pid").unlink(missing_ok=True)
+        (self.directory / _PID_FILE).unlink(missing_ok=True)
         self._end_launched()
 
     def _end_launched(self) -> None:
-        """The start script is a shell that waits for the node; it is a group of its own."""
+        """Ends the start script, a shell that waits for the node in its own process group."""
         launched, self._launched = self._launched, None
         if launched is None:
             return
@@ -187,7 +192,8 @@ class Broker:
             os.killpg(launched.pid, signal.SIGKILL)
             launched.wait()
 
-    def _stop_epmd(self) -> None:
+    def kill_epmd(self) -> None:
+        """Ends the node's port mapper, which refuses while a node is registered."""
         epmd = shutil.which("epmd")
         if epmd is not None:
             subprocess.run(
@@ -208,7 +214,7 @@ class Broker:
             "RABBITMQ_CONFIG_FILE": str(here / "rabbitmq.conf"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(here / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(here / "enabled_plugins"),
-            "RABBITMQ_PID_FILE": str(here / "node.pid"),
+            "RABBITMQ_PID_FILE": str(here / _PID_FILE),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_DIST_PORT": str(self.config.dist_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
@@ -220,7 +226,7 @@ class Broker:
         for name in ("data", "log"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         config = self.config
-        _write_private(self.directory / "broker.json", json.dumps(asdict(config), indent=2))
+        _write_private(self.directory / _CONFIG_FILE, json.dumps(asdict(config), indent=2))
         cookie = self.directory / ".erlang.cookie"
         if not cookie.exists():
             _write_private(cookie, secrets.token_hex(16))
@@ -250,75 +256,98 @@ class Broker:
         _write_private(self.directory / "rabbitmq.conf", "\n".join(lines) + "\n")
 
 
+def end_node(directory: Path) -> None:
+    """Kills all processes of the node in ``directory``, also one that is starting, and removes its configuration.
+
+    Without the configuration, ``start`` in another process cannot start the node again. Raises BrokerFailed when a
+    process survives.
+    """
+    directory = directory.absolute()
+    config = directory / _CONFIG_FILE
+    if config.exists() and not sys.platform.startswith("linux"):
+        # Elsewhere the process list does not show that epmd belongs to this node.
+        Broker.load(directory).kill_epmd()
+    _kill_processes(directory)
+    config.unlink(missing_ok=True)
+    # A `start` that read the configuration in time may have launched the node since.
+    _kill_processes(directory)
+
+
+def _kill_processes(directory: Path) -> None:
+    survivors: list[int] = []
+
+    def all_gone() -> bool:
+        survivors[:] = _processes_of(directory)
+        for pid in survivors:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not survivors
+
+    if not wait_until(all_gone, STOP_SECONDS):
+        raise BrokerFailed(f"Processes {survivors} of the broker in {directory} did not end after SIGKILL.")
+
+
+def _processes_of(directory: Path) -> list[int]:
+    """The pids of a node's virtual machine and, on Linux, of its start script, epmd and tools."""
+    if not sys.platform.startswith("linux"):
+        shown = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,command="], capture_output=True, text=True, check=False)
+        return [int(line.split()[0]) for line in shown.stdout.splitlines() if f" -home {directory} " in line]
+    # epmd detaches itself, so that only its environment shows to which node it belongs.
+    entry = f"RABBITMQ_PID_FILE={directory / _PID_FILE}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if entry in (process / "environ").read_bytes().split(b"\0"):
+                found.append(int(process.name))
+    return found
+
+
 def ensure_installed() -> None:
-    """Installs RabbitMQ where it is missing. Raises BrokerFailed with what is to be done by hand."""
-    if find_program() is not None:
-        return
-    if shutil.which("apt-get"):
-        _install_debian()
-    elif shutil.which("brew"):
-        _run(["brew", "install", "rabbitmq"])
+    """Installs RabbitMQ if it is missing. Raises BrokerFailed with the command to run by hand."""
+    try:
+        install_once("RabbitMQ", lambda: find_program() is not None, _install)
+    except InstallFailed as error:
+        raise BrokerFailed(str(error)) from error
     if find_program() is None:
-        raise BrokerFailed("RabbitMQ is missing: install the package rabbitmq-server of your system, then run again.")
+        raise BrokerFailed("RabbitMQ is missing. Install your system's package rabbitmq-server, then run again.")
 
 
 def find_program() -> Path | None:
-    """The server's start script, or None where RabbitMQ is not installed."""
+    """The server's start script, None when RabbitMQ is not installed."""
     if DEBIAN_PROGRAM.exists():
         return DEBIAN_PROGRAM
     homes = [Path("/opt/homebrew/opt/rabbitmq/sbin"), Path("/usr/local/opt/rabbitmq/sbin"), Path("/opt/rabbitmq/sbin")]
     return next((home / "rabbitmq-server" for home in homes if (home / "rabbitmq-server").exists()), None)
 
 
-def _install_debian() -> None:
-    prefix = [] if os.geteuid() == 0 else ["sudo"]
-    if prefix and not shutil.which("sudo"):
-        raise BrokerFailed("RabbitMQ is missing: run `apt-get install rabbitmq-server` as root, then run again.")
-    environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
-    with _no_services_started(prefix):
-        _run([*prefix, "apt-get", "-qq", "update"])
-        _run([*prefix, *environment, "apt-get", "-qq", "-y", "install", "--no-install-recommends", "rabbitmq-server"])
+def _install() -> None:
+    if shutil.which("apt-get"):
+        with _no_services_started():
+            apt_get_install("rabbitmq-server")
+    elif shutil.which("brew"):
+        run(["brew", "install", "rabbitmq"])
 
 
 @contextmanager
-def _no_services_started(prefix: list[str]) -> Iterator[None]:
-    """The package starts a broker of its own unless a policy says no. One that is there is left as it is."""
+def _no_services_started() -> Iterator[None]:
+    """Keeps the package from starting the system's broker. Leaves an existing policy file as it is."""
     if POLICY.exists():
         yield
         return
-    _run([*prefix, "sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}"])
+    run(as_root("sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}"))
     try:
         yield
     finally:
-        _run([*prefix, "rm", "-f", str(POLICY)])
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-        raise BrokerFailed(f"`{' '.join(command)}` failed: {last[0]}")
+        run(as_root("rm", "-f", str(POLICY)))
 
 
 def _is_frozen(pid: int) -> bool:
-    """By the state of all threads where the system shows them, else by the process's."""
+    """True when all threads are suspended. Systems without /proc show only the state of the process."""
     threads = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
     if threads:
         return all(text.rpartition(")")[2].split()[0] == "T" for text in threads)
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return shown.stdout.strip().startswith("T")
-
-
-def _command_line(pid: int) -> str:
-    """The command of a live process, empty for one that has ended (an unreaped one, too)."""
-    process = Path(f"/proc/{pid}/cmdline")
-    if Path("/proc/self/cmdline").exists():
-        try:
-            return process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
-    done = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return done.stdout
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -327,13 +356,18 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: start and stop print one line when they are done."""
+    """The command line. ``start`` and ``stop`` print one line when they are done."""
     parser = argparse.ArgumentParser(prog="python -m infra.local.broker", description=__doc__)
-    parser.add_argument("action", choices=["start", "stop"])
-    parser.add_argument("--dir", type=Path, required=True, help="the directory of the node")
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("install", help="install RabbitMQ if it is missing")
+    for action in ("start", "stop"):
+        actions.add_parser(action).add_argument("--dir", type=Path, required=True, help="the directory of the node")
     options = parser.parse_args(arguments)
     began = time.monotonic()
     try:
+        if options.action == "install":
+            ensure_installed()
+            return 0
         broker = Broker.load(options.dir)
         broker.start() if options.action == "start" else broker.stop()
     except BrokerFailed as error:

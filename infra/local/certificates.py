@@ -1,4 +1,4 @@
-"""Certificates for the local broker: an authority, a server for localhost and a client that is a user."""
+"""Certificates for the local broker: a CA, a server certificate for localhost and a client certificate."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import trustme
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files; the keys can be read by their owner only."""
+    """PEM files. Only their owner can read the keys."""
 
     ca_file: Path
     server_certificate_file: Path
@@ -19,7 +19,7 @@ class Certificates:
 
 
 def issue(directory: Path, user: str) -> Certificates:
-    """Writes a new set into ``directory``, or returns the set that is there. The client's common name is ``user``."""
+    """Returns the files in ``directory``, created if one is missing. The client's common name is ``user``."""
     files = Certificates(
         ca_file=directory / "ca.pem",
         server_certificate_file=directory / "server.pem",

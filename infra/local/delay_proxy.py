@@ -1,7 +1,7 @@
-"""A TCP proxy on 127.0.0.1 that delays what passes, for measuring as over a long distance.
+"""A TCP proxy on 127.0.0.1 that delays all data, to measure as if the broker were far away.
 
-It runs as a process of its own (``python -m infra.local.delay_proxy TARGET_PORT ROUND_TRIP_MS``, the port it listens on
-is the first line of its output), so that it takes no time from the process that is measured.
+It runs as a separate process so that it takes no CPU time from the measured one: ``python -m infra.local.delay_proxy
+TARGET_PORT ROUND_TRIP_MS``. The first line of its output is the port it listens on.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, o
         while data := await reader.read(65536):
             loop.call_later(one_way, _write, writer, data)
     except ConnectionError:
-        print("a peer reset its connection", file=sys.stderr)
+        print("A peer reset its connection.", file=sys.stderr)
     loop.call_later(one_way, writer.close)
 
 

@@ -1,9 +1,9 @@
-"""What ends the local stack."""
+"""Exceptions that end the local stack."""
 
 
 class StackFailed(Exception):
-    """The stack cannot start or go on; the text is a line for the developer, with what helps below it."""
+    """The stack cannot start or continue. The text is one line for the developer, with log lines below it."""
 
 
 class StopRequested(BaseException):
-    """Ctrl-C or SIGTERM."""
+    """Ctrl-C or SIGTERM was received."""

@@ -1,4 +1,4 @@
-"""Files that others read while they are written."""
+"""Files that other processes read while this one writes them."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def write_atomically(path: Path, document: Any) -> None:
-    """Writes JSON so that a reader sees the old file or the new one, never a part. Only the owner may read it."""
+    """Writes JSON so that a reader sees the old or the new file, never a partial one. Only the owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -1,4 +1,4 @@
-"""A small HTTP server for the local stack's own services: one function answers every request."""
+"""A small HTTP server for the local stack's services. One function answers every request."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """``query`` is as it came, without decoding."""
+    """A request. ``query`` is not decoded."""
 
     method: str
     path: str
@@ -37,7 +37,7 @@ Respond = Callable[[Request], Reply]
 
 
 def service(port: int, respond: Respond) -> ThreadingHTTPServer:
-    """A server on 127.0.0.1, bound; ``serve_forever`` runs it."""
+    """A server that is bound to 127.0.0.1. ``serve_forever`` runs it."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -64,7 +64,7 @@ def run(server: ThreadingHTTPServer) -> None:
     """Serves until SIGTERM or SIGINT."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        # shutdown() waits for serve_forever(), which this very thread runs.
+        # shutdown() waits for serve_forever(), which runs in this thread.
         threading.Thread(target=server.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)

@@ -1,7 +1,7 @@
-"""A small OIDC issuer: its documents, its key, tokens for tests, and a sign-in for the console that asks nothing.
+"""A small OIDC issuer with tokens for tests and a sign-in for the console that needs no password.
 
-``python -m infra.local.issuer --port N --directory DIR``. The key is made at the first start and kept in DIR, so that
-other processes of the stack can make tokens without asking.
+``python -m infra.local.issuer --port N --directory DIR``. The first start creates the key in DIR, where other processes
+of the stack read it to create tokens.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 class Issuer:
-    """``url`` is the issuer's name in the tokens and where its documents are."""
+    """``url`` is the issuer's name in its tokens and the base of its documents."""
 
     def __init__(self, directory: Path, url: str) -> None:
         self.url = url
@@ -54,7 +54,7 @@ class Issuer:
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": _KEY_ID})
 
     def key_set(self) -> dict[str, Any]:
-        """The public key, as JWKS."""
+        """The public key as JWKS."""
         public: dict[str, Any] = jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         return {"keys": [{**public, "kid": _KEY_ID, "use": "sig", "alg": "RS256"}]}
 
@@ -76,7 +76,7 @@ class Issuer:
 
 
 class IssuerService:
-    """The issuer over HTTP. Whoever asks is signed in as tenant ``demo``: it serves this machine only."""
+    """The issuer over HTTP. It serves this machine only, so it signs every user in as tenant ``demo``."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
@@ -96,11 +96,11 @@ class IssuerService:
                 reply = Reply(204, b"")
             case _:
                 reply = Reply.of_json({"error": "not found"}, 404)
-        # The console is of another origin, because its port is another.
+        # The console has another port, therefore another origin.
         return replace(reply, headers={**reply.headers, "Access-Control-Allow-Origin": "*"})
 
     def _authorize(self, parameters: dict[str, str]) -> Reply:
-        """Authorization code with PKCE, back to this machine only."""
+        """Answers with an authorization code (PKCE). Redirects to this machine only."""
         target, challenge = parameters.get("redirect_uri", ""), parameters.get("code_challenge", "")
         if urlsplit(target).hostname not in _THIS_MACHINE or parameters.get("code_challenge_method") != "S256":
             return Reply.of_json({"error": "invalid_request"}, 400)
@@ -131,7 +131,7 @@ def _load_or_make_key(path: Path) -> rsa.RSAPrivateKey:
             file.write(encoded)
     loaded = serialization.load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(loaded, rsa.RSAPrivateKey):
-        raise TypeError(f"{path} is not an RSA key")
+        raise TypeError(f"{path} is not an RSA key.")
     return loaded
 
 

@@ -1,7 +1,7 @@
-"""``make run``: the whole connector on this machine, until Ctrl-C.
+"""``make run``: runs the whole connector on this machine until Ctrl-C.
 
 Settings come from the environment: PORT_BASE, LOCAL_DIR, DEMO=0, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SQS, TIME_SCALE
-and the connector's own.
+and the connector's settings.
 """
 
 import json
@@ -23,12 +23,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.config import Timing
 from infra.local import certificates, directory
 from infra.local.aws import data_stack
-from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed, find_program
+from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed
 from infra.local.demo.api_client import ApiClient
 from infra.local.demo.run import run_demo
 from infra.local.directory import STACK_FILE
 from infra.local.errors import StackFailed, StopRequested
 from infra.local.files import write_atomically
+from infra.local.guardian import guard
 from infra.local.issuer import Issuer
 from infra.local.lambda_service.runner import PIDS_FILE
 from infra.local.network_server.double import APPLICATION_SERVERS_VARIABLE
@@ -48,12 +49,13 @@ def _say(text: str) -> None:
 
 
 class Stack:
-    """Everything that was started, to be stopped in the opposite order."""
+    """The processes of a stack, stopped in the opposite order of their start."""
 
     def __init__(self, config: StackConfig) -> None:
         self.config = config
         self._environment = config.environment()
         self._children: list[Child] = []
+        self._guardian: Child | None = None
         self._network_server: Child | None = None
         self._broker: Broker | None = None
         self._broker_thread: threading.Thread | None = None
@@ -62,18 +64,18 @@ class Stack:
         self._lock: int | None = None
 
     def start(self) -> dict[str, Any]:
-        """Starts all, writes stack.json and returns what is in it. Raises StackFailed or BrokerFailed."""
+        """Starts everything, writes stack.json and returns its content. Raises StackFailed or BrokerFailed."""
         config, where = self.config, self.config.directory
         timing = config.settings().timing
         self._lock = directory.take(where)
         cleared = directory.clear(where, where / "broker")
         if cleared:
-            _say(f"The previous run's data in {where} are removed.")
-        # The last processes of a run that was killed may be about to end.
+            _say(f"Removed the previous run's data in {where}.")
+        # The last processes of a killed run may still be ending.
         config.ports.check(patience=_PATIENCE if cleared else 0)
-        if find_program() is None:
-            _say("Installing RabbitMQ; this takes a minute ...")
         ensure_installed()
+        log = where / "logs" / "guardian.log"
+        self._guardian = guard(where / "broker", log, self._environment, stack=where)
         files = certificates.issue(where / "certificates", BROKER_USER)
         self._start_broker(files)
         if config.aws_endpoint_url is None:
@@ -84,7 +86,7 @@ class Stack:
         self._wait("the token issuer", lambda: _answers(f"{config.issuer_url}/jwks.json"))
         if config.aws_endpoint_url is None:
             self._wait("the emulation of AWS", lambda: _accepts(config.ports.aws))
-        _say(f"Making tables and queues at {config.aws_url} ...")
+        _say(f"Creating tables and queues at {config.aws_url} ...")
         prefix = config.settings().resource_prefix
         self._make_tables_and_queues(prefix, timing)
         server = {"asId": f"TWA_100000042.{config.ports.api}.AS", "asKey": secrets.token_hex(16)}
@@ -102,8 +104,10 @@ class Stack:
         return self._lock is not None
 
     def watch(self) -> None:
-        """Keeps stack.json true until a signal. Raises StackFailed when a process died; the network server's double may
-        be killed, and is started again."""
+        """Keeps stack.json up to date until a signal. Raises StackFailed when a process died.
+
+        The network server's double is started again when it was killed.
+        """
         while True:
             time.sleep(_LOOK)
             self._check_children()
@@ -111,7 +115,7 @@ class Stack:
                 write_atomically(self.config.directory / STACK_FILE, self._document)
 
     def stop(self) -> None:
-        """Stops everything that this stack started, and nothing else."""
+        """Stops the processes that this stack started."""
         if not self.holds_directory:
             return
         (self.config.directory / STACK_FILE).unlink(missing_ok=True)
@@ -121,6 +125,8 @@ class Stack:
             self._broker_thread.join()
         if self._broker is not None:
             self._broker.stop()
+        if self._guardian is not None:
+            self._guardian.stop(_PATIENCE)
 
     def _start_product(self, server: dict[str, str]) -> None:
         config, where = self.config, self.config.directory
@@ -137,16 +143,16 @@ class Stack:
         self._wait("the functions' processes", lambda: bool(self._worker_pids()))
 
     def _make_tables_and_queues(self, prefix: str, timing: Timing) -> None:
-        # boto3 reads its endpoints (that of SQS may be another) from the environment only.
+        # boto3 reads its endpoints from the environment only; SQS may have another one.
         os.environ.update({name: value for name, value in self._environment.items() if name.startswith("AWS_")})
         session = boto3.session.Session()
         try:
             data_stack.create(session.client("dynamodb"), session.client("sqs"), prefix, timing)
         except (ClientError, BotoCoreError) as error:
-            raise StackFailed(f"Tables and queues cannot be made at {self.config.aws_url}: {error}") from error
+            raise StackFailed(f"Cannot create tables and queues at {self.config.aws_url}: {error}") from error
 
     def _start_broker(self, files: certificates.Certificates) -> None:
-        """In the background: it takes longer than everything else together."""
+        """Starts the broker in a thread, because it takes longer than everything else together."""
         ports = self.config.ports
         config = BrokerConfig(
             port=ports.amqp,
@@ -186,15 +192,20 @@ class Stack:
         argv = [sys.executable, "-m", module, *arguments]
         child = Child(name, argv, log, {**self._environment, **(extra or {})})
         self._children.append(child)
+        self._record_processes()
         return child
 
+    def _record_processes(self) -> None:
+        directory.record_processes(self.config.directory, self._children)
+
     def _check_children(self) -> None:
-        for child in self._children:
+        for child in [*filter(None, [self._guardian]), *self._children]:
             code = child.exit_code()
             if child is self._network_server and code == -signal.SIGKILL:
-                # The network server is somebody else's: it may be down for a moment.
+                # The network server is an external system: it may fail and come back.
                 _say(f"Starting {child.name} again ...")
                 child.start()
+                self._record_processes()
             elif code is not None:
                 raise StackFailed(f"{child.name} ended unexpectedly ({code}). The end of {child.log}:\n{child.tail()}")
 
@@ -212,7 +223,7 @@ class Stack:
         return list(json.loads(path.read_text(encoding="utf-8"))["pids"]) if path.exists() else []
 
     def _refresh(self) -> bool:
-        """Whether a pid is another one. That of a broker that is down stays: there is no better one."""
+        """Updates the pids in the document. True when one changed. A broker that is down keeps its last pid."""
         before = json.dumps(self._document)
         self._document["workers"] = {"pids": self._worker_pids()}
         if self._network_server is not None:
@@ -221,7 +232,7 @@ class Stack:
             try:
                 self._document["amqp"]["pid"] = self._broker.pid
             except BrokerFailed:
-                # Somebody stopped or killed it, as the commands in the file invite to.
+                # A user may stop the broker with the commands in stack.json.
                 return json.dumps(self._document) != before
         return json.dumps(self._document) != before
 
@@ -262,7 +273,7 @@ class Stack:
 
 
 def _from_anywhere(argv: list[str]) -> list[str]:
-    """The command, for whatever directory it is run in."""
+    """The command in a form that works in any current directory."""
     return ["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *argv]
 
 
@@ -322,7 +333,7 @@ def main() -> int:
         print(f"\nThe local stack stops{where}: {error}", file=sys.stderr, flush=True)
         return 1
     finally:
-        # From here on nothing interrupts the stopping.
+        # A second Ctrl-C must not interrupt the shutdown.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if stack is not None:

@@ -1,4 +1,4 @@
-"""What a local stack is told by its environment, and what it tells its processes by theirs."""
+"""Settings of a local stack, read from its environment, and the environment of its processes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _NOT_INHERITED = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CONFIG_FILE", "AWS_SH
 
 @dataclass(frozen=True)
 class StackConfig:
-    """``aws_endpoint_url`` is None when the stack starts an emulation of its own."""
+    """``aws_endpoint_url`` is None when the stack starts its emulation of AWS."""
 
     directory: Path
     ports: Ports
@@ -54,13 +54,13 @@ class StackConfig:
 
     @property
     def sqs_url(self) -> str:
-        """SQS may be served by somebody else's emulation; the name of its variable is that of AWS's SDKs."""
+        """The endpoint of SQS, which another emulation may serve. The variable has the name that AWS's SDKs use."""
         return self.inherited.get("AWS_ENDPOINT_URL_SQS") or self.aws_url
 
     def environment(self) -> dict[str, str]:
-        """The environment of every process of the stack: the connector's settings among it.
+        """The environment of every process of the stack, with the connector's settings.
 
-        A setting that is not the stack's own business (limits, levels, TIME_SCALE) can be given by the caller.
+        The caller's environment may override limits, log levels and TIME_SCALE.
         """
         kept = {name: value for name, value in self.inherited.items() if name not in _NOT_INHERITED}
         credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
@@ -84,9 +84,9 @@ class StackConfig:
         }
 
     def settings(self) -> Settings:
-        """The connector's settings in this stack. Raises StackFailed that names a bad one."""
+        """The connector's settings in this stack. Raises StackFailed that names the invalid one."""
         try:
             return Settings.from_environment(self.environment())
         except ValidationError as error:
             names = ", ".join(str(each["loc"][0]).upper() + ": " + each["msg"] for each in error.errors())
-            raise StackFailed(f"A setting in the environment cannot be used. {names}") from error
+            raise StackFailed(f"Invalid setting in the environment. {names}") from error

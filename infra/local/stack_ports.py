@@ -1,4 +1,4 @@
-"""The ports of a local stack: PORT_BASE moves all of them."""
+"""The ports of a local stack. PORT_BASE moves all of them."""
 
 import socket
 import time
@@ -16,7 +16,7 @@ _ERLANG_TOOLS = range(35672, 35683)
 
 @dataclass(frozen=True)
 class Ports:
-    """All on 127.0.0.1."""
+    """Ports of a stack, all on 127.0.0.1."""
 
     base: int
 
@@ -57,7 +57,7 @@ class Ports:
         return self.base + 8
 
     def purposes(self) -> dict[int, str]:
-        """What each port is for."""
+        """The purpose of each port."""
         return {
             self.api: "the API",
             self.aws: "the emulation of AWS",
@@ -71,31 +71,31 @@ class Ports:
         }
 
     def check(self, patience: float = 0) -> None:
-        """Raises StackFailed that names the first port that is taken, still after ``patience`` seconds in all."""
+        """Waits up to ``patience`` seconds until all ports are free. Raises StackFailed that names a taken port."""
         deadline = time.monotonic() + patience
         for port, purpose in self.purposes().items():
             if not wait_until(partial(_is_free, port), deadline - time.monotonic()):
                 raise StackFailed(
-                    f"Port {port}, for {purpose}, is taken by another program; "
-                    f"stop that or move all ports with PORT_BASE, such as PORT_BASE={self.base + 100}."
+                    f"Port {port} ({purpose}) is in use by another program. "
+                    f"Stop it, or move all ports with PORT_BASE, such as PORT_BASE={self.base + 100}."
                 )
 
 
 def ports_from(text: str | None) -> Ports:
-    """The ports of PORT_BASE. Raises StackFailed when it is none."""
+    """The ports for a value of PORT_BASE. Raises StackFailed when the value is invalid."""
     if not text:
         return Ports(DEFAULT_BASE)
     if not text.isascii() or not text.isdigit() or not _LOWEST <= int(text) <= _HIGHEST:
-        raise StackFailed(f"PORT_BASE is a number from {_LOWEST} to {_HIGHEST}, not {text!r}.")
+        raise StackFailed(f"PORT_BASE must be a number from {_LOWEST} to {_HIGHEST}, not {text!r}.")
     ports = Ports(int(text))
     if ports.epmd in _ERLANG_TOOLS:
-        raise StackFailed(f"PORT_BASE={text} puts Erlang's port mapper where Erlang's tools are; take another.")
+        raise StackFailed(f"PORT_BASE={text} puts Erlang's port mapper on a port of Erlang's tools. Use another value.")
     return ports
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # What a stopped stack left in TIME_WAIT is no obstacle.
+        # Connections of a stopped stack in TIME_WAIT must not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

@@ -1,14 +1,14 @@
-"""Ports that nobody listens on."""
+"""Free TCP ports of 127.0.0.1."""
 
 import random
 import socket
 
 PORTS = range(20000, 32000)
-"""Below those that systems give to outgoing connections, which could take a port before its server is up."""
+"""Below the range of outgoing connections, which could otherwise take a port before its server starts."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports of 127.0.0.1. Chosen at random, so that processes that ask at the same time get others."""
+    """Distinct free ports, chosen at random so that concurrent processes rarely get the same ones."""
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         if len(found) == count:
@@ -19,12 +19,12 @@ def free_ports(count: int) -> list[int]:
 
 
 def free_range(length: int) -> int:
-    """The first of so many free ports in a row, for a stack: random, too."""
+    """The first of ``length`` consecutive free ports, chosen at random."""
     starts = range(PORTS.start, PORTS.stop - length, length)
     for start in random.sample(starts, len(starts)):
         if all(_is_free(port) for port in range(start, start + length)):
             return start
-    raise OSError(f"no {length} free ports in a row")
+    raise OSError(f"No {length} consecutive free ports in {PORTS.start}-{PORTS.stop - 1}.")
 
 
 def _is_free(port: int) -> bool:

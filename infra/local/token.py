@@ -16,7 +16,7 @@ def main() -> int:
     directory = Path(os.environ.get("LOCAL_DIR") or ".local")
     file = directory / ISSUER_FILE
     if not (directory / STACK_FILE).exists() or not file.exists():
-        print(f"No local stack runs in {directory}; start it with `make run`.", file=sys.stderr)
+        print(f"No local stack runs in {directory}. Start it with `make run`.", file=sys.stderr)
         return 1
     tenant, *scopes = sys.argv[1:] or ["demo"]
     issuer = Issuer(directory, json.loads(file.read_text(encoding="utf-8"))["issuer"])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.05) -> bool:
-    """Looks every ``step`` seconds; False when the condition did not hold within ``seconds``."""
+    """Checks a condition every ``step`` seconds. False when it did not hold within ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -16,7 +16,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, step: float = 0.05
 
 
 def accepts(port: int) -> bool:
-    """Whether somebody listens on a port of 127.0.0.1."""
+    """True if a port of 127.0.0.1 accepts connections."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""Secrets that are looked for, in every form that a program could leave them in, and the places to look at."""
+"""A scan for secrets, in every encoding in which a program could leak them, and the texts to scan."""
 
 import html
 import json
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 _SHORTEST = 12
-"""Characters: less could stand somewhere by chance."""
+"""Minimum length in characters; a shorter text could occur by chance."""
 _PIECES = 3
 
 
 def forms(secret: str) -> set[str]:
-    """A secret as it is, in JSON, in a URL, in HTML, in hexadecimal and in base64; of a PEM text some lines, and what
-    crosses them where it is on one line."""
+    """The forms of a secret: plain, JSON, URL, HTML, hexadecimal and base64.
+
+    For a PEM text, some lines, and texts that span two lines of its one-line form.
+    """
     lines = [line for line in secret.splitlines() if "-----" not in line]
     if len(lines) <= 1:
         return _forms(secret)
@@ -39,7 +41,7 @@ def _forms(text: str) -> set[str]:
     found = {text, json.dumps(text)[1:-1], quote(text, safe=""), quote(text), quote_plus(text), html.escape(text)}
     found |= {raw.hex(), raw.hex().upper(), repr(raw)[2:-1], text.lower(), text.upper()}
     for offset in range(3):
-        # Within something longer, its base64 begins at one of three places; the edges depend on the neighbours.
+        # Within a longer text, base64 has three alignments; its first and last characters depend on the neighbours.
         encoded = b64encode(b"\0" * offset + raw).decode().rstrip("=")
         core = encoded[4 * (offset > 0) : -2]
         found |= {core, core.replace("+", "-").replace("/", "_")}
@@ -47,7 +49,7 @@ def _forms(text: str) -> set[str]:
 
 
 class Places:
-    """What was found where, by the name of the place."""
+    """The scanned texts by the name of their place."""
 
     def __init__(self) -> None:
         self._texts: dict[str, list[str]] = {}
@@ -56,11 +58,11 @@ class Places:
         self._texts.setdefault(place, []).append(text)
 
     def text(self, beginning: str) -> str:
-        """All of the places whose names begin so."""
+        """All texts of places whose names begin with ``beginning``."""
         return "\n".join(text for name, texts in self._texts.items() if name.startswith(beginning) for text in texts)
 
     def hits(self, secrets: Mapping[str, str]) -> list[str]:
-        """Which secret is where."""
+        """The found secrets and their places."""
         wanted = {name: forms(secret) for name, secret in secrets.items()}
         texts = {place: "\n".join(texts) for place, texts in self._texts.items()}
         return [
@@ -89,11 +91,11 @@ def look_into_tables(stack: Stack, places: Places) -> None:
 def look_into_logs(stack: Stack, places: Places) -> None:
     for log in [*stack.directory.glob("logs/*.log"), *stack.directory.glob("broker/log/*.log")]:
         places.add(f"log {log.name}", log.read_text(errors="replace"))
-    # The file with the addresses, and what was printed, are not here: they are there to tell the stack's own tokens.
+    # stack.json and the printed output are not scanned, because they contain the stack's tokens on purpose.
 
 
 def look_into_queues(stack: Stack, places: Places) -> None:
-    """Messages that can be received now; nothing is taken away."""
+    """The messages that are visible in a queue. They stay in the queue."""
     client = _sqs(stack)
     for url in client.list_queues()["QueueUrls"]:
         _look_into_queue(client, url, places)
@@ -112,7 +114,7 @@ def _look_into_queue(client: "SQSClient", url: str, places: Places) -> None:
 
 @contextmanager
 def shared_queues_watched(stack: Stack, places: Places) -> Iterator[None]:
-    """Looks into the queues that the functions empty at once, over and over: what is not there long is seen, too."""
+    """Polls the queues that the functions empty at once, to see short-lived messages, too."""
     client, ended = _sqs(stack), threading.Event()
     urls = [url for url in client.list_queues()["QueueUrls"] if "-uplinks-" not in url]
 

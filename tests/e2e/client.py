@@ -1,4 +1,4 @@
-"""What an integrator has: the API, a consumer on the broker, and RabbitMQ's management API."""
+"""A client for the local stack: the API, AMQP and RabbitMQ's management API."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pika
 
 from infra.local.network_server.lrc import Lrc
+from infra.local.processes import bound_to_this_process
 
 ROOT = Path(__file__).parents[2]
 STACK_PORTS = 21
@@ -35,7 +36,9 @@ class Answer:
         return json.loads(self.body)
 
 
-def http(method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+def http(
+    method: str, url: str, body: bytes | Iterator[bytes] | None = None, headers: dict[str, str] | None = None
+) -> Answer:
     request = urllib.request.Request(url, body, headers or {}, method=method)  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
@@ -45,7 +48,7 @@ def http(method: str, url: str, body: bytes | None = None, headers: dict[str, st
 
 
 def eventually(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Waits for a condition and gives its value; the time is only the limit of a failing test."""
+    """Waits for a condition and returns its value. Only a failing test reaches the time limit."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -56,7 +59,7 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = 60) -> 
 
 
 class Stack:
-    """A running local stack, read from its stack.json each time, for pids change."""
+    """A running local stack. Reads stack.json on each access, because pids change."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -114,11 +117,12 @@ class Stack:
         info = self.info
         return Lrc(info["apiUrl"], info["applicationServer"]["asId"], info["applicationServer"]["asKey"])
 
-    def post_raw(self, body: bytes) -> Answer:
-        """Posts a report's very bytes, with the LRC's token."""
+    def post_raw(self, body: bytes, chunks: Iterator[bytes] | None = None) -> Answer:
+        """Posts a report's bytes with the LRC's token; with ``Transfer-Encoding: chunked`` if chunks are given."""
         parameters = self.lrc.parameters(json.loads(body))
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
-        return http("POST", f"{self.info['apiUrl']}/uplinks?{query}", body, {"Content-Type": "application/json"})
+        url = f"{self.info['apiUrl']}/uplinks?{query}"
+        return http("POST", url, chunks or body, {"Content-Type": "application/json"})
 
     def management(self, path: str) -> Any:
         amqp = self.info["amqp"]
@@ -140,13 +144,13 @@ class Stack:
             connection.close()
 
     def bind(self, queue: str, key: str) -> None:
-        """A durable queue, so that what was confirmed survives the broker's restart."""
+        """Binds a durable queue, so that confirmed messages survive a restart of the broker."""
         with self.channel() as channel:
             channel.queue_declare(queue, durable=True)
             channel.queue_bind(queue, "amq.topic", key)
 
     def messages(self, queue: str) -> list[tuple[Any, Any, bytes]]:
-        """All that is in the queue: (method, properties, body)."""
+        """Takes all messages out of the queue, as (method, properties, body)."""
         found: list[tuple[Any, Any, bytes]] = []
         with self.channel() as channel:
             while True:
@@ -156,7 +160,7 @@ class Stack:
                 found.append((method, properties, body))
 
     def collect(self, queue: str, number: int, seconds: float = 60) -> list[tuple[Any, Any, bytes]]:
-        """Waits for so many messages, and gives all."""
+        """Waits for ``number`` messages and returns all."""
         found: list[tuple[Any, Any, bytes]] = []
 
         def enough() -> bool:
@@ -171,15 +175,21 @@ class Stack:
         return received
 
 
+STACK_COMMAND = bound_to_this_process([sys.executable, "-m", "infra.local.stack"], signal.SIGKILL)
+"""Starts a stack that ends with the test process, however that ends."""
+
+
 @contextmanager
-def running_stack(directory: Path, port_base: int, **environment: str) -> Iterator[tuple[Stack, Any]]:
-    """The stack as a user starts it; its output goes to ``output.txt``. Gives it once it is ready."""
+def running_stack(
+    directory: Path, port_base: int, command: Sequence[str] = STACK_COMMAND, **environment: str
+) -> Iterator[tuple[Stack, Any]]:
+    """Starts the stack as a user does, with its output in ``output.txt``, and yields it once it is ready."""
     directory.mkdir(parents=True, exist_ok=True)
     output = directory / "output.txt"
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "infra.local.stack"],
+            command,
             cwd=ROOT,
             env={**inherited, "LOCAL_DIR": str(directory / "local"), "PORT_BASE": str(port_base), **environment},
             stdout=stream,

@@ -10,7 +10,7 @@ from tests.e2e.client import STACK_PORTS, Stack, running_stack
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all tests here, a minute in a second, without the demo."""
+    """One stack without demo for all tests of this folder. A minute takes a second."""
     directory = tmp_path_factory.mktemp("stack")
     with running_stack(directory, free_range(STACK_PORTS), DEMO="0", TIME_SCALE="60") as (running, _):
         yield running

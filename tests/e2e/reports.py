@@ -1,4 +1,4 @@
-"""Documents as a network server writes them."""
+"""Reports as a network server writes them."""
 
 import json
 from datetime import UTC, datetime
@@ -23,6 +23,6 @@ def uplink(device: int, counter: int, **fields: Any) -> dict[str, Any]:
 
 
 def odd_bytes(device: int, counter: int) -> bytes:
-    """A report whose bytes no JSON library would write again: spaces, escapes, a trailing zero."""
+    """A report whose bytes no JSON library would reproduce: spaces, escapes, a trailing zero."""
     text = json.dumps(uplink(device, counter), ensure_ascii=False)
     return (" " + text.replace('"LrrSNR": 9.5', '"LrrSNR" :\t9.50').replace("Büro", "B\\u00fcro") + " \n").encode()

@@ -1,4 +1,4 @@
-"""What a change of a connection does at the broker."""
+"""Effects of a changed connection at the broker."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -18,7 +18,7 @@ def patch(stack: Stack, connection_id: str, document: dict[str, Any]) -> None:
     assert answer.status == 200, answer.body
 
 
-def test_a_changed_downlink_pattern_moves_the_binding(stack: Stack) -> None:
+def test_changed_downlink_pattern_moves_the_binding(stack: Stack) -> None:
     created = stack.connect("Moves", stack.configuration(downlinkTopicPattern="before.{DevEUI}"))
     eventually(lambda: bindings(stack, created["id"]) == ["before.*"], "the first binding")
     patch(stack, created["id"], {"configuration": {"downlinkTopicPattern": "after.{DevEUI}"}})
@@ -26,18 +26,18 @@ def test_a_changed_downlink_pattern_moves_the_binding(stack: Stack) -> None:
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
 
 
-def test_a_pattern_changed_while_inactive_frees_the_queue_of_the_old_binding(stack: Stack) -> None:
+def test_pattern_changed_while_inactive_removes_the_old_binding(stack: Stack) -> None:
     created = stack.connect("Later", stack.configuration(downlinkTopicPattern="old.{DevEUI}"))
     eventually(lambda: bindings(stack, created["id"]) == ["old.*"], "the first binding")
     patch(stack, created["id"], {"active": False})
     name = f"/ConnectionId.{created['id']}#consumer"
-    eventually(lambda: name not in str(stack.management("/api/connections")), "nobody consumes")
+    eventually(lambda: name not in str(stack.management("/api/connections")), "the end of the consumer")
     patch(stack, created["id"], {"active": True, "configuration": {"downlinkTopicPattern": "new.{DevEUI}"}})
     eventually(lambda: bindings(stack, created["id"]) == ["new.*"], "the new binding alone")
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
 
 
-def test_a_deleted_connection_takes_its_downlink_queue_along(stack: Stack) -> None:
+def test_deleted_connection_deletes_its_downlink_queue(stack: Stack) -> None:
     created = stack.connect("Goes", stack.configuration(downlinkTopicPattern="gone.{DevEUI}"))
     eventually(lambda: bindings(stack, created["id"]) == ["gone.*"], "the binding")
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
@@ -46,17 +46,17 @@ def test_a_deleted_connection_takes_its_downlink_queue_along(stack: Stack) -> No
     assert stack.api("GET", f"/connections/{created['id']}").status == 404
 
 
-def test_a_deleted_connection_that_nobody_consumed_from_takes_its_queue_along(stack: Stack) -> None:
+def test_deleted_connection_without_consumer_deletes_its_downlink_queue(stack: Stack) -> None:
     created = stack.connect("Quiet", stack.configuration(downlinkTopicPattern="quiet.{DevEUI}"))
     eventually(lambda: bindings(stack, created["id"]) == ["quiet.*"], "the binding")
     patch(stack, created["id"], {"active": False})
     name = f"/ConnectionId.{created['id']}#consumer"
-    eventually(lambda: name not in str(stack.management("/api/connections")), "nobody consumes")
+    eventually(lambda: name not in str(stack.management("/api/connections")), "the end of the consumer")
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
     assert f"iot-flow.{created['id']}.downlink" not in str(stack.management("/api/queues"))
 
 
-def test_a_deactivated_connection_keeps_what_waits_until_it_is_activated(stack: Stack) -> None:
+def test_deactivated_connection_keeps_messages_until_it_is_activated(stack: Stack) -> None:
     stack.bind("paused", "paused.#")
     created = stack.connect("Paused", stack.configuration(uplinkTopicPattern="paused.{DevEUI}"))
     stack.wait_open(created["id"])
@@ -75,7 +75,7 @@ def test_a_deactivated_connection_keeps_what_waits_until_it_is_activated(stack: 
     assert stack.api("DELETE", f"/connections/{created['id']}").status == 204
 
 
-def test_changes_of_the_same_moment_are_all_made(stack: Stack) -> None:
+def test_concurrent_changes_are_all_applied(stack: Stack) -> None:
     created = stack.connect("Popular", stack.configuration(hostName="localhost:1"))
     path = f"/connections/{created['id']}"
     together = Barrier(8)

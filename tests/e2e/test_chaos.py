@@ -1,4 +1,4 @@
-"""A small chaos run with a fixed seed; ``make chaos`` is the large one."""
+"""A small chaos run with a fixed seed. ``make chaos`` runs a large one."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ SMALL = Size(
 )
 
 
-def test_nothing_is_lost_swapped_or_stuck_while_brokers_and_workers_are_killed(tmp_path: Path) -> None:
+def test_no_message_is_lost_swapped_or_stuck_while_brokers_and_workers_are_killed(tmp_path: Path) -> None:
     outcome = run(tmp_path, SMALL, free_range(STACK_PORTS))
     made = [fault.kind for fault in outcome.disturbances]
     assert (made.count(Kind.BROKER_KILL), made.count(Kind.WORKER_KILL)) == (2, 4)

@@ -1,5 +1,6 @@
-"""``make run`` as a new user sees it: the demo, the addresses, and nothing left behind."""
+"""``make run`` as a new user sees it: the demo, the addresses, and no process left behind."""
 
+import os
 import re
 import signal
 import socket
@@ -12,21 +13,21 @@ from tests.e2e.client import ROOT, STACK_PORTS, eventually, running_stack
 
 
 def processes_of(directory: Path) -> list[str]:
-    """Command lines and environments that name the directory; the stack's children all do."""
+    """The processes with the directory in their command line or environment, as all processes of a stack have it."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 text = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
             except OSError:
-                continue  # it ended while we looked
+                continue  # it ended in the meantime
             if str(directory).encode() in text:
                 found.append(f"{entry.name}: {text[:200]!r}")
     return found
 
 
 def listening(base: int) -> list[int]:
-    """Those of the stack's ports that somebody answers on."""
+    """The stack's ports that accept connections."""
     open_ports = []
     for port in range(base, base + STACK_PORTS):
         with socket.socket() as probe:
@@ -35,7 +36,7 @@ def listening(base: int) -> list[int]:
     return open_ports
 
 
-def test_the_demo_ends_with_everything_received_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+def test_demo_receives_everything_and_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     base = free_range(STACK_PORTS)
     with running_stack(tmp_path, base) as (stack, process):
         output = tmp_path / "output.txt"
@@ -57,7 +58,7 @@ def test_the_demo_ends_with_everything_received_and_ctrl_c_leaves_nothing(tmp_pa
     assert listening(base) == []
 
 
-def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
+def test_busy_port_is_reported_in_one_line(tmp_path: Path) -> None:
     base = free_range(STACK_PORTS)
     with socket.create_server(("127.0.0.1", base)):
         result = subprocess.run(
@@ -74,3 +75,30 @@ def test_a_busy_port_is_one_clear_line(tmp_path: Path) -> None:
     assert "PORT_BASE" in result.stderr
     assert "Traceback" not in result.stderr
     assert processes_of(tmp_path) == []
+
+
+def test_killed_stack_leaves_no_process_and_starts_again_on_the_same_ports(tmp_path: Path) -> None:
+    base = free_range(STACK_PORTS)
+    with running_stack(tmp_path, base, DEMO="0") as (stack, process):
+        # The node is then a process that this test started, not the stack.
+        stack.broker("stop")
+        stack.broker("start")
+        os.kill(stack.info["workers"]["pids"][0], signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        eventually(lambda: processes_of(tmp_path) == [], "the end of all processes", 10)
+        assert listening(base) == []
+
+    # A killed make takes the stack along.
+    with running_stack(tmp_path, base, make_run(), DEMO="0") as (stack, process):
+        assert stack.api("GET", "/connections").status == 200
+        process.kill()
+        process.wait()
+        eventually(lambda: processes_of(tmp_path) == [], "the end of all processes", 10)
+        assert listening(base) == []
+
+
+def make_run() -> list[str]:
+    """``make run`` with the virtual environment of this test."""
+    venv = Path(sys.prefix)
+    return ["make", "-o", str(venv / "bin" / ".installed"), f"VENV={venv}", "run"]

@@ -1,4 +1,4 @@
-"""A connection made over HTTP carries uplinks to a real broker, and downlinks from it to the network server."""
+"""A connection delivers uplinks to a real broker, and downlinks from it to the network server."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.e2e.reports import odd_bytes, uplink
 
 @pytest.fixture
 def connected(stack: Stack, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """A connection of the protocol the test is parametrised with, OPENED, and deleted again at the end."""
+    """An OPENED connection of the test's protocol, deleted at the end."""
     protocol = getattr(request, "param", "TCP")
     name = f"{request.node.name}"[:100]
     tag = re.sub(r"\W", "", name)
@@ -42,8 +42,15 @@ def test_uplinks_arrive_in_order_and_unchanged(stack: Stack, connected: dict[str
         assert [b for b in received if eui in b] == [b for b in sent if eui in b]
 
 
+def test_chunked_uplink_arrives(stack: Stack, connected: dict[str, Any]) -> None:
+    body = odd_bytes(1, 1)
+    chunks = (body[start : start + 50] for start in range(0, len(body), 50))
+    assert stack.post_raw(body, chunks).status == 200
+    assert [received for _, _, received in stack.collect(connected["tag"], 1)] == [body]
+
+
 @both
-def test_a_message_has_the_properties_that_a_consumer_expects(stack: Stack, connected: dict[str, Any]) -> None:
+def test_message_has_the_documented_properties(stack: Stack, connected: dict[str, Any]) -> None:
     report = uplink(9, 77, Time="2026-01-31T12:00:00.500+01:00")
     assert stack.lrc.post(report) == 200
     ((method, properties, body),) = stack.collect(connected["tag"], 1)
@@ -66,7 +73,7 @@ def test_a_message_has_the_properties_that_a_consumer_expects(stack: Stack, conn
 
 
 @both
-def test_the_management_page_shows_whose_connection_it_is(stack: Stack, connected: dict[str, Any]) -> None:
+def test_management_page_shows_tenant_and_connection(stack: Stack, connected: dict[str, Any]) -> None:
     assert stack.lrc.post(uplink(1, 1)) == 200
 
     def found() -> Any:
@@ -82,7 +89,7 @@ def test_the_management_page_shows_whose_connection_it_is(stack: Stack, connecte
 
 
 @both
-def test_a_downlink_reaches_the_network_server_once(stack: Stack, connected: dict[str, Any]) -> None:
+def test_downlink_reaches_the_network_server_once(stack: Stack, connected: dict[str, Any]) -> None:
     queue = f"iot-flow.{connected['id']}.downlink"
     eventually(
         lambda: any(b["source"] == "amq.topic" for b in stack.management(f"/api/queues/%2F/{queue}/bindings")),
@@ -101,7 +108,7 @@ def test_a_downlink_reaches_the_network_server_once(stack: Stack, connected: dic
     assert (downlink["DevEUI"], downlink["FPort"]) == ("70B3D5E75E000001", "3")
 
 
-def test_a_report_posted_right_after_the_creation_arrives(stack: Stack) -> None:
+def test_report_posted_right_after_creation_arrives(stack: Stack) -> None:
     stack.bind("at-once", "at-once.#")
     created = stack.connect("At once", stack.configuration(uplinkTopicPattern="at-once.{DevEUI}"))
     assert stack.lrc.post(uplink(5, 1)) == 200
@@ -109,7 +116,7 @@ def test_a_report_posted_right_after_the_creation_arrives(stack: Stack) -> None:
     stack.api("DELETE", f"/connections/{created['id']}")
 
 
-def test_a_broker_that_was_down_gets_everything_in_order(stack: Stack, connected: dict[str, Any]) -> None:
+def test_restarted_broker_gets_all_reports_in_order(stack: Stack, connected: dict[str, Any]) -> None:
     sent = [uplink(device, counter) for counter in range(20) for device in (1, 2)]
     stack.broker("stop")
     try:
@@ -125,7 +132,7 @@ def test_a_broker_that_was_down_gets_everything_in_order(stack: Stack, connected
     eventually(lambda: stack.state(connected["id"]) == "OPENED", "the connection is OPENED again")
 
 
-def test_callers_who_come_at_the_same_moment_are_all_answered(stack: Stack) -> None:
+def test_burst_of_concurrent_requests_is_answered(stack: Stack) -> None:
     together = Barrier(64)
 
     def call(_: int) -> int:
@@ -151,7 +158,7 @@ def test_reports_of_every_kind_pass_and_others_are_refused(stack: Stack, connect
     assert json.loads(failed["body"])["BS_alarm"]["ID"] == 102
 
 
-def test_a_killed_worker_is_replaced_and_what_it_held_arrives(stack: Stack, connected: dict[str, Any]) -> None:
+def test_killed_worker_is_replaced_and_its_reports_arrive(stack: Stack, connected: dict[str, Any]) -> None:
     sent = [uplink(device, counter) for counter in range(20) for device in range(5)]
     for number, report in enumerate(sent):
         assert stack.lrc.post(report) == 200
@@ -163,7 +170,7 @@ def test_a_killed_worker_is_replaced_and_what_it_held_arrives(stack: Stack, conn
 
 
 def _kill_a_worker(stack: Stack) -> bool:
-    """False when the one that stack.json named was replaced in the meantime."""
+    """Kills a worker. False when the worker in stack.json was replaced in the meantime."""
     try:
         os.kill(stack.info["workers"]["pids"][0], signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Secrets of every kind, sent through every call and every fault: none is found anywhere but where it belongs."""
+"""Sends secrets of every kind through every call and fault, and finds them only where they are stored on purpose."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ AS_ID = "CANARY.AS"
 
 
 def value(kind: str) -> str:
-    """Characters that are written differently in JSON, in URLs and in HTML."""
+    """Characters that JSON, URLs and HTML encode differently."""
     return f"{kind}/{secrets.token_hex(8)}+ä%&<"
 
 
@@ -43,10 +43,10 @@ class World:
     stack: Stack
     token: str
     hidden: dict[str, str]
-    """The secrets by what they are."""
+    """The secrets by kind."""
     places: Places = field(default_factory=Places)
     ids: dict[str, str] = field(default_factory=dict)
-    """The connections' ids by their names."""
+    """The connections' ids by name."""
 
     def call(
         self, method: str, path: str, document: Any = None, *, raw: bytes | None = None, token: str | None = None
@@ -60,7 +60,7 @@ class World:
         return answer
 
     def configuration(self, **changes: Any) -> dict[str, Any]:
-        """Of an SSL connection with every secret that there is; what is changed to None is left out."""
+        """The configuration of an SSL connection with every secret. A change to None removes a field."""
         amqp = self.stack.info["amqp"]
         complete = {
             "hostName": f"localhost:{amqp['tlsPort']}",
@@ -134,7 +134,7 @@ def _add_broker_user(world: World) -> None:
         assert answer.status in {201, 204}, answer.body
 
 
-def test_no_secret_is_in_a_table_a_queue_a_log_an_event_an_error_or_a_page(world: World, browser: Browser) -> None:
+def test_no_secret_is_in_tables_queues_logs_events_errors_or_pages(world: World, browser: Browser) -> None:
     with shared_queues_watched(world.stack, world.places):
         _connections_good_and_bad(world)
         _requests_that_are_refused(world)
@@ -142,9 +142,9 @@ def test_no_secret_is_in_a_table_a_queue_a_log_an_event_an_error_or_a_page(world
         _downlinks(world)
         _calls_of_a_connection(world)
         _look_everywhere(world, browser)
-        # Given that the scan sees what is there ...
+        # The scan sees the texts ...
         _find_what_is_harmless(world)
-    # ... no secret is.
+    # ... and finds no secret in them.
     assert world.places.hits(world.hidden) == []
 
 
@@ -227,8 +227,8 @@ def _reports(world: World) -> None:
     assert world.call("POST", "/uplinks", [report, {MARK: 1}]).json[1]["status"] == 422
     assert world.call("POST", "/uplinks", {MARK: {"password": world.hidden["password"]}}).status == 422
     path = f"/connections/{world.ids['open']}/messages"
-    eventually(lambda: DEVICE in world.call("GET", path).body.decode(), "the report that nobody is bound for")
-    # The forwarders take wakes at once; of many some wait long enough to be seen.
+    eventually(lambda: DEVICE in world.call("GET", path).body.decode(), "the report without a binding")
+    # The forwarders receive wakes at once; of many wakes, some wait long enough to be seen.
     counters = count(1)
 
     def wake_seen() -> bool:
@@ -258,14 +258,14 @@ def _downlinks(world: World) -> None:
     def arrived(payload: str) -> bool:
         return any(downlink["Payload"] == payload for downlink in world.stack.downlinks())
 
-    # Taken: with a key of its own, with the connection's, after faults of the network server.
+    # Accepted downlinks: with a key in the downlink, with the connection's key, after network server errors.
     publish(payload_hex="c0ffee01", **own)
     publish(payload_hex="c0ffee02")
     eventually(lambda: arrived("c0ffee01") and arrived("c0ffee02"), "two downlinks")
     numbers = count(1)
 
     def delayed() -> bool:
-        # Told of at the first attempt only, and whoever looks into the queue counts as one.
+        # The event comes only at the first attempt, and a poll of the queue counts as an attempt.
         publish(f"70B3D5E75EC1{next(numbers):04X}", payload_hex="c0ffee03", **own)
         return bool(world.events("DOWNLINK_DELAYED"))
 
@@ -273,14 +273,14 @@ def _downlinks(world: World) -> None:
         eventually(delayed, "a downlink is delayed")
     eventually(lambda: arrived("c0ffee03"), "the delayed downlink")
 
-    # What waits behind a slow network server can be seen in the queue.
+    # Behind a slow network server, a waiting downlink is visible in the queue.
     def seen() -> bool:
         publish(f"70B3D5E75EC0{next(numbers):04X}", CorrelationID="C0FFEE", **own)
         return "C0FFEE" in world.places.text("queue iot-flow-local-downlinks.fifo")
 
     with _network_server(world, delay=1):
         eventually(seen, "a downlink is seen in its queue")
-    # Rejected by the network server, and by us.
+    # Rejected downlinks, by the network server and by the connector.
     with _network_server(world, status=403):
         publish(payload_hex="c0ffee04", **own)
         eventually(lambda: world.events("DOWNLINK_REJECTED"), "a rejected downlink")
@@ -292,13 +292,13 @@ def _downlinks(world: World) -> None:
     publish_raw(json.dumps({"DevEUI_downlink": own})[:-2])
     publish_raw(json.dumps({"DevEUI_downlink": own} | own))
     eventually(lambda: len(world.events("DOWNLINK_INVALID")) >= 5, "the invalid downlinks")
-    eventually(lambda: world.events("PAYLOAD_NOT_ENCODABLE"), "the one without an encoder")
+    eventually(lambda: world.events("PAYLOAD_NOT_ENCODABLE"), "the downlink without an encoder")
     eventually(lambda: world.events("DOWNLINK_MALFORMED"), "the malformed downlink")
 
 
 @contextmanager
 def _network_server(world: World, **behaviour: Any) -> Iterator[None]:
-    """What the network server's double does meanwhile."""
+    """Sets an injected failure of the network server's double for a while."""
     url = world.stack.info["networkServer"]["url"] + "/behaviour"
     assert http("POST", url, json.dumps(behaviour).encode()).status == 200
     try:
@@ -367,7 +367,7 @@ def _find_what_is_harmless(world: World) -> None:
     assert MARK in places.text("error /connections/preview")
     assert MARK in places.text("error /uplinks")
     assert MARK in places.text("page")
-    # Each form of a secret is one that the scan knows.
+    # The scan knows each form of a secret.
     planted = Places()
     for form in ("{}", '"{}"', "x{}x"):
         planted.add("plain", form.format(world.hidden["AS_KEY"]))

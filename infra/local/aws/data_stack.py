@@ -1,8 +1,8 @@
-"""Makes the tables and shared queues of ``infra/deploy/data-stack.yaml`` on an emulation of AWS.
+"""Creates the tables and shared queues of ``infra/deploy/data-stack.yaml`` on an emulation of AWS.
 
-Not through CloudFormation, so that SQS may be served by another emulation than DynamoDB. The template's parameters
-have their defaults, the prefix excepted, under which all its conditions are false. Its other resources (key, log
-groups, alarms) have no use here.
+It does not use CloudFormation, so that SQS and DynamoDB may be different emulations. All parameters except the prefix
+have their defaults, which make all conditions of the template false. The stack does not need its other resources (key,
+log groups, alarms).
 """
 
 from functools import cache
@@ -22,7 +22,7 @@ _DYNAMODB_CALLS = {"PointInTimeRecoverySpecification", "TimeToLiveSpecification"
 
 
 def resources(prefix: str) -> dict[str, dict[str, Any]]:
-    """The template's tables and queues, by logical name, with names made of the prefix."""
+    """The template's tables and queues by logical name, with the prefix in their names."""
     return {
         name: _resolved(resource, prefix)
         for name, resource in _template()["Resources"].items()
@@ -32,7 +32,7 @@ def resources(prefix: str) -> dict[str, dict[str, Any]]:
 
 @cache
 def _template() -> dict[str, Any]:
-    # Some hundred tests make the tables anew, and reading the template would be a third of it.
+    # A hundred tests create the tables; reading the template would take a third of that time.
     document: dict[str, Any] = yaml.safe_load(TEMPLATE.read_text(encoding="utf-8"))
     return document
 
@@ -58,7 +58,7 @@ def _is_no_value(value: Any) -> bool:
 
 
 def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
-    """Makes what is missing. ``dynamodb``, ``sqs``: boto3 clients. Visibility time-outs are those of ``timing``."""
+    """Creates missing tables and queues. ``dynamodb`` and ``sqs`` are boto3 clients, ``timing`` has the time-outs."""
     visibility = {
         f"{prefix}-wakes": timing.wake_visibility,
         f"{prefix}-polls": timing.poll_visibility,

@@ -1,9 +1,9 @@
-"""What moto's DynamoDB needs so that many threads can use it at once.
+"""Changes to moto's DynamoDB that make it safe for many threads.
 
-moto 5.2.5 handles requests side by side without a lock. Its transaction copies each table that it touches, whole: that
-takes seconds once statistics have grown, fails with a 500 when somebody writes meanwhile, and a transaction whose
-condition fails puts the copies back, and with them undoes whatever others wrote in between. So requests come one after
-the other here, and a transaction looks at all of its conditions before it writes.
+moto 5.2.5 handles requests in parallel without a lock. Its transaction copies each table that it touches: this takes
+seconds for a large table, and answers 500 when another request writes at the same time. When a condition fails, moto
+restores the copies and so undoes the writes of other requests. Here, requests run one after the other, and a
+transaction checks all conditions before it writes.
 """
 
 import threading
@@ -28,7 +28,7 @@ _CONDITION = ("ConditionExpression", "ExpressionAttributeNames", "ExpressionAttr
 
 
 class OneAtATime:
-    """A WSGI application in front of moto's: requests for DynamoDB wait for each other, others do not."""
+    """A WSGI application in front of moto's that runs one DynamoDB request at a time."""
 
     def __init__(self, moto: WSGIApplication) -> None:
         self._moto = moto
@@ -42,8 +42,7 @@ class OneAtATime:
 
 
 def mend_transactions() -> None:
-    """Replaces moto's transaction in this process. Not emulated: undoing it for an action that has no fault but its
-    form; nobody here sends any."""
+    """Replaces moto's transaction in this process. It does not roll back a malformed action; the product sends none."""
     DynamoDBBackend.transact_write_items = _transact_write_items  # type: ignore[method-assign, assignment]  # see above
 
 

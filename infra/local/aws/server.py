@@ -1,6 +1,6 @@
-"""AWS for the local stack, in one process: moto's server, with SQS served by queues of our own and DynamoDB mended.
+"""AWS for the local stack in one process: moto's server with this project's SQS and a fixed DynamoDB.
 
-``python -m infra.local.aws.server --port N``; ready when it accepts connections.
+``python -m infra.local.aws.server --port N``. It is ready when it accepts connections.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from infra.local.sqs.api import Sqs
 
 
 class _RequestHandler(MotoRequestHandler):
-    # Answers that do not wait for the client's delayed acknowledgement. Werkzeug ends each connection all the same.
+    # Answers must not wait for the client's delayed TCP acknowledgement. Werkzeug still closes each connection.
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
 
 
 def application() -> WSGIApplication:
-    """Sends each request to the queues or to moto."""
+    """Routes each request to the queues or to moto."""
     mend_transactions()
     sqs = Sqs()
     moto = OneAtATime(DomainDispatcherApplication(create_backend_app))
@@ -40,7 +40,7 @@ def application() -> WSGIApplication:
 
 
 def server(port: int) -> BaseWSGIServer:
-    """A server with a thread per connection, bound; ``serve_forever`` runs it."""
+    """A bound server with a thread per connection. ``serve_forever`` runs it."""
     return make_server("127.0.0.1", port, application(), threaded=True, request_handler=_RequestHandler)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     running = server(arguments.port)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        # shutdown() waits for serve_forever(), which this very thread runs.
+        # shutdown() waits for serve_forever(), which runs in this thread.
         threading.Thread(target=running.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)

@@ -1,10 +1,10 @@
 """Chromium for the page's tests and screenshots. ``python -m infra.local.browser.chromium`` installs a missing one."""
 
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from infra.local.packages import InstallFailed, apt_get_install, install_once, run
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _MAC = Path("/Applications/Chromium.app/Contents/MacOS/Chromium")
@@ -33,31 +33,19 @@ def program() -> str:
 
 
 def ensure_installed() -> None:
-    """Raises ChromiumMissing."""
-    if find_program() is not None:
-        return
-    print("Installing Chromium for the tests of the web page; this takes a minute ...", flush=True)
-    if shutil.which("apt-get"):
-        _install_debian()
-    elif shutil.which("brew"):
-        _run(["brew", "install", "--cask", "chromium"])
+    """Installs Chromium if it is missing. Raises ChromiumMissing."""
+    try:
+        install_once("Chromium", lambda: find_program() is not None, _install)
+    except InstallFailed as error:
+        raise ChromiumMissing(str(error)) from error
     program()
 
 
-def _install_debian() -> None:
-    prefix = [] if os.geteuid() == 0 else ["sudo"]
-    if prefix and not shutil.which("sudo"):
-        raise ChromiumMissing("Chromium is missing: run `apt-get install chromium` as root, then run again.")
-    quiet = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
-    _run([*quiet, "update"])
-    _run([*quiet, "-y", "install", "--no-install-recommends", "chromium"])
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-        raise ChromiumMissing(f"`{' '.join(command)}` failed: {last[0]}")
+def _install() -> None:
+    if shutil.which("apt-get"):
+        apt_get_install("chromium")
+    elif shutil.which("brew"):
+        run(["brew", "install", "--cask", "chromium"])
 
 
 def main() -> int:

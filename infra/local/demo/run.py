@@ -1,4 +1,4 @@
-"""What ``make run`` shows: uplinks of several devices through a TCP and an SSL connection, and a downlink back."""
+"""The demo of ``make run``: uplinks of several devices over a TCP and an SSL connection, and a downlink for each."""
 
 import json
 import time
@@ -27,7 +27,7 @@ _CUSTOMER = "100000042"
 
 @dataclass
 class _Line:
-    """One connection and what came of it."""
+    """One connection and its counters."""
 
     name: str
     exchange: str
@@ -41,7 +41,7 @@ class _Line:
 
 
 def run_demo(stack: dict[str, Any]) -> None:
-    """``stack`` is the document of stack.json. Raises StackFailed that says what did not arrive."""
+    """Runs the demo on the stack that stack.json describes. Raises StackFailed that names the missing messages."""
     try:
         _Demo(stack).run()
     except (AMQPError, urllib3.exceptions.HTTPError) as error:
@@ -75,14 +75,14 @@ class _Demo:
             self._wait(channel, "the statistics", lambda: all(self._confirmed(line) >= sent for line in self._lines))
             self._send_downlinks(channel)
             self._wait(channel, "the downlinks", self._all_downlinks)
-            # Each connection gets the reports of both.
+            # Each connection gets the reports of both downlinks.
             expected = len(self._lines)
             self._wait(channel, "the reports of sent downlinks", lambda: self._reports() >= expected)
         self._show(everything)
         self._judge(everything)
 
     def _listen(self, channel: BlockingChannel, line: _Line) -> None:
-        """A consumer of the customer's, as plain as can be. Its queue stays, to be looked at in RabbitMQ's page."""
+        """Starts a consumer like the customer's. Its queue stays, visible on RabbitMQ's management page."""
         line.queue = f"{line.topic}.uplinks"
         channel.queue_declare(line.queue, durable=True, arguments={"x-max-length": _KEPT})
         channel.queue_bind(line.queue, line.exchange, f"{line.topic}.*.uplink")
@@ -129,7 +129,7 @@ class _Demo:
         return line.confirmed
 
     def _send_uplinks(self) -> int:
-        """Posts the uplinks of all devices in turn; how many."""
+        """Posts the uplinks of all devices in turn and returns their number."""
         server = self._stack["applicationServer"]
         lrc = Lrc(self._stack["apiUrl"], server["asId"], server["asKey"])
         sent = 0
@@ -149,7 +149,7 @@ class _Demo:
             _say(f"Published a downlink for {device} to {line.exchange}")
 
     def _publish(self, channel: BlockingChannel, line: _Line, key: str, body: bytes) -> None:
-        """Until the connector's queue is bound, the broker gives the message back."""
+        """Publishes a downlink. Retries while the broker returns it, which means that the queue is not bound yet."""
         deadline = time.monotonic() + _PATIENCE
         properties = pika.BasicProperties(content_type="application/json", delivery_mode=2)
         while True:
@@ -157,7 +157,7 @@ class _Demo:
                 channel.basic_publish(line.exchange, key, body, properties, mandatory=True)
             except UnroutableError:
                 if time.monotonic() > deadline:
-                    raise StackFailed(f"{line.name}: no queue for downlinks is bound to {line.exchange}.") from None
+                    raise StackFailed(f"{line.name}: no downlink queue is bound to {line.exchange}.") from None
                 channel.connection.process_data_events(_LOOK)
             else:
                 return
@@ -173,14 +173,14 @@ class _Demo:
         return all(line.downlinks for line in self._lines)
 
     def _wait(self, channel: BlockingChannel, what: str, reached: Callable[[], bool]) -> None:
-        """Serves the consumers meanwhile. What is missing after a minute is judged at the end, but for the start."""
+        """Serves the consumers until the condition holds. Raises StackFailed after a minute."""
         deadline = time.monotonic() + _PATIENCE
         while not reached():
             if time.monotonic() > deadline:
                 self._show(len(_DEVICES) * _UPLINKS_PER_DEVICE)
                 states = [self._api.call("GET", f"/connections/{line.connection_id}") for line in self._lines]
-                told = "; ".join(f"{each['name']} is {each['state']}: {each.get('stateReason')}" for each in states)
-                raise StackFailed(f"The demo waited {_PATIENCE:.0f} s for {what} in vain. {told}")
+                reasons = "; ".join(f"{each['name']} is {each['state']}: {each.get('stateReason')}" for each in states)
+                raise StackFailed(f"The demo waited {_PATIENCE:.0f} s in vain for {what}. {reasons}")
             channel.connection.process_data_events(_LOOK)
 
     def _show(self, sent: int) -> None:
@@ -193,7 +193,7 @@ class _Demo:
         for line in self._lines:
             if not sent == line.confirmed == len(line.received):
                 raise StackFailed(
-                    f"{line.name}: {sent} uplinks were sent, the connector counted {line.confirmed} as confirmed, "
+                    f"{line.name}: {sent} uplinks were posted, the connector counted {line.confirmed} confirms, "
                     f"and {len(line.received)} arrived."
                 )
             if line.downlinks != 1:
@@ -201,7 +201,7 @@ class _Demo:
 
 
 def uplink(dev_eui: str, counter: int, index: int) -> dict[str, Any]:
-    """A report as ThingPark sends it; ``index`` makes devices differ."""
+    """A report as ThingPark sends it. ``index`` makes the devices different."""
     moment = datetime.now(UTC) - timedelta(milliseconds=300)
     strength = -70.0 - 3 * index - counter % 4
     return {

@@ -1,8 +1,8 @@
-"""Fills a local stack with what its web page is looked at with: connections in every state, uplinks, downlinks,
-failed messages, events and alarms.
+"""Fills a local stack with data for its web page: connections in every state, uplinks, downlinks, failed messages,
+events and alarms.
 
-All of it over the public API and the broker, but for one thing: no API can be told a past. The counters of the day
-before are written with the connector's own adapter.
+It uses the public API and the broker, except for the counters of the previous day: the API cannot set them, so the
+connector's adapter writes them to DynamoDB.
 """
 
 import json
@@ -28,10 +28,10 @@ from infra.local.waiting import wait_until
 
 CONNECTOR = "actility-amqp-0.9.1-iot"
 MAIN = "Paris · water meters"
-"""The connection that has something of everything."""
+"""The connection with data of every kind."""
 _DEVICES = [f"70B3D5E75E00{number:04X}" for number in range(1, 13)]
 _UNBOUND = _DEVICES[-1]
-"""No queue of the main connection takes this device's uplinks: they are returned, and fail."""
+"""No queue is bound for this device's uplinks, so the broker returns them and they fail."""
 _UPLINKS_PER_DEVICE = 4
 _PATIENCE = 60.0
 _TENANT = "demo"
@@ -47,7 +47,7 @@ _ALARM = {
 
 
 def fill(stack: dict[str, Any]) -> dict[str, str]:
-    """``stack`` is the document of stack.json; gives the connections' ids by name. Raises StackFailed."""
+    """Fills the stack that stack.json describes and returns the connections' ids by name. Raises StackFailed."""
     return _Showcase(stack).fill()
 
 
@@ -109,7 +109,7 @@ class _Showcase:
         self._wait(f"{name}, {state}", lambda: self._get(name)["state"] == state)
 
     def _past(self, name: str, busy: float) -> None:
-        """A day and its last hour, as counters: more by day than by night."""
+        """Writes the counters of a day and its last hour, higher by day than by night."""
         client = boto3.client(
             "dynamodb", endpoint_url=self._stack["awsEndpointUrl"], region_name=REGION,
             aws_access_key_id="test", aws_secret_access_key="test",  # noqa: S106
@@ -121,7 +121,7 @@ class _Showcase:
         for age in reversed(ages):
             moment = now - 60 * age
             wave = 1.5 - math.cos((age - 200) / 230) + 0.3 * math.sin(age / 8) + 0.1 * math.sin(age * 12.9)
-            delivered = max(0, round(busy * 30 * wave)) * (1 if age < 60 else 15)  # noqa: PLR2004  # a quarter in one
+            delivered = max(0, round(busy * 30 * wave)) * (1 if age < 60 else 15)  # noqa: PLR2004  # older points cover 15 minutes
             counts = {
                 "uplinksDelivered": delivered,
                 "downlinksDelivered": round(delivered / 6),
@@ -139,7 +139,7 @@ class _Showcase:
             for number in range(1, _UPLINKS_PER_DEVICE + 1)
             for index, device in enumerate(_DEVICES)
         ]
-        # It has no DevEUI, so that no pattern with one resolves.
+        # It has no DevEUI, so that no pattern with {DevEUI} resolves.
         reports += [{"BS_alarm": {"ID": 102, "LrrID": "100001C2", "CustomerID": "100000042", "Severity": "major"}}]
         for report in reports:
             status = lrc.post(report)
@@ -147,7 +147,7 @@ class _Showcase:
                 raise StackFailed(f"The API answered {status} to an uplink.")
 
     def _send_downlinks(self, channel: BlockingChannel) -> None:
-        """One that is sent, and one that the connector must reject, which is an event."""
+        """Publishes one valid downlink and one that the connector must reject with an event."""
         for payload in ({"payload_hex": "0102ff"}, {"payload": {"valve": "open"}}):
             body = {"DevEUI_downlink": {"DevEUI": _DEVICES[0], "FPort": 2, **payload}}
             channel.basic_publish("amq.topic", f"paris.{_DEVICES[0]}.downlink", json.dumps(body).encode())

@@ -1,4 +1,4 @@
-"""Ports in memory, with the real ones' rules, for tests and benchmarks."""
+"""In-memory implementations of the ports, with the rules of the real ones, for tests and benchmarks."""
 
 from infra.local.in_memory.connections import MemoryConnectionStore
 from infra.local.in_memory.queues import MemoryDownlinkQueue, MemoryPollQueue, MemoryUplinkQueues, MemoryWakeQueue

@@ -1,4 +1,4 @@
-"""The connections' table, with its conditional writes and its indexes that follow later."""
+"""The connections' table with conditional writes and eventually consistent indexes."""
 
 import threading
 from collections import defaultdict
@@ -12,8 +12,8 @@ _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_
 
 
 class MemoryConnectionStore:
-    """What ``connections_store`` does. Reads by key see every write; those of the indexes (marks, probes, active) show
-    the table as it was when ``lag`` was called, until ``catch_up``."""
+    """An in-memory ``connections_store``. Reads by key see every write. Between ``lag`` and ``catch_up``, the indexes
+    (pending wakes, probes, active) show the table as it was at ``lag``."""
 
     def __init__(self) -> None:
         self.connections: dict[tuple[str, str], Connection] = {}
@@ -28,7 +28,7 @@ class MemoryConnectionStore:
     def catch_up(self) -> None:
         self._index = None
 
-    # What the API does
+    # For the API
 
     def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
         with self._lock:
@@ -82,7 +82,7 @@ class MemoryConnectionStore:
     def forget_pending(self, tenant: str, connection_id: str) -> None:
         self.pending.discard((tenant, connection_id))
 
-    def unfinished(self, before: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # all of them are old enough
+    def unfinished(self, before: float) -> Iterator[tuple[str, str]]:  # noqa: ARG002  # the tests need no minimum age
         yield from sorted(self.pending)
 
     def generation(self, tenant: str) -> int:
@@ -91,7 +91,7 @@ class MemoryConnectionStore:
     def _change(self, current: Connection, **changes: object) -> None:
         self.connections[current.tenant, current.id] = current.model_copy(update=changes)
 
-    # What the forwarder and the reconciler do
+    # For the forwarder and the reconciler
 
     def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
         with self._lock:

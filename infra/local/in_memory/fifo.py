@@ -1,4 +1,4 @@
-"""A FIFO queue as SQS has it: groups, visibility, receipts, deduplication and retention."""
+"""A FIFO queue like SQS's, with groups, visibility, receipts, deduplication and retention."""
 
 import itertools
 import threading
@@ -10,16 +10,16 @@ from chalicelib.ports.clock import Clock
 
 DEDUPLICATION = 300.0
 RETENTION = 14 * 86400.0
-"""Both in seconds, as SQS has them."""
+"""Both in seconds, with the values of SQS."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """A message as it is received. ``attempts`` begins at 1."""
+    """A received message. ``attempts`` begins at 1."""
 
     receipt: str
     name: str
-    """The queue's own name for it, the same at each receive."""
+    """Identifies the message, the same at each receive."""
     group: str
     body: str
     message_id: str
@@ -34,13 +34,13 @@ class _Stored:
 
 
 class Fifo:
-    """While one message of a group is held, none of the group is given to anybody else."""
+    """A queue that blocks a group while one of its messages is in flight."""
 
     def __init__(self, visibility: float, clock: Clock) -> None:
         self._visibility = visibility
         self._clock = clock
         self._messages: dict[int, _Stored] = {}
-        """By sequence number, so in order."""
+        """By sequence number, therefore in order."""
         self._groups: dict[str, dict[int, None]] = defaultdict(dict)
         self._seen: dict[tuple[str, str], float] = {}
         self._receipts: dict[str, int] = {}
@@ -80,7 +80,7 @@ class Fifo:
         return stored.message
 
     def _held(self, receipt: str) -> int | None:
-        """A receipt is good until its message is visible again."""
+        """The message's number while the receipt is valid, that is, until the message is visible again."""
         number = self._receipts.get(receipt)
         return None if number is None or self._messages[number].visible_at <= self._clock() else number
 

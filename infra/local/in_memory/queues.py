@@ -1,4 +1,4 @@
-"""The queues, with the rules of SQS."""
+"""In-memory queues with the rules of SQS."""
 
 import itertools
 import threading
@@ -15,7 +15,7 @@ from infra.local.in_memory.fifo import Fifo, Held
 
 
 class MemoryUplinkQueues:
-    """FIFO queues, one a connection."""
+    """FIFO queues, one for each connection."""
 
     def __init__(self, visibility: float = 60, clock: Clock = time.monotonic) -> None:
         self._visibility = visibility
@@ -77,8 +77,8 @@ class _Wake:
 
 
 class MemoryWakeQueue:
-    """A standard queue: ``take`` hands messages over as an event source mapping does, in the order that ``choose``
-    gives; what is not deleted comes again after its visibility time-out. ``sent`` counts all that were ever sent."""
+    """A standard queue. ``take`` returns messages like an event source mapping, in the order that ``choose`` gives.
+    Messages that are not deleted come back after their visibility timeout. ``sent`` counts all sends."""
 
     def __init__(self, visibility: float = 180, clock: Clock = time.monotonic) -> None:
         self._visibility = visibility
@@ -99,7 +99,7 @@ class MemoryWakeQueue:
     def take(
         self, limit: int | None = None, choose: Callable[[list[str]], list[str]] = lambda names: names
     ) -> list[QueueRecord]:
-        """Those that are visible, as ``choose`` picks from their names."""
+        """The visible messages that ``choose`` picks by their names."""
         with self._lock:
             now = self._clock()
             visible = [wake.name for wake in self._waiting.values() if wake.visible_at <= now]
@@ -125,7 +125,7 @@ class MemoryWakeQueue:
                 self._waiting.pop(self._receipts.pop(receipt, ""), None)
 
     def repeat(self) -> None:
-        """A standard queue may deliver a message twice: those that are held are visible at once."""
+        """Makes messages in flight visible at once, as a standard queue may deliver a message twice."""
         with self._lock:
             for wake in self._waiting.values():
                 wake.visible_at = 0.0
@@ -143,7 +143,7 @@ class MemoryPollQueue:
 
 
 class MemoryDownlinkQueue:
-    """The shared FIFO queue of downlinks; its group is connection and device."""
+    """The shared FIFO queue of downlinks. Connection and device form the group."""
 
     def __init__(self, visibility: float = 60, clock: Clock = time.monotonic) -> None:
         self._fifo = Fifo(visibility, clock)
@@ -155,7 +155,7 @@ class MemoryDownlinkQueue:
         return [True] * len(jobs)
 
     def take(self, limit: int) -> list[QueueRecord]:
-        """As an event source mapping hands them over."""
+        """Returns jobs like an event source mapping."""
         return [
             QueueRecord(held.receipt, held.name, held.body, held.group, held.attempts)
             for held in self._fifo.receive(limit)

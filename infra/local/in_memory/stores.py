@@ -1,4 +1,4 @@
-"""The other tables and the secrets."""
+"""In-memory implementations of the other tables and of the secrets."""
 
 import hashlib
 import itertools
@@ -25,7 +25,7 @@ class MemorySecretStore:
         return version
 
     def get(self, tenant: str, connection_id: str, version: str) -> ConnectionSecrets:
-        """Raises NotFound when the version or the secret is gone."""
+        """The secrets of a version. Raises NotFound when the version or the secret is gone."""
         versions = self._versions.get((tenant, connection_id), {})
         if version not in versions:
             raise NotFound("the secret is gone")
@@ -50,7 +50,7 @@ class MemorySecretStore:
         return name
 
     def get_as_key(self, name: str) -> str:
-        """Raises NotFound when the connection was deleted."""
+        """The key of an application server. Raises NotFound when the connection was deleted."""
         if name not in self._as_keys:
             raise NotFound("the secret is gone")
         return self._as_keys[name]
@@ -91,7 +91,7 @@ class MemoryStatistics:
         self.counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.devices: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._waiting: dict[tuple[str, str, str], bool] = {}
-        """False for what was settled."""
+        """By downlink: True while it waits, False when it is done."""
 
     def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         for name in names:
@@ -130,7 +130,7 @@ class MemoryApplicationServerStore:
 
 
 class MemoryLeases:
-    """``holders``: owner and end of each lease."""
+    """Leases. ``holders`` has the owner and end of each."""
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._seconds = seconds

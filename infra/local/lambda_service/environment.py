@@ -1,4 +1,4 @@
-"""The runner's side of one execution environment: started, invoked, killed at its time-out, replaced when it dies."""
+"""The runner's side of an execution environment: starts, invokes, kills at the time-out and replaces its process."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from infra.local.processes import ROOT
 
 _PAUSE_AFTER_FAILED_START = 1.0
 _LOOK_AROUND = 0.2
-"""Seconds after which a wait for an answer looks whether the runner stops."""
+"""Seconds between two checks whether the runner is stopping."""
 
 
 class Outcome(StrEnum):
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Function:
-    """A function as it is deployed: where its code is, and its time-out in seconds."""
+    """A deployed function: its code, environment and time-out in seconds."""
 
     name: str
     project: Path
@@ -41,7 +41,7 @@ class Function:
 
 
 class _Process:
-    """One interpreter. Only one thread may talk to it."""
+    """One interpreter, for use by one thread."""
 
     def __init__(self, function: Function) -> None:
         answers, worker_end = os.pipe()
@@ -70,7 +70,7 @@ class _Process:
         return self._process.pid
 
     def send(self, invocation: dict[str, Any]) -> bool:
-        """False when it died."""
+        """Sends an invocation. False when the process died."""
         try:
             self._input.write(json.dumps(invocation).encode() + b"\n")
             self._input.flush()
@@ -79,7 +79,7 @@ class _Process:
         return True
 
     def answer(self, wait: float) -> dict[str, Any] | None:
-        """Its next answer, None after ``wait`` seconds. Raises EOFError when it died."""
+        """The next answer, None after ``wait`` seconds. Raises EOFError when the process died."""
         deadline = time.monotonic() + wait
         while b"\n" not in self._buffer:
             readable, _, _ = select.select([self._answers], [], [], max(0.0, deadline - time.monotonic()))
@@ -97,11 +97,11 @@ class _Process:
         self._process.kill()
 
     def end(self) -> None:
-        """Closes its input, upon which it ends."""
+        """Closes the input, which makes the process end."""
         try:
             self._input.close()
         except BrokenPipeError:
-            # It is dead already, with something unsent.
+            # The process died with unsent input.
             return
 
     def wait(self, timeout: float | None = None) -> int:
@@ -112,9 +112,9 @@ class _Process:
 
 
 class Environment:
-    """Keeps one process for one function. A process that ends for any reason is replaced at once.
+    """Keeps one process for one function and replaces it at once when it ends.
 
-    ``invoke`` is for one thread only; ``changed`` is called, from any thread, when the pid is another.
+    Only one thread may call ``invoke``. Any thread may call back ``changed`` when the pid changes.
     """
 
     def __init__(self, function: Function, changed: Callable[[], None]) -> None:
@@ -132,7 +132,7 @@ class Environment:
         return process.pid if process else None
 
     def invoke(self, event: Any) -> Outcome:
-        """Runs the handler; the time-out begins once the process has imported its code."""
+        """Runs the handler. The time-out begins after the process has imported its code."""
         process = self.wait_ready()
         if process is None:
             return Outcome.DIED
@@ -150,7 +150,7 @@ class Environment:
         return Outcome.SUCCEEDED if answer["error"] is None else Outcome.FAILED
 
     def wait_ready(self) -> _Process | None:
-        """The process once it can take an event; None when the runner stops."""
+        """Waits until the process can take an event. None when the runner stops."""
         while not self._stopping.is_set():
             with self._lock:
                 process = self._process
@@ -166,7 +166,7 @@ class Environment:
         return None
 
     def stop(self, patience: float) -> None:
-        """Ends the process, in the middle of a handler too; SIGKILL after ``patience`` seconds."""
+        """Ends the process, even in a handler. Sends SIGKILL after ``patience`` seconds."""
         self._stopping.set()
         with self._lock:
             process = self._process
@@ -179,7 +179,7 @@ class Environment:
             self._keeper.join()
 
     def _lost(self, process: _Process) -> Outcome:
-        """Waits until a dead process is taken off the books, so that it is not met again."""
+        """Waits until the keeper has removed a dead process, so that the next invocation gets another one."""
         with self._lock:
             self._lock.wait_for(lambda: self._process is not process)
         process.close()
@@ -202,7 +202,7 @@ class Environment:
                 return
             print(f"{self._function.name}: process {process.pid} ended ({code}), starting another", flush=True)
             if not process.ready:
-                # It cannot even import its code: not as fast as the machine can.
+                # The code cannot be imported. A pause keeps the restarts from using all CPU time.
                 self._stopping.wait(_PAUSE_AFTER_FAILED_START)
 
 
@@ -211,6 +211,7 @@ def _argv(function: Function, answers: int) -> list[str]:
         sys.executable,
         "-m",
         "infra.local.lambda_service.worker",
+        *("--runner", str(os.getpid())),
         *("--project", str(function.project)),
         *("--module", function.module),
         *("--function", function.name),

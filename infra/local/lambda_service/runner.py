@@ -2,8 +2,8 @@
 
 ``python -m infra.local.lambda_service.runner --project . --module app --stage local --directory .local``
 
-This process imports the app only to read what it declares; the handlers run in processes of their own. SIGTERM ends
-it in order; however it ends, its processes end, too.
+This process imports the app only to read its declarations; the handlers run in worker processes. SIGTERM stops the
+runner in order. Its workers end with it, also when it is killed.
 """
 
 import argparse
@@ -30,14 +30,14 @@ from infra.local.lambda_service.sources import QueueMapping, QueueSource, Schedu
 PIDS_FILE = "workers.json"
 _PATIENCE = 3.0
 _CONCURRENCY = {"forward": (8, 8), "consume": (2, 8), "send_downlinks": (1, 2)}
-"""Invocations side by side at the start, and at most: a developer's machine is no region of AWS. A frozen broker
-holds a forwarder for each report that comes for it until its breaker opens, and one started then would come late."""
+"""Initial and maximum number of concurrent invocations, small enough for a developer's machine. A frozen broker blocks
+one forwarder per report until its breaker opens; a forwarder that starts only then would be late for the others."""
 _DEFAULT_CONCURRENCY = (1, 2)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is run: ``timeouts`` in seconds by function, over those of the settings."""
+    """Options of a runner. ``timeouts`` are seconds by function and override the settings."""
 
     project: Path
     module: str
@@ -47,12 +47,12 @@ class Options:
 
 
 class Runner:
-    """The sources of an app, started and stopped together. ``on_pids`` gets the workers' pids whenever they change."""
+    """The event sources of an app. Calls ``on_pids`` with the workers' pids whenever they change."""
 
     def __init__(self, options: Options, environment: Mapping[str, str], on_pids: Callable[[list[int]], None]) -> None:
         self._options = options
         self._stage = _stage(options)
-        # As `chalice local` has it, and Lambda: the stage's variables win.
+        # The stage's variables win, as in `chalice local` and Lambda.
         self._environment = {**environment, **self._variables("")}
         self._timing = Settings.from_environment(self._environment).timing
         self._on_pids = on_pids
@@ -60,7 +60,7 @@ class Runner:
         self._sources: list[Source] = []
 
     def start(self) -> None:
-        """Raises SystemExit with a sentence when something that is declared cannot be run here."""
+        """Starts all sources. Raises SystemExit with the reason when the app declares an unsupported source."""
         os.environ.update(self._environment)
         sys.path.insert(0, str(self._options.project))
         app = importlib.import_module(self._options.module).app
@@ -73,12 +73,12 @@ class Runner:
             elif isinstance(declared, ScheduledEventConfig):
                 self._sources.append(self._schedule(function, declared))
             else:
-                raise SystemExit(f"{declared.name}: {type(declared).__name__} is not run here")
+                raise SystemExit(f"{declared.name}: {type(declared).__name__} is not supported here.")
         for each in self._sources:
             each.start()
 
     def stop(self) -> None:
-        """Lets what runs end for a short while."""
+        """Stops all sources in parallel, after a short wait for running invocations."""
         stopping = [threading.Thread(target=each.stop, args=(_PATIENCE,)) for each in self._sources]
         for thread in stopping:
             thread.start()
@@ -132,7 +132,7 @@ class Runner:
 
 
 def _stage(options: Options) -> dict[str, Any]:
-    """The stage of ``.chalice/config.json``, with what stands above all stages; empty without a file."""
+    """The stage of ``.chalice/config.json`` merged with the top-level values. Empty when the file is missing."""
     path = options.project / ".chalice" / "config.json"
     if not path.exists():
         return {}

@@ -1,4 +1,4 @@
-"""What calls a function: a queue (Lambda's event source mapping) or a schedule (EventBridge's asynchronous call)."""
+"""Event sources of a function: a queue (Lambda's event source mapping) or a schedule (EventBridge)."""
 
 import heapq
 import re
@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.local.lambda_service.environment import Environment, Function, Outcome
 
 _LONG_POLL = 2
-"""Seconds; short, because a stop waits for it."""
+"""Seconds. Short, because a stop waits for it."""
 _PAUSE_AFTER_ERROR = 1.0
 _BUSY_BEFORE_GROWTH = 2.0
 _LOOK_AROUND = 0.5
@@ -27,7 +27,7 @@ _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
 @dataclass(frozen=True)
 class QueueSource:
-    """An event source mapping: ``window`` in seconds, ``least`` and ``most`` concurrent invocations."""
+    """An event source mapping. ``window`` is in seconds; ``least`` and ``most`` limit concurrent invocations."""
 
     url: str
     arn: str
@@ -39,18 +39,18 @@ class QueueSource:
 
 
 class Source(Protocol):
-    """Runs a function's events in threads of its own."""
+    """Runs a function's events in background threads."""
 
     def start(self) -> None: ...
 
     def stop(self, patience: float) -> None:
-        """Starts nothing new, waits for what runs, then ends the processes. ``patience`` in seconds."""
+        """Starts no more invocations, waits up to ``patience`` seconds for running ones, then ends the processes."""
 
     def pids(self) -> list[int]: ...
 
 
 class QueueMapping:
-    """Polls a queue and invokes the function with what it gets, in as many environments as are needed."""
+    """Polls a queue and invokes the function with its messages. Adds environments under load."""
 
     def __init__(self, function: Function, source: QueueSource, sqs: Any, changed: Callable[[], None]) -> None:
         self._function = function
@@ -126,7 +126,7 @@ class QueueMapping:
                 self._all_busy_since = time.monotonic()
 
     def _gather(self) -> list[Any]:
-        """A batch: what the first long poll gives, and with a window what comes until it ends."""
+        """A batch: the messages of the first long poll and, with a window, those that arrive until it ends."""
         messages = self._receive(self._source.batch_size, _LONG_POLL)
         closes = time.monotonic() + self._source.window
         while messages and len(messages) < self._source.batch_size and (left := closes - time.monotonic()) > 0:
@@ -148,8 +148,8 @@ class QueueMapping:
     def _handle(self, environment: Environment, messages: list[Any]) -> None:
         outcome = environment.invoke({"Records": [sqs_record(m, self._source) for m in messages]})
         if outcome is not Outcome.SUCCEEDED:
-            # As on AWS: the messages come back when their visibility ends.
-            cause = ", for the runner stops" if self._stopping.is_set() else ""
+            # As on AWS, the messages come back after their visibility timeout.
+            cause = " because the runner is stopping" if self._stopping.is_set() else ""
             print(f"{self._function.name}: an invocation with {len(messages)} messages {outcome}{cause}", flush=True)
             return
         for start in range(0, len(messages), _LARGEST_RECEIVE):
@@ -166,7 +166,7 @@ class QueueMapping:
 
 
 class Schedule:
-    """Invokes a function each ``period`` seconds, the first time at once; an error is retried twice, as by Lambda."""
+    """Invokes a function at once and then each ``period`` seconds. Retries an error twice, as Lambda does."""
 
     def __init__(self, function: Function, period: float, minute: float, changed: Callable[[], None]) -> None:
         self._function = function
@@ -203,7 +203,7 @@ class Schedule:
         while not self._stopping.wait(max(0.0, due[0][0] - time.monotonic())):
             _, attempt, event = heapq.heappop(due)
             if attempt == 1:
-                # What a slow invocation missed is not made up for.
+                # Schedule times that passed during a slow invocation are skipped.
                 tick = max(tick + self._period, time.monotonic())
                 heapq.heappush(due, (tick, 1, scheduled_event(self._function.name)))
             outcome = environment.invoke(event)
@@ -214,15 +214,15 @@ class Schedule:
 
 
 def minutes_of(expression: str) -> int:
-    """The minutes of ``rate(1 minute)``. Raises ValueError for what is no rate."""
+    """The minutes of an expression such as ``rate(1 minute)``. Raises ValueError for other expressions."""
     match = _RATE.fullmatch(expression)
     if match is None:
-        raise ValueError(f"the schedule {expression!r} is not understood here; only rate(...) is")
+        raise ValueError(f"The schedule {expression!r} is not supported here. Use rate(...).")
     return int(match[1]) * _MINUTES[match[2]]
 
 
 def scheduled_event(name: str) -> dict[str, Any]:
-    """As EventBridge sends it."""
+    """An event as EventBridge sends it."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -237,7 +237,7 @@ def scheduled_event(name: str) -> dict[str, Any]:
 
 
 def sqs_record(message: dict[str, Any], source: QueueSource) -> dict[str, Any]:
-    """A received message in the shape that Lambda gives it."""
+    """A received message as a record of a Lambda event."""
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],

@@ -1,8 +1,8 @@
-"""One execution environment, as Lambda has them: a fresh interpreter that imports the app and runs one event at a time.
+"""One execution environment as in Lambda: a fresh interpreter that imports the app and runs one event at a time.
 
-Started by the runner. Invocations come as lines of JSON on stdin and are answered on a pipe of their own, so that what
-a handler prints is nothing but its log. When stdin ends, so does this process, in the middle of a handler too: nothing
-outlives the runner, however that ended.
+The runner starts it and writes invocations as lines of JSON to stdin. The answers go to a separate pipe, because
+handlers print their log to stdout. The process ends when stdin ends, even in a handler, so that it never outlives the
+runner.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -18,10 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from infra.local.processes import die_with_parent
+
 
 @dataclass(frozen=True)
 class LambdaContext:
-    """What a handler is told about its invocation. Source: AWS Lambda, "context object in Python"."""
+    """The context argument of a handler. Source: AWS Lambda, "context object in Python"."""
 
     function_name: str
     aws_request_id: str
@@ -64,11 +67,14 @@ def _invoke(handler: Callable[[Any, Any], Any], function: str, invocation: dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runner", type=int, required=True, help="process id of the runner")
     parser.add_argument("--project", required=True, help="directory that the module is imported from")
     parser.add_argument("--module", required=True)
     parser.add_argument("--function", required=True)
     parser.add_argument("--answers", type=int, required=True, help="file descriptor")
     arguments = parser.parse_args()
+    # A frozen worker cannot see the end of stdin, but SIGKILL ends it.
+    die_with_parent(arguments.runner, signal.SIGKILL)
     invocations: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_read_invocations, args=(sys.stdin, invocations), daemon=True).start()
     sys.path.insert(0, arguments.project)

@@ -1,12 +1,13 @@
-"""A double of the network server (ThingPark LRC): takes downlinks, shows them, and reports them as sent.
+"""A double of the network server (ThingPark LRC): accepts downlinks, lists them, and reports them as sent.
 
-``POST /thingpark/lrc/rest/downlink`` as the LRC has it; ``GET /downlinks`` is what was accepted, oldest first;
-``DELETE /downlinks`` forgets them; ``POST /behaviour`` with ``{"status": 503}``, ``{"delay": 2}``, ``{"times": 3}``
-makes it fail (``{}`` ends that); ``POST /application-servers`` with ``{"asId", "asKey"}`` tells it a key. A downlink of
-an application server that it does not know is taken without looking at its token, and not reported back.
+- ``POST /thingpark/lrc/rest/downlink`` works as in the LRC.
+- ``GET /downlinks`` lists the accepted downlinks, oldest first. ``DELETE /downlinks`` clears the list.
+- ``POST /behaviour`` with ``{"status": 503}``, ``{"delay": 2}`` or ``{"times": 3}`` injects failures; ``{}`` ends them.
+- ``POST /application-servers`` with ``{"asId", "asKey"}`` adds a key.
 
-One that is killed and started again has what it accepted, for it writes that down before it answers; it has forgotten
-its behaviour, keys it was told, and what it had yet to report.
+It accepts a downlink of an unknown application server without checking the token, and does not report it. After a
+restart it still has the accepted downlinks, because it writes them to a file before it answers. It loses the injected
+failures, the added keys and the pending reports.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from infra.local.http_service import Reply, Request, run, service
 from infra.local.network_server.lrc import Lrc, downlink_token, timestamp
 
 APPLICATION_SERVERS_VARIABLE = "NETWORK_SERVER_KEYS"
-"""JSON in the environment of the process, ``{asId: asKey}``: a command line could be read by everybody."""
+"""JSON in the environment of the process, ``{asId: asKey}``: other users could read a command line."""
 _DOWNLINK = "/thingpark/lrc/rest/downlink"
 _RULES = {
     "DevEUI": r"[0-9A-Fa-f]{16}",
@@ -54,7 +55,7 @@ _SERVER_ERROR = 500
 
 @dataclass
 class Behaviour:
-    """What it does instead of its work: ``times`` downlinks long, for ever with None."""
+    """An injected failure of the next ``times`` downlinks, of all with None."""
 
     status: int | None = None
     delay: float = 0.0
@@ -63,8 +64,8 @@ class Behaviour:
 
 @dataclass
 class NetworkServer:
-    """The state of the double. ``keys`` are those of the application servers that it knows; ``journal`` has a line of
-    JSON for each downlink that it accepted."""
+    """The state of the double. ``keys`` are those of the known application servers. ``journal`` has a line of JSON for
+    each accepted downlink."""
 
     api_url: str
     keys: dict[str, str]
@@ -76,7 +77,7 @@ class NetworkServer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self) -> None:
-        """Reads what was accepted before, and begins to report what was sent."""
+        """Reads the accepted downlinks of an earlier run and starts to report sent ones."""
         if self.journal.exists():
             self.downlinks += [json.loads(line) for line in self.journal.read_text(encoding="utf-8").splitlines()]
         threading.Thread(target=self._report_all, daemon=True).start()
@@ -104,10 +105,10 @@ class NetworkServer:
         return Reply.of_json({"error": "not found"}, 404)
 
     def _downlink(self, query: str) -> Reply:
-        told = self._behave()
-        if told is not None:
-            return _page(told, "As it was told to")
-        # A plus is a plus: the LRC decodes URLs, not forms.
+        status = self._behave()
+        if status is not None:
+            return _page(status, "Injected failure")
+        # The LRC decodes URLs, not forms, so a plus stays a plus.
         pairs = [part.partition("=") for part in query.split("&") if part]
         items = [(unquote(name), unquote(value)) for name, _, value in pairs]
         fault = parameter_fault(items)
@@ -132,16 +133,16 @@ class NetworkServer:
         self.downlinks.append(downlink)
 
     def _behave(self) -> int | None:
-        """Waits as told; the status to answer with, None for the usual one."""
+        """Applies the injected delay. Returns the injected status, None without one."""
         with self._lock:
-            told = self.behaviour
-            if told.times is not None:
-                if told.times <= 0:
+            behaviour = self.behaviour
+            if behaviour.times is not None:
+                if behaviour.times <= 0:
                     return None
-                told.times -= 1
-        if told.delay:
-            time.sleep(told.delay)
-        return told.status
+                behaviour.times -= 1
+        if behaviour.delay:
+            time.sleep(behaviour.delay)
+        return behaviour.status
 
     def _report_all(self) -> None:
         while True:
@@ -149,7 +150,7 @@ class NetworkServer:
             self._report(Lrc(self.api_url, as_id, self.keys[as_id]), report)
 
     def _report(self, lrc: Lrc, report: dict[str, Any]) -> None:
-        """Delivers a report, again while the API is away or says that it is its own fault."""
+        """Delivers a report. Retries when the API does not answer or answers 5xx."""
         pause = _FIRST_PAUSE
         for _ in range(_REPORT_ATTEMPTS):
             try:
@@ -167,10 +168,10 @@ class NetworkServer:
 
 
 def parameter_fault(items: list[tuple[str, str]]) -> str | None:
-    """What is wrong with the parameters of a downlink, None when nothing is."""
+    """The first error in the parameters of a downlink, None when they are valid."""
     parameters = dict(items)
     if len(parameters) < len(items):
-        return "A parameter was given twice"
+        return "Duplicate parameter"
     for name in _MANDATORY:
         if name not in parameters:
             return f"Mandatory parameter {name} is missing"
@@ -185,7 +186,7 @@ def parameter_fault(items: list[tuple[str, str]]) -> str | None:
 
 
 def sent_report(parameters: dict[str, str], number: int) -> dict[str, Any]:
-    """What the LRC reports once a downlink went out over the radio."""
+    """The LRC's report after a downlink went out over the radio."""
     fields = {
         "Time": timestamp(datetime.now(UTC)),
         "DevEUI": parameters["DevEUI"].upper(),
@@ -216,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=Path(__file__).stem)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--api-url", required=True, help="where reports are posted")
-    parser.add_argument("--journal", type=Path, required=True, help="where accepted downlinks are written down")
+    parser.add_argument("--journal", type=Path, required=True, help="file for accepted downlinks")
     arguments = parser.parse_args()
     keys = json.loads(os.environ.get(APPLICATION_SERVERS_VARIABLE, "{}"))
     double = NetworkServer(arguments.api_url, keys, arguments.journal)

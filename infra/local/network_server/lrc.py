@@ -1,6 +1,6 @@
-"""The LRC's side of the uplink interface: it signs a report and posts it.
+"""The LRC's side of the uplink interface: signs a report and posts it.
 
-Written from the interface's text, and on purpose without the connector's own code: each is the other's check.
+It implements the interface description without the connector's code, so that each checks the other.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _NO_RETRIES = urllib3.Retry(0, redirect=False)
 
 
 def decoded_query(items: Sequence[tuple[str, str]]) -> str:
-    """What the token is made of: the query as it reads without URL encoding."""
+    """The query without URL encoding, as the token covers it."""
     return "&".join(f"{name}={value}" for name, value in items)
 
 
@@ -37,17 +37,17 @@ def body_elements(report: Mapping[str, Any]) -> str:
 
 
 def uplink_token(report: Mapping[str, Any], items: Sequence[tuple[str, str]], as_key: str) -> str:
-    """``items``: the query parameters in the order sent, without Token."""
+    """The token of an uplink report. ``items`` are the query parameters in the order sent, without Token."""
     return hashlib.sha256((body_elements(report) + decoded_query(items) + as_key).encode()).hexdigest()
 
 
 def downlink_token(items: Sequence[tuple[str, str]], as_key: str) -> str:
-    """``items``: the query parameters in the order sent, without Token."""
+    """The token of a downlink. ``items`` are the query parameters in the order sent, without Token."""
     return hashlib.sha256((decoded_query(items) + as_key).encode()).hexdigest()
 
 
 def timestamp(moment: datetime) -> str:
-    """As the LRC writes times: with milliseconds and an offset."""
+    """A time in the LRC's format, with milliseconds and an offset."""
     return moment.isoformat(timespec="milliseconds")
 
 
@@ -75,7 +75,7 @@ class Lrc:
         return [*items, ("Token", uplink_token(report, items, self.as_key))]
 
     def post(self, report: Mapping[str, Any], moment: datetime | None = None) -> int:
-        """Delivers one report; the answer's status. Raises urllib3's HTTPError when there is no answer."""
+        """Posts one report and returns the answer's status. Raises urllib3's HTTPError when the API does not answer."""
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in self.parameters(report, moment))
         answer = self._pool.request(
             "POST",

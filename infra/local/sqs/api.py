@@ -1,9 +1,9 @@
-"""SQS's JSON protocol over queues that keep SQS's promises, as a WSGI application.
+"""SQS's JSON protocol as a WSGI application, over queues that keep SQS's guarantees.
 
-It stands in front of moto's server (see ``aws``), whose own SQS answers some 50 sends a second and reorders groups.
-Not emulated, and refused or ignored as noted where it is: redrive policies (refused), message move tasks, permissions,
-``ReceiveRequestAttemptId`` (ignored: what a lost answer held comes back by visibility), and the 60 s between two purges
-or between a deletion and a creation.
+It replaces the SQS of moto's server (see ``aws``), which answers 50 sends per second and reorders groups. It refuses
+redrive policies, message move tasks and permissions. It ignores ``ReceiveRequestAttemptId``, so the messages of a lost
+answer come back after their visibility timeout. It does not enforce the 60 s between two purges, or between the
+deletion and creation of a queue.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ class Sqs:
 
     @staticmethod
     def is_meant(environment: WSGIEnvironment) -> bool:
-        """Whether a request is one of SQS's JSON protocol."""
+        """True for a request of SQS's JSON protocol."""
         return str(environment.get("HTTP_X_AMZ_TARGET", "")).startswith(_TARGET)
 
     def __call__(self, environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -95,7 +95,7 @@ class Sqs:
 
     @staticmethod
     def _each(action: Callable[[Queue, Document], Document]) -> Callable[[Queue, Document], Document]:
-        """A batch of an action that answers nothing: each entry succeeds or fails for itself."""
+        """A batch of an action with an empty answer. Each entry succeeds or fails independently."""
 
         def batch(queue: Queue, request: Document) -> Document:
             successful, failed = [], []
@@ -223,7 +223,7 @@ def _failed(entry: Document, error: ApiError) -> Document:
 
 
 def _entries(request: Document) -> list[Document]:
-    """The entries of a batch, checked as AWS checks them before it looks at any."""
+    """The entries of a batch. Raises the errors that AWS raises before it processes any entry."""
     entries: list[Document] = request.get("Entries") or []
     identifiers = [entry["Id"] for entry in entries]
     if not entries:

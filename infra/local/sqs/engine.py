@@ -1,8 +1,7 @@
-"""One queue that behaves as SQS documents it, FIFO or standard, without HTTP around it.
+"""A FIFO or standard queue that behaves as SQS documents it, without HTTP.
 
-moto's FIFO queues give a group back out of order after a visibility time-out, forget deleted messages when they
-deduplicate, let a receive and a delete race, and look at every message of the queue on each call. What a call costs
-here does not grow with the backlog.
+moto's FIFO queues return a group out of order after a visibility timeout, forget deleted messages in deduplication, let
+a receive and a delete race, and scan all messages on each call. The cost of a call here does not grow with the backlog.
 
 Source: Amazon SQS Developer Guide, "Amazon SQS FIFO queues" and "visibility timeout"; API reference of each action.
 """
@@ -22,19 +21,19 @@ _LONGEST_VISIBILITY = 43200
 
 
 class ReceiptHandleInvalid(Exception):
-    """The handle is none of this queue's."""
+    """The queue did not issue this receipt handle."""
 
 
 class ReceiptHandleExpired(Exception):
-    """The message is visible again, or was received anew, so that the handle names nothing any more."""
+    """The message is visible again, or a later receive replaced the handle."""
 
 
 class MessageGone(Exception):
-    """The visibility of a message that was deleted cannot be changed."""
+    """The message was deleted, so its visibility cannot be changed."""
 
 
 class VisibilityTooLong(Exception):
-    """Beyond twelve hours."""
+    """The visibility timeout would exceed twelve hours."""
 
 
 class _State(Enum):
@@ -60,7 +59,7 @@ class _Stored:
 
 @dataclass
 class _Group:
-    """The messages of one group that wait, the earliest on top, and how many of it are in flight."""
+    """The waiting messages of a group as a heap, and the number of its messages in flight."""
 
     waiting: list[int] = field(default_factory=list)
     in_flight: int = 0
@@ -94,7 +93,7 @@ class Counts:
 
 
 class Engine:
-    """Every method is atomic. Times are Unix seconds of ``clock``; ``settings`` of the queue are plain attributes."""
+    """The messages of a queue. Every method is atomic. Times are Unix seconds of ``clock``."""
 
     def __init__(
         self,
@@ -131,7 +130,7 @@ class Engine:
         delay: float = 0,
         attributes: dict[str, Any] | None = None,
     ) -> Sent:
-        """Keeps a message; a repeat within five minutes is answered as the first one was, and not kept."""
+        """Stores a message. A duplicate within five minutes gets the first message's answer and is dropped."""
         with self._changed:
             now = self._clock()
             key = (group if self.deduplicate_per_group else None, deduplication_id or "")
@@ -162,7 +161,7 @@ class Engine:
             return sent
 
     def receive(self, count: int, *, visibility: float, wait: float = 0) -> list[Received]:
-        """Up to ``count`` messages, as soon as there is one; none after ``wait`` seconds."""
+        """Returns up to ``count`` messages as soon as one is visible, or none after ``wait`` seconds."""
         with self._changed:
             deadline = self._clock() + wait
             while True:
@@ -170,7 +169,7 @@ class Engine:
                 self._advance(now)
                 received = self._take(count, now, visibility)
                 if received:
-                    # Whoever waits learns when these come back.
+                    # Other receives wait until the first message is due; these messages may be due earlier.
                     self._changed.notify_all()
                 if received or self._closed or now >= deadline:
                     return received
@@ -178,7 +177,7 @@ class Engine:
                 self._changed.wait(max(0.001, min(deadline, next_due) - now))
 
     def delete(self, receipt_handle: str) -> None:
-        """Raises ReceiptHandleInvalid; on a FIFO queue also ReceiptHandleExpired. Deleting twice is no error."""
+        """Deletes a message, also twice. Raises ReceiptHandleInvalid and, on a FIFO queue, ReceiptHandleExpired."""
         with self._changed:
             stored, current = self._find(receipt_handle)
             if stored is None:
@@ -186,7 +185,7 @@ class Engine:
             if not current:
                 if self._fifo:
                     raise ReceiptHandleExpired
-                # Another consumer has it now: AWS answers with success and keeps the message.
+                # Another consumer has received the message: AWS answers with success and keeps it.
                 return
             if self._fifo and stored.state is not _State.IN_FLIGHT:
                 raise ReceiptHandleExpired
@@ -194,7 +193,10 @@ class Engine:
             self._changed.notify_all()
 
     def change_visibility(self, receipt_handle: str, seconds: float) -> None:
-        """Raises ReceiptHandleInvalid, ReceiptHandleExpired, MessageGone or VisibilityTooLong."""
+        """Changes the timeout of a message in flight.
+
+        Raises ReceiptHandleInvalid, ReceiptHandleExpired, MessageGone or VisibilityTooLong.
+        """
         with self._changed:
             stored, current = self._find(receipt_handle)
             if stored is None:
@@ -210,12 +212,12 @@ class Engine:
             self._changed.notify_all()
 
     def purge(self) -> None:
-        """Drops every message, in flight too. What was sent in the last five minutes is still remembered."""
+        """Drops all messages, also those in flight. Deduplication still covers the last five minutes."""
         with self._changed:
             self._clear()
 
     def close(self) -> None:
-        """The queue was deleted: everything goes, and whoever waits is answered."""
+        """Deletes the queue: drops everything and ends waiting receives."""
         with self._changed:
             self._closed = True
             self._clear()
@@ -233,7 +235,7 @@ class Engine:
             self._remembered.popitem(last=False)
 
     def _key(self, stored: _Stored) -> str | None:
-        """What is kept in order together: a group, or the whole of a standard queue."""
+        """The unit of order: the message's group, or None for the whole standard queue."""
         return stored.group if self._fifo else None
 
     def _wait(self, stored: _Stored) -> None:
@@ -254,7 +256,7 @@ class Engine:
         stored.state = state
 
     def _leave_flight(self, stored: _Stored) -> None:
-        """One less of the group is in flight; with none left, the group can be received again."""
+        """Counts a message out of flight. The group becomes available when none of it is in flight."""
         key = self._key(stored)
         group = self._groups[key]
         group.in_flight -= 1
@@ -264,11 +266,11 @@ class Engine:
             del self._groups[key]
 
     def _advance(self, now: float) -> None:
-        """What is due becomes visible; what is older than the retention goes."""
+        """Makes due messages visible and drops messages older than the retention."""
         while self._due and self._due[0][0] <= now:
             due, number = heapq.heappop(self._due)
             stored = self._messages.get(number)
-            # The heap keeps what was changed or deleted since: only the entry of the message's own time counts.
+            # The heap also has outdated entries of changed or deleted messages; only the current due time counts.
             if stored is None or stored.due != due or stored.state is _State.WAITING:
                 continue
             was_in_flight = stored.state is _State.IN_FLIGHT
@@ -289,7 +291,7 @@ class Engine:
             self._leave_flight(stored)
 
     def _take(self, count: int, now: float, visibility: float) -> list[Received]:
-        """As many of one group as there are, in order, then of the next group."""
+        """Takes the messages of one group in order, then those of the next group."""
         received: list[Received] = []
         while self._ready and len(received) < count:
             key = next(iter(self._ready))
@@ -324,7 +326,7 @@ class Engine:
         )
 
     def _find(self, receipt_handle: str) -> tuple[_Stored | None, bool]:
-        """The message, None when it is gone, and whether the handle is of its latest receive."""
+        """Finds the message, None when it is gone, and whether the handle is from its latest receive."""
         self._advance(self._clock())
         parts = receipt_handle.split(".")
         if len(parts) != 4 or parts[0] != self._mark or not parts[1].isdigit() or not parts[2].isdigit():  # noqa: PLR2004  # the parts that _dispatch writes
@@ -334,5 +336,5 @@ class Engine:
 
 
 def _sequence(number: int) -> str:
-    """Twenty digits, growing with each message, as AWS numbers them."""
+    """A sequence number in AWS's format: twenty digits that grow with each message."""
     return f"{18850000000000000000 + number * 256:020d}"

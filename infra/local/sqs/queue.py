@@ -1,4 +1,4 @@
-"""A queue with its attributes: what SQS checks before a message reaches the engine."""
+"""A queue with its attributes, and SQS's checks before a message reaches the engine."""
 
 import hashlib
 import re
@@ -52,7 +52,7 @@ _READ_ONLY = {
 
 
 class ApiError(Exception):
-    """An error of the API: its shape and its sentence."""
+    """An error of the API with its shape and message."""
 
     _QUERY_CODES = {  # noqa: RUF012  # a constant
         "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
@@ -71,12 +71,12 @@ class ApiError(Exception):
 
     @property
     def query_code(self) -> str:
-        """The code of the older protocol, which botocore shows."""
+        """The code of the older query protocol, which botocore shows."""
         return self._QUERY_CODES.get(self.shape, self.shape)
 
 
 class Queue:
-    """Raises ApiError wherever AWS would answer with an error."""
+    """A queue of the API. Its methods raise ApiError where AWS answers with an error."""
 
     def __init__(self, name: str, region: str, attributes: dict[str, str], tags: dict[str, str]) -> None:
         self.name = name
@@ -102,7 +102,7 @@ class Queue:
         return int(self._attributes["ReceiveMessageWaitTimeSeconds"])
 
     def configure(self, attributes: dict[str, str]) -> None:
-        """Sets attributes; those that are not named keep their values."""
+        """Sets the given attributes and keeps all others."""
         for name, value in attributes.items():
             self._check_attribute(name, str(value))
         self._attributes |= {name: str(value) for name, value in attributes.items() if value != ""}
@@ -122,11 +122,11 @@ class Queue:
                 raise ApiError("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
 
     def has(self, attributes: dict[str, str]) -> bool:
-        """Whether each attribute given has the value it has here."""
+        """True when all given attributes have the queue's values."""
         return all(str(self._attributes.get(name, "")) == str(value) for name, value in attributes.items())
 
     def describe(self, names: list[str]) -> dict[str, str]:
-        """The attributes asked for; all with ``All``."""
+        """The requested attributes, all of them for ``All``."""
         unknown = next(
             (n for n in names if n not in _DEFAULTS | _FIFO_DEFAULTS | _RANGES and n not in _OTHERS | _READ_ONLY), None
         )
@@ -144,7 +144,7 @@ class Queue:
         return {name: value for name, value in everything.items() if name in names or "All" in names}
 
     def send(self, request: dict[str, Any]) -> Sent:
-        """Checks and keeps one message (or one entry of a batch)."""
+        """Checks and stores one message or one entry of a batch."""
         body = request.get("MessageBody") or ""
         attributes = request.get("MessageAttributes") or {}
         group, deduplication = request.get("MessageGroupId"), request.get("MessageDeduplicationId")

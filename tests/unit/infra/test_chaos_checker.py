@@ -1,4 +1,4 @@
-"""The checker of the chaos runs finds what was planted."""
+"""The checker of chaos runs finds planted defects."""
 
 from dataclasses import replace
 
@@ -39,26 +39,26 @@ def without(*left_out: tuple[str, int]) -> list[Arrival]:
     return [each for each in ARRIVALS if (each.device, each.counter) not in left_out]
 
 
-def test_a_run_in_which_everything_arrived_has_no_faults() -> None:
+def test_complete_run_has_no_faults() -> None:
     one, faults = result(ARRIVALS)
     assert (one.acknowledged, one.delivered, faults) == (15, 15, [])
 
 
-def test_a_planted_loss_is_found_on_its_connection_only() -> None:
+def test_lost_report_is_found_on_its_connection_only() -> None:
     everything = [*without(("B", 3)), *(replace(each, connection=1) for each in ARRIVALS)]
     first, second = check(2, Evidence(POSTS, everything))
     assert (first.lost, second.lost) == ([("B", 3)], [])
     assert first.faults([]) == ["1 lost, such as ('B', 3)"]
 
 
-def test_what_was_never_acknowledged_may_be_missing_and_may_arrive() -> None:
+def test_unacknowledged_report_may_be_missing_or_arrive() -> None:
     posts = [replace(each, ended=None) if (each.device, each.counter) == ("B", 3) else each for each in POSTS]
     for arrivals in (ARRIVALS, without(("B", 3))):
         (one,) = check(1, Evidence(posts, arrivals))
         assert one.faults([]) == []
 
 
-def test_a_planted_swap_within_a_device_is_found_and_one_between_devices_is_none() -> None:
+def test_swap_is_found_within_a_device_and_ignored_between_devices() -> None:
     swapped = list(ARRIVALS)
     swapped[0], swapped[3] = swapped[3], swapped[0]  # A 0 and A 1
     assert result(swapped)[0].out_of_order == [("A", 0)]
@@ -67,36 +67,36 @@ def test_a_planted_swap_within_a_device_is_found_and_one_between_devices_is_none
     assert result(between)[1] == []
 
 
-def test_a_later_copy_is_a_duplicate_and_no_swap() -> None:
+def test_later_copy_is_a_duplicate_and_not_a_swap() -> None:
     again = replace(arrival("A", 2), at=130.0)
     one, faults = result([*ARRIVALS, again], disturbances=[KILL])
     assert (one.duplicated, one.by_fault[0], one.unexplained, one.out_of_order, faults) == (1, 1, [], [], [])
 
 
-def test_a_planted_duplicate_with_another_id_is_found() -> None:
+def test_duplicate_with_another_message_id_is_found() -> None:
     again = replace(arrival("A", 2), at=130.0, message_id="another")
     one, faults = result([*ARRIVALS, again], disturbances=[KILL])
     assert one.other_id == [("A", 2)]
     assert faults == ["1 duplicated with another message_id, such as ('A', 2)"]
 
 
-def test_more_duplicates_than_were_unconfirmed_are_a_fault() -> None:
+def test_more_duplicates_than_unconfirmed_reports_are_a_fault() -> None:
     again = [replace(arrival(device, 2), at=130.0) for device in DEVICES]
     one, faults = result([*ARRIVALS, *again], disturbances=[replace(KILL, limits=(2,))])
     assert one.duplicated == 3
     assert faults == ["3 duplicates after one worker killed, more than were unconfirmed"]
 
 
-def test_of_faults_that_explain_a_duplicate_one_with_room_left_is_found() -> None:
-    # The first is moved on, for the second can only be there.
+def test_duplicates_are_shared_out_within_the_room_of_each_fault() -> None:
+    # The second duplicate has only one fault, so the first one moves to another.
     assert share_out([[1, 0], [1]], [5, 1]) == {0: 1, 1: 1}
-    # A chain: each has to move on for the last.
+    # A chain: the last duplicate makes all others move.
     assert share_out([[0, 1], [1, 2], [0]], [1, 1, 1]) == {0: 1, 1: 1, 2: 1}
-    # And no more than there are: the last one is too much for whichever.
+    # The last duplicate exceeds the room of every fault.
     assert sorted(share_out([[0, 1], [1, 0], [0]], [1, 1]).values()) == [1, 2]
 
 
-def test_two_faults_of_one_connection_share_its_duplicates_by_what_was_in_flight() -> None:
+def test_two_faults_share_duplicates_by_reports_in_flight() -> None:
     again = [replace(arrival(device, 2), at=130.0) for device in DEVICES]
     later = replace(KILL, began=124.0, ended=124.1, connections=(1, 0), limits=(9, 1))
     one, faults = result([*ARRIVALS, *again], disturbances=[replace(KILL, limits=(2,)), later])
@@ -105,7 +105,7 @@ def test_two_faults_of_one_connection_share_its_duplicates_by_what_was_in_flight
     assert faults == ["2 duplicates after one worker killed, more than were unconfirmed"]
 
 
-def test_a_duplicate_far_from_every_fault_is_unexplained() -> None:
+def test_duplicate_far_from_every_fault_is_unexplained() -> None:
     again = replace(arrival("A", 0), at=160.0)
     far = replace(KILL, began=150.0, ended=150.1)
     elsewhere = replace(KILL, began=101.0, ended=102.0, connections=(1,))
@@ -113,7 +113,7 @@ def test_a_duplicate_far_from_every_fault_is_unexplained() -> None:
     assert one.unexplained == [("A", 0)]
 
 
-def test_what_a_killed_broker_hands_out_again_was_not_published_twice() -> None:
+def test_redelivery_by_a_killed_broker_is_not_a_duplicate() -> None:
     killed = replace(KILL, kind=Kind.BROKER_KILL, target="broker 1")
     again = replace(arrival("A", 2), at=130.0, redelivered=True)
     one, _ = result([*ARRIVALS, again], disturbances=[killed])
@@ -125,15 +125,15 @@ def test_what_a_killed_broker_hands_out_again_was_not_published_twice() -> None:
     "planted",
     [arrival("A", 4), replace(arrival("A", 4), counter=99), replace(arrival("C", 4), digest="of other bytes")],
 )
-def test_a_planted_message_that_was_never_posted_is_found(planted: Arrival) -> None:
+def test_message_that_was_never_posted_is_found(planted: Arrival) -> None:
     never_posted = [each for each in POSTS if (each.device, each.counter) != ("A", 4)]
     arrivals = [each for each in ARRIVALS if (each.device, each.counter) not in {("A", 4), ("C", 4)}]
     (one,) = check(1, Evidence(never_posted, [*arrivals, planted]))
     assert one.unexpected == [(planted.device, planted.counter)]
 
 
-def test_a_deactivated_connection_must_have_what_came_before_and_must_not_have_what_came_within() -> None:
-    # From 115 to 125 it is surely off: B 2 (121) and its neighbours 2 are within, 1 and 3 are surely outside.
+def test_deactivated_connection_gets_reports_from_before_and_none_from_within() -> None:
+    # The connection is inactive from 115 to 125: counters 2 (121) are within, 1 and 3 are outside.
     pause = Pause(0, 114.0, 115.0, 125.0, 126.0)
     within = [(device, 2) for device in DEVICES]
     assert result(without(*within), pauses=[pause])[1] == []
@@ -144,18 +144,18 @@ def test_a_deactivated_connection_must_have_what_came_before_and_must_not_have_w
 
 
 @pytest.mark.parametrize("pause", [Pause(0, 119.0, 120.2, 125.0, 126.0), Pause(0, 117.0, 118.0, 120.2, 121.0)])
-def test_what_was_posted_while_a_connection_was_being_changed_may_be_there_or_not(pause: Pause) -> None:
+def test_report_posted_during_the_change_may_arrive_or_not(pause: Pause) -> None:
     inside = [("A", 2)] if pause.on < 122 else [("A", 2), ("B", 2), ("C", 2)]
     for arrivals in (without(*inside), without(*inside[1:])):
         assert result(arrivals, pauses=[pause])[1] == []
 
 
-def test_what_waits_at_the_end_is_stuck_and_not_lost() -> None:
+def test_waiting_report_is_stuck_and_not_lost() -> None:
     one, faults = result(without(("A", 4), ("B", 4)), waiting={0: 2})
     assert (one.stuck, one.lost, faults) == (2, [], ["2 stuck"])
 
 
-def test_what_was_given_up_is_a_fault_of_its_own() -> None:
+def test_failed_report_is_a_fault_and_not_lost() -> None:
     one, faults = result(without(("A", 4)), failed={0: 1})
     assert (one.lost, faults) == ([], ["1 given up"])
 
@@ -168,8 +168,8 @@ def called(*numbers: int) -> list[tuple[str, str]]:
     return [("D", f"{number:08x}") for number in numbers]
 
 
-def test_downlinks_that_were_all_called_once_have_no_faults() -> None:
-    # The last was published, and its confirm was lost.
+def test_downlinks_sent_once_have_no_faults() -> None:
+    # The confirm of the last downlink was lost.
     assert check_downlinks(SENT, called(0, 1, 2, 3, 15), TRIED, 0).faults(0, 10) == []
 
 
@@ -184,23 +184,21 @@ def test_downlinks_that_were_all_called_once_have_no_faults() -> None:
         (called(0, 1, 1, 1, 2, 3), 0, 1, "2 calls repeated after 1 kills, 2 of one downlink"),
     ],
 )
-def test_planted_faults_of_downlinks_are_found(
-    calls: list[tuple[str, str]], stuck: int, kills: int, fault: str
-) -> None:
+def test_planted_downlink_faults_are_found(calls: list[tuple[str, str]], stuck: int, kills: int, fault: str) -> None:
     assert check_downlinks(SENT, calls, TRIED, stuck).faults(kills, 10) == [fault]
 
 
-def test_a_call_may_be_repeated_once_a_kill() -> None:
+def test_each_kill_may_repeat_a_call_once() -> None:
     assert check_downlinks(SENT, called(0, 1, 2, 0, 1, 2, 3), TRIED, 0).faults(1, 10) == []
 
 
-def test_the_same_seed_gives_the_same_schedule_and_another_seed_another() -> None:
+def test_plan_depends_only_on_the_seed() -> None:
     assert make_plan(Size(seed=7)) == make_plan(Size(seed=7))
     assert make_plan(Size(seed=7)) != make_plan(Size(seed=8))
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_plan_has_the_faults_that_were_asked_for_within_its_time_and_on_what_there_is(seed: int) -> None:
+def test_plan_has_the_requested_faults_within_its_time_and_on_existing_targets(seed: int) -> None:
     size = Size(seed=seed)
     plan = make_plan(size)
     kinds = [fault.kind for fault in plan.faults]
@@ -212,13 +210,13 @@ def test_a_plan_has_the_faults_that_were_asked_for_within_its_time_and_on_what_t
     assert {fault.target for fault in plan.faults if fault.kind is Kind.CUT} <= proxied
 
 
-def test_both_ways_to_connect_and_both_protocols_are_among_the_connections() -> None:
+def test_connections_cover_proxied_and_direct_with_both_protocols() -> None:
     places = Size().places
     assert {(place.proxied, place.tls) for place in places} == {(a, b) for a in (True, False) for b in (True, False)}
     assert {place.node for place in places} == {0, 1}
 
 
-def test_the_report_says_what_was_broken_and_the_picture_shows_when() -> None:
+def test_report_names_broken_guarantees_and_chart_shows_faults() -> None:
     evidence = Evidence(POSTS, without(("B", 3)), [KILL])
     downlinks = check_downlinks(SENT, called(0, 1, 2), TRIED, 0)
     outcome = Outcome(Size(connections=1), check(1, evidence), downlinks, [KILL], 0, 60.0)
@@ -232,7 +230,7 @@ def test_the_report_says_what_was_broken_and_the_picture_shows_when() -> None:
     assert "worker killed (forward)" in picture
 
 
-def test_a_run_without_faults_passed() -> None:
+def test_run_without_faults_passes() -> None:
     downlinks = check_downlinks(SENT, called(0, 1, 2, 3), TRIED, 0)
     outcome = Outcome(Size(connections=1), check(1, Evidence(POSTS, ARRIVALS)), downlinks, [], 0, 60.0)
     assert outcome.faults() == []

@@ -1,8 +1,8 @@
-"""Calls a function's handler as Lambda's runtime does. Run by test_deploy.py in an interpreter that has nothing but the
-unpacked package and what Lambda's runtime brings:
+"""Calls a function's handler as Lambda's runtime does.
 
-``python -I -S call_handler.py PACKAGE RUNTIME``; standard input is ``{"handler", "event", "thorough"}``, the last line
-of standard output ``{"answer", "strange"}``, where strange are the files of modules that came from elsewhere.
+test_deploy.py runs it in an interpreter that has only the unpacked package and the libraries of Lambda's runtime:
+``python -I -S call_handler.py PACKAGE RUNTIME``. It reads ``{"handler", "event", "thorough"}`` from stdin and prints
+``{"answer", "strange"}`` as the last line; ``strange`` lists the files of modules from other places.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from typing import Any
 
 
 class Context:
-    """What Lambda hands to a handler."""
+    """The context argument that Lambda passes to a handler."""
 
     aws_request_id = "00000000-0000-4000-8000-000000000000"
     function_name = "test"

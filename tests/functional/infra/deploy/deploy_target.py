@@ -1,6 +1,6 @@
-"""An AWS to deploy to, and the project copied to where `chalice deploy` may write.
+"""An emulation of AWS as a deployment target, and a copy of the project in which `chalice deploy` may write.
 
-``python -m tests.functional.infra.deploy.deploy_target PORT`` is that AWS: moto's server, in a process of its own.
+``python -m tests.functional.infra.deploy.deploy_target PORT`` runs the emulation: moto's server in a separate process.
 """
 
 import io
@@ -32,7 +32,7 @@ _START_SECONDS = 30
 
 
 def application() -> WSGIApplication:
-    """moto, which wants of an API document what AWS does not: OpenAPI 3 and a description."""
+    """moto with API documents converted to OpenAPI 3 with a description, which moto requires and AWS does not."""
     moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
 
     def serve(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -50,7 +50,7 @@ def application() -> WSGIApplication:
 
 @dataclass(frozen=True)
 class Target:
-    """``environment``: what a process needs to reach it."""
+    """A running emulation. A process reaches it with the variables in ``environment``."""
 
     endpoint: str
 
@@ -75,7 +75,7 @@ class Target:
 
 @contextmanager
 def target() -> Iterator[Target]:
-    """A running AWS with the data stack of the stage ``test``."""
+    """A running emulation with the data stack of the stage ``test``."""
     (port,) = free_ports(1)
     argv = [sys.executable, "-m", "tests.functional.infra.deploy.deploy_target", str(port)]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -98,7 +98,7 @@ def target() -> Iterator[Target]:
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of what deploying needs."""
+    """Copies the files that a deployment needs."""
 
     directory: Path
 
@@ -115,13 +115,13 @@ class Project:
         return cls(directory)
 
     def chalice(self, command: str, aws: Target) -> str:
-        """Runs `chalice COMMAND --stage test`, as the user would, and returns what it says."""
+        """Runs `chalice COMMAND --stage test` like a user and returns its output."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         program = Path(sys.executable).with_name("chalice")
         answer = subprocess.run(
             [str(program), command, "--stage", STAGE],
             cwd=self.directory,
-            # As `make deploy` has it: Chalice would ship what Python compiled on the way.
+            # As in `make deploy`: Chalice would package the bytecode files that Python writes.
             env={**clean, **aws.environment, "PYTHONDONTWRITEBYTECODE": "1"},
             check=False,
             text=True,
@@ -133,7 +133,7 @@ class Project:
 
     @property
     def package(self) -> Path:
-        """The one that was uploaded to every function."""
+        """The package that was uploaded to every function."""
         [package] = (self.directory / ".chalice" / "deployments").glob("*.zip")
         return package
 

@@ -1,4 +1,4 @@
-"""What IAM asks for each call of the SDK, and whether a policy grants it."""
+"""Permissions that IAM requires for each SDK call, and a check whether a policy grants them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 _HERE = "eu-west-1:123456789012"
 _SUFFIX = "-AbCdEf"
-"""Secrets Manager ends every secret's ARN with six characters of its own."""
+"""Secrets Manager appends six random characters to every secret's ARN."""
 _TRANSACTION = {
     "Put": "PutItem",
     "Update": "UpdateItem",
@@ -25,19 +25,19 @@ class Permission:
 
 
 def asked_for(service: str, operation: str, parameters: Mapping[str, Any]) -> Iterator[Permission]:
-    """The permissions that a call needs."""
+    """The permissions that an SDK call needs."""
     if service == "dynamodb":
         yield from _dynamodb(operation, parameters)
     elif service == "sqs":
         name = parameters.get("QueueName") or parameters["QueueUrl"].rsplit("/", 1)[1]
-        # A batch is asked for as its single call.
+        # A batch call needs the permission of the single call.
         yield Permission(f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{_HERE}:{name}")
     elif service == "secretsmanager":
         name = parameters.get("SecretId") or parameters.get("Name")
         resource = f"arn:aws:secretsmanager:{_HERE}:secret:{name}{_SUFFIX}" if name else "*"
         yield Permission(f"secretsmanager:{operation}", resource)
     else:
-        raise AssertionError(f"{service} is new: say here what IAM asks for")
+        raise AssertionError(f"{service} is new. Add the permissions that IAM requires for it.")
 
 
 def _dynamodb(operation: str, parameters: Mapping[str, Any]) -> Iterator[Permission]:
@@ -58,7 +58,7 @@ def _dynamodb(operation: str, parameters: Mapping[str, Any]) -> Iterator[Permiss
 
 
 class Recorder:
-    """The permissions that the calls of some clients needed."""
+    """Records the permissions that the calls of some clients needed."""
 
     def __init__(self) -> None:
         self.permissions: set[Permission] = set()
@@ -84,7 +84,7 @@ class Statement:
 
 
 def statements(path: Path) -> list[Statement]:
-    """A policy file, which may allow only, without conditions and without wildcards in its actions."""
+    """The statements of a policy file. They may only allow, without conditions or wildcards in actions."""
     document = json.loads(path.read_text(encoding="utf-8"))
     found: list[Statement] = []
     for statement in document["Statement"]:

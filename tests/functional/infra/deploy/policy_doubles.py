@@ -1,4 +1,4 @@
-"""What a function talks to that is not AWS, played for the recordings of its calls."""
+"""Doubles of the systems other than AWS that a function calls, for recording its AWS calls."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class NoRemover:
 
 
 class OnePoll:
-    """A consumer that opens its connection, hands over what a test gives it, and ends."""
+    """A consumer that opens its connection, delivers the messages of a test, and ends."""
 
     def __init__(self, messages: Sequence[ReceivedDownlink], fault: BrokerFault | None = None) -> None:
         self._messages = messages

@@ -1,4 +1,4 @@
-"""Runs of each function that make every call of AWS which its code has, recorded."""
+"""Recorded runs of each function that make every AWS call in its code."""
 
 import itertools
 import json
@@ -59,7 +59,7 @@ def uplink(count: int, **fields: Any) -> dict[str, Any]:
 
 @dataclass
 class World:
-    """AWS, seen by each function through clients of its own."""
+    """AWS with separate clients for each function."""
 
     api: Api
     issuer: TestIssuer
@@ -89,7 +89,7 @@ class World:
         return answer.json if answer.body and answer.body[:1] in b"[{" else None
 
     def invoke(self, handler: str) -> None:
-        """Hands the function what waits in its queue."""
+        """Invokes the function with the messages in its queue."""
         sqs = self.plain.sqs
         url = sqs.get_queue_url(QueueName=self.plain.settings.queue(QUEUE_OF[handler]))["QueueUrl"]
         messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]).get(
@@ -105,7 +105,7 @@ class World:
             }
             for message in messages
         ]
-        # Not by chalice's test client, which leaves a function three seconds.
+        # chalice's test client would end a function after three seconds.
         app.handler_map[handler]({"Records": records}, Context())
 
     def empty(self, queue: str) -> None:
@@ -120,7 +120,7 @@ class World:
         return str(self.call("POST", "/connections", document)["id"])
 
     def fail_one(self, connection_id: str, direction: Direction = Direction.UPLINK) -> str:
-        """Leaves a failed message, of the present, and returns its id."""
+        """Stores a failed message with the current time and returns its id."""
         body = {"DevEUI_downlink": {"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"}} | uplink(1)
         message = FailedMessage(
             id=new_id(time.time()),
@@ -187,7 +187,7 @@ def run_forward(world: World) -> None:
 
     world.call("POST", "/uplinks", uplink(1))
     forward(ScriptedBroker())
-    # A backlog, for which a helper is asked.
+    # A backlog large enough to start a helper drain.
     for number in range(CHUNK_REPORTS):
         report = json.dumps(uplink(number, DevEUI=f"{number:016X}"))
         world.function("api_handler").ingress.accept(TENANT, report.encode())
@@ -195,20 +195,20 @@ def run_forward(world: World) -> None:
     world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
     forward(ScriptedBroker())
     world.empty("wakes")
-    # One that fails for good.
+    # A report that fails permanently.
     world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "{missing}"}}, id=connection_id)
     world.call("POST", "/uplinks", uplink(2))
     forward(ScriptedBroker())
-    # A wake without a report finds an empty queue, one with a report that is not there leaves a mark.
+    # A wake without a report finds an empty queue; a wake with a missing report leaves a pending wake.
     world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
     forward(ScriptedBroker())
     world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id, message_id="gone")])
     forward(ScriptedBroker())
-    # A broker that is lost with a report in its hands: the report is given back.
+    # The broker fails with a report in flight, which the forwarder releases.
     world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "up"}}, id=connection_id)
     world.call("POST", "/uplinks", uplink(3))
     forward(ScriptedBroker(fault=broken))
-    # A drain that ends as nobody foresaw, beside one that does not.
+    # One drain raises an unexpected exception, another one does not.
     world.call("POST", "/connections/{id}/restart", id=connection_id)
     world.connect()
     world.empty("wakes")
@@ -259,12 +259,12 @@ def run_consume(world: World) -> None:
         {"DevEUI_downlink": good | {"AS_ID": "AS", "AS_KEY": "key of the downlink"}},
         {"DevEUI_downlink": good | {"payload_hex": "no hex"}},
     )
-    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"))
+    consume({"DevEUI_downlink": good}, fault=BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"))
 
 
 def run_send_downlinks(world: World) -> None:
     plain = world.plain
-    # Each of its own, for one that is delayed holds its device's others back.
+    # One device for each downlink, because a delayed downlink blocks its device.
     devices = itertools.count(1)
     own_key = world.connect(downlinkAsId="AS1", downlinkAsKey="key of the connection")
     without = world.connect()
@@ -297,7 +297,7 @@ def run_send_downlinks(world: World) -> None:
         send(own_key, DownlinkDelayed("no answer"))
     world.call("DELETE", "/application-servers/{asId}", asId="AS2")
     send(registered)
-    # One that is done goes before one that has to wait.
+    # The function deletes finished downlinks before it delays others.
     made = world.function("send_downlinks")
     made.downlink_queue.delete(["gone"])
 
@@ -305,11 +305,11 @@ def run_send_downlinks(world: World) -> None:
 def run_reconcile(world: World) -> None:
     marked, unfinished = world.connect(), world.connect()
     world.plain.connection_store.set_pending_wake(TENANT, marked, time.time(), "token")
-    # A delete that was killed, and a create whose note is still there.
+    # A killed delete, and a create that is still marked as pending.
     world.fail_one(unfinished)
     world.plain.connection_store.delete(TENANT, unfinished)
     world.plain.connection_store.reserve(TENANT, marked, 5)
-    # An alarm that finds too few uplinks, at any time of the day.
+    # An alarm for too few uplinks, active all day.
     alarm = {
         "startTime": "00:00",
         "endTime": "23:59",
@@ -318,16 +318,16 @@ def run_reconcile(world: World) -> None:
         "message": "quiet",
     }
     world.call("PATCH", "/connections/{id}", {"alarms": [alarm]}, id=marked)
-    # One that is opened anew after an hour of silence.
+    # A connection that is reopened after an hour without traffic.
     silent = world.connect()
     world.call("PATCH", "/connections/{id}", {"configuration": {"reconnectStrategy": "AGGRESSIVE"}}, id=silent)
     store = world.plain.connection_store
     before = store.get(TENANT, silent)
     store.update_breaker(recovered(before, time.time() - 7200, "token", time.time() - 7200), before.epoch)
-    # One that is open and has nothing due: the sweep looks into its queue, in one of its runs.
+    # An open connection without due work: one of the sweep's runs checks its queue.
     quiet = store.get(TENANT, world.connect())
     store.update_breaker(quiet.model_copy(update={"probe_at": None, "epoch": quiet.epoch + 1}), quiet.epoch)
-    # One whose broker does not take a report, for two weeks in the end.
+    # A connection whose broker confirms no report for two weeks.
     waiting = store.get(TENANT, world.connect())
     fault = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     store.update_breaker(breaker.failed(waiting, fault, time.time(), 0, 1), waiting.epoch)

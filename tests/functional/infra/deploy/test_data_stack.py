@@ -1,4 +1,4 @@
-"""The data stack's template: what CloudFormation makes of it, and that the local stack makes the same."""
+"""The data stack's template, as CloudFormation creates it, and the local stack's copy of it."""
 
 import json
 import subprocess
@@ -18,12 +18,12 @@ from infra.local.aws import data_stack
 
 PREFIX = "iot-flow-test"
 BY_CLOUDFORMATION, BY_HAND = "eu-west-1", "eu-west-3"
-"""Two regions, so that both may have the same names."""
+"""Two regions, so that both copies can have the same names."""
 TABLES = {"connections", "application-servers", "events", "statistics", "failed-messages", "coordination"}
 QUEUES = {"wakes", "polls", "downlinks.fifo"}
 FUNCTIONS = {"", "-forward", "-consume", "-send_downlinks", "-reconcile"}
 OF_THE_RUN = ("Arn", "Timestamp", "Approximate", "Policy")
-"""Parts of the names of queue attributes that tell one queue from another, or what is in it."""
+"""Parts of the names of attributes that identify a queue or depend on its content."""
 
 
 def client(service: Any, region: str = BY_CLOUDFORMATION) -> Any:
@@ -31,7 +31,7 @@ def client(service: Any, region: str = BY_CLOUDFORMATION) -> Any:
 
 
 def template(kind: str) -> list[dict[str, Any]]:
-    """The resources of one type as they stand in the template."""
+    """The resources of one type in the template."""
     document = yaml.safe_load(data_stack.TEMPLATE.read_text(encoding="utf-8"))
     return [resource for resource in document["Resources"].values() if resource["Type"] == kind]
 
@@ -55,7 +55,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     with mock_aws(), warnings.catch_warnings():
-        # Alarms, see below.
+        # moto does not support alarms in templates.
         warnings.filterwarnings("ignore", message="Tried to parse AWS::CloudWatch::Alarm")
         yield
 
@@ -79,7 +79,7 @@ def tables(region: str) -> dict[str, Any]:
 
 
 def expiring(region: str) -> dict[str, str]:
-    """Which attribute says when a table's items expire, by table."""
+    """The time-to-live attribute by table."""
     dynamodb = client("dynamodb", region)
     described = {
         name: dynamodb.describe_time_to_live(TableName=name)["TimeToLiveDescription"]
@@ -100,7 +100,7 @@ def queues(region: str) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.usefixtures("aws")
-def test_the_local_stack_makes_the_tables_and_queues_that_cloudformation_makes() -> None:
+def test_local_stack_creates_the_same_tables_and_queues_as_cloudformation() -> None:
     create_stack()
     data_stack.create(client("dynamodb", BY_HAND), client("sqs", BY_HAND), PREFIX, Timing())
 
@@ -112,13 +112,13 @@ def test_the_local_stack_makes_the_tables_and_queues_that_cloudformation_makes()
     assert expiring(BY_HAND) == {
         resource["Properties"]["TableName"]["Fn::Sub"].replace("${Prefix}", PREFIX): expiry["AttributeName"]
         for resource in template("AWS::DynamoDB::Table")
-        # moto's CloudFormation passes over it.
+        # moto's CloudFormation ignores time-to-live.
         if (expiry := resource["Properties"].get("TimeToLiveSpecification", {})).get("Enabled")
     }
 
 
 @pytest.mark.usefixtures("aws")
-def test_every_function_has_a_log_group_that_forgets() -> None:
+def test_every_function_has_a_log_group_with_retention() -> None:
     create_stack(FunctionPrefix="iot-flow-amqp-test", LogRetentionDays="14")
     groups = client("logs").describe_log_groups()["logGroups"]
     retention = {group["logGroupName"]: group["retentionInDays"] for group in groups}
@@ -126,7 +126,7 @@ def test_every_function_has_a_log_group_that_forgets() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_customer_key_encrypts_the_queues_when_asked_for() -> None:
+def test_customer_key_encrypts_queues_if_requested() -> None:
     create_stack(CustomerKey="true")
     [stack] = client("cloudformation").describe_stacks(StackName="data")["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
@@ -136,8 +136,8 @@ def test_a_customer_key_encrypts_the_queues_when_asked_for() -> None:
     assert client("kms").get_key_rotation_status(KeyId=outputs["QueueKeyArn"])["KeyRotationEnabled"]
 
 
-def test_alarms_watch_every_function_and_the_age_of_what_waits() -> None:
-    # moto's CloudFormation makes no alarms; that they are well-formed is cfn-lint's word.
+def test_alarms_cover_every_function_and_the_age_of_messages() -> None:
+    # moto's CloudFormation creates no alarms; cfn-lint checks their syntax.
     watched: set[tuple[str, str]] = set()
     for alarm in template("AWS::CloudWatch::Alarm"):
         [dimension] = alarm["Properties"]["Dimensions"]
@@ -152,7 +152,7 @@ def test_alarms_watch_every_function_and_the_age_of_what_waits() -> None:
 
 
 @pytest.mark.usefixtures("aws")
-def test_customers_data_outlive_the_stack() -> None:
+def test_customer_data_is_retained_when_the_stack_is_deleted() -> None:
     create_stack()
     client("cloudformation").delete_stack(StackName="data")
     kept = {name.removeprefix(f"{PREFIX}-") for name in tables(BY_CLOUDFORMATION)}
@@ -160,7 +160,7 @@ def test_customers_data_outlive_the_stack() -> None:
     assert set(queues(BY_CLOUDFORMATION)) == {f"{PREFIX}-downlinks.fifo"}
 
 
-def test_the_template_passes_cfn_lint() -> None:
+def test_template_passes_cfn_lint() -> None:
     program = Path(sys.executable).with_name("cfn-lint")
     argv = [str(program), "--regions", "eu-west-1", "--template", str(data_stack.TEMPLATE)]
     answer = subprocess.run(argv, check=False, capture_output=True, text=True)

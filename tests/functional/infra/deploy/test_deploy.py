@@ -1,4 +1,4 @@
-"""`chalice deploy` makes what app.py declares, and what it uploads runs where nothing else is installed."""
+"""`chalice deploy` creates the resources that app.py declares, and its package runs without other libraries."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ PREFIX = f"iot-flow-{STAGE}"
 CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
 NAMES = sorted(CONFIG["lambda_functions"])
 LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
-"""And their version is the one that is pinned for the tests."""
+"""The libraries of Lambda's runtime, in the versions that are pinned for the tests."""
 LARGEST_MB = 15
 NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
 SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
@@ -50,7 +50,7 @@ def function_name(name: str) -> str:
 
 
 def source_of(declared: SQSEventConfig) -> str:
-    """The name of a handler's queue in the stage; where this test runs, the prefix is another."""
+    """The name of a handler's queue in the stage, whose prefix differs from that of the test process."""
     return PREFIX + (declared.queue or "").removeprefix(settings().resource_prefix)
 
 
@@ -75,7 +75,7 @@ def unpacked(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what Lambda's runtime brings, and nothing else."""
+    """A directory that contains only the libraries of Lambda's runtime."""
     directory = tmp_path_factory.mktemp("runtime")
     for name in LAMBDA_BRINGS:
         files = distribution(name).files or []
@@ -85,7 +85,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_every_function_is_made_as_configured(deployed: Deployed) -> None:
+def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
     found = deployed.aws.client("lambda").list_functions()["Functions"]
     assert {function["FunctionName"] for function in found} == {function_name(name) for name in NAMES}
     assert set(NAMES) == {"api_handler", *(source.name for source in app.event_sources)}
@@ -118,8 +118,8 @@ def test_every_queue_handler_has_its_event_source(deployed: Deployed) -> None:
     assert found == declared
 
 
-def test_every_queue_hides_a_message_for_longer_than_its_function_runs(deployed: Deployed) -> None:
-    # Lambda refuses the event source else.
+def test_visibility_timeout_exceeds_the_function_timeout(deployed: Deployed) -> None:
+    # Otherwise Lambda refuses the event source.
     sqs = deployed.aws.client("sqs")
     for each in app.event_sources:
         if isinstance(each, SQSEventConfig):
@@ -160,7 +160,7 @@ def test_every_route_calls_the_api_function(deployed: Deployed) -> None:
     assert [statement["Principal"] for statement in policy["Statement"]] == [{"Service": "apigateway.amazonaws.com"}]
 
 
-def test_every_function_has_a_role_and_policy_of_its_own_without_a_wildcard_action(deployed: Deployed) -> None:
+def test_every_function_has_its_role_and_policy_without_wildcard_actions(deployed: Deployed) -> None:
     iam = deployed.aws.client("iam")
     roles = {name: deployed.function(name)["Role"].rsplit("/", 1)[1] for name in NAMES}
     assert len(set(roles.values())) == len(NAMES)
@@ -173,7 +173,7 @@ def test_every_function_has_a_role_and_policy_of_its_own_without_a_wildcard_acti
 
 
 def everything(aws: Target) -> dict[str, Any]:
-    """What a deployment made, by kind, with the ids that tell a new one from an old one."""
+    """The resources of a deployment by kind, with their ids, which show whether they were created again."""
     functions = aws.client("lambda")
     gateway = aws.client("apigateway")
     return {
@@ -185,9 +185,9 @@ def everything(aws: Target) -> dict[str, Any]:
     }
 
 
-def test_a_second_deployment_updates_in_place_and_a_delete_leaves_nothing(deployed: Deployed, tmp_path: Path) -> None:
+def test_second_deployment_updates_in_place_and_delete_removes_everything(deployed: Deployed, tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
-    # With the packages that were downloaded, without what is known of the other AWS.
+    # Keeps the downloaded packages and removes the record of the other deployment.
     shutil.copytree(deployed.project.directory, project.directory, ignore=shutil.ignore_patterns("deployed"))
     with target() as aws:
         project.chalice("deploy", aws)
@@ -208,7 +208,7 @@ def test_a_second_deployment_updates_in_place_and_a_delete_leaves_nothing(deploy
         assert everything(aws) == {kind: [] for kind in first}
 
 
-def test_the_package_is_what_was_uploaded_small_and_has_nothing_else_in_it(
+def test_uploaded_package_is_small_and_has_only_expected_files(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     content = deployed.project.package.read_bytes()
@@ -227,7 +227,7 @@ def test_the_package_is_what_was_uploaded_small_and_has_nothing_else_in_it(
     assert {name for name in names if name.startswith("chalice/")} == {"chalice/__init__.py", "chalice/app.py"}
     sources = [path for path in (ROOT / "chalicelib").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert set(ours) == {"app.py", *(str(path.relative_to(ROOT)) for path in sources)}
-    # Recognising a private key takes its first line; having one takes the rest as well.
+    # Code that recognises a private key contains its first line; a real key has the rest, too.
     assert not [text for text in texts if any(f"-----{mark}-----\n" in text for mark in SECRET_LIKE)]
     assert not [name for name in names if name.endswith((".pem", ".key", ".env"))]
 
@@ -290,7 +290,7 @@ EVENTS: dict[str, dict[str, Any]] = {
 
 
 def call(deployed: Deployed, unpacked: Path, runtime: Path, name: str, event: dict[str, Any]) -> Any:
-    """The handler's answer, from an interpreter that has the package, Lambda's own and the standard library."""
+    """The handler's answer in an interpreter with the package, Lambda's libraries and the standard library."""
     function = deployed.function(name)
     script = Path(__file__).with_name("call_handler.py")
     request = {"handler": function["Handler"], "event": event, "thorough": True}
@@ -310,7 +310,7 @@ def call(deployed: Deployed, unpacked: Path, runtime: Path, name: str, event: di
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_handler_runs_from_the_uploaded_package_alone(
+def test_each_handler_runs_with_only_the_uploaded_package(
     deployed: Deployed, unpacked: Path, runtime: Path, name: str
 ) -> None:
     answer = call(deployed, unpacked, runtime, name, EVENTS[name])
@@ -318,6 +318,6 @@ def test_each_handler_runs_from_the_uploaded_package_alone(
         assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
 
 
-def test_the_uploaded_api_asks_for_a_token(deployed: Deployed, unpacked: Path, runtime: Path) -> None:
+def test_uploaded_api_requires_a_token(deployed: Deployed, unpacked: Path, runtime: Path) -> None:
     answer = call(deployed, unpacked, runtime, "api_handler", http_event("GET", "/connections"))
     assert answer["statusCode"] == 401

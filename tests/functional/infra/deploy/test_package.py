@@ -1,4 +1,4 @@
-"""What Chalice packs: wheels that Lambda's Python 3.11 can load, with the hashes that are pinned, or nothing at all."""
+"""Chalice packs only wheels that Lambda's Python 3.11 can load and whose hashes are pinned."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from infra.local.processes import ROOT
 ABI = "cp311"
 LAMBDA_GLIBC = (2, 26)
 LAMBDA_GLIBCXX = (3, 4, 24)
-"""Amazon Linux 2, on which the runtime python3.11 stands."""
+"""Versions of Amazon Linux 2, the system of the runtime python3.11."""
 REQUIREMENTS = ROOT / "requirements.txt"
 PIP_CONFIGURATION = ROOT / "infra" / "deploy" / "lambda-pip.conf"
 COMPILED = ("_cffi_backend", "cryptography", "pydantic_core", "re2")
@@ -25,16 +25,16 @@ SETUP = "from setuptools import setup; setup(name='onlysource', version='1.0', p
 
 
 class PipOnAMac(PipRunner):
-    """Downloads as pip does by itself on another machine."""
+    """pip as on a Mac: it downloads wheels for macOS."""
 
     def download_all_dependencies(self, requirements_filename: str, directory: str) -> None:
         platform = ["--platform", "macosx_15_0_arm64", "--only-binary=:all:"]
-        code, _, said = self._execute("download", [*platform, "-r", requirements_filename, "--dest", directory])
-        assert code == 0, said
+        code, _, output = self._execute("download", [*platform, "-r", requirements_filename, "--dest", directory])
+        assert code == 0, output
 
 
 def build(pip: PipRunner, directory: Path, requirements: Path = REQUIREMENTS) -> dict[str, str]:
-    """The files that Chalice packs with these requirements, and their hashes. Raises what stops a deployment."""
+    """The files that Chalice packs for the requirements, with their hashes. Raises the error of a failed deployment."""
     DependencyBuilder(OSUtils(), pip).build_site_packages(ABI, str(requirements), str(directory))
     return {
         str(path.relative_to(directory)): sha256(path.read_bytes()).hexdigest()
@@ -51,7 +51,7 @@ def as_make_deploys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """As `make deploy` packs, each file checked against the hash in requirements.txt."""
+    """The package of `make deploy`, with each file checked against the hash in requirements.txt."""
     directory = tmp_path_factory.mktemp("packed") / "site"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_CONFIG_FILE", str(PIP_CONFIGURATION))
@@ -59,12 +59,12 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, st
 
 
 def versions(library: Path, name: str) -> list[tuple[int, ...]]:
-    """The versions of the symbols that a library wants of another."""
+    """The versions of the symbols that a library needs from another one."""
     found = re.findall(rb"\b%s_(\d+(?:\.\d+)+)\b" % name.encode(), library.read_bytes())
     return [tuple(map(int, version.split(b"."))) for version in found]
 
 
-def test_every_compiled_library_can_be_loaded_on_lambda(packed: tuple[Path, dict[str, str]]) -> None:
+def test_every_compiled_library_loads_on_lambda(packed: tuple[Path, dict[str, str]]) -> None:
     libraries = [path for path in packed[0].rglob("*.so*") if path.is_file()]
     assert {str(path.relative_to(packed[0])).split(".")[0].split("/")[0] for path in libraries} == set(COMPILED)
     for library in libraries:
@@ -73,18 +73,16 @@ def test_every_compiled_library_can_be_loaded_on_lambda(packed: tuple[Path, dict
         assert max(versions(library, "GLIBCXX"), default=(0,)) <= LAMBDA_GLIBCXX
 
 
-def test_the_package_is_the_same_without_the_pip_configuration(
-    packed: tuple[Path, dict[str, str]], tmp_path: Path
-) -> None:
+def test_package_is_the_same_without_the_pip_configuration(packed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     assert build(PipRunner(SubprocessPip()), tmp_path / "site") == packed[1]
 
 
-def test_the_package_is_the_same_from_another_platform(packed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+def test_package_is_the_same_from_another_platform(packed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
     assert build(PipOnAMac(SubprocessPip()), tmp_path / "site") == packed[1]
 
 
 @pytest.mark.usefixtures("as_make_deploys")
-def test_a_requirement_without_a_wheel_stops_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requirement_without_a_wheel_stops_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, shelf = tmp_path / "source", tmp_path / "shelf"
     source.mkdir()
     (source / "setup.py").write_text(SETUP)
@@ -105,7 +103,7 @@ def test_a_requirement_without_a_wheel_stops_the_deployment(tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("as_make_deploys")
-def test_a_file_with_another_hash_stops_the_deployment(tmp_path: Path) -> None:
+def test_file_with_another_hash_stops_the_deployment(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     text = REQUIREMENTS.read_text()
     start = text.index("pika==")

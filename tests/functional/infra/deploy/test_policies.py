@@ -1,5 +1,4 @@
-"""Each function may do what its code does on AWS, and nothing else: its calls are recorded and held against its
-policy."""
+"""The policy of each function grants exactly the permissions that its recorded AWS calls need."""
 
 import ast
 import re
@@ -16,7 +15,7 @@ from tests.functional.infra.deploy.iam import Permission, statements
 from tests.functional.infra.deploy.policy_runs import HANDLERS, QUEUE_OF, RUNS, TENANT, World
 
 BY_LAMBDA = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
-"""What an event source mapping does on its queue in the name of the function."""
+"""Calls of an event source mapping on its queue, made with the function's role."""
 LOGS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
@@ -28,7 +27,7 @@ def world(api: Api, issuer: TestIssuer, services: Services) -> Iterator[World]:
 
 
 def lambdas_own(handler: str) -> set[Permission]:
-    """What Lambda itself does with the function's role."""
+    """The permissions that Lambda itself needs from the function's role."""
     log = f"arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/iot-flow-amqp-test-{handler}"
     if handler == "api_handler":
         log = log.removesuffix("-api_handler")
@@ -39,7 +38,7 @@ def lambdas_own(handler: str) -> set[Permission]:
 
 
 @pytest.mark.parametrize("handler", HANDLERS)
-def test_a_function_may_do_what_it_does_and_nothing_else(world: World, handler: str) -> None:
+def test_policy_grants_exactly_the_needed_permissions(world: World, handler: str) -> None:
     RUNS[handler](world)
     needed = world.recorders[handler].permissions | lambdas_own(handler)
     granted = statements(ROOT / ".chalice" / f"policy-{handler}.json")
@@ -62,8 +61,8 @@ def test_a_function_may_do_what_it_does_and_nothing_else(world: World, handler: 
     assert unused_resources == set()
 
 
-def test_every_route_and_every_call_of_the_sdk_was_recorded(world: World) -> None:
-    """Else the test above knows nothing of it."""
+def test_every_route_and_sdk_call_is_recorded(world: World) -> None:
+    """Ensures that the test above covers all calls."""
     for run in RUNS.values():
         run(world)
         for made in world.plain.connection_store.of_tenant(TENANT):
@@ -76,7 +75,7 @@ def test_every_route_and_every_call_of_the_sdk_was_recorded(world: World) -> Non
 
 
 def written_in_the_code(services: Services) -> set[str]:
-    """The operations of the SDK that the package names, called or handed on as ``client.send_message``."""
+    """The SDK operations that the package calls or passes on, such as ``client.send_message``."""
     clients = (services.dynamodb, services.sqs, services.secretsmanager)
     operations = {method: name for client in clients for method, name in client.meta.method_to_api_mapping.items()}
     found: set[str] = set()

@@ -47,7 +47,7 @@ def serving(respond: Respond) -> Iterator[str]:
 
 
 class Api:
-    """Takes reports; answers with ``statuses`` first and 200 then."""
+    """An API that answers reports with ``statuses`` first and then with 200."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
@@ -60,7 +60,7 @@ class Api:
         return Reply.of_json({})
 
 
-def test_a_downlink_of_the_connector_is_taken_shown_and_reported_back_also_by_an_api_that_fails_first(
+def test_downlink_is_accepted_listed_and_reported_even_if_the_api_fails_first(
     tmp_path: Path,
 ) -> None:
     api = Api(503, 500)
@@ -80,7 +80,7 @@ def test_a_downlink_of_the_connector_is_taken_shown_and_reported_back_also_by_an
     assert "AS_ID=as-1" in api.reports[0]["query"]
 
 
-def test_a_wrong_key_is_refused_and_an_unknown_application_server_is_trusted(tmp_path: Path) -> None:
+def test_wrong_key_is_refused_and_unknown_application_server_is_trusted(tmp_path: Path) -> None:
     double = NetworkServer("http://127.0.0.1:9", {"as-1": KEY}, tmp_path / "journal")
     with serving(double.respond) as url:
         with pytest.raises(DownlinkRejected, match=r"answered 403: Bad security token$"):
@@ -96,14 +96,14 @@ def test_a_wrong_key_is_refused_and_an_unknown_application_server_is_trusted(tmp
     ("name", "value"),
     [("DevEUI", "18"), ("FPort", "225"), ("FPort", "0"), ("Payload", "abc"), ("Confirmed", "yes"), ("Strange", "1")],
 )
-def test_bad_parameters_are_refused(name: str, value: str, tmp_path: Path) -> None:
+def test_invalid_parameters_are_refused(name: str, value: str, tmp_path: Path) -> None:
     items = [item for item in DOWNLINK if item[0] != name] + [(name, value)]
     double = NetworkServer("http://127.0.0.1:9", {"as-1": KEY}, tmp_path / "journal")
     with serving(double.respond) as url, pytest.raises(DownlinkRejected, match="400"):
         LrcNetworkServer(url, 5).send_downlink(items, KEY)
 
 
-def test_it_fails_as_it_is_told_to_and_as_often(tmp_path: Path) -> None:
+def test_double_injects_the_requested_number_of_failures(tmp_path: Path) -> None:
     double = NetworkServer("http://127.0.0.1:9", {}, tmp_path / "journal")
     with serving(double.respond) as url:
         urllib3.request("POST", f"{url}/behaviour", json={"status": 503, "times": 2})
@@ -113,7 +113,7 @@ def test_it_fails_as_it_is_told_to_and_as_often(tmp_path: Path) -> None:
         LrcNetworkServer(url, 5).send_downlink(DOWNLINK, KEY)
 
 
-def test_one_that_is_started_again_has_what_it_accepted_until_it_is_told_to_forget(tmp_path: Path) -> None:
+def test_restarted_double_keeps_downlinks_until_they_are_deleted(tmp_path: Path) -> None:
     def started() -> NetworkServer:
         double = NetworkServer("http://127.0.0.1:9", {}, tmp_path / "journal")
         double.start()
@@ -130,7 +130,7 @@ def test_one_that_is_started_again_has_what_it_accepted_until_it_is_told_to_forg
     assert started().downlinks == []
 
 
-def test_the_token_of_the_interface_description_is_reproduced() -> None:
+def test_example_token_of_the_interface_description_is_reproduced() -> None:
     # Source: ThingPark's description of the downlink interface, with its example key.
     items = [
         ("DevEUI", "000000000F1D8693"),
@@ -160,7 +160,7 @@ def test_the_token_of_the_interface_description_is_reproduced() -> None:
         {"DevEUI_notification": {"DevEUI": "20635F0161000022", "CustomerID": "1", "Type": "join"}},
     ],
 )
-def test_the_connector_accepts_the_lrcs_tokens(report: dict[str, Any]) -> None:
+def test_connector_accepts_tokens_of_the_lrc(report: dict[str, Any]) -> None:
     items = Lrc("http://127.0.0.1:9", "as-1", KEY).parameters(report)
     parsed = parse_report(json.dumps(report).encode())
     token = dict(items)["Token"]
@@ -168,13 +168,13 @@ def test_the_connector_accepts_the_lrcs_tokens(report: dict[str, Any]) -> None:
     assert not uplink_token_matches(items, parsed, KEY + "0", token)
 
 
-def test_a_token_is_verified_with_the_keys_that_the_issuer_shows(tmp_path: Path) -> None:
+def test_token_is_verified_with_the_published_keys_of_the_issuer(tmp_path: Path) -> None:
     issuer = Issuer(tmp_path, "http://127.0.0.1:1")
     with serving(IssuerService(issuer).respond) as url:
         configuration = urllib3.request("GET", f"{url}/.well-known/openid-configuration").json()
         assert configuration["jwks_uri"] == "http://127.0.0.1:1/jwks.json"
         keys = jwt.PyJWKClient(f"{url}/jwks.json")
-        # Another process of the stack makes tokens with the same key.
+        # Another process of the stack creates tokens with the same key.
         token = Issuer(tmp_path, "http://127.0.0.1:1").token("demo", ["connections:read"])
         claims = jwt.decode(
             token,
@@ -187,7 +187,7 @@ def test_a_token_is_verified_with_the_keys_that_the_issuer_shows(tmp_path: Path)
     assert claims["exp"] - claims["iat"] == 24 * 3600
 
 
-def test_the_console_can_sign_in_with_a_code_that_is_good_once(tmp_path: Path) -> None:
+def test_console_signs_in_with_a_code_that_works_once(tmp_path: Path) -> None:
     verifier = "a-verifier-of-the-console-that-is-long-enough"
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     ask = {

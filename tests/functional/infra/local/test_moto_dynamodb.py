@@ -31,7 +31,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def table(endpoint: str, request: pytest.FixtureRequest) -> Any:
-    """boto3's resource of a table with a hash and a range key, which holds some items already."""
+    """A boto3 table with a hash and a range key that already holds items."""
     dynamodb = boto3.resource(
         "dynamodb",
         endpoint_url=endpoint,
@@ -63,7 +63,7 @@ def found(table: Any) -> set[str]:
     return {item["b"] for item in table.scan(ConsistentRead=True)["Items"] if item["a"] == "x"}
 
 
-def test_a_transaction_that_fails_undoes_nothing_of_what_others_write_meanwhile(table: Any) -> None:
+def test_failed_transaction_does_not_undo_concurrent_writes(table: Any) -> None:
     failing = put(table, "never", ConditionExpression="attribute_exists(b)")
     errors: list[str] = []
     done = threading.Event()
@@ -85,7 +85,7 @@ def test_a_transaction_that_fails_undoes_nothing_of_what_others_write_meanwhile(
     assert set(errors) == {"TransactionCanceledException"}
 
 
-def test_a_transaction_writes_all_or_nothing_and_names_the_conditions_that_failed(table: Any) -> None:
+def test_transaction_writes_all_or_nothing_and_names_failed_conditions(table: Any) -> None:
     transact(table, put(table, "1"))
     exists = {"ConditionExpression": "attribute_not_exists(b)"}
     with pytest.raises(ClientError) as raised:
@@ -113,7 +113,7 @@ def test_a_transaction_writes_all_or_nothing_and_names_the_conditions_that_faile
     assert table.get_item(Key={"a": "x", "b": "4"})["Item"]["number"] == 1
 
 
-def test_a_transaction_names_an_item_once_only(table: Any) -> None:
+def test_transaction_with_a_duplicate_item_is_refused(table: Any) -> None:
     with pytest.raises(ClientError, match="multiple operations on one item"):
         transact(table, put(table, "1"), put(table, "1"))
     with suppress(ClientError):
@@ -121,7 +121,7 @@ def test_a_transaction_names_an_item_once_only(table: Any) -> None:
     assert found(table) == set()
 
 
-def test_of_several_who_write_on_the_same_condition_one_wins(table: Any) -> None:
+def test_one_of_several_conditional_writers_wins(table: Any) -> None:
     def take(name: str) -> bool:
         try:
             table.put_item(Item={"a": "x", "b": name}, ConditionExpression="attribute_not_exists(b)")
@@ -130,7 +130,7 @@ def test_of_several_who_write_on_the_same_condition_one_wins(table: Any) -> None
         return True
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # so that threads meet where they can
+    sys.setswitchinterval(1e-6)  # makes thread switches more frequent
     try:
         with ThreadPoolExecutor(8) as threads:
             for number in range(20):

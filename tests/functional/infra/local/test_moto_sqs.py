@@ -1,4 +1,4 @@
-"""The local stack's SQS keeps SQS's promises: over HTTP with boto3, and its engine against a simple model."""
+"""The local stack's SQS keeps SQS's guarantees, over HTTP with boto3 and compared with a simple model."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from infra.local.aws.server import server
 from infra.local.sqs.engine import Engine, ReceiptHandleExpired, Received
 
 SQSClient = Any
-"""boto3's client, without the types that want each attribute's name as a literal."""
+"""A boto3 client typed as Any, because its types require literal attribute names."""
 
 FIFO = {
     "FifoQueue": "true",
@@ -87,7 +87,7 @@ def counts(sqs: SQSClient, queue: str) -> tuple[int, int, int]:
     return visible, not_visible, delayed
 
 
-def test_one_receive_holds_several_of_a_group_in_order_and_blocks_it(sqs: SQSClient, fifo: str) -> None:
+def test_receive_returns_several_messages_of_a_group_in_order_and_blocks_it(sqs: SQSClient, fifo: str) -> None:
     for body in ("a1", "a2", "b1", "a3"):
         send(sqs, fifo, body[0], body)
 
@@ -101,7 +101,7 @@ def test_one_receive_holds_several_of_a_group_in_order_and_blocks_it(sqs: SQSCli
     assert bodies(receive(sqs, fifo)) == ["a3"]
 
 
-def test_a_returned_group_comes_back_earliest_first_once_none_of_it_is_in_flight(sqs: SQSClient, fifo: str) -> None:
+def test_returned_group_comes_back_in_order_when_none_of_it_is_in_flight(sqs: SQSClient, fifo: str) -> None:
     for body in ("a1", "a2", "a3"):
         send(sqs, fifo, "a", body)
     held = receive(sqs, fifo, count=2)
@@ -115,18 +115,18 @@ def test_a_returned_group_comes_back_earliest_first_once_none_of_it_is_in_flight
     assert [each["Attributes"]["ApproximateReceiveCount"] for each in again] == ["2", "2", "1"]
 
 
-def test_a_long_poll_sees_a_group_return_by_visibility_timeout(sqs: SQSClient, fifo: str) -> None:
+def test_long_poll_receives_a_group_after_its_visibility_timeout(sqs: SQSClient, fifo: str) -> None:
     for body in ("a1", "a2"):
         send(sqs, fifo, "a", body)
     assert bodies(receive(sqs, fifo, visibility=1)) == ["a1", "a2"]
 
     began = time.monotonic()
     assert bodies(receive(sqs, fifo, wait=10)) == ["a1", "a2"]
-    # Neither at once nor at the poll's end.
+    # It returns neither at once nor at the end of the poll.
     assert 0.5 < time.monotonic() - began < 9.5
 
 
-def test_a_repeat_is_answered_as_the_first_even_after_its_deletion(sqs: SQSClient, fifo: str) -> None:
+def test_duplicate_gets_the_first_answer_even_after_deletion(sqs: SQSClient, fifo: str) -> None:
     first = send(sqs, fifo, "a", "same")
     [held] = receive(sqs, fifo)
     sqs.delete_message(QueueUrl=fifo, ReceiptHandle=held["ReceiptHandle"])
@@ -139,7 +139,7 @@ def test_a_repeat_is_answered_as_the_first_even_after_its_deletion(sqs: SQSClien
     assert other_group["MessageId"] != first["MessageId"]
 
 
-def test_a_handle_that_another_receive_replaced_deletes_nothing(sqs: SQSClient, fifo: str) -> None:
+def test_receipt_handle_replaced_by_a_later_receive_deletes_nothing(sqs: SQSClient, fifo: str) -> None:
     send(sqs, fifo, "a", "a1")
     [stale] = receive(sqs, fifo, visibility=0)
     [current] = receive(sqs, fifo)
@@ -160,7 +160,7 @@ def test_a_handle_that_another_receive_replaced_deletes_nothing(sqs: SQSClient, 
     assert counts(sqs, fifo) == (0, 0, 0)
 
 
-def test_counts_tell_visible_in_flight_and_delayed_apart(sqs: SQSClient, standard: str) -> None:
+def test_counts_distinguish_visible_in_flight_and_delayed(sqs: SQSClient, standard: str) -> None:
     for delay in (0, 0, 900):
         sqs.send_message(QueueUrl=standard, MessageBody="m", DelaySeconds=delay)
     [held] = receive(sqs, standard, count=1)
@@ -175,7 +175,7 @@ def test_counts_tell_visible_in_flight_and_delayed_apart(sqs: SQSClient, standar
     assert counts(sqs, standard) == (0, 0, 0)
 
 
-def test_a_standard_queue_hands_out_what_is_there_whatever_is_in_flight(sqs: SQSClient, standard: str) -> None:
+def test_standard_queue_delivers_regardless_of_messages_in_flight(sqs: SQSClient, standard: str) -> None:
     attributes: Any = {"kind": {"DataType": "String", "StringValue": "x"}}
     sqs.send_message(QueueUrl=standard, MessageBody="first", MessageAttributes=attributes)
     sqs.send_message(QueueUrl=standard, MessageBody="second")
@@ -189,7 +189,7 @@ def test_a_standard_queue_hands_out_what_is_there_whatever_is_in_flight(sqs: SQS
     assert counts(sqs, standard) == (0, 1, 0)
 
 
-def test_a_long_poll_is_answered_by_a_send_and_blocks_nobody(sqs: SQSClient, standard: str) -> None:
+def test_send_ends_a_long_poll_that_blocks_no_other_request(sqs: SQSClient, standard: str) -> None:
     found: list[Any] = []
     waiting = threading.Thread(target=lambda: found.extend(receive(sqs, standard, wait=20)))
     waiting.start()
@@ -201,7 +201,7 @@ def test_a_long_poll_is_answered_by_a_send_and_blocks_nobody(sqs: SQSClient, sta
     assert bodies(found) == ["m"]
 
 
-def test_a_closed_queue_ends_its_long_polls() -> None:
+def test_deleting_a_queue_ends_its_long_polls() -> None:
     engine = Engine()
     waiting = threading.Thread(target=lambda: engine.receive(1, visibility=1, wait=20))
     waiting.start()
@@ -210,14 +210,14 @@ def test_a_closed_queue_ends_its_long_polls() -> None:
     assert not waiting.is_alive()
 
 
-def test_a_deleted_queue_is_unknown(sqs: SQSClient, standard: str) -> None:
+def test_deleted_queue_does_not_exist(sqs: SQSClient, standard: str) -> None:
     sqs.delete_queue(QueueUrl=standard)
     with pytest.raises(sqs.exceptions.QueueDoesNotExist) as caught:
         sqs.send_message(QueueUrl=standard, MessageBody="m")
     assert caught.value.response["Error"]["Code"] == "AWS.SimpleQueueService.NonExistentQueue"
 
 
-def test_a_message_may_have_one_mebibyte_and_no_more(sqs: SQSClient, fifo: str) -> None:
+def test_message_size_is_limited_to_one_mebibyte(sqs: SQSClient, fifo: str) -> None:
     send_body = {"QueueUrl": fifo, "MessageGroupId": "a", "MessageDeduplicationId": "1"}
     sqs.send_message(**send_body, MessageBody="x" * 1048576)
     with pytest.raises(ClientError, match="shorter than 1048576"):
@@ -225,7 +225,7 @@ def test_a_message_may_have_one_mebibyte_and_no_more(sqs: SQSClient, fifo: str) 
     assert len(receive(sqs, fifo)[0]["Body"]) == 1048576
 
 
-def test_queues_are_made_once_listed_by_prefix_and_compared(sqs: SQSClient, fifo: str) -> None:
+def test_create_is_idempotent_and_list_filters_by_prefix(sqs: SQSClient, fifo: str) -> None:
     name = fifo.rsplit("/", 1)[-1]
     assert sqs.create_queue(QueueName=name, Attributes=FIFO)["QueueUrl"] == fifo
     assert sqs.get_queue_url(QueueName=name)["QueueUrl"] == fifo
@@ -244,7 +244,7 @@ class Clock:
         return self.now
 
 
-def test_a_receive_costs_the_same_whatever_the_backlog() -> None:
+def test_cost_of_a_receive_does_not_depend_on_the_backlog() -> None:
     def seconds(backlog: int) -> float:
         engine = Engine(fifo=True, deduplicate_per_group=True)
         for number in range(backlog):
@@ -259,7 +259,7 @@ def test_a_receive_costs_the_same_whatever_the_backlog() -> None:
 
 
 class FifoQueue(RuleBasedStateMachine):
-    """The engine beside a model: each group a list in the order sent, each message held until a time."""
+    """Compares the engine with a model: a list for each group and a visibility time for each message."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -347,7 +347,7 @@ class FifoQueue(RuleBasedStateMachine):
         assert found.visible + found.not_visible == sum(map(len, self.groups.values()))
 
     def teardown(self) -> None:
-        """Nothing is lost: all that was not deleted comes out, in order."""
+        """Checks that all messages that were not deleted come out in order."""
         self.clock.now += 100
         left: dict[str, list[str]] = {}
         while messages := self.engine.receive(10, visibility=600):

@@ -1,4 +1,4 @@
-"""The local runner calls an app's handlers as Lambda would. The app is one of these tests' own."""
+"""The local runner calls an app's handlers as Lambda would. The app is defined in this file."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def alive(pid: int) -> bool:
 
 
 class Running:
-    """A runner as a process, and what its app noted."""
+    """A runner process and the notes of its app."""
 
     def __init__(self, directory: Path, endpoint: str, scale: str) -> None:
         self.directory = directory
@@ -150,7 +150,7 @@ def running(tmp_path: Path, endpoint: str) -> Iterator[Running]:
     assert not any(map(alive, started.pids()))
 
 
-def test_messages_are_handed_over_in_lambdas_shape_and_deleted(running: Running) -> None:
+def test_handler_gets_messages_as_lambda_event_and_runner_deletes_them(running: Running) -> None:
     for body in ("one", "two"):
         running.client.send_message(QueueUrl=running.work, MessageBody=body)
     wait_for(lambda: running.left() == 0, "an empty queue")
@@ -166,7 +166,7 @@ def test_messages_are_handed_over_in_lambdas_shape_and_deleted(running: Running)
     assert "handled" in (running.directory / "logs" / "forward.log").read_text()
 
 
-def test_a_failed_batch_comes_back(running: Running) -> None:
+def test_failed_batch_comes_back(running: Running) -> None:
     running.client.send_message(QueueUrl=running.work, MessageBody="bad")
     wait_for(lambda: len(running.notes("forward")) >= 2, "a second attempt")
 
@@ -175,7 +175,7 @@ def test_a_failed_batch_comes_back(running: Running) -> None:
     assert second["raw"]["Records"][0]["attributes"]["ApproximateReceiveCount"] == "2"
 
 
-def test_a_fifo_queue_keeps_its_order(running: Running) -> None:
+def test_fifo_queue_keeps_its_order(running: Running) -> None:
     for number in range(25):
         running.client.send_message(
             QueueUrl=running.ordered, MessageBody=str(number), MessageGroupId="g", MessageDeduplicationId=str(number)
@@ -188,7 +188,7 @@ def test_a_fifo_queue_keeps_its_order(running: Running) -> None:
     assert sent() == list(range(25))
 
 
-def test_a_handler_beyond_its_timeout_is_killed_and_its_messages_come_back(running: Running) -> None:
+def test_handler_beyond_its_timeout_is_killed_and_its_messages_come_back(running: Running) -> None:
     running.client.send_message(QueueUrl=running.work, MessageBody="slow")
     wait_for(lambda: len(running.notes("forward")) >= 2, "a second attempt")
 
@@ -198,7 +198,7 @@ def test_a_handler_beyond_its_timeout_is_killed_and_its_messages_come_back(runni
     assert first["request"] != second["request"]
 
 
-def test_a_worker_killed_from_outside_is_replaced_at_once(running: Running) -> None:
+def test_killed_worker_is_replaced_at_once(running: Running) -> None:
     victim = running.pids()[0]
     os.kill(victim, signal.SIGKILL)
     wait_for(lambda: victim not in running.pids() and len(running.pids()) == 6, "another worker", seconds=5)
@@ -207,7 +207,7 @@ def test_a_worker_killed_from_outside_is_replaced_at_once(running: Running) -> N
     wait_for(lambda: running.left() == 0, "an empty queue")
 
 
-def test_a_schedule_fires_each_scaled_minute_and_is_retried_twice(running: Running) -> None:
+def test_schedule_fires_each_scaled_minute_and_is_retried_twice(running: Running) -> None:
     notes = wait_for(
         lambda: (found := running.notes("reconcile")) and sum(n["id"] == found[0]["id"] for n in found) == 3 and found,
         "two retries",
@@ -219,7 +219,7 @@ def test_a_schedule_fires_each_scaled_minute_and_is_retried_twice(running: Runni
     wait_for(lambda: len({note["id"] for note in running.notes("reconcile")}) >= 6, "further minutes")
 
 
-def test_no_worker_survives_the_runner_that_is_killed_while_a_handler_runs(running: Running) -> None:
+def test_no_worker_survives_a_runner_killed_during_a_handler(running: Running) -> None:
     running.client.send_message(QueueUrl=running.work, MessageBody="slow")
     wait_for(lambda: running.notes("forward"), "a running handler")
     workers = running.pids()
@@ -228,7 +228,7 @@ def test_no_worker_survives_the_runner_that_is_killed_while_a_handler_runs(runni
     wait_for(lambda: not any(map(alive, workers)), "the workers' end", seconds=5)
 
 
-def test_invocations_that_all_last_get_further_workers_up_to_the_maximum(running: Running) -> None:
+def test_long_invocations_get_more_workers_up_to_the_maximum(running: Running) -> None:
     for _ in range(5):
         running.client.send_message(QueueUrl=running.polls, MessageBody="job")
     wait_for(lambda: len(running.notes("consume")) == 4, "four invocations side by side")
