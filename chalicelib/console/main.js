@@ -1,12 +1,13 @@
 /** Starts the page: signing in, the frame around the views, and which view an address shows. */
 
-import { onTrouble, setToken } from "./api.js";
-import { detailsView } from "./details.js";
-import { notify } from "./dialog.js";
-import { button, h, icon, mark, put } from "./dom.js";
-import { chooseView, formView, forgetDraft } from "./form.js";
-import { forgetList, listView } from "./list.js";
-import { prepare, renew, signInView, tenant } from "./session.js";
+import { onTrouble, setToken } from "./parts/api.js";
+import { detailsView } from "./views/details.js";
+import { notify } from "./parts/dialog.js";
+import { button, h, icon, mark, put } from "./parts/dom.js";
+import { chooseView, formView, forgetDraft } from "./views/form.js";
+import { forgetList, listView } from "./views/list.js";
+import { renew, signInView } from "./views/sign_in.js";
+import { prepare, tenant } from "./parts/session.js";
 import { T } from "./texts.js";
 
 const app = document.getElementById("app");

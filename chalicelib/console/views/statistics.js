@@ -1,10 +1,10 @@
 /** What a connection carried: active devices, rings, and the chart over an hour or a day. */
 
-import { get } from "./api.js";
-import { chart, ring } from "./charts.js";
-import { every, h, put } from "./dom.js";
-import { number } from "./format.js";
-import { T } from "./texts.js";
+import { get } from "../parts/api.js";
+import { chart, ring } from "../parts/charts.js";
+import { every, h, put } from "../parts/dom.js";
+import { number } from "../parts/format.js";
+import { T } from "../texts.js";
 
 const PERIODS = ["1h", "1d"];
 

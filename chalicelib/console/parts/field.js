@@ -1,7 +1,7 @@
 /** One field of a form: label, mandatory mark, help, tick, and what is wrong with it. */
 
 import { button, h, icon, newId, put, spoken } from "./dom.js";
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const MAX_FILE = 256 * 1024;
 

@@ -1,17 +1,17 @@
 /** One connection: its state, its traffic, its settings, and what happened to it. */
 
-import { get, patch, post, remove } from "./api.js";
+import { get, patch, post, remove } from "../parts/api.js";
 import { alarmsSection } from "./alarms.js";
-import { confirm, errorLine, notify, openDialog } from "./dialog.js";
-import { button, every, h, icon, newId, put, takingAway } from "./dom.js";
+import { confirm, errorLine, notify, openDialog } from "../parts/dialog.js";
+import { button, every, h, icon, newId, put, takingAway } from "../parts/dom.js";
 import { eventsSection } from "./events.js";
-import { moment } from "./format.js";
+import { moment } from "../parts/format.js";
 import { messagesSection } from "./messages.js";
-import { testPanel } from "./probe.js";
+import { testPanel } from "../parts/connection_test.js";
 import { settingsSection } from "./settings.js";
-import { isPassing, stateBadge } from "./state.js";
+import { isPassing, stateBadge } from "../parts/state.js";
 import { statisticsSection } from "./statistics.js";
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 export function detailsView(place, id) {
   const path = `connections/${encodeURIComponent(id)}`;

@@ -1,6 +1,6 @@
 /** The settings of a connection: what they are called, where they stand in its document, when a value is good. */
 
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(:\d{1,5})?$/;
 const DURATION = /^\d+\s*(ms|s|m|h|d)$/i;

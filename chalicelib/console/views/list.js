@@ -1,17 +1,15 @@
 /** The list of connections: searched, sorted and paged here, read page by page from the API. */
 
-import { get, nextPage } from "./api.js";
-import { button, every, h, icon, newId, put } from "./dom.js";
-import { csv, day, download } from "./format.js";
-import { STATES, stateBadge } from "./state.js";
-import { hourOf, sparkline } from "./sparklines.js";
-import { T } from "./texts.js";
+import { get, nextPage } from "../parts/api.js";
+import { button, every, h, icon, newId, put } from "../parts/dom.js";
+import { FIRST, forgetFirst, takeFirst } from "../parts/first_page.js";
+import { csv, day, download } from "../parts/format.js";
+import { STATES, stateBadge } from "../parts/state.js";
+import { hourOf, sparkline } from "../parts/sparklines.js";
+import { T } from "../texts.js";
 
 const SHOWN = 50;
 const FETCHED = 100;
-/** As many as a window shows: they come soonest. */
-const FIRST = 25;
-const FRESH = 5000;
 const COLUMNS = ["state", "name", "host", "devices", "uplinks", "added"];
 const SORTED_BY = {
   state: (each) => STATES.indexOf(each.state),
@@ -23,8 +21,6 @@ const SORTED_BY = {
 /** What the user looked at last, so that coming back shows it again. */
 let view = freshView();
 let connections = [];
-/** The first page, when signing in has just read it. @type {{at: number, answer: any} | null} */
-let first = null;
 
 function freshView() {
   return { search: "", state: "", sort: "", descending: false, page: 0 };
@@ -33,18 +29,7 @@ function freshView() {
 export function forgetList() {
   view = freshView();
   connections = [];
-  first = null;
-}
-
-/** Reads the first connections for the list that is about to be shown; fails where the token is not accepted. */
-export async function readFirst() {
-  first = { at: Date.now(), answer: await get(`connections?limit=${FIRST}`, { renew: false }) };
-}
-
-function takeFirst() {
-  const taken = first;
-  first = null;
-  return taken && Date.now() - taken.at < FRESH ? taken.answer : null;
+  forgetFirst();
 }
 
 const normal = (text) => text.toLocaleLowerCase("en");

@@ -1,12 +1,13 @@
 /** Creating a connection: its type, then its settings. */
 
-import { post } from "./api.js";
-import { errorLine, notify } from "./dialog.js";
-import { button, h, icon, newId, put } from "./dom.js";
-import { createField } from "./field.js";
-import { FIELDS, configurationOf, fieldAt } from "./fields.js";
-import { patternPreview, testPanel } from "./probe.js";
-import { T } from "./texts.js";
+import { post } from "../parts/api.js";
+import { errorLine, notify } from "../parts/dialog.js";
+import { button, h, icon, newId, put } from "../parts/dom.js";
+import { createField } from "../parts/field.js";
+import { FIELDS, configurationOf, fieldAt } from "../parts/fields.js";
+import { testPanel } from "../parts/connection_test.js";
+import { patternPreview } from "../parts/preview.js";
+import { T } from "../texts.js";
 
 const CONNECTOR = "actility-amqp-0.9.1-iot";
 const GROUPS = ["place", "topics", "security", "login", "exchange"];

@@ -1,9 +1,9 @@
 /** The alarms of a connection: when fewer uplinks come in an hour than expected. */
 
-import { patch } from "./api.js";
-import { confirm, errorLine, notify, openDialog } from "./dialog.js";
-import { button, h, newId, put } from "./dom.js";
-import { T } from "./texts.js";
+import { patch } from "../parts/api.js";
+import { confirm, errorLine, notify, openDialog } from "../parts/dialog.js";
+import { button, h, newId, put } from "../parts/dom.js";
+import { T } from "../texts.js";
 
 /** The API's name of a weekday as it is written here. */
 const weekday = (name) => T.alarms.weekdays.find((each) => each.toLowerCase() === name) || name;

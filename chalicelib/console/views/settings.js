@@ -1,12 +1,12 @@
 /** The settings of a connection, each with its pencil: new value, confirm icon, confirmation window, notification. */
 
-import { patch } from "./api.js";
-import { confirm, errorLine, notify } from "./dialog.js";
-import { button, h, icon, put, spoken } from "./dom.js";
-import { createField } from "./field.js";
-import { FIELDS, field, fieldAt, jsonValue, textOf } from "./fields.js";
-import { patternPreview } from "./probe.js";
-import { T } from "./texts.js";
+import { patch } from "../parts/api.js";
+import { confirm, errorLine, notify } from "../parts/dialog.js";
+import { button, h, icon, put, spoken } from "../parts/dom.js";
+import { createField } from "../parts/field.js";
+import { FIELDS, field, fieldAt, jsonValue, textOf } from "../parts/fields.js";
+import { patternPreview } from "../parts/preview.js";
+import { T } from "../texts.js";
 
 const PAIRS = { certificate: ["privateKey"], privateKey: ["certificate"] };
 /** What goes with a field when it is taken away. */

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { h, put, s } from "./dom.js";
 import { number } from "./format.js";
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const AT_ONCE = 4;
 const KEPT = 60_000;

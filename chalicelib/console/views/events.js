@@ -1,9 +1,9 @@
 /** What happened to a connection, kept up to date while it is looked at. */
 
-import { get, nextPage } from "./api.js";
-import { button, every, h, newId, put } from "./dom.js";
-import { moment, pretty } from "./format.js";
-import { T } from "./texts.js";
+import { get, nextPage } from "../parts/api.js";
+import { button, every, h, newId, put } from "../parts/dom.js";
+import { moment, pretty } from "../parts/format.js";
+import { T } from "../texts.js";
 
 const SHOWN = 20;
 

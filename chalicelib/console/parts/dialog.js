@@ -1,7 +1,7 @@
 /** Windows above the page, and the notifications at its upper right. */
 
 import { button, h, icon, newId, put } from "./dom.js";
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const STAYS = 7000;
 

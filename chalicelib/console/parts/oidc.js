@@ -3,7 +3,7 @@
  * beside what is being done keeps even those in memory.
  */
 
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const KEPT = "iot-flow-sign-in";
 

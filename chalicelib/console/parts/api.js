@@ -1,9 +1,9 @@
 /** Calls of the API. The token is in this module's memory and nowhere else. */
 
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
-/** Where the API is: this file is in `console/` below it, whatever the stage. */
-const BASE = new URL("../", import.meta.url);
+/** Where the API is: this file is in `console/parts/` below it, whatever the stage. */
+const BASE = new URL("../../", import.meta.url);
 const TIMEOUT = 40_000;
 
 let token = "";

@@ -2,7 +2,7 @@
 
 import { h, put, s } from "./dom.js";
 import { clock, moment, number } from "./format.js";
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const RADIUS = 50;
 const AROUND = 2 * Math.PI * RADIUS;

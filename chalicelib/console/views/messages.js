@@ -1,10 +1,10 @@
 /** Messages that failed for good: looked at, replayed, purged. */
 
-import { get, nextPage, post, remove } from "./api.js";
-import { confirm, notify, openDialog } from "./dialog.js";
-import { button, every, h, put, spoken } from "./dom.js";
-import { moment, pretty } from "./format.js";
-import { T } from "./texts.js";
+import { get, nextPage, post, remove } from "../parts/api.js";
+import { confirm, notify, openDialog } from "../parts/dialog.js";
+import { button, every, h, put, spoken } from "../parts/dom.js";
+import { moment, pretty } from "../parts/format.js";
+import { T } from "../texts.js";
 
 const SHOWN = 20;
 
