@@ -1,47 +1,48 @@
-/** Windows above the page, and the notifications at its upper right. */
+/** Dialog windows, notifications at the upper right, and error lines. */
 
-import { button, h, icon, newId, put } from "./dom.js";
+import { button, byId, h, icon, newId, put } from "./dom.js";
 import { T } from "../texts.js";
 
-const STAYS = 7000;
+const VISIBLE = 7000;
+const MOST = 4;
 
-/** Tells something that was done; `kind` is "good" or "bad". What went wrong stays until it is dismissed. */
+/**
+ * Shows a notification. Errors ("bad") stay until the user dismisses them.
+ * @param {string} text @param {"good" | "bad"} kind
+ */
 export function notify(text, kind = "good") {
-  const place = document.getElementById("notifications");
-  const note = h(
-    `div.notification.${kind}`,
-    {},
-    icon(kind === "good" ? "check" : "alert"),
-    h("p", {}, text),
-    button(T.dismiss, { icon: "close", quiet: true, kind: "plain", onclick: () => note.remove() }),
-  );
+  const place = byId("notifications");
+  const note = h(`div.notification.${kind}`, {}, icon(kind === "good" ? "check" : "alert"), h("p", {}, text));
+  note.append(button(T.dismiss, { icon: "close", quiet: true, kind: "plain", onclick: () => note.remove() }));
   place.append(note);
-  while (place.children.length > 4) place.firstElementChild.remove();
+  while (place.children.length > MOST) place.firstElementChild?.remove();
   if (kind === "bad") return;
   const leave = () => {
-    if (note.matches(":focus-within") || note.querySelector("button:hover")) window.setTimeout(leave, STAYS);
+    if (note.matches(":focus-within") || note.querySelector("button:hover")) window.setTimeout(leave, VISIBLE);
     else note.remove();
   };
-  window.setTimeout(leave, STAYS);
+  window.setTimeout(leave, VISIBLE);
 }
 
 /**
- * Opens a window and settles with what its `close` was called with, null when it was cancelled or escaped from.
+ * Opens a dialog window. Settles with the argument of `close`, or null if the user cancelled.
+ * @template R
  * @param {string} title
- * @param {(close: (value?: unknown) => void) => {body: unknown[], actions: Node[], onsubmit?: () => void}} content
- * @param {{wide?: boolean, locked?: boolean}} [options] `locked`: it cannot be escaped from
+ * @param {(close: (value?: R | null) => void) => {body: Child[], actions: Child[], onsubmit?: () => void}} content
+ * @param {{wide?: boolean, locked?: boolean}} [options] `locked`: the Escape key does not close it
+ * @returns {Promise<R | null>}
  */
 export function openDialog(title, content, { wide = false, locked = false } = {}) {
   return new Promise((resolve) => {
-    const app = document.getElementById("app");
+    const app = byId("app");
     const before = document.activeElement;
     const label = newId("title");
+    /** @type {R | null} */
     let result = null;
-    const close = (value = null) => {
+    const { body, actions, onsubmit } = content((value = null) => {
       result = value;
       dialog.close();
-    };
-    const { body, actions, onsubmit } = content(close);
+    });
     const form = h(
       "form",
       { method: "dialog", novalidate: true, onsubmit: (event) => (event.preventDefault(), onsubmit?.()) },
@@ -63,26 +64,33 @@ export function openDialog(title, content, { wide = false, locked = false } = {}
   });
 }
 
-/** Asks whether to go on. @returns {Promise<boolean>} */
-export function confirm(title, text, { action = T.confirm, danger = false, body = [] } = {}) {
-  return openDialog(title, (close) => ({
+/**
+ * Asks the user to confirm an action.
+ * @param {string} title @param {string} text
+ * @param {{action?: string, danger?: boolean, body?: Child[]}} [options] `action`: the text of the button
+ * @returns {Promise<boolean>}
+ */
+export async function confirm(title, text, { action = T.confirm, danger = false, body = [] } = {}) {
+  const agreed = await openDialog(title, (/** @type {(value?: boolean) => void} */ close) => ({
     body: [text && h("p", {}, text), body],
     onsubmit: () => close(true),
     actions: [
       button(T.cancel, { onclick: () => close() }),
       button(action, { kind: danger ? "danger" : "primary", type: "submit", autofocus: true }),
     ],
-  })).then(Boolean);
+  }));
+  return Boolean(agreed);
 }
 
-/** A line that says what went wrong, empty at first. */
+/** A line for an error message, empty at first. */
 export function errorLine() {
-  const line = h("p.error", { role: "alert", hidden: true });
+  const element = h("p.error", { role: "alert", hidden: true });
   return {
-    element: line,
-    tell(text) {
-      line.hidden = !text;
-      put(line, text ? [icon("alert", 16), h("span", {}, text)] : []);
+    element,
+    /** @param {string} text */
+    show(text) {
+      element.hidden = !text;
+      put(element, text ? [icon("alert", 16), h("span", {}, text)] : []);
     },
   };
 }

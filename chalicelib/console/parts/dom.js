@@ -1,34 +1,42 @@
-/** Elements are made here only, from text: nothing that comes from the API is ever parsed as HTML. */
+/** Creates all elements of the page, from text: nothing that comes from the API is parsed as HTML. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
-
 /**
- * An element: `h("a.button", {href: "#/"}, "Connections")`.
- * Attributes that are null, undefined or false are left out; functions are listeners (`onclick`).
- * @param {string} kind tag and classes
- * @param {Record<string, unknown>} [attributes]
+ * Creates an element: `h("a.button", { href: "#/" }, "Connections")`.
+ * Attributes that are null, undefined or false are left out. Functions are listeners (`onclick`).
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K | `${K}.${string}`} kind tag and classes
+ * @param {Attributes} [attributes]
  * @param {...Child} children
- * @returns {HTMLElement}
+ * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(kind, attributes = {}, ...children) {
   const [tag, ...classes] = kind.split(".");
-  const element = document.createElement(tag);
-  return /** @type {HTMLElement} */ (fill(element, classes, attributes, children));
+  return fill(document.createElement(/** @type {K} */ (tag)), classes, attributes, children);
 }
 
-/** The same for SVG. @returns {SVGElement} */
+/**
+ * Creates an SVG element, as `h` does for HTML.
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K | `${K}.${string}`} kind
+ * @param {Attributes} [attributes]
+ * @param {...Child} children
+ * @returns {SVGElementTagNameMap[K]}
+ */
 export function s(kind, attributes = {}, ...children) {
   const [tag, ...classes] = kind.split(".");
-  const element = document.createElementNS(SVG, tag);
-  return /** @type {SVGElement} */ (fill(element, classes, attributes, children));
+  return fill(document.createElementNS(SVG, /** @type {K} */ (tag)), classes, attributes, children);
 }
 
+/**
+ * @template {Element} E
+ * @param {E} element @param {string[]} classes @param {Attributes} attributes @param {Child[]} children
+ */
 function fill(element, classes, attributes, children) {
   if (classes.length) element.setAttribute("class", classes.join(" "));
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    if (typeof value === "function") element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (value !== null && value !== undefined && value !== false) {
       element.setAttribute(name, value === true ? "" : String(value));
     }
@@ -37,19 +45,30 @@ function fill(element, classes, attributes, children) {
   return element;
 }
 
+/** @param {Child[]} children @returns {(Node | string)[]} */
 function flat(children) {
-  return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
+  return children.flatMap((child) => {
+    if (Array.isArray(child)) return flat(child);
+    if (child === null || child === undefined || child === false) return [];
+    return [child instanceof Node ? child : String(child)];
+  });
 }
 
-/** Puts other children into an element. */
+/** Replaces the children of an element. @param {Element} element @param {...Child} children */
 export function put(element, ...children) {
   element.replaceChildren(...flat(children));
-  return element;
+}
+
+/** The element of index.html with this id. @param {string} id @returns {HTMLElement} */
+export function byId(id) {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`index.html has no element #${id}`);
+  return found;
 }
 
 let number = 0;
 
-/** An id that no other element has. */
+/** An id that no other element has. @param {string} prefix */
 export function newId(prefix) {
   number += 1;
   return `${prefix}-${number}`;
@@ -68,14 +87,14 @@ const PATHS = {
   broker: "M4 7h16v4H4zM4 13h16v4H4zM7 9h.1M7 15h.1",
 };
 
-/** A drawn sign, which a screen reader passes over. */
+/** An icon, hidden from screen readers. @param {keyof typeof PATHS} name */
 export function icon(name, size = 18) {
   const path = s("path", { d: PATHS[name], fill: "none" });
   return s(`svg.icon.icon-${name}`, { viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true" }, path);
 }
 
-/** The sign of the product. */
-export function mark() {
+/** The logo of the product. */
+export function logo() {
   return s(
     "svg",
     { viewBox: "0 0 24 24", width: 24, height: 24, "aria-hidden": "true" },
@@ -85,24 +104,37 @@ export function mark() {
   );
 }
 
-/** Text for screen readers only. */
+/** Text for screen readers only. @param {string} text */
 export function spoken(text) {
   return h("span.spoken", {}, text);
 }
 
-/** A button; `options.icon` before its text, `options.quiet` for its text to be spoken only. */
+/** A link back to the view above. @param {string} href @param {string} text */
+export function crumb(href, text) {
+  return h("a.crumb", { href }, icon("left", 16), text);
+}
+
+/**
+ * A button. Without `quiet` it shows its text; with it, screen readers only read the text.
+ * @param {string} text
+ * @param {Attributes & {icon?: keyof typeof PATHS, quiet?: boolean, kind?: string}} [options]
+ */
 export function button(text, options = {}) {
   const { icon: sign, quiet, kind = "", ...attributes } = options;
   const label = quiet ? spoken(text) : h("span", {}, text);
-  const classes = [...kind.split(" "), quiet ? "icon-only" : ""].filter(Boolean).map((name) => `.${name}`).join("");
+  const names = ["button", ...kind.split(" "), quiet ? "icon-only" : ""].filter(Boolean);
   const title = quiet ? { title: text } : {};
-  return h(`button.button${classes}`, { type: "button", ...title, ...attributes }, sign && icon(sign), label);
+  return h(`button.${names.join(".")}`, { type: "button", ...title, ...attributes }, sign && icon(sign), label);
 }
 
-/** Refreshes that were begun and have not ended. */
-const underWay = new Set();
+/** Refreshes that have started and not ended. @type {Set<Promise<unknown>>} */
+const pending = new Set();
 
-/** Calls `action` until the element left the document or `stop` was called; a hidden page waits. */
+/**
+ * Calls `action` repeatedly until the element leaves the document or the returned function is called.
+ * It skips calls while the page is hidden.
+ * @param {() => number} seconds @param {Element} element @param {() => Promise<unknown>} action
+ */
 export function every(seconds, element, action) {
   let timer = 0;
   let stopped = false;
@@ -110,8 +142,8 @@ export function every(seconds, element, action) {
     if (stopped || !element.isConnected) return;
     if (!document.hidden && !element.closest("[aria-busy]")) {
       const refresh = action();
-      underWay.add(refresh);
-      await refresh.finally(() => underWay.delete(refresh));
+      pending.add(refresh);
+      await refresh.finally(() => pending.delete(refresh));
     }
     timer = window.setTimeout(run, seconds() * 1000);
   };
@@ -122,10 +154,14 @@ export function every(seconds, element, action) {
   };
 }
 
-/** Does what takes away what the element shows: no refresh below it meets that halfway, unless it fails. */
-export async function takingAway(element, action) {
+/**
+ * Removes what the element shows. Refreshes inside the element wait meanwhile, because they would read a connection
+ * that is half deleted.
+ * @param {Element} element @param {() => Promise<unknown>} action
+ */
+export async function whileRemoving(element, action) {
   element.setAttribute("aria-busy", "true");
-  await Promise.allSettled(underWay);
+  await Promise.allSettled(pending);
   try {
     await action();
   } catch (error) {

@@ -1,67 +1,43 @@
-/** One field of a form: label, mandatory mark, help, tick, and what is wrong with it. */
+/** One field of a form: label, mandatory mark, help, tick and error. */
 
 import { button, h, icon, newId, put, spoken } from "./dom.js";
 import { T } from "../texts.js";
 
+/** @typedef {import("./fields.js").Field} Field */
+/** @typedef {ReturnType<typeof createField>} FieldControl */
+/** @typedef {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement} Input */
+
 const MAX_FILE = 256 * 1024;
 
 /**
- * @param {import("./fields.js").Field & {mono?: boolean}} definition
+ * @param {Field} definition
  * @param {{value?: string, onchange?: () => void, hint?: string, required?: boolean}} [options]
  */
 export function createField(definition, { value, onchange = () => {}, hint = "", required } = {}) {
-  const { kind, label } = definition;
+  const { kind } = definition;
   const mandatory = required ?? Boolean(definition.required);
-  const id = newId(definition.key);
-  const errorId = `${id}-error`;
-  const helpId = `${id}-help`;
-  const hintId = `${id}-hint`;
+  const parts = fieldParts(definition, mandatory, hint, () => describe());
+  const { element, input, error, help, hintLine, tick, counter } = parts;
   let fault = "";
 
-  const input = control(definition, { id, required: mandatory });
   setText(value ?? definition.initial ?? "");
-  const error = h("p.error", { id: errorId, hidden: true });
-  const help = h("p.help", { id: helpId, hidden: true }, definition.help);
-  const hintLine = hint && h("p.hint", { id: hintId }, hint);
-  const tick = h("span.tick", { hidden: true }, icon("check", 16));
-  const info = h(
-    "button.info",
-    {
-      type: "button", "aria-expanded": "false", "aria-controls": helpId, title: definition.help,
-      onclick: () => {
-        help.hidden = !help.hidden;
-        info.setAttribute("aria-expanded", String(!help.hidden));
-        describe();
-      },
-    },
-    icon("info", 16),
-    spoken(`${T.form.help}: ${label}`),
-  );
-  const counter = definition.max && h("span.counter", {});
-  const extras = kind === "pem" ? pemExtras(input, changed, tell) : kind === "password" ? showButton(input, label) : null;
-  const mark = mandatory && h("span.mandatory", { "aria-hidden": "true" }, "*");
-  const head = h("div.label", {}, h("label", { for: id }, label), mark, info, tick, counter);
-  const row = kind === "password" ? h("div.with-button", {}, input, extras) : input;
-  const element =
-    kind === "switch"
-      ? h("div.field.field-switch", {}, h("div.label", {}, input, h("label", { for: id }, label), info), help, error)
-      : h("div.field", { "data-kind": kind }, head, help, hintLine, row, kind === "pem" && extras, error);
-
+  if (input instanceof HTMLTextAreaElement && kind === "pem") error.before(pemExtras(input, changed, setError));
   input.addEventListener(kind === "select" || kind === "switch" ? "change" : "input", changed);
   input.addEventListener("blur", () => {
-    // Nothing is held against a field that was only passed through, and what the API said stays until it is changed.
-    if (text() && !fault) tell(problem());
+    // A field that the user only passes through gets no error. An error of the API stays until the value changes.
+    if (text() && !fault) setError(problem());
   });
   describe();
-  judge();
+  mark();
 
   function text() {
-    if (kind === "switch") return String(input.checked);
+    if (input instanceof HTMLInputElement && kind === "switch") return String(input.checked);
     return kind === "password" || kind === "pem" ? input.value : input.value.trim();
   }
 
+  /** @param {string} given */
   function setText(given) {
-    if (kind === "switch") input.checked = given === "true";
+    if (input instanceof HTMLInputElement && kind === "switch") input.checked = given === "true";
     else input.value = given;
   }
 
@@ -72,29 +48,31 @@ export function createField(definition, { value, onchange = () => {}, hint = "",
   }
 
   function changed() {
-    if (fault) tell(problem());
-    judge();
+    if (fault) setError(problem());
+    mark();
     onchange();
   }
 
-  function judge() {
+  /** Shows the tick of a good value, and the number of characters. */
+  function mark() {
     tick.hidden = !text() || Boolean(problem()) || Boolean(fault);
-    if (counter) counter.textContent = T.form.chars(input.value.length, definition.max);
+    if (counter && definition.max) counter.textContent = T.form.chars(input.value.length, definition.max);
   }
 
-  function tell(message) {
+  /** @param {string} message */
+  function setError(message) {
     fault = message || "";
     error.hidden = !fault;
     put(error, fault ? [icon("alert", 16), h("span", {}, fault)] : []);
     input.setAttribute("aria-invalid", String(Boolean(fault)));
     element.classList.toggle("invalid", Boolean(fault));
     describe();
-    judge();
+    mark();
   }
 
   function describe() {
-    const ids = [fault && errorId, hintLine && hintId, !help.hidden && helpId].filter(Boolean);
-    if (ids.length) input.setAttribute("aria-describedby", ids.join(" "));
+    const lines = [fault && error, hintLine, !help.hidden && help].filter((each) => each instanceof HTMLElement);
+    if (lines.length) input.setAttribute("aria-describedby", lines.map(({ id }) => id).join(" "));
     else input.removeAttribute("aria-describedby");
   }
 
@@ -103,20 +81,69 @@ export function createField(definition, { value, onchange = () => {}, hint = "",
     element,
     input,
     text,
-    setText: (given) => (setText(given), judge()),
-    tell,
-    /** Looks at the value and says what is wrong with it. */
-    check: () => (tell(problem()), !fault),
-    faulty: () => Boolean(fault),
-    show: (visible) => (element.hidden = !visible),
+    setError,
+    /** Checks the value and shows its error; returns whether it is good. */
+    check: () => (setError(problem()), !fault),
+    hasError: () => Boolean(fault),
+    /** @param {boolean} visible */
+    setVisible: (visible) => void (element.hidden = !visible),
     focus: () => input.focus(),
   };
 }
 
-function control({ kind, options, example, mono }, { id, required }) {
+/**
+ * The elements of a field.
+ * @param {Field} definition @param {boolean} mandatory @param {string} hint
+ * @param {() => void} describe is called when the help is shown or hidden
+ */
+function fieldParts(definition, mandatory, hint, describe) {
+  const { kind, label } = definition;
+  const id = newId(definition.key);
+  const input = control(definition, id, mandatory);
+  const error = h("p.error", { id: `${id}-error`, hidden: true });
+  const help = h("p.help", { id: `${id}-help`, hidden: true }, definition.help);
+  const hintLine = hint ? h("p.hint", { id: `${id}-hint` }, hint) : null;
+  const tick = h("span.tick", { hidden: true }, icon("check", 16));
+  const counter = definition.max ? h("span.counter", {}) : null;
+  const star = mandatory && h("span.mandatory", { "aria-hidden": "true" }, "*");
+  const name = h("label", { for: id }, label);
+  const info = helpButton(definition, help, describe);
+  const password = kind === "password" && input instanceof HTMLInputElement;
+  const row = password ? h("div.with-button", {}, input, showButton(input, label)) : input;
+  const element =
+    kind === "switch"
+      ? h("div.field.field-switch", {}, h("div.label", {}, input, name, info), help, error)
+      : h(
+          "div.field",
+          { "data-kind": kind },
+          h("div.label", {}, name, star, info, tick, counter),
+          help, hintLine, row, error,
+        );
+  return { element, input, error, help, hintLine, tick, counter };
+}
+
+/** @param {Field} definition @param {HTMLElement} help @param {() => void} toggled */
+function helpButton(definition, help, toggled) {
+  const info = h(
+    "button.info",
+    {
+      type: "button", "aria-expanded": "false", "aria-controls": help.id, title: definition.help,
+      onclick: () => {
+        help.hidden = !help.hidden;
+        info.setAttribute("aria-expanded", String(!help.hidden));
+        toggled();
+      },
+    },
+    icon("info", 16),
+    spoken(`${T.form.help}: ${definition.label}`),
+  );
+  return info;
+}
+
+/** @param {Field} definition @param {string} id @param {boolean} required @returns {Input} */
+function control({ kind, options = [], example, mono }, id, required) {
   const common = { id, name: id, "aria-required": required ? "true" : null };
   const plain = { ...common, autocomplete: "off", spellcheck: "false", autocapitalize: "none", placeholder: example };
-  const font = mono ? ".mono" : "";
   switch (kind) {
     case "select":
       return h("select", common, options.map(([value, name]) => h("option", { value }, name)));
@@ -131,10 +158,11 @@ function control({ kind, options, example, mono }, { id, required }) {
     case "number":
       return h("input", { ...plain, type: "text", inputmode: "numeric" });
     default:
-      return h(`input${font}`, { ...plain, type: "text" });
+      return h(mono ? "input.mono" : "input", { ...plain, type: "text" });
   }
 }
 
+/** @param {HTMLInputElement} input @param {string} label */
 function showButton(input, label) {
   const name = h("span", {}, T.form.show);
   return h(
@@ -154,21 +182,24 @@ function showButton(input, label) {
   );
 }
 
-/** A file instead of pasting, by choosing it or dropping it on the text. */
-function pemExtras(input, changed, tell) {
-  const take = async (file) => {
+/**
+ * Reads a PEM text from a file that the user chooses or drops on the field.
+ * @param {HTMLTextAreaElement} input @param {() => void} changed @param {(message: string) => void} setError
+ */
+function pemExtras(input, changed, setError) {
+  const read = async (/** @type {File | undefined} */ file) => {
     if (!file) return;
     if (file.size > MAX_FILE) {
-      tell(T.form.tooLarge);
+      setError(T.form.tooLarge);
       return;
     }
     input.value = (await file.text()).trim();
-    tell("");
+    setError("");
     changed();
     input.dispatchEvent(new Event("blur"));
   };
   const file = h("input", { type: "file", accept: ".pem,.crt,.cer,.key,.txt", hidden: true });
-  file.addEventListener("change", () => take(file.files[0]).finally(() => (file.value = "")));
+  file.addEventListener("change", () => read(file.files?.[0]).finally(() => (file.value = "")));
   input.addEventListener("dragover", (event) => {
     event.preventDefault();
     input.classList.add("drop");
@@ -177,7 +208,7 @@ function pemExtras(input, changed, tell) {
   input.addEventListener("drop", (event) => {
     event.preventDefault();
     input.classList.remove("drop");
-    take(event.dataTransfer.files[0]);
+    read(event.dataTransfer?.files[0]);
   });
   return h(
     "div.pem-extras",

@@ -6,7 +6,7 @@ import { get } from "./api.js";
 export const FIRST = 25;
 const FRESH = 5000;
 
-/** @type {{at: number, answer: any} | null} */
+/** @type {{at: number, answer: Answer} | null} */
 let first = null;
 
 /** Reads the first page; throws a Problem if the server refuses the token. */

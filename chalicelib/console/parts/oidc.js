@@ -1,29 +1,30 @@
 /**
- * Authorization code with PKCE (RFC 7636). Only state and verifier pass through sessionStorage, and only once; a sign-in
- * beside what is being done keeps even those in memory.
+ * Sign-in at the identity provider: authorization code with PKCE (RFC 7636). A sign-in in this window keeps state and
+ * verifier in sessionStorage until the provider sends the user back; a sign-in in another window keeps them in memory.
  */
 
 import { T } from "../texts.js";
 
-const KEPT = "iot-flow-sign-in";
+const KEY = "iot-flow-sign-in";
 
-/** @typedef {{clientId: string, scope: string, authorizationEndpoint: string, tokenEndpoint: string}} Oidc */
-
+/** @param {Uint8Array} bytes */
 const base64url = (bytes) =>
   btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 const ownAddress = () => location.origin + location.pathname;
-const drawn = () => ({ state: random(), verifier: random() });
+/** @returns {SignInSecrets} */
+const newSecrets = () => ({ state: random(), verifier: random() });
 
-async function issuersAddress(oidc, kept) {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(kept.verifier));
+/** @param {Oidc} oidc @param {SignInSecrets} secrets */
+async function authorizationAddress(oidc, secrets) {
+  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(secrets.verifier));
   const address = new URL(oidc.authorizationEndpoint);
   const query = {
     response_type: "code",
     client_id: oidc.clientId,
     redirect_uri: ownAddress(),
     scope: oidc.scope,
-    state: kept.state,
+    state: secrets.state,
     code_challenge: base64url(new Uint8Array(digest)),
     code_challenge_method: "S256",
   };
@@ -31,67 +32,76 @@ async function issuersAddress(oidc, kept) {
   return address;
 }
 
-/** Leaves for the issuer. @param {Oidc} oidc */
+/** Leaves the page for the provider. @param {Oidc} oidc */
 export async function beginSignIn(oidc) {
-  const kept = drawn();
-  sessionStorage.setItem(KEPT, JSON.stringify(kept));
-  location.assign(await issuersAddress(oidc, kept));
+  const secrets = newSecrets();
+  sessionStorage.setItem(KEY, JSON.stringify(secrets));
+  location.assign(await authorizationAddress(oidc, secrets));
 }
 
-/** The token, when the issuer has just sent the user back; else null. Throws with the reason where it refused. */
+/**
+ * The token, if the provider has just sent the user back; otherwise null. Throws the reason of a refusal.
+ * @param {Oidc} oidc
+ * @returns {Promise<string | null>}
+ */
 export async function finishSignIn(oidc) {
   const query = new URLSearchParams(location.search);
   if (!query.has("code") && !query.has("error")) return null;
-  const kept = JSON.parse(sessionStorage.getItem(KEPT) || "{}");
-  sessionStorage.removeItem(KEPT);
+  const secrets = JSON.parse(sessionStorage.getItem(KEY) || "{}");
+  sessionStorage.removeItem(KEY);
   history.replaceState(null, "", location.pathname + location.hash);
-  if (kept.state && query.get("state") === kept.state) return exchange(oidc, query, kept);
-  // The window that asked for this one knows the state; a window that nobody asked for stays, and says so.
-  new BroadcastChannel(KEPT).postMessage(query.toString());
+  if (secrets.state && query.get("state") === secrets.state) return exchange(oidc, query, secrets);
+  // This may be the window of signInBeside: the opening window knows the state. If this window was opened by a forged
+  // link, the browser does not close it, and it shows the error.
+  new BroadcastChannel(KEY).postMessage(query.toString());
   window.close();
   throw new Error(T.signIn.oidcState);
 }
 
 /**
- * Signs in in a window of its own, so that what was typed in this one stays. Call it from a click, for the browser
- * lets no other window open. Settles with the token; throws with the reason where there is none.
+ * Signs in in another window, so that the values typed in this one are kept. Call it from a click: browsers block
+ * other windows. Settles with the token; throws the reason of a failure.
  * @param {Oidc} oidc
- * @param {AbortSignal} signal gives up
+ * @param {AbortSignal} signal cancels the sign-in
+ * @returns {Promise<string>}
  */
 export async function signInBeside(oidc, signal) {
-  const beside = window.open("", KEPT, "popup,width=480,height=640");
+  const beside = window.open("", KEY, "popup,width=480,height=640");
   if (!beside) throw new Error(T.signIn.oidcBlocked);
-  const kept = drawn();
-  const channel = new BroadcastChannel(KEPT);
+  const secrets = newSecrets();
+  const channel = new BroadcastChannel(KEY);
   try {
+    /** @type {Promise<URLSearchParams>} */
     const answer = new Promise((resolve, reject) => {
       channel.onmessage = ({ data }) => {
         const query = new URLSearchParams(data);
-        if (query.get("state") === kept.state) resolve(query);
+        if (query.get("state") === secrets.state) resolve(query);
       };
       signal.addEventListener("abort", () => reject(signal.reason));
     });
-    beside.location.replace(await issuersAddress(oidc, kept));
-    return await exchange(oidc, await answer, kept);
+    beside.location.replace(await authorizationAddress(oidc, secrets));
+    return await exchange(oidc, await answer, secrets);
   } finally {
     channel.close();
     beside.close();
   }
 }
 
-async function exchange(oidc, query, kept) {
-  if (query.has("error")) throw new Error(query.get("error_description") || query.get("error"));
+/** @param {Oidc} oidc @param {URLSearchParams} query @param {SignInSecrets} secrets @returns {Promise<string>} */
+async function exchange(oidc, query, secrets) {
+  const refusal = query.get("error");
+  if (refusal) throw new Error(query.get("error_description") || refusal);
   const answer = await fetch(oidc.tokenEndpoint, {
     method: "POST",
     body: new URLSearchParams({
       grant_type: "authorization_code",
       client_id: oidc.clientId,
-      code: query.get("code"),
+      code: query.get("code") ?? "",
       redirect_uri: ownAddress(),
-      code_verifier: kept.verifier,
+      code_verifier: secrets.verifier,
     }),
   });
   const document = await answer.json().catch(() => ({}));
-  if (!answer.ok || !document.access_token) throw new Error(document.error_description || document.error || String(answer.status));
-  return document.access_token;
+  if (answer.ok && document.access_token) return document.access_token;
+  throw new Error(document.error_description || document.error || String(answer.status));
 }

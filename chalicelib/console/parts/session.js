@@ -5,6 +5,7 @@ import { readFirst } from "./first_page.js";
 import { beginSignIn, finishSignIn, signInBeside } from "./oidc.js";
 import { T } from "../texts.js";
 
+/** @type {SignInConfiguration} */
 let configuration = { tenantClaim: "", oidc: null };
 let trouble = "";
 

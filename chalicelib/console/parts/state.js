@@ -1,7 +1,8 @@
-/** The state of a connection: a bullet of its colour, always with its word. */
+/** The state of a connection: a coloured bullet and a word. */
 
 import { h } from "./dom.js";
 
+/** @type {Record<State, "good" | "busy" | "bad" | "idle">} */
 const KINDS = {
   OPENED: "good",
   OPENING: "busy", AUTHENTICATING: "busy", CLOSING: "busy",
@@ -9,14 +10,15 @@ const KINDS = {
   CLOSED: "idle", DEACTIVATED: "idle",
 };
 
-export const STATES = Object.keys(KINDS);
+export const STATES = /** @type {State[]} */ (Object.keys(KINDS));
 
-/** Whether it is about to change by itself. */
+/** Whether the state changes soon without an action of the user. @param {Connection} connection */
 export const isPassing = ({ state }) => KINDS[state] === "busy";
 
-/** The word is that of the API; only its looks are lower case. */
+/** Shows the API's name of the state; the style sheet sets it in lower case. @param {Connection} connection */
 export function stateBadge({ state, stateReason }) {
-  // Closed without a reason is rest; with one it is a fault.
+  // A connection that is closed for a reason has a fault.
   const kind = state === "CLOSED" && stateReason ? "bad" : KINDS[state] || "idle";
-  return h(`span.state.${kind}`, {}, h("span.bullet", { "aria-hidden": "true" }), h("span.word", {}, state.replaceAll("_", " ")));
+  const word = h("span.word", {}, state.replaceAll("_", " "));
+  return h(`span.state.${kind}`, {}, h("span.bullet", { "aria-hidden": "true" }), word);
 }

@@ -1,14 +1,14 @@
 /** Signing in: as a view, and as a window above the page when the token has expired. */
 
 import { errorLine, openDialog } from "../parts/dialog.js";
-import { button, h, mark, newId, put } from "../parts/dom.js";
+import { button, h, logo, newId, put } from "../parts/dom.js";
 import { accept, provider, signInHere, signInInWindow, takeTrouble } from "../parts/session.js";
 import { T } from "../texts.js";
 
 /**
  * The fields of both ways to sign in.
  * @param {() => void} done is called after a sign-in with a token
- * @param {(oidc: Oidc, tell: (text: string) => void) => void} atProvider starts a sign-in at the identity provider
+ * @param {(oidc: Oidc, show: (text: string) => void) => void} atProvider starts a sign-in at the identity provider
  */
 function tokenForm(done, atProvider) {
   const id = newId("token");
@@ -19,14 +19,14 @@ function tokenForm(done, atProvider) {
   });
   error.element.id = input.getAttribute("aria-describedby") ?? "";
   const submit = button(T.signIn.button, { kind: "primary", type: "submit" });
-  const tell = (/** @type {string} */ text) => {
-    error.tell(text);
+  const show = (/** @type {string} */ text) => {
+    error.show(text);
     input.setAttribute("aria-invalid", String(Boolean(text)));
   };
   const sign = async () => {
     const token = input.value.trim().replace(/^bearer\s+/i, "");
     if (!token) {
-      tell(T.signIn.empty);
+      show(T.signIn.empty);
       input.focus();
       return;
     }
@@ -36,17 +36,17 @@ function tokenForm(done, atProvider) {
       input.value = "";
       done();
     } catch (problem) {
-      tell(problem.message);
+      show(problem.message);
       input.focus();
     } finally {
       submit.disabled = false;
     }
   };
-  error.tell(takeTrouble());
+  error.show(takeTrouble());
   const field = h("div.field", {}, h("div.label", {}, h("label", { for: id }, T.signIn.token)), input, error.element);
   const oidc = provider();
   const sso = oidc && [
-    button(T.signIn.sso, { kind: "primary", onclick: () => atProvider(oidc, tell) }),
+    button(T.signIn.sso, { kind: "primary", onclick: () => atProvider(oidc, show) }),
     h("p.or", {}, T.signIn.or),
   ];
   return { sso, field, submit, sign, input };
@@ -58,8 +58,8 @@ export function signInView(place) {
     const { sso, field, submit, sign, input } = tokenForm(resolve, signInHere);
     const form = h(
       "form.sign-in.panel",
-      { novalidate: true, onsubmit: (/** @type {Event} */ event) => (event.preventDefault(), sign()) },
-      h("p.brand", {}, mark(), h("span", {}, T.product)),
+      { novalidate: true, onsubmit: (event) => (event.preventDefault(), sign()) },
+      h("p.brand", {}, logo(), h("span", {}, T.product)),
       h("h1", {}, T.signIn.title),
       sso,
       h("p.muted", {}, T.signIn.intro),
@@ -83,13 +83,13 @@ export async function renew(signOut) {
     T.signIn.again,
     (close) => {
       // The provider is opened in another window: leaving this page would lose the values that the user has typed.
-      const { sso, field, submit, sign } = tokenForm(() => close(true), async (oidc, tell) => {
-        tell("");
+      const { sso, field, submit, sign } = tokenForm(() => close(true), async (oidc, show) => {
+        show("");
         try {
           await signInInWindow(oidc, over.signal);
           close(true);
         } catch (error) {
-          if (!over.signal.aborted) tell(T.signIn.oidcFailed(error.message));
+          if (!over.signal.aborted) show(T.signIn.oidcFailed(error.message));
         }
       });
       return {
