@@ -187,10 +187,7 @@ export const T = {
     connectionTimeout: ["Connection Timeout (ms)", "Time limit for connecting: 100 to 10000 ms, default 5000."],
     actionTimeout: ["Action Timeout (ms)", "Time limit for a publisher confirm: 100 to 10000 ms, default 1000."],
     sendMetadata: ["Send without root", "Sends uplinks only, without the enclosing DevEUI_uplink object."],
-    sendRawDecodedFormat: [
-      "Send the decoded payload only",
-      "Sends only the decoded payload of an uplink, if there is one.",
-    ],
+    sendRawDecodedFormat: ["Send the decoded payload only", "Sends the decoded payload of an uplink, if it has one."],
     downlinkEnabled: ["Take downlinks", "Sends the downlinks that you publish on your broker to your devices."],
     downlinkAsId: ["Application Server ID", "The AS ID of downlinks that contain none."],
     downlinkAsKey: [
@@ -213,7 +210,7 @@ export const T = {
       + "The test saves no settings and publishes no messages.",
     running: "Testing. This takes up to 25 seconds …",
     ok: "All checks passed.",
-    failed: "The test stopped at the failed step.",
+    failed: "The test stopped because a check failed.",
     missing: "The connection test is not available on this server.",
     passedStep: "passed",
     failedStep: "failed",
@@ -330,9 +327,7 @@ export const T = {
   alarms: {
     title: "Alarms",
     empty: "No alarms. An alarm notifies you when fewer uplinks than expected arrive in an hour.",
-    columns: {
-      window: "Window", zone: "Time zone", days: "Days", minimum: "Minimum per hour", message: "Message",
-    },
+    columns: { window: "Window", zone: "Time zone", days: "Days", minimum: "Minimum per hour", message: "Message" },
     add: "Add an alarm",
     addTitle: "Add an alarm",
     start: "From",
@@ -348,21 +343,5 @@ export const T = {
     removed: "The alarm has been removed.",
     table: "Alarms of this connection",
     weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-  },
-};
-
-/** The uplink in the preview of routing keys. */
-export const EXAMPLE_UPLINK = {
-  DevEUI_uplink: {
-    Time: "2026-11-23T09:00:00.000+00:00",
-    DevEUI: "0018B20000000B20",
-    FPort: 2,
-    FCntUp: 7011,
-    payload_hex: "0027bd00",
-    CustomerID: "100000507",
-    CustomerData: { name: "Meter 7", alr: { pro: "ADRF/DEMO", ver: "1" }, tags: ["Paris:Office"] },
-    ModelCfg: "0",
-    LrrRSSI: -83.0,
-    LrrSNR: 9.5,
   },
 };

@@ -3,9 +3,25 @@
 import { post } from "./api.js";
 import { h } from "./dom.js";
 import { field } from "./fields.js";
-import { EXAMPLE_UPLINK, T } from "../texts.js";
+import { T } from "../texts.js";
 
 const PAUSE = 300;
+
+/** The uplink whose routing key is shown. */
+const EXAMPLE_UPLINK = {
+  DevEUI_uplink: {
+    Time: "2026-11-23T09:00:00.000+00:00",
+    DevEUI: "0018B20000000B20",
+    FPort: 2,
+    FCntUp: 7011,
+    payload_hex: "0027bd00",
+    CustomerID: "100000507",
+    CustomerData: { name: "Meter 7", alr: { pro: "ADRF/DEMO", ver: "1" }, tags: ["Paris:Office"] },
+    ModelCfg: "0",
+    LrrRSSI: -83.0,
+    LrrSNR: 9.5,
+  },
+};
 
 export function patternPreview() {
   const value = h("code", {});
