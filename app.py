@@ -161,6 +161,25 @@ def console_asset(asset: str) -> Response:
     return services().console_api.asset(_request(), asset)
 
 
+# A path parameter of API Gateway cannot hold a slash, and its siblings cannot be parameters of other names: each folder
+# of the page has a route.
+
+
+@app.route("/console/parts/{asset}", methods=["GET"])
+def console_part(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "parts")
+
+
+@app.route("/console/styles/{asset}", methods=["GET"])
+def console_style(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "styles")
+
+
+@app.route("/console/views/{asset}", methods=["GET"])
+def console_view(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "views")
+
+
 # Queues and schedule. Each handler deletes what it settled and raises where something must come again: Chalice cannot
 # ask for partial batch responses, and what a handler returns from normally is deleted.
 

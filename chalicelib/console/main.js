@@ -1,20 +1,23 @@
-/** Starts the page: signing in, the frame around the views, and which view an address shows. */
+/** Starts the page: sign-in, the frame around the views, and the view of each address. */
 
-import { onTrouble, setToken } from "./api.js";
-import { detailsView } from "./details.js";
-import { notify } from "./dialog.js";
-import { button, h, icon, mark, put } from "./dom.js";
-import { chooseView, formView, forgetDraft } from "./form.js";
-import { forgetList, listView } from "./list.js";
-import { prepare, renew, signInView, tenant } from "./session.js";
+import { onTrouble, setToken } from "./parts/api.js";
+import { notify } from "./parts/dialog.js";
+import { button, byId, h, icon, logo, put } from "./parts/dom.js";
+import { prepare, tenant } from "./parts/session.js";
+import { chooseView } from "./views/choose.js";
+import { detailsView } from "./views/details.js";
+import { forgetDraft, formView } from "./views/form.js";
+import { forgetList, listView } from "./views/list.js";
+import { renew, signInView } from "./views/sign_in.js";
 import { T } from "./texts.js";
 
-const app = document.getElementById("app");
+const app = byId("app");
 const outlet = h("main", { id: "content", tabindex: "-1" });
 const offline = h("p.offline", { role: "alert", hidden: true });
 let signedIn = false;
 let leave = () => {};
 
+/** @type {[RegExp, (...groups: string[]) => void | (() => void)][]} */
 const ROUTES = [
   [/^\/?$/, () => listView(outlet)],
   [/^\/create$/, () => chooseView(outlet)],
@@ -22,7 +25,8 @@ const ROUTES = [
   [/^\/connections\/([^/]+)$/, (id) => detailsView(outlet, decodeURIComponent(id))],
 ];
 
-function show(focus = true) {
+/** Shows the view of the address. */
+function show() {
   leave();
   leave = () => {};
   const path = location.hash.replace(/^#/, "");
@@ -33,8 +37,8 @@ function show(focus = true) {
       window.scrollTo(0, 0);
       const heading = outlet.querySelector("h1");
       document.title = [heading?.textContent, T.product].filter(Boolean).join(" – ");
-      // A screen reader is told where it is now; the views that begin with a field take the focus themselves.
-      if (focus && !outlet.contains(document.activeElement)) outlet.focus({ preventScroll: true });
+      // The focus lets a screen reader announce the view. Views that begin with a field have set it already.
+      if (!outlet.contains(document.activeElement)) outlet.focus({ preventScroll: true });
       return;
     }
   }
@@ -49,7 +53,7 @@ function frame() {
     h(
       "header.top",
       {},
-      h("a.brand", { href: "#/" }, mark(), h("span", {}, T.product)),
+      h("a.brand", { href: "#/" }, logo(), h("span", {}, T.product)),
       h("nav", { "aria-label": T.product }, h("a", { href: "#/" }, T.connections)),
       h("span.tenant", {}, name && T.tenant(name)),
       button(T.signOut, { kind: "plain", onclick: signOut }),
@@ -81,15 +85,16 @@ function begin() {
   show();
 }
 
-function network(up) {
-  if (offline.hidden === up) return;
-  put(offline, up ? [] : [icon("alert"), h("span", {}, T.offline)]);
-  offline.hidden = up;
-  if (up && signedIn) notify(T.online);
+/** @param {boolean} reachable */
+function network(reachable) {
+  if (offline.hidden === reachable) return;
+  put(offline, reachable ? [] : [icon("alert"), h("span", {}, T.offline)]);
+  offline.hidden = reachable;
+  if (reachable && signedIn) notify(T.online);
 }
 
 onTrouble({ renew: () => (signedIn ? renew(signOut) : Promise.resolve(false)), network });
 window.addEventListener("hashchange", () => signedIn && show());
-window.addEventListener("unhandledrejection", (event) => notify(event.reason?.message || T.errors.unexpected, "bad"));
+window.addEventListener("unhandledrejection", ({ reason }) => notify(reason?.message || T.errors.unexpected, "bad"));
 if (await prepare()) begin();
 else enter();

@@ -1,4 +1,4 @@
-"""The web page: the files of ``chalicelib/console`` by their names, and what the page must know of its server."""
+"""Serve the web page: the files of ``chalicelib/console`` and the configuration of the sign-in."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from chalicelib.http_api.issuer import Issuer
 from chalicelib.http_api.problems import answered
 
 FILES = Path(__file__).parents[1] / "console"
-"""Text only: API Gateway would need binary types for anything else, and those break text bodies."""
+"""Text files only: API Gateway needs binary media types for other files, and those break text bodies."""
 _PAGE = "index.html"
 _CONFIG = "config.json"
 _TYPES = {
@@ -29,12 +29,13 @@ _TYPES = {
 _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 _FOREVER = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"
-_REFERENCE = re.compile(r'"(\./|console/)([a-z_]+\.(?:js|css|svg))"')
+_REFERENCE = re.compile(r'"((?:\./|\.\./|console/)(?:[a-z_]+/)?[a-z_]+\.(?:js|css|svg))"')
+"""How one file of the page names another."""
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]+")
 
 
 class ConsoleApi:
-    """Nothing here needs a token: the page asks for one, and the API that it calls checks it."""
+    """Serve the page to everyone: the page asks for a token, and the API that it calls checks that token."""
 
     def __init__(self, settings: Settings, issuer: Issuer) -> None:
         self._settings = settings
@@ -43,31 +44,34 @@ class ConsoleApi:
     @answered
     def page(self, request: Request) -> Response:
         if str(request.context.get("path") or request.path).endswith("/"):
-            # The page's addresses are relative, so that it needs not know its stage: one spelling of its own it needs.
+            # The page refers to its files by relative addresses, which are right without a trailing slash only.
             return Response(body="", status_code=308, headers={"Location": "../console"})
         return self._answer(request, _PAGE, self._texts[_PAGE], _REVALIDATE)
 
     @answered
-    def asset(self, request: Request, name: str) -> Response:
-        """``?v=`` of the version that is served makes the answer one to keep for ever. Raises NotFound."""
+    def asset(self, request: Request, name: str, folder: str = "") -> Response:
+        """Serve one file of the page. Browsers may keep it forever if ``?v=`` is the current version.
+
+        Raises NotFound.
+        """
         name = unquote(name)
-        if name == _CONFIG:
-            return self._answer(request, name, self._configuration(), _REVALIDATE)
-        if name == _PAGE or name not in self._texts:
+        path = f"{folder}/{name}" if folder else name
+        if path == _CONFIG:
+            return self._answer(request, path, self._configuration(), _REVALIDATE)
+        if path == _PAGE or "/" in name or path not in self._texts:
             raise NotFound("the page has no such file")
         query = request.query_params
         current = query is not None and query.get("v") == self._version
-        return self._answer(request, name, self._texts[name], _FOREVER if current else _REVALIDATE)
+        return self._answer(request, path, self._texts[path], _FOREVER if current else _REVALIDATE)
 
     @cached_property
     def _texts(self) -> dict[str, str]:
-        """By name, with the version in every reference of theirs to one another."""
-        texts = {path.name: path.read_text(encoding="utf-8") for path in _files()}
-        return {name: _REFERENCE.sub(rf'"\1\2?v={self._version}"', text) for name, text in texts.items()}
+        """Text of each file by its path. Each reference to another file carries the version."""
+        return {path: _REFERENCE.sub(rf'"\1?v={self._version}"', text) for path, text in _files().items()}
 
     @cached_property
     def _version(self) -> str:
-        return _digest("".join(path.name + path.read_text(encoding="utf-8") for path in _files()))
+        return _digest("".join(path + text for path, text in _files().items()))
 
     def _configuration(self) -> str:
         oidc = None
@@ -86,12 +90,12 @@ class ConsoleApi:
         return bool(self._settings.oidc_issuer and self._settings.oidc_client_id)
 
     def _policy(self) -> str:
-        """The page talks to its own origin, and to the issuer where one is configured for it."""
+        """Content security policy of the page: it connects to its own origin and to the configured issuer only."""
         if not self._with_oidc:
             return _POLICY
         addresses = [self._settings.oidc_issuer]
-        # Cognito exchanges codes on another host than its issuer's. That an issuer does not answer is told where the
-        # page asks for its configuration.
+        # Cognito's token endpoint is on another host than its issuer. If the issuer does not answer, the request for
+        # config.json reports it.
         with suppress(Unavailable):
             addresses.append(self._issuer.endpoints().token)
         origins = dict.fromkeys(_origin(address) for address in addresses)
@@ -113,8 +117,10 @@ class ConsoleApi:
         return Response(body=text, status_code=200, headers=headers)
 
 
-def _files() -> list[Path]:
-    return sorted(path for path in FILES.iterdir() if path.suffix in _TYPES)
+def _files() -> dict[str, str]:
+    """Text of each file by its path below FILES, in a fixed order."""
+    paths = sorted(path for path in FILES.rglob("*") if path.suffix in _TYPES)
+    return {path.relative_to(FILES).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
 def _digest(text: str) -> str:

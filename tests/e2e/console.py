@@ -1,4 +1,4 @@
-"""The web page in a browser, with everything noted that must never happen there."""
+"""The web page in a browser. ``Console`` records everything that must never happen in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 from tests.e2e.client import Stack
 
 TIMEOUT = 15_000
-"""Milliseconds; the limit of a failing test only."""
+"""Milliseconds until a failing test gives up."""
 expect.set_options(timeout=TIMEOUT)
-_TELL_VIOLATIONS = """addEventListener("securitypolicyviolation",
+_LOG_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error("CSP", event.violatedDirective, event.blockedURI))"""
 _VIOLATIONS = """axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
     violations.map(({id, nodes}) => id + ": " + nodes.map(({html}) => html.slice(0, 120)).join(" | ")))"""
@@ -29,23 +29,23 @@ class Console:
         self._own = stack.info["apiUrl"] + "/"
         self._origins = [self._own, "blob:"]
         context.set_default_timeout(TIMEOUT)
-        context.add_init_script(_TELL_VIOLATIONS)
+        context.add_init_script(_LOG_VIOLATIONS)
         context.on("request", self._requested)
         self.page: Page = context.new_page()
-        self.page.on("console", self._said)
+        self.page.on("console", self._logged)
         self.page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
         self.page.on("dialog", lambda dialog: self.faults.append(f"alert: {dialog.message}"))
         self.page.on("requestfinished", self._finished)
 
     def allow(self, *texts: str) -> None:
-        """The browser notes every refused request as an error; these are what the test is about."""
+        """Ignore console errors with these texts: the browser logs every failed request, and the test expects some."""
         self._allowed += texts
 
     def trust(self, origin: str) -> None:
-        """What the page may talk to beside its own origin."""
+        """Allow requests to another origin."""
         self._origins.append(origin + "/")
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _logged(self, message: ConsoleMessage) -> None:
         if message.type == "error" and not any(text in message.text for text in self._allowed):
             self.faults.append(f"console: {message.text}")
 
@@ -58,12 +58,12 @@ class Console:
 
     @property
     def weight(self) -> int:
-        """Bytes of the page itself that were loaded."""
+        """Transferred bytes of the page's files."""
         own = [request for request in self._loaded if request.url.startswith(self._own + "console")]
         return sum(request.sizes()["responseBodySize"] for request in own)
 
     def open(self, token: str | None = None) -> None:
-        """Signs in, as somebody who has a token."""
+        """Open the page and sign in with a token."""
         self.page.goto(self.stack.info["consoleUrl"])
         self.sign_in(token or self.stack.info["token"])
         expect(self.heading("Connections")).to_be_visible()
@@ -73,7 +73,7 @@ class Console:
         self.button("Sign in").click()
 
     def show(self, connection_id: str) -> None:
-        """The details of a connection, from anywhere within the page."""
+        """Open the details of a connection."""
         self.page.evaluate("id => { location.hash = `#/connections/${id}` }", connection_id)
         expect(self.page.get_by_text(connection_id)).to_be_visible()
 
@@ -90,8 +90,8 @@ class Console:
         for name, value in values.items():
             self.field(name).fill(value)
 
-    def told(self, text: str) -> None:
-        """The notification at the upper right says so."""
+    def expect_notification(self, text: str) -> None:
+        """Expect a notification with this text at the upper right."""
         status = self.page.get_by_role("status")
         expect(status).to_contain_text(text)
         box = status.bounding_box()
@@ -107,19 +107,19 @@ class Console:
         expect(self.heading("New AMQP connection")).to_be_visible()
 
     def error_of(self, field: str) -> Locator:
-        """What is said to be wrong with a field; looked for anew each time, for the answer comes when it comes."""
+        """Locate the error of a field. The locator waits, because an answer of the API may still be missing."""
         identifier = self.field(field).get_attribute("id")
         return self.page.locator(f"[id='{identifier}-error']:not([hidden])")
 
     def accessibility_faults(self) -> list[str]:
-        """What axe-core finds in the view as it is."""
+        """Run axe-core in the current view."""
         self.page.evaluate(AXE_SCRIPT)
         found: list[str] = self.page.evaluate(_VIOLATIONS)
         return found
 
 
 def tcp_form(stack: Stack, name: str, **changes: str) -> dict[str, str]:
-    """The seed's form as it is filled in for the stack's broker."""
+    """Values of the form for the stack's broker."""
     amqp = stack.info["amqp"]
     return {
         "Application Name": name,
@@ -144,7 +144,7 @@ def pem_files(stack: Stack) -> dict[str, Path]:
 
 @contextmanager
 def console_in(browser: Browser, stack: Stack, **options: Any) -> Iterator[Console]:
-    """A window of its own; fails at the end if the page did what it must not."""
+    """Open the page in a new browser context. Fails at the end if the page did anything that it must not do."""
     with browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}) as context:
         console = Console(context, stack)
         yield console

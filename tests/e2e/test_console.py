@@ -1,4 +1,4 @@
-"""The web page in a real browser against the local stack: the seed's walks, and what can go wrong on the way."""
+"""The web page in a browser against the local stack: the walks of a user, and the errors on the way."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def console(browser: Browser, stack: Stack) -> Iterator[Console]:
 
 @pytest.fixture
 def saved(stack: Stack, request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
-    """A connection that is there before the page is opened."""
+    """A connection that exists before the page is opened."""
     created = stack.connect(request.node.name[:100], stack.configuration(uplinkTopicPattern="page.{DevEUI}"))
     stack.wait_open(created["id"])
     yield created
@@ -42,20 +42,20 @@ def expired_token(stack: Stack) -> str:
     return Issuer(stack.directory, issuer).token("demo", hours=-1)
 
 
-# The seed's walks
+# Walks of a user
 
 
-def test_a_tcp_connection_is_created_tested_and_watched(console: Console) -> None:
+def test_tcp_connection_is_tested_created_and_shows_its_traffic(console: Console) -> None:
     stack, page = console.stack, console.page
     console.open()
     console.begin_creating()
     console.fill(tcp_form(stack, "Walk over TCP"))
     expect(page.get_by_text("amqp.things.0018B20000000B20.uplink")).to_be_visible()
     console.button("Test connection").click()
-    expect(page.get_by_text("The broker can be used.")).to_be_visible()
+    expect(page.get_by_text("All checks passed.")).to_be_visible()
     assert page.locator(".steps li").count() >= 5
     console.button("Create").click()
-    console.told("The application “Walk over TCP” has been created.")
+    console.expect_notification("The application “Walk over TCP” has been created.")
     expect(console.heading("Walk over TCP")).to_be_visible()
     expect(page.locator(".state-line")).to_contain_text("OPENED")
     stack.bind("walk", "amqp.things.#")
@@ -70,7 +70,7 @@ def test_a_tcp_connection_is_created_tested_and_watched(console: Console) -> Non
     assert stack.api("DELETE", f"/connections/{id_of(console)}").status == 204
 
 
-def test_an_ssl_connection_is_created_with_pasted_and_chosen_pem(console: Console) -> None:
+def test_ssl_connection_is_created_from_pasted_pem_and_files(console: Console) -> None:
     stack, page = console.stack, console.page
     console.open()
     console.begin_creating()
@@ -87,9 +87,9 @@ def test_an_ssl_connection_is_created_with_pasted_and_chosen_pem(console: Consol
         chooser.value.set_files(files[name])
         expect(console.field(name)).to_have_value(re.compile("BEGIN"))
     console.button("Test connection").click()
-    expect(page.get_by_text("The broker can be used.")).to_be_visible()
+    expect(page.get_by_text("All checks passed.")).to_be_visible()
     console.button("Create").click()
-    console.told("has been created")
+    console.expect_notification("has been created")
     expect(page.locator(".state-line")).to_contain_text("OPENED")
     saved = stack.api("GET", f"/connections/{id_of(console)}").json["configuration"]
     assert (saved["protocol"], saved["privateKey"], saved["password"]) == ("SSL", "*****", "*****")
@@ -97,9 +97,7 @@ def test_an_ssl_connection_is_created_with_pasted_and_chosen_pem(console: Consol
     assert stack.api("DELETE", f"/connections/{id_of(console)}").status == 204
 
 
-def test_a_setting_is_changed_with_pencil_confirm_icon_window_and_notification(
-    console: Console, saved: dict[str, Any]
-) -> None:
+def test_setting_changes_after_confirmation_with_notification(console: Console, saved: dict[str, Any]) -> None:
     page = console.page
     console.open()
     console.show(saved["id"])
@@ -114,14 +112,14 @@ def test_a_setting_is_changed_with_pencil_confirm_icon_window_and_notification(
     assert "description" not in console.stack.api("GET", f"/connections/{saved['id']}").json["configuration"]
     page.keyboard.press("Enter")
     page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
-    console.told("Description has been updated.")
+    console.expect_notification("Description has been updated.")
     expect(console.button("Edit Description")).to_be_focused()
     changed = console.stack.api("GET", f"/connections/{saved['id']}").json
     assert changed["configuration"]["description"] == "For the office in Paris"
     assert changed["version"] == saved["version"] + 1
 
 
-def test_another_host_asks_for_the_password_anew(console: Console, saved: dict[str, Any]) -> None:
+def test_change_of_host_requires_the_password_again(console: Console, saved: dict[str, Any]) -> None:
     amqp = console.stack.info["amqp"]
     console.open()
     console.show(saved["id"])
@@ -132,11 +130,11 @@ def test_another_host_asks_for_the_password_anew(console: Console, saved: dict[s
     console.field("AMQP Password").fill(amqp["password"])
     console.button("Confirm").click()
     console.page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
-    console.told("Hostname has been updated.")
+    console.expect_notification("Hostname has been updated.")
     console.stack.wait_open(saved["id"])
 
 
-def test_a_change_that_somebody_else_overtook_is_confirmed_once_more(console: Console, saved: dict[str, Any]) -> None:
+def test_outdated_change_must_be_confirmed_again(console: Console, saved: dict[str, Any]) -> None:
     console.allow("412")
     console.open()
     console.show(saved["id"])
@@ -145,16 +143,16 @@ def test_a_change_that_somebody_else_overtook_is_confirmed_once_more(console: Co
     console.button("Confirm").click()
     console.stack.api("PATCH", f"/connections/{saved['id']}", {"configuration": {"description": "Theirs"}})
     console.button("Confirm").click()
-    expect(console.page.get_by_text("Somebody else changed this connection")).to_be_visible()
+    expect(console.page.get_by_text("This connection was changed in the meantime.")).to_be_visible()
     expect(console.field("Application Name")).to_have_value("Mine")
     console.button("Confirm").click()
     console.button("Confirm").click()
-    console.told("Application Name has been updated.")
+    console.expect_notification("Application Name has been updated.")
     both = console.stack.api("GET", f"/connections/{saved['id']}").json
     assert (both["name"], both["configuration"]["description"]) == ("Mine", "Theirs")
 
 
-def test_a_connection_is_deactivated_activated_and_restarted(console: Console, saved: dict[str, Any]) -> None:
+def test_connection_is_deactivated_activated_and_restarted(console: Console, saved: dict[str, Any]) -> None:
     page = console.page
     console.open()
     console.show(saved["id"])
@@ -166,14 +164,12 @@ def test_a_connection_is_deactivated_activated_and_restarted(console: Console, s
     switch.click()
     expect(page.locator(".state-line")).to_contain_text("OPENED")
     console.button("Restart").click()
-    console.told("restarted")
+    console.expect_notification("restarted")
     console.button("Test connection").click()
-    expect(page.get_by_text("The broker can be used.")).to_be_visible()
+    expect(page.get_by_text("All checks passed.")).to_be_visible()
 
 
-def test_a_broker_that_does_not_answer_is_told_with_its_reason_and_the_next_attempt(
-    console: Console, saved: dict[str, Any]
-) -> None:
+def test_unreachable_broker_is_shown_with_reason_and_next_attempt(console: Console, saved: dict[str, Any]) -> None:
     console.stack.api(
         "PATCH", f"/connections/{saved['id']}", {"configuration": {"hostName": "127.0.0.1:9", "password": "x"}}
     )
@@ -183,7 +179,7 @@ def test_a_broker_that_does_not_answer_is_told_with_its_reason_and_the_next_atte
     expect(state).to_contain_text(re.compile(r"UNREACHABLE.*127\.0\.0\.1:9.*Next attempt: \d\d:\d\d:\d\d\."))
 
 
-def test_a_connection_is_deleted_once_its_name_was_typed(console: Console, saved: dict[str, Any]) -> None:
+def test_connection_is_deleted_after_its_name_is_typed(console: Console, saved: dict[str, Any]) -> None:
     console.open()
     console.show(saved["id"])
     console.button("Delete").click()
@@ -192,7 +188,7 @@ def test_a_connection_is_deleted_once_its_name_was_typed(console: Console, saved
     expect(dialog.get_by_role("alert")).to_contain_text("not the name")
     dialog.get_by_role("textbox").fill(saved["name"])
     dialog.get_by_role("button", name="Delete").click()
-    console.told("has been deleted")
+    console.expect_notification("has been deleted")
     expect(console.heading("Connections")).to_be_visible()
     assert console.stack.api("GET", f"/connections/{saved['id']}").status == 404
 
@@ -213,22 +209,22 @@ def test_failed_messages_are_read_replayed_and_purged(console: Console, saved: d
     dialog.get_by_role("button", name="Close").click()
     page.get_by_role("checkbox", name="Select the message").first.check()
     console.button("Replay").click()
-    console.told("1 message was put back in the queue.")
-    eventually(lambda: len(stack.api("GET", path).json) == 2, "it failed again")
+    console.expect_notification("1 message was put back in the queue.")
+    eventually(lambda: len(stack.api("GET", path).json) == 2, "the replayed message fails again")
     console.button("Purge").click()
     dialog.get_by_role("button", name="Purge").click()
-    console.told("removed")
-    expect(page.get_by_text("No message has failed for good.")).to_be_visible()
+    console.expect_notification("removed")
+    expect(page.get_by_text("No failed messages.")).to_be_visible()
     assert stack.api("GET", path).json == []
 
 
-def test_an_alarm_is_added_and_removed(console: Console, saved: dict[str, Any]) -> None:
+def test_alarm_is_added_and_removed(console: Console, saved: dict[str, Any]) -> None:
     page = console.page
     console.open()
     console.show(saved["id"])
     console.button("Add an alarm").click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_label("Uplinks per hour, at least").fill("5")
+    dialog.get_by_label("Minimum uplinks per hour").fill("5")
     dialog.get_by_label("Time zone").fill("Europe/Nowhere")
     console.allow("422")
     dialog.get_by_role("button", name="Add").click()
@@ -240,13 +236,13 @@ def test_an_alarm_is_added_and_removed(console: Console, saved: dict[str, Any]) 
     assert (alarm["uplinkRateMinPerHour"], alarm["recurrence"][0]["frequency"]) == (5, "daily")
     console.button("Remove the alarm").click()
     dialog.get_by_role("button", name="Remove").click()
-    console.told("The alarm has been removed.")
+    console.expect_notification("The alarm has been removed.")
 
 
-# What can go wrong
+# Errors
 
 
-def test_what_is_wrong_is_told_beside_its_field_and_nothing_typed_is_lost(console: Console) -> None:
+def test_errors_are_shown_beside_their_fields_and_input_is_kept(console: Console) -> None:
     console.allow("422")
     console.open()
     console.begin_creating()
@@ -269,7 +265,7 @@ def test_what_is_wrong_is_told_beside_its_field_and_nothing_typed_is_lost(consol
     expect(console.page.get_by_text("your attention")).to_have_count(0)
 
 
-def test_the_key_of_another_certificate_is_refused_beside_its_field(console: Console) -> None:
+def test_private_key_of_another_certificate_is_refused_beside_its_field(console: Console) -> None:
     console.allow("422")
     other = trustme.CA().issue_cert("other.test").private_key_pem.bytes().decode()
     console.open()
@@ -283,7 +279,7 @@ def test_the_key_of_another_certificate_is_refused_beside_its_field(console: Con
     expect(console.field("Private Key")).to_be_focused()
 
 
-def test_a_test_that_fails_shows_the_step(console: Console) -> None:
+def test_failed_connection_test_shows_the_failed_step(console: Console) -> None:
     console.open()
     console.begin_creating()
     console.fill(tcp_form(console.stack, "Wrong password", **{"AMQP Password": "wrong"}))
@@ -292,7 +288,7 @@ def test_a_test_that_fails_shows_the_step(console: Console) -> None:
     expect(console.page.locator(".steps li.bad")).to_contain_text("Log in")
 
 
-def test_an_expired_token_is_asked_for_anew_above_the_form(console: Console) -> None:
+def test_expired_token_is_replaced_without_leaving_the_form(console: Console) -> None:
     console.allow("401")
     console.open()
     console.begin_creating()
@@ -301,17 +297,17 @@ def test_an_expired_token_is_asked_for_anew_above_the_form(console: Console) -> 
     console.page.route("**/connections", lambda route: route.continue_(headers={**route.request.headers, **late}))
     console.button("Create").click()
     dialog = console.page.get_by_role("dialog")
-    expect(dialog).to_contain_text("not accepted any more")
+    expect(dialog).to_contain_text("Your session has expired")
     console.page.unroute("**/connections")
     console.page.keyboard.press("Escape")
     expect(dialog).to_be_visible()
     dialog.get_by_label("Token").fill(console.stack.info["token"])
     dialog.get_by_role("button", name="Sign in").click()
-    console.told("has been created")
+    console.expect_notification("has been created")
     assert console.stack.api("DELETE", f"/connections/{id_of(console)}").status == 204
 
 
-def test_a_token_that_may_only_read_is_told_so(console: Console, saved: dict[str, Any]) -> None:
+def test_change_with_a_read_only_token_shows_the_missing_scope(console: Console, saved: dict[str, Any]) -> None:
     console.allow("403")
     console.open(console.stack.info["readOnlyToken"])
     console.show(saved["id"])
@@ -319,11 +315,11 @@ def test_a_token_that_may_only_read_is_told_so(console: Console, saved: dict[str
     console.field("Application Name").fill("Not mine")
     console.button("Confirm").click()
     console.page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
-    expect(console.page.get_by_text("Your token does not allow this. The token lacks")).to_be_visible()
+    expect(console.page.get_by_text("Your token does not permit this action. The token lacks")).to_be_visible()
     expect(console.field("Application Name")).to_have_value("Not mine")
 
 
-def test_a_wrong_token_is_refused_in_words(console: Console) -> None:
+def test_expired_token_is_refused_at_sign_in(console: Console) -> None:
     console.allow("401")
     console.page.goto(console.stack.info["consoleUrl"])
     console.sign_in(expired_token(console.stack))
@@ -331,7 +327,7 @@ def test_a_wrong_token_is_refused_in_words(console: Console) -> None:
     expect(console.field("Token")).to_be_focused()
 
 
-def test_a_lost_network_is_told_and_the_form_goes_on_where_it_was(console: Console) -> None:
+def test_form_is_kept_while_the_network_is_down(console: Console) -> None:
     console.allow("ERR_INTERNET_DISCONNECTED")
     console.open()
     console.begin_creating()
@@ -342,12 +338,12 @@ def test_a_lost_network_is_told_and_the_form_goes_on_where_it_was(console: Conso
     console.context.set_offline(False)
     expect(console.field("Application Name")).to_have_value("In the tunnel")
     console.button("Create").click()
-    console.told("has been created")
+    console.expect_notification("has been created")
     expect(console.page.locator(".offline")).to_be_hidden()
     assert console.stack.api("DELETE", f"/connections/{id_of(console)}").status == 204
 
 
-def test_a_server_with_a_problem_is_told_in_words(console: Console) -> None:
+def test_internal_server_error_is_shown_with_its_request_id(console: Console) -> None:
     console.allow("500", "503")
     console.open()
     console.begin_creating()
@@ -358,22 +354,22 @@ def test_a_server_with_a_problem_is_told_in_words(console: Console) -> None:
         lambda route: route.fulfill(status=500, content_type="application/problem+json", body=json.dumps(problem)),
     )
     console.button("Create").click()
-    expect(console.page.get_by_text("The server has a problem of its own.")).to_contain_text("r-1")
+    expect(console.page.get_by_text("The server reported an internal error.")).to_contain_text("r-1")
     expect(console.field("Application Name")).to_have_value("Bad day")
 
 
-def test_a_server_without_statistics_shows_the_rest(console: Console, saved: dict[str, Any]) -> None:
+def test_details_work_on_a_server_without_statistics(console: Console, saved: dict[str, Any]) -> None:
     console.allow("403")
     console.page.route(
         "**/statistics?**", lambda route: route.fulfill(status=403, json={"message": "Missing Authentication Token"})
     )
     console.open()
     console.show(saved["id"])
-    expect(console.page.get_by_text("Statistics are not available on this server yet.")).to_be_visible()
+    expect(console.page.get_by_text("Statistics are not available on this server.")).to_be_visible()
     expect(console.button("Edit Hostname")).to_be_visible()
 
 
-def test_a_name_that_is_markup_is_shown_as_text(console: Console) -> None:
+def test_markup_in_a_name_is_shown_as_text(console: Console) -> None:
     created = console.stack.connect(XSS, console.stack.configuration(description=f"<script>alert(1)</script>{XSS}"))
     console.open()
     link = console.page.get_by_role("link", name=XSS)
@@ -386,7 +382,7 @@ def test_a_name_that_is_markup_is_shown_as_text(console: Console) -> None:
     console.stack.api("DELETE", f"/connections/{created['id']}")
 
 
-def test_a_connection_is_created_with_the_keyboard_alone(console: Console) -> None:
+def test_connection_is_created_with_the_keyboard_alone(console: Console) -> None:
     page = console.page
     page.goto(console.stack.info["consoleUrl"])
     expect(console.field("Token")).to_be_focused()
@@ -413,6 +409,6 @@ def test_a_connection_is_created_with_the_keyboard_alone(console: Console) -> No
         page.keyboard.insert_text(value)
     tab_to(console.button("Create"))
     page.keyboard.press("Enter")
-    console.told("has been created")
+    console.expect_notification("has been created")
     expect(console.heading("By keyboard")).to_be_focused()
     assert console.stack.api("DELETE", f"/connections/{id_of(console)}").status == 204

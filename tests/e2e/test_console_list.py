@@ -1,5 +1,4 @@
-"""The list of connections in a browser: found, sorted, filtered, saved; and the parts of a form and of the details that
-the walks pass by."""
+"""The list of connections in a browser: search, order, filter, CSV; and details that test_console.py does not cover."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ def console(browser: Browser, stack: Stack) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def three(stack: Stack) -> Iterator[list[dict[str, Any]]]:
-    """The second of them deactivated."""
+    """Three connections; the second one is deactivated."""
     made = [stack.connect(name, stack.configuration(uplinkTopicPattern="list.{DevEUI}")) for name in NAMES]
     for each in made:
         stack.wait_open(each["id"])
@@ -39,10 +38,10 @@ def names(console: Console) -> list[str]:
 
 
 @pytest.mark.usefixtures("three")
-def test_the_list_is_searched_and_sorted(console: Console) -> None:
+def test_list_is_searched_and_sorted(console: Console) -> None:
     console.field("Search").fill("sorted")
     header = console.page.get_by_role("columnheader", name="Name")
-    # The newest first, until another order is asked for.
+    # The newest connection is first unless the user sorts the list.
     expect(console.page.locator("td.name a")).to_have_text(["Sorted A", "Sorted C", "Sorted B"])
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "ascending")
@@ -53,7 +52,7 @@ def test_the_list_is_searched_and_sorted(console: Console) -> None:
 
 
 @pytest.mark.usefixtures("three")
-def test_the_list_is_filtered_by_state_and_saved_as_csv(console: Console) -> None:
+def test_list_is_filtered_by_state_and_saved_as_csv(console: Console) -> None:
     console.field("Search").fill("sorted")
     console.field("State").select_option("DEACTIVATED")
     expect(console.page.locator("td.name a")).to_have_text(["Sorted C"])
@@ -64,7 +63,7 @@ def test_the_list_is_filtered_by_state_and_saved_as_csv(console: Console) -> Non
     assert [line.split(",")[1:3] for line in lines[1:]] == [["Sorted C", "DEACTIVATED"]]
 
 
-def test_events_are_filtered_by_level_and_come_by_themselves(console: Console, three: list[dict[str, Any]]) -> None:
+def test_events_are_filtered_by_level_and_refreshed(console: Console, three: list[dict[str, Any]]) -> None:
     console.show(three[0]["id"])
     events = console.page.get_by_role("list", name="Events")
     expect(events).to_contain_text("CREATED")
@@ -76,7 +75,7 @@ def test_events_are_filtered_by_level_and_come_by_themselves(console: Console, t
     expect(events).to_contain_text("RESTARTED")
 
 
-def test_a_pem_file_is_dropped_and_a_password_is_shown_on_demand(console: Console) -> None:
+def test_pem_file_is_dropped_and_password_is_shown_on_demand(console: Console) -> None:
     page, files = console.page, pem_files(console.stack)
     console.begin_creating()
     console.field("Protocol").select_option("SSL")
@@ -94,7 +93,7 @@ def test_a_pem_file_is_dropped_and_a_password_is_shown_on_demand(console: Consol
     expect(password).to_have_attribute("type", "text")
 
 
-def test_a_connection_goes_from_tcp_to_ssl_by_its_pencil(console: Console, three: list[dict[str, Any]]) -> None:
+def test_protocol_changes_from_tcp_to_ssl(console: Console, three: list[dict[str, Any]]) -> None:
     amqp, connection_id = console.stack.info["amqp"], three[2]["id"]
     console.show(connection_id)
     console.button("Edit Protocol").click()
@@ -103,7 +102,7 @@ def test_a_connection_goes_from_tcp_to_ssl_by_its_pencil(console: Console, three
     console.fill({name: path.read_text() for name, path in pem_files(console.stack).items()})
     console.button("Confirm").click()
     console.page.get_by_role("dialog").get_by_role("button", name="Confirm").click()
-    console.told("Protocol has been updated.")
+    console.expect_notification("Protocol has been updated.")
     console.stack.wait_open(connection_id)
     expect(console.page.locator(".state-line")).to_contain_text(re.compile("Opened", re.IGNORECASE))
     read = console.stack.api("GET", f"/connections/{connection_id}").json["configuration"]

@@ -1,4 +1,4 @@
-"""Signing in at an issuer: the authorization code with PKCE, against the stack's own issuer."""
+"""Sign-in at an issuer with an authorization code and PKCE, against the issuer of the local stack."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ SSO = "Continue with single sign-on"
 
 
 class StackWithClient(Stack):
-    """The stack behind an API whose page is a client at the issuer."""
+    """The local stack with a second API, whose page is a client of the issuer."""
 
     def __init__(self, directory: Path, url: str) -> None:
         super().__init__(directory)
@@ -70,12 +70,12 @@ def console(browser: Browser, with_client: StackWithClient) -> Iterator[Console]
         yield opened
 
 
-def kept(console: Console) -> Any:
-    """What the browser has of this sign-in beyond the page's memory."""
+def stored(console: Console) -> Any:
+    """Session storage, local storage and cookies of the page."""
     return console.page.evaluate("[Object.keys(sessionStorage), Object.keys(localStorage), document.cookie]")
 
 
-def test_who_signs_in_at_the_issuer_comes_back_signed_in_and_nothing_of_it_is_kept(console: Console) -> None:
+def test_sign_in_at_the_issuer_stores_nothing_in_the_browser(console: Console) -> None:
     page = console.page
     expect(console.field("Token")).to_be_visible()
     with page.expect_request("**/authorize?*") as asked, page.expect_request("**/token") as got:
@@ -90,12 +90,12 @@ def test_who_signs_in_at_the_issuer_comes_back_signed_in_and_nothing_of_it_is_ke
     assert len(form["code_verifier"]) >= 43
     assert form["code_verifier"] not in asked.value.url
     assert urlsplit(page.url).query == ""
-    assert kept(console) == [[], [], ""]
+    assert stored(console) == [[], [], ""]
     page.reload()
     expect(console.button("Sign in")).to_be_visible()
 
 
-def test_a_refusal_of_the_issuer_is_told_in_words(console: Console) -> None:
+def test_refusal_of_the_issuer_is_shown(console: Console) -> None:
     page = console.page
 
     def refuse(route: Route) -> None:
@@ -105,12 +105,12 @@ def test_a_refusal_of_the_issuer_is_told_in_words(console: Console) -> None:
 
     page.route("**/authorize?**", refuse)
     console.button(SSO).click()
-    expect(page.get_by_role("alert")).to_contain_text("Single sign-on did not succeed: Not today")
+    expect(page.get_by_role("alert")).to_contain_text("Single sign-on failed: Not today")
     expect(console.field("Token")).to_be_focused()
-    assert kept(console) == [[], [], ""]
+    assert stored(console) == [[], [], ""]
 
 
-def test_an_answer_that_nobody_asked_for_is_not_exchanged(console: Console) -> None:
+def test_forged_response_of_the_issuer_is_not_exchanged(console: Console) -> None:
     page = console.page
     exchanged: list[str] = []
     page.on("request", lambda request: exchanged.append(request.url) if request.method == "POST" else None)
@@ -120,7 +120,7 @@ def test_an_answer_that_nobody_asked_for_is_not_exchanged(console: Console) -> N
     assert urlsplit(page.url).query == ""
 
 
-def test_an_expired_token_is_renewed_at_the_issuer_beside_what_was_typed(
+def test_expired_token_is_renewed_at_the_issuer_in_another_window(
     console: Console, with_client: StackWithClient
 ) -> None:
     console.allow("401")
@@ -133,13 +133,13 @@ def test_an_expired_token_is_renewed_at_the_issuer_beside_what_was_typed(
     page.route("**/connections", lambda route: route.continue_(headers={**route.request.headers, **late}))
     console.button("Create").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("not accepted any more")
+    expect(dialog).to_contain_text("Your session has expired")
     page.unroute("**/connections")
     with console.context.expect_page() as beside:
         dialog.get_by_role("button", name=SSO).click()
-    console.told("has been created")
+    console.expect_notification("has been created")
     expect(dialog).to_have_count(0)
     eventually(beside.value.is_closed, "the issuer's window is closed")
-    assert kept(console) == [[], [], ""]
+    assert stored(console) == [[], [], ""]
     page.wait_for_url("**/console#/connections/*")
     assert with_client.api("DELETE", f"/connections/{page.url.rpartition('/')[2]}").status == 204

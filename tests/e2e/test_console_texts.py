@@ -1,6 +1,6 @@
-"""Texts that break pages, as saved names and settings, on a narrow screen: shown as they are, and nothing else happens.
+"""Hostile texts as names and settings, on a narrow screen: the page shows them unchanged.
 
-That nothing is executed, refused by the CSP or asked of another origin is what each window notes, and fails with.
+``Console`` fails if the page executes a script, violates its CSP or requests another origin.
 """
 
 import re
@@ -14,10 +14,10 @@ from tests.e2e.client import Stack
 from tests.e2e.console import Console, console_in
 
 NARROW = {"width": 375, "height": 812}
-WEIGHT = 150_000
-"""Bytes of the page in all, as transferred: nothing is compressed here."""
+WEIGHT = 180_000
+"""Bytes of all files of the page. The local stack does not compress them; API Gateway does."""
 FIRST_LIST = 25
-"""Connections; what a window has room for is asked for first, so that it is there soon."""
+"""Connections in the first request: as many as fit a window, so that the list appears soon."""
 NAUGHTY = [
     # Markup and scripts
     "<img src=x onerror=alert(1)>",
@@ -72,7 +72,7 @@ NAUGHTY = [
 
 @pytest.fixture(scope="module")
 def named(stack: Stack) -> Iterator[dict[str, str]]:
-    """A connection of each name, which is its description, too; its id by its name."""
+    """One connection for each text, which is its name, description, user name and exchange. Ids by text."""
     quiet = {"connectorId": "actility-amqp-0.9.1-iot", "active": False}
     ids = {}
     for text in NAUGHTY:
@@ -87,7 +87,7 @@ def named(stack: Stack) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def narrow(browser: Browser, stack: Stack) -> Iterator[Console]:
-    """One window for all texts: what one of them does to the page, the next finds."""
+    """One page for all texts, so that damage by one text is found with the next."""
     with console_in(browser, stack, viewport=NARROW) as console:
         console.open()
         yield console
@@ -98,7 +98,7 @@ def width_of(console: Console) -> Any:
 
 
 @pytest.mark.usefixtures("named")
-def test_the_list_shows_each_name_as_text(narrow: Console) -> None:
+def test_list_shows_each_name_as_text(narrow: Console) -> None:
     narrow.page.evaluate("location.hash = '#/'")
     links = narrow.page.locator("td.name a")
     expect(links).to_have_count(len(NAUGHTY))
@@ -107,7 +107,7 @@ def test_the_list_shows_each_name_as_text(narrow: Console) -> None:
 
 
 @pytest.mark.parametrize("text", NAUGHTY)
-def test_the_details_show_a_text_as_it_is(narrow: Console, named: dict[str, str], text: str) -> None:
+def test_details_show_the_text_unchanged(narrow: Console, named: dict[str, str], text: str) -> None:
     faults = len(narrow.faults)
     narrow.show(named[text])
     heading = narrow.page.get_by_role("heading", level=1)
@@ -124,7 +124,7 @@ def test_the_details_show_a_text_as_it_is(narrow: Console, named: dict[str, str]
     assert narrow.faults[faults:] == []
 
 
-def test_a_search_for_each_text_finds_its_connection(narrow: Console, named: dict[str, str]) -> None:
+def test_search_for_a_text_finds_its_connection(narrow: Console, named: dict[str, str]) -> None:
     page = narrow.page
     page.evaluate("location.hash = '#/'")
     for text in NAUGHTY:
@@ -134,7 +134,7 @@ def test_a_search_for_each_text_finds_its_connection(narrow: Console, named: dic
 
 
 @pytest.mark.usefixtures("named")
-def test_the_page_weighs_little_and_asks_for_a_windows_rows_first(browser: Browser, stack: Stack) -> None:
+def test_page_is_small_and_requests_a_window_of_rows_first(browser: Browser, stack: Stack) -> None:
     with console_in(browser, stack) as console:
         with console.page.expect_response(re.compile(r"/connections\?")) as first:
             console.open()

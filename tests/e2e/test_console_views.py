@@ -1,4 +1,4 @@
-"""Every view of the page, as the screenshots show it: accessible, as wide as its window, and quiet."""
+"""Every view of the page is accessible, fits its window and causes no errors in the browser."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ VIEWS = 32
 
 @pytest.fixture(scope="module")
 def shown(stack: Stack) -> Iterator[dict[str, str]]:
-    """The showcase's connections: ids by name."""
+    """Ids of the showcase's connections by name."""
     ids = showcase.fill(stack.info)
     yield ids
     for identifier in ids.values():
@@ -30,7 +30,7 @@ def width_of(console: Console) -> int:
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide light", "narrow dark"])
-def test_every_view_is_accessible_and_no_wider_than_its_window(
+def test_every_view_is_accessible_and_fits_its_window(
     browser: Browser, stack: Stack, shown: dict[str, str], size: dict[str, int], scheme: str
 ) -> None:
     options: dict[str, Any] = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
@@ -48,7 +48,7 @@ def test_every_view_is_accessible_and_no_wider_than_its_window(
         assert seen == VIEWS
 
 
-def test_a_fault_would_be_found(browser: Browser, stack: Stack) -> None:
+def test_checks_find_faults(browser: Browser, stack: Stack) -> None:
     with console_in(browser, stack, viewport=NARROW) as console:
         console.open()
         add = (
@@ -67,7 +67,7 @@ def test_a_fault_would_be_found(browser: Browser, stack: Stack) -> None:
         console.faults.clear()
 
 
-def test_each_text_in_every_field_of_the_form_stays_text(browser: Browser, stack: Stack) -> None:
+def test_hostile_texts_in_form_fields_stay_text(browser: Browser, stack: Stack) -> None:
     with console_in(browser, stack, viewport=NARROW) as console:
         console.allow("422")
         console.open()
@@ -89,7 +89,7 @@ def test_each_text_in_every_field_of_the_form_stays_text(browser: Browser, stack
             kept = lines.evaluate_all("all => all.map((each) => each.value)")
             assert set(kept) == {text}
             assert width_of(console) == NARROW["width"]
-        # What is said about such a value stands beside its field, and may repeat it.
+        # The error of a field may contain the hostile text.
         console.fill(tcp_form(stack, NAUGHTY[0], Hostname="amqp.example.com:5671"))
         for label, file in pem_files(stack).items():
             console.field(label).fill(file.read_text())

@@ -1,4 +1,4 @@
-"""Chromium for the page's tests and screenshots. ``python -m infra.local.browser.chromium`` installs a missing one."""
+"""Chromium for the tests and screenshots of the web page. ``python -m infra.local.browser.chromium`` installs it."""
 
 import shutil
 import sys
@@ -12,11 +12,11 @@ ARGUMENTS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-"""It talks to the addresses that it is told, and to nobody else."""
+"""With these arguments, Chromium connects to no address on its own."""
 
 
 class ChromiumMissing(Exception):
-    """The browser is not there and cannot be installed; the text is one line that says what to do."""
+    """Chromium is missing and cannot be installed. The text is one line with the remedy."""
 
 
 def find_program() -> str | None:

@@ -1,4 +1,4 @@
-"""A walk through every view of the web page, for whoever wants to look at each: the screenshots, and the tests."""
+"""A walk through every view of the web page, for the screenshots and the tests."""
 
 import json
 import re
@@ -11,15 +11,17 @@ from playwright.sync_api import Locator, Page, expect
 from infra.local.demo.showcase import MAIN
 
 Stack = dict[str, Any]
-"""The document of stack.json."""
+"""The content of stack.json."""
 PROVOKED = ("401", "404", "422", "500", "ERR_FAILED")
-"""What the walk provokes; the browser notes each as an error."""
+"""Failed requests that the walk causes. The browser logs each as an error."""
 _REFUSING = "Bordeaux · parking"
 
 
 class Walk:
-    """``stack`` was filled by showcase.fill, which gave ``ids``. A generator stops at every view and tells its name;
-    what it shows may be looked at until the next is asked for."""
+    """Open one view after the other and yield the name of each.
+
+    ``showcase.fill`` must have filled the stack; it returns ``ids``. The page shows a view until the generator resumes.
+    """
 
     def __init__(self, page: Page, stack: Stack, ids: dict[str, str]) -> None:
         self._page = page
@@ -52,7 +54,7 @@ class Walk:
 
     def _list(self) -> Iterator[str]:
         page = self._page
-        # The last hour of each row is asked for once it is seen.
+        # The page loads the last hour of a row when the row becomes visible.
         page.locator("td.uplinks").last.scroll_into_view_if_needed()
         expect(page.locator("td.uplinks svg")).to_have_count(page.locator("tr[data-id]").count())
         page.evaluate("window.scrollTo(0, 0)")
@@ -87,13 +89,13 @@ class Walk:
         yield "create-more"
         page.get_by_text("More settings").click()
         self._button("Test connection").click()
-        expect(page.get_by_text("The broker can be used.")).to_be_visible()
+        expect(page.get_by_text("All checks passed.")).to_be_visible()
         yield "test-passed"
         self._fill({"AMQP Password": "wrong"})
         self._button("Test connection").click()
         expect(page.get_by_text("The test stopped")).to_be_visible()
         yield "test-failed"
-        # The page does not let this pass, the API says it: the text stands beside its field, too.
+        # The page cannot check this value; the error of the API is shown beside its field.
         self._fill({"Hostname": "10.0.0.1"})
         self._button("Test connection").click()
         expect(page.get_by_text("not public").first).to_be_visible()
@@ -116,17 +118,17 @@ class Walk:
         page.get_by_text("Show as a table").click()
         page.locator(".events summary").first.click()
         page.get_by_role("checkbox", name="Select the message").first.check()
-        expect(page.get_by_text("acts on 1 selected")).to_be_visible()
+        expect(page.get_by_text("applies to 1 selected")).to_be_visible()
         yield "details-event-and-selection"
         self._open(_REFUSING)
-        expect(page.get_by_text("messages wait for the broker")).to_be_visible()
+        expect(page.get_by_text("messages are queued for the broker")).to_be_visible()
         yield "details-refused"
         self._button("Test connection").click()
         expect(page.get_by_text("The test stopped")).to_be_visible()
         yield "details-test"
         self._open("Nantes · test bench")
-        expect(page.get_by_text("Nothing in this time.")).to_be_visible()
-        expect(page.get_by_text("No message has failed for good.")).to_be_visible()
+        expect(page.get_by_text("No messages in this period.")).to_be_visible()
+        expect(page.get_by_text("No failed messages.")).to_be_visible()
         yield "details-deactivated"
 
     def _windows(self) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""``make screenshots``: pictures of every view of the web page, narrow and wide, light and dark.
+"""``make screenshots``: take screenshots of every view of the web page, narrow and wide, light and dark.
 
-A stack of its own is filled with a showcase; the pictures go to ``.measured/screenshots``, those of the README to
-``infra/screenshots``. ``--stack DIR`` takes a stack that runs already, which was not filled before.
+The program starts a local stack and fills it with the connections of a showcase. It writes the screenshots to
+``.measured/screenshots``, and those of the README to ``infra/screenshots``. ``--stack DIR`` uses a running stack
+instead, which must not contain the showcase yet.
 """
 
 import argparse
@@ -28,12 +29,12 @@ from infra.local.tcp_ports import free_range
 from infra.local.waiting import wait_until
 
 WIDTHS = {375: 812, 1440: 900}
-"""Of the window, with its heights."""
+"""Widths of the window, each with its height."""
 SCHEMES = ("light", "dark")
 README = Path("infra/screenshots")
 _README_SIZE = {"width": 1100, "height": 760}
 _README_VIEWS = ("list", "create-ssl", "test-passed", "details")
-"""In the order of the walk; each in a window of that size, that the pictures stay small."""
+"""In the order of the walk. The small window keeps the files small."""
 _PAGE_HEIGHT = "document.documentElement.scrollHeight"
 _START_SECONDS = 180.0
 _STOP_SECONDS = 60.0
@@ -41,7 +42,7 @@ _STOP_SECONDS = 60.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.local.browser.screenshots", description=__doc__)
-    parser.add_argument("--stack", type=Path, help="the directory of a stack that runs")
+    parser.add_argument("--stack", type=Path, help="the directory of a running stack")
     parser.add_argument("--to", type=Path, default=Path(".measured/screenshots"))
     arguments = parser.parse_args()
     try:
@@ -57,7 +58,7 @@ def main() -> int:
 
 
 def take_all(browser: Browser, stack: dict[str, Any], ids: dict[str, str], directory: Path) -> None:
-    """``<view>-<width>-<scheme>.png`` of every view, and those of the README."""
+    """Write ``<view>-<width>-<scheme>.png`` for every view, and the screenshots of the README."""
     shutil.rmtree(directory, ignore_errors=True)
     _take_for_readme(browser, stack, ids)
     for width, height in WIDTHS.items():
@@ -79,7 +80,7 @@ def _take(
             if page.evaluate("document.documentElement.scrollWidth") > width:
                 print(f"{name} is wider than {width} px", flush=True)
             if not name.startswith("window-"):
-                # A window as high as the page: in a picture of more than the window, bars that stick are amidst it.
+                # The window gets the height of the page: otherwise sticky bars cover the middle of the screenshot.
                 page.set_viewport_size({"width": width, "height": max(height, page.evaluate(_PAGE_HEIGHT))})
             page.screenshot(path=directory / f"{name}-{width}-{scheme}.png")
             page.set_viewport_size({"width": width, "height": height})
@@ -101,7 +102,7 @@ def _take_for_readme(browser: Browser, stack: dict[str, Any], ids: dict[str, str
 
 @contextmanager
 def stack_for(directory: Path | None) -> Iterator[dict[str, Any]]:
-    """The document of the stack in a directory, or of one that is started for this."""
+    """Yield the content of ``stack.json``: of the stack in the directory, or of a new stack."""
     if directory is not None:
         yield json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
         return

@@ -1,11 +1,13 @@
-"""The page as it is served: by name only, with what a browser must be told about it."""
+"""The files of the web page over HTTP: their addresses, caching and security headers."""
 
 import json
+import posixpath
 import re
 from typing import Any
 
 import pytest
 
+from app import app
 from chalicelib.config import Settings
 from chalicelib.entry.services import Services
 from chalicelib.http_api.console_api import FILES, ConsoleApi
@@ -22,6 +24,9 @@ DISCOVERED = {
 }
 
 
+FOLDERS = ("", "parts/", "styles/", "views/")
+
+
 @pytest.fixture
 def console(api: Api) -> Api:
     return api.as_token(None)
@@ -32,7 +37,7 @@ def with_issuer(services: Services, document: Any) -> None:
     services.console_api = ConsoleApi(OIDC, issuer)
 
 
-def test_the_page_needs_no_token_and_states_its_policy(console: Api) -> None:
+def test_page_needs_no_token_and_sends_its_policy(console: Api) -> None:
     answer = console.call("GET", "/console")
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -42,8 +47,8 @@ def test_the_page_needs_no_token_and_states_its_policy(console: Api) -> None:
     assert answer.headers["cache-control"] == "no-cache"
 
 
-def test_an_unchanged_file_is_answered_with_304(console: Api) -> None:
-    for path in ("/console", "/console/main.js", "/console/config.json"):
+def test_unchanged_file_is_answered_with_304(console: Api) -> None:
+    for path in ("/console", "/console/main.js", "/console/parts/dom.js", "/console/config.json"):
         etag = console.call("GET", path).headers["etag"]
         for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
             answer = console.call("GET", path, If_None_Match=known)
@@ -52,32 +57,60 @@ def test_an_unchanged_file_is_answered_with_304(console: Api) -> None:
         assert console.call("GET", path, If_None_Match='"other"').status == 200
 
 
-def test_every_file_is_found_where_the_others_name_it_and_kept_for_ever(console: Api) -> None:
+def test_every_reference_leads_to_a_file_that_browsers_keep_forever(console: Api) -> None:
     page = console.call("GET", "/console").body.decode()
-    named = set(re.findall(r'"console/([a-z_]+\.\w+\?v=\w+)"', page))
+    named = set(re.findall(r'"console/([a-z_/]+\.\w+\?v=\w+)"', page))
     for name in sorted(named):
         answer = console.call("GET", f"/console/{name}")
         assert answer.status == 200, name
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        imported = re.findall(r'from "\./([^"]+)"', answer.body.decode())
-        assert set(imported) <= named, f"{name} imports what index.html does not preload"
-    assert {name.partition("?")[0] for name in named} == {p.name for p in FILES.iterdir()} - {"index.html"}
+        imported = re.findall(r'from "([^"]+)"', answer.body.decode())
+        targets = {posixpath.normpath(posixpath.join(posixpath.dirname(name), each)) for each in imported}
+        assert targets <= named, f"{name} imports files that index.html does not preload"
+    files = {path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()}
+    assert {name.partition("?")[0] for name in named} == files - {"index.html"}
 
 
-def test_a_file_of_another_version_is_not_kept(console: Api) -> None:
+def test_every_folder_of_the_page_has_a_route() -> None:
+    folders = {path.name for path in FILES.rglob("*") if path.is_dir()}
+    assert {f"/console/{name}/{{asset}}" for name in folders} == {
+        path for path in app.routes if path.count("/") == 3 and path.startswith("/console/")
+    }
+
+
+def test_sibling_path_parameters_have_one_name() -> None:
+    """API Gateway refuses ``/a/{x}`` beside ``/a/{y}/b``."""
+    names: dict[str, set[str]] = {}
+    for path in app.routes:
+        for match in re.finditer(r"/\{(\w+)\}", path):
+            names.setdefault(path[: match.start()], set()).add(match[1])
+    assert [found for found in names.values() if len(found) > 1] == []
+
+
+def test_file_of_another_version_is_revalidated(console: Api) -> None:
     assert console.call("GET", "/console/main.js?v=old").headers["cache-control"] == "no-cache"
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
 @pytest.mark.parametrize(
     "name",
-    ["nothing.js", "index.html", "..", "%2e%2e", "..%2fconfig.py", "..%2f..%2fapp.py", "%2fetc%2fpasswd", "a%00", ""],
+    ["nothing.js", "index.html", "..", "%2e%2e", "..%2fconfig.py", "..%2f..%2fapp.py", "%2fetc%2fpasswd", "a%00", "",
+     "config.py", "..%2fmain.js", "parts%2fdom.js", "%2e%2e%2findex.html", "..%5cmain.js"],
 )  # fmt: skip
-def test_only_assets_are_served(console: Api, name: str) -> None:
-    answer = console.call("GET", f"/console/{name}")
-    assert answer.status in ((404, 308) if not name else (404,))
+def test_only_files_of_the_page_are_served(console: Api, folder: str, name: str) -> None:
+    answer = console.call("GET", f"/console/{folder}{name}")
+    if folder + name:
+        assert answer.status == 404
+    else:
+        assert (answer.status, answer.headers["location"]) == (308, "../console")
 
 
-def test_a_trailing_slash_leads_to_the_page_under_any_stage(services: Services) -> None:
+def test_file_is_served_from_its_folder_only(console: Api) -> None:
+    for path in ("dom.js", "views/dom.js", "parts/main.js", "parts/config.json", "styles/icon.svg"):
+        assert console.call("GET", f"/console/{path}").status == 404, path
+
+
+def test_trailing_slash_redirects_to_the_page_under_any_stage(services: Services) -> None:
     class Request:
         context = {"path": "/api/console/"}  # noqa: RUF012
         path = "/console"
@@ -87,11 +120,11 @@ def test_a_trailing_slash_leads_to_the_page_under_any_stage(services: Services) 
     assert (answer.status_code, answer.headers["Location"]) == (308, "../console")
 
 
-def test_without_a_client_at_the_issuer_the_page_takes_tokens_only(console: Api) -> None:
+def test_page_offers_tokens_only_without_a_client_at_the_issuer(console: Api) -> None:
     assert console.call("GET", "/console/config.json").json == {"tenantClaim": "tenant", "oidc": None}
 
 
-def test_with_a_client_the_page_learns_where_to_sign_in_and_may_talk_to_there(console: Api, services: Services) -> None:
+def test_page_gets_the_addresses_of_the_issuer_and_may_connect_to_them(console: Api, services: Services) -> None:
     with_issuer(services, DISCOVERED)
     assert console.call("GET", "/console/config.json").json["oidc"] == {
         "clientId": "page",
@@ -104,7 +137,7 @@ def test_with_a_client_the_page_learns_where_to_sign_in_and_may_talk_to_there(co
 
 
 @pytest.mark.parametrize("change", [{"token_endpoint": 7}, {"issuer": "https://other.test"}])
-def test_an_issuer_that_cannot_be_used_is_503_and_the_page_is_there(
+def test_page_is_served_while_an_unusable_issuer_is_503(
     console: Api, services: Services, change: dict[str, Any]
 ) -> None:
     with_issuer(services, DISCOVERED | change)
@@ -113,13 +146,13 @@ def test_an_issuer_that_cannot_be_used_is_503_and_the_page_is_there(
     assert (answer.status, answer.headers["content-security-policy"]) == (200, f"{POLICY}; connect-src 'self' {ISSUER}")
 
 
-def test_an_issuer_cannot_add_to_the_policy(console: Api, services: Services) -> None:
+def test_issuer_cannot_extend_the_policy(console: Api, services: Services) -> None:
     with_issuer(services, DISCOVERED | {"token_endpoint": "https://x.test; script-src *"})
     assert "script-src" not in console.call("GET", "/console").headers["content-security-policy"]
 
 
-def test_the_page_says_nothing_in_html_or_code_that_asks_for_trouble() -> None:
-    for path in FILES.iterdir():
+def test_page_has_no_code_that_parses_html_and_no_foreign_address() -> None:
+    for path in FILES.rglob("*.*"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|localStorage", text), (
             path.name

@@ -1,39 +1,58 @@
-/** The settings of a connection: what they are called, where they stand in its document, when a value is good. */
+/** The settings of a connection: their names, their place in its document, and the checks of their values. */
 
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
 const HOST = /^(\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+)(:\d{1,5})?$/;
 const DURATION = /^\d+\s*(ms|s|m|h|d)$/i;
 
-const long = (max) => (value) => (value.length > max ? T.checks.long(max) : "");
-const whole = (min, max) => (value) =>
-  /^\d+$/.test(value) && Number(value) >= min && Number(value) <= max ? "" : T.checks.number(min, max);
-const pattern = (value) =>
-  value.split("{").length === value.split("}").length ? long(1024)(value) : T.checks.braces;
-const pem = (value) => (/--\s*BEGIN [A-Z0-9 ]+--/.test(value) ? "" : T.checks.pem);
-
 /**
- * @typedef {object} Field
- * @property {string} key its name in the document
- * @property {string} label
- * @property {string} help
- * @property {"text"|"password"|"pem"|"select"|"textarea"|"number"|"switch"} kind
- * @property {string} group
- * @property {boolean} [required]
- * @property {boolean} [secret] it reads as a mask
- * @property {boolean} [ssl] it is there with SSL only
- * @property {string} [initial]
- * @property {string} [example]
- * @property {[string, string][]} [options]
- * @property {number} [max] characters
- * @property {(value: string) => string} [check] what is wrong with a value, or nothing
+ * Returns the error of a value, or an empty text.
+ * @typedef {(value: string) => string} Check
  */
 
-const define = (key, kind, group, more = {}) => ({
-  key, kind, group, label: T.fields[key][0], help: T.fields[key][1], ...more,
-});
+/** @param {number} max @returns {Check} */
+const long = (max) => (value) => (value.length > max ? T.checks.long(max) : "");
+/** @param {number} min @param {number} max @returns {Check} */
+const whole = (min, max) => (value) =>
+  /^\d+$/.test(value) && Number(value) >= min && Number(value) <= max ? "" : T.checks.number(min, max);
+/** @type {Check} */
+const pattern = (value) =>
+  value.split("{").length === value.split("}").length ? long(1024)(value) : T.checks.braces;
+/** @type {Check} */
+const pem = (value) => (/--\s*BEGIN [A-Z0-9 ]+--/.test(value) ? "" : T.checks.pem);
 
-/** @type {Field[]} In the order of the form. */
+/** @typedef {keyof typeof T.fields} Key */
+/** @typedef {keyof typeof T.form.groups} Group */
+
+/**
+ * @typedef {object} Options
+ * @property {boolean} [required]
+ * @property {boolean} [secret] the API returns a mask instead of the value
+ * @property {boolean} [ssl] the field exists with SSL only
+ * @property {boolean} [mono] shown in a monospaced font
+ * @property {string} [initial]
+ * @property {string} [example]
+ * @property {[string, string][]} [options] values and texts of a select
+ * @property {number} [max] characters
+ * @property {Check} [check]
+ */
+
+/**
+ * @typedef {Options & {key: Key, kind: Kind, group: Group, label: string, help: string}} Field
+ * @typedef {"text" | "password" | "pem" | "select" | "textarea" | "number" | "switch"} Kind
+ */
+
+/**
+ * @param {Key} key its name in the document
+ * @param {Kind} kind @param {Group} group @param {Options} more
+ * @returns {Field}
+ */
+const define = (key, kind, group, more = {}) => {
+  const [label, help] = T.fields[key];
+  return { key, kind, group, label, help, ...more };
+};
+
+/** In the order of the form. */
 export const FIELDS = [
   define("name", "text", "place", { required: true, check: long(128) }),
   define("hostName", "text", "place", {
@@ -73,34 +92,40 @@ export const FIELDS = [
   define("downlinkPort", "number", "more", { check: whole(1, 224) }),
 ];
 
-export const field = (key) => FIELDS.find((each) => each.key === key);
+/** @param {Key} key */
+export const field = (key) => /** @type {Field} */ (FIELDS.find((each) => each.key === key));
 
-/** Where the API's faults point to for a field. */
-export const pointerOf = ({ key }) => (key === "name" ? "/name" : `/configuration/${key}`);
+/** The JSON pointer of a field in the API's documents. @param {Field} field */
+const pointerOf = ({ key }) => (key === "name" ? "/name" : `/configuration/${key}`);
 
-/** The field that a fault's pointer names, or undefined. */
+/** The field that an error of the API points to, or undefined. @param {string} pointer */
 export const fieldAt = (pointer) => FIELDS.find((each) => pointerOf(each) === pointer);
 
-/** The JSON value of what was typed; null where nothing was. */
+/** The JSON value of a typed text; null for an empty one. @param {Field} field @param {string} text */
 export function jsonValue({ kind }, text) {
   if (kind === "switch") return text === "true";
   if (text === "") return null;
   return kind === "number" ? Number(text) : text;
 }
 
-/** What a connection has in a field, as text. */
+/** The value of a field as text. @param {Pick<Connection, "name" | "configuration">} connection @param {Field} field */
 export function textOf(connection, { key }) {
   const value = key === "name" ? connection.name : connection.configuration[key];
   return value === null || value === undefined ? "" : String(value);
 }
 
-/** The configuration of typed values, without what is empty or does not belong to the protocol. */
+/**
+ * The configuration of typed values. Empty values and those of the other protocol are left out.
+ * @param {Record<string, string>} values
+ */
 export function configurationOf(values) {
+  /** @type {Record<string, string | number | boolean>} */
   const configuration = {};
   for (const each of FIELDS) {
-    if (each.key === "name" || (each.ssl && values.protocol !== "SSL")) continue;
-    const value = jsonValue(each, values[each.key] ?? "");
-    if (value !== null) configuration[each.key] = value;
+    const { key } = each;
+    if (key === "name" || (each.ssl && values.protocol !== "SSL")) continue;
+    const value = jsonValue(each, values[key] ?? "");
+    if (value !== null) configuration[key] = value;
   }
   return configuration;
 }

@@ -1,44 +1,44 @@
-/** What happened to a connection, kept up to date while it is looked at. */
+/** The events of a connection, refreshed while the view is open. */
 
-import { get, nextPage } from "./api.js";
-import { button, every, h, newId, put } from "./dom.js";
-import { moment, pretty } from "./format.js";
-import { T } from "./texts.js";
+import { get, nextPage } from "../parts/api.js";
+import { button, every, h, newId, put } from "../parts/dom.js";
+import { moment, pretty } from "../parts/format.js";
+import { T } from "../texts.js";
 
 const SHOWN = 20;
 
+/** @param {string} id */
 export function eventsSection(id) {
   let level = "";
+  /** @type {string | null} */
   let older = null;
+  /** @type {Set<string>} */
   let known = new Set();
+  const levelId = newId("level");
   const select = h(
     "select",
-    { id: newId("level"), onchange: () => ((level = select.value), restart()) },
+    { id: levelId, onchange: choose },
     h("option", { value: "" }, T.events.allLevels),
     Object.entries(T.events.levels).map(([value, name]) => h("option", { value }, name)),
   );
   const list = h("ol.events", { "aria-label": T.events.list });
   const note = h("p.muted", {}, T.loading);
   const more = button(T.events.older, { kind: "small", hidden: true, onclick: loadOlder });
-  const element = h(
-    "section.panel.history",
-    {},
-    h("div.title-row", {}, h("h2", {}, T.events.title), h("div.tool.inline", {}, h("label", { for: select.id }, T.events.level), select)),
-    note,
-    list,
-    more,
-  );
+  const tool = h("div.tool.inline", {}, h("label", { for: levelId }, T.events.level), select);
+  const head = h("div.title-row", {}, h("h2", {}, T.events.title), tool);
+  const element = h("section.panel.history", {}, head, note, list, more);
 
   const first = () => `connections/${encodeURIComponent(id)}/events?limit=${SHOWN}${level ? `&level=${level}` : ""}`;
 
-  function restart() {
+  function choose() {
+    level = select.value;
     known = new Set();
     older = null;
     put(list);
     load();
   }
 
-  /** The newest ones, above those that are there: an event that somebody is reading stays where it is. */
+  /** Adds the newest events above the others, so that events that the user reads keep their place. */
   async function load() {
     const asked = level;
     try {
@@ -56,6 +56,7 @@ export function eventsSection(id) {
   }
 
   async function loadOlder() {
+    if (!older) return;
     try {
       const { json, headers } = await get(older);
       const added = fresh(json);
@@ -69,6 +70,7 @@ export function eventsSection(id) {
     more.hidden = !older;
   }
 
+  /** @param {ConnectionEvent[]} events */
   function fresh(events) {
     const rows = events.filter((each) => !known.has(each.id)).map(row);
     for (const each of events) known.add(each.id);
@@ -80,6 +82,7 @@ export function eventsSection(id) {
   return { element, load, stop };
 }
 
+/** @param {ConnectionEvent} event */
 function row({ time, level, type, message, details }) {
   const line = [
     h("time", { datetime: time }, moment(time)),

@@ -1,24 +1,32 @@
-/** Calls of the API. The token is in this module's memory and nowhere else. */
+/** Calls of the API. Only the memory of this module holds the token. */
 
-import { T } from "./texts.js";
+import { T } from "../texts.js";
 
-/** Where the API is: this file is in `console/` below it, whatever the stage. */
-const BASE = new URL("../", import.meta.url);
+/** The address of the API under any stage: this file is in `console/parts/` below it. */
+const BASE = new URL("../../", import.meta.url);
 const TIMEOUT = 40_000;
 
 let token = "";
+/** @type {Promise<boolean> | null} */
 let renewal = null;
-const hooks = { renew: async () => false, network: (_up) => {} };
+/** @type {{renew: () => Promise<boolean>, network: (reachable: boolean) => void}} */
+const hooks = { renew: async () => false, network: () => {} };
 
-/** `renew` asks for a new token when one expired; `network` hears whether the server can be reached. */
-export function onTrouble({ renew, network }) {
-  Object.assign(hooks, { renew, network });
+/**
+ * Sets the functions that handle trouble: `renew` asks the user for a new token and settles with whether there is one,
+ * `network` is called with whether the server can be reached.
+ * @param {typeof hooks} given
+ */
+export function onTrouble(given) {
+  Object.assign(hooks, given);
 }
 
+/** @param {string} value */
 export function setToken(value) {
   token = value;
 }
 
+/** The claims of the token, empty if it is not a JWT. @returns {Record<string, unknown>} */
 export function claims() {
   try {
     const middle = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
@@ -28,29 +36,32 @@ export function claims() {
   }
 }
 
-/** An answer that is none, or not the one that was hoped for; `message` is for the user. */
+/** A failed call; `message` is shown to the user. */
 export class Problem extends Error {
+  /**
+   * @param {string} message
+   * @param {{status?: number, errors?: {pointer: string, detail: string}[], missing?: boolean}} [more]
+   */
   constructor(message, { status = 0, errors = [], missing = false } = {}) {
     super(message);
     this.status = status;
-    /** @type {{pointer: string, detail: string}[]} */
     this.errors = errors;
-    /** The server does not have this part (yet). */
+    /** Whether the server does not have this route. */
     this.missing = missing;
   }
 }
 
 /**
  * @param {string} method
- * @param {string} path below the API, or an absolute path as `Link` has it
- * @param {{body?: unknown, headers?: Record<string, string>, renew?: boolean, signal?: AbortSignal}} [options]
- * @returns {Promise<{json: any, headers: Headers, status: number}>}
+ * @param {string} path below the API, or an absolute path as in a `Link` header
+ * @param {CallOptions} [options]
+ * @returns {Promise<Answer>}
  */
 export async function call(method, path, options = {}) {
   const used = token;
   const response = await send(method, path, options);
   if (response.status === 401 && options.renew !== false) {
-    // Several calls can be refused at once: one question for all of them.
+    // The server can refuse several calls at once: the user is asked once for all of them.
     if (token === used) {
       renewal ??= hooks.renew().finally(() => (renewal = null));
       if (!(await renewal)) throw new Problem(T.errors.signedOut, { status: 401 });
@@ -64,7 +75,9 @@ export async function call(method, path, options = {}) {
   throw await problemOf(response);
 }
 
+/** @param {string} method @param {string} path @param {CallOptions} options */
 async function send(method, path, { body, headers = {}, signal }) {
+  /** @type {Record<string, string>} */
   const all = { Authorization: `Bearer ${token}`, Accept: "application/json", ...headers };
   if (body !== undefined) all["Content-Type"] ??= "application/json";
   const limit = AbortSignal.timeout(TIMEOUT);
@@ -85,14 +98,16 @@ async function send(method, path, { body, headers = {}, signal }) {
   }
 }
 
+/** @param {Response} response */
 async function problemOf(response) {
   const { status } = response;
   const ours = (response.headers.get("Content-Type") || "").includes("application/problem+json");
+  /** @type {any} */
   let document = {};
   try {
     document = await response.json();
   } catch {
-    // A gateway's page or nothing at all: the status says enough.
+    // The body is the page of a gateway, or empty: the status is enough.
   }
   const missing = !ours && [403, 404, 405].includes(status);
   return new Problem(sentence(status, ours ? document : {}, missing), {
@@ -102,32 +117,49 @@ async function problemOf(response) {
   });
 }
 
+/** @type {Record<number, string>} */
+const SENTENCES = {
+  401: T.errors.unauthorized,
+  403: T.errors.forbidden,
+  404: T.errors.notFound,
+  412: T.errors.changed,
+};
+
+/** @param {number} status @param {{detail?: string, requestId?: string}} document @param {boolean} missing */
 function sentence(status, document, missing) {
   if (missing) return T.errors.missing;
   if (status >= 500) return T.errors.server(document.requestId);
-  const known = { 401: T.errors.unauthorized, 403: T.errors.forbidden, 404: T.errors.notFound, 412: T.errors.changed };
-  const told = known[status];
-  const detail = document.detail ? capital(document.detail) : "";
-  if (told) return [told, status === 403 || status === 401 ? detail : ""].filter(Boolean).join(" ");
+  const known = SENTENCES[status];
+  const detail = document.detail ? asSentence(document.detail) : "";
+  if (known) return [known, status === 403 || status === 401 ? detail : ""].filter(Boolean).join(" ");
   return detail || T.errors.other(status);
 }
 
-function capital(text) {
-  const sentenceText = text.charAt(0).toUpperCase() + text.slice(1);
-  return /[.!?]$/.test(sentenceText) ? sentenceText : `${sentenceText}.`;
+/** @param {string} text */
+function asSentence(text) {
+  const capitalised = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capitalised) ? capitalised : `${capitalised}.`;
 }
 
-/** The path of the next page in a `Link` header, or null. */
+/** The path of the next page in a `Link` header, or null. @param {Headers} headers */
 export function nextPage(headers) {
   const match = /<([^>]+)>\s*;\s*rel="?next"?/.exec(headers.get("Link") || "");
   return match ? match[1] : null;
 }
 
+/** @param {string} path @param {CallOptions} [options] */
 export const get = (path, options) => call("GET", path, options);
+
+/** @param {string} path @param {unknown} [body] @param {CallOptions} [options] */
 export const post = (path, body, options) => call("POST", path, { ...options, body });
+
+/** @param {string} path @param {CallOptions} [options] */
 export const remove = (path, options) => call("DELETE", path, options);
 
-/** Changes a connection that is still at `version`. */
+/**
+ * Changes a connection, if its version on the server is still the one given.
+ * @param {Connection} connection @param {ConnectionChange} change
+ */
 export function patch(connection, change) {
   const headers = { "If-Match": `"${connection.version}"`, "Content-Type": "application/merge-patch+json" };
   return call("PATCH", `connections/${encodeURIComponent(connection.id)}`, { body: change, headers });

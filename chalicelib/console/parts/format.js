@@ -1,4 +1,4 @@
-/** Numbers, times and CSV as the page shows them. */
+/** Numbers, times, JSON and CSV as the page shows them. */
 
 const NUMBER = new Intl.NumberFormat("en");
 const TIME = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
@@ -6,22 +6,24 @@ const SECOND = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-di
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 const SHORT_DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
+/** @param {number} value */
 export const number = (value) => NUMBER.format(value);
 
-/** Hours and minutes. */
-export const clock = (text) => TIME.format(new Date(text));
+/** Hours and minutes. @param {string} time */
+export const clock = (time) => TIME.format(new Date(time));
 
-export const day = (text) => DAY.format(new Date(text));
+/** @param {string} time */
+export const day = (time) => DAY.format(new Date(time));
 
-/** A moment to the second, the day before it where it is not today. */
-export function moment(text) {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return text;
+/** A time to the second, with the day if it is not today. @param {string} time */
+export function moment(time) {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return time;
   const today = date.toDateString() === new Date().toDateString();
   return today ? SECOND.format(date) : `${SHORT_DAY.format(date)}, ${SECOND.format(date)}`;
 }
 
-/** JSON with its lines indented; any other text as it is. */
+/** JSON with indented lines; other text unchanged. @param {string} text */
 export function pretty(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
@@ -30,9 +32,12 @@ export function pretty(text) {
   }
 }
 
-/** One CSV document. A cell that a spreadsheet would take for a formula gets an apostrophe. */
+/**
+ * A CSV document. A cell that a spreadsheet would read as a formula gets an apostrophe.
+ * @param {unknown[][]} rows
+ */
 export function csv(rows) {
-  const cell = (value) => {
+  const cell = (/** @type {unknown} */ value) => {
     let text = String(value ?? "");
     if (typeof value !== "number" && /^[=+\-@\t\r]/.test(text)) text = `'${text}`;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -40,7 +45,7 @@ export function csv(rows) {
   return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 
-/** Gives the user a file. */
+/** Saves a file on the user's machine. @param {string} name @param {string} type @param {string} text */
 export function download(name, type, text) {
   const address = URL.createObjectURL(new Blob(["\ufeff", text], { type }));
   const link = document.createElement("a");

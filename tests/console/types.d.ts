@@ -1,0 +1,139 @@
+/** Types of the web page, for tsc only: the documents of the API, and the values that the page's modules exchange. */
+
+type Child = Node | string | number | null | undefined | false | Child[];
+
+type Listeners = {
+  [Name in keyof HTMLElementEventMap as `on${Name}`]?: (
+    event: HTMLElementEventMap[Name] & { currentTarget: HTMLElement },
+  ) => unknown;
+};
+/** Attributes of an element and its event listeners. */
+interface Attributes extends Listeners {
+  [name: string]: unknown;
+}
+
+/** A part of a view that shows a connection. */
+interface Section {
+  element: HTMLElement;
+  update: () => void;
+}
+
+type State =
+  | "OPENED"
+  | "OPENING"
+  | "AUTHENTICATING"
+  | "AUTHENTICATION_FAILED"
+  | "UNREACHABLE"
+  | "CLOSING"
+  | "CLOSED"
+  | "DEACTIVATED";
+
+interface Configuration {
+  hostName?: string;
+  protocol?: string;
+  [key: string]: string | number | boolean | null | undefined;
+}
+
+interface Connection {
+  id: string;
+  name: string;
+  version: number;
+  active: boolean;
+  state: State;
+  stateReason: string | null;
+  startupTime: string | null;
+  nextAttempt: string | null;
+  createdAt: string;
+  configuration: Configuration;
+  alarms: Alarm[];
+}
+
+/** A change of a connection (RFC 7396). */
+interface ConnectionChange {
+  name?: unknown;
+  active?: boolean;
+  configuration?: Record<string, unknown>;
+  alarms?: Alarm[];
+}
+
+interface Alarm {
+  startTime: string;
+  endTime: string;
+  timezone: string;
+  recurrence: { frequency: string; byDays?: string[] }[];
+  uplinkRateMinPerHour: number;
+  message: string;
+}
+
+type Part = "delivered" | "failed" | "lost" | "waiting";
+type Series = "uplinks" | "downlinks" | "failed";
+type Counts = Record<Part, number>;
+type Point = { time: string } & Record<Series, number>;
+
+interface Statistics {
+  activeDevices: number;
+  uplinks: Counts;
+  downlinks: Counts;
+  series?: Point[];
+}
+
+interface ConnectionEvent {
+  id: string;
+  time: string;
+  level: "info" | "warning" | "error";
+  type: string;
+  message: string;
+  details?: Record<string, unknown>;
+}
+
+interface FailedMessage {
+  id: string;
+  time: string;
+  direction: "uplink" | "downlink";
+  devEUI: string | null;
+  reason: string;
+  detail: string;
+  routingKey: string | null;
+  attempts: number;
+  body: string;
+}
+
+interface TestStep {
+  name: string;
+  ok: boolean;
+  milliseconds?: number;
+  detail: string;
+}
+
+/** The identity provider at which users sign in. */
+interface Oidc {
+  clientId: string;
+  scope: string;
+  authorizationEndpoint: string;
+  tokenEndpoint: string;
+}
+
+interface SignInConfiguration {
+  tenantClaim: string;
+  oidc: Oidc | null;
+}
+
+/** State and verifier of one sign-in (RFC 7636). */
+interface SignInSecrets {
+  state: string;
+  verifier: string;
+}
+
+/** An answer of the API. */
+interface Answer {
+  json: any;
+  headers: Headers;
+  status: number;
+}
+
+interface CallOptions {
+  body?: unknown;
+  headers?: Record<string, string>;
+  renew?: boolean;
+  signal?: AbortSignal;
+}
