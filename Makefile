@@ -29,7 +29,7 @@ run: $(BIN)/.installed ## start the local stack, run the demo, stop at Ctrl-C
 	@exec $(BIN)/python -m infra.local.processes $$PPID SIGKILL $(BIN)/python -m infra.local.stack
 
 test: $(BIN)/.installed ## run all tests
-	@$(BIN)/python -m infra.local.broker install
+	@$(BIN)/python -m infra.local.broker.node install
 	@$(BIN)/python -m infra.local.browser.chromium
 	@exec $(BIN)/python -m pytest
 

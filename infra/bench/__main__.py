@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from infra.bench import costs, publish, settle
-from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 
 

@@ -20,9 +20,9 @@ from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtoc
 from chalicelib.domain.delivery import Result
 from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.vocabulary import ConnectionState
-from infra.local.broker import Broker, BrokerConfig
+from infra.local.broker.delay_proxy import delaying_proxy
+from infra.local.broker.node import Broker, BrokerConfig
 from infra.local.certificates import issue
-from infra.local.delay_proxy import delaying_proxy
 from infra.local.guardian import guard
 from infra.local.tcp_ports import free_ports
 

@@ -20,7 +20,7 @@ from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
-from infra.local.delay_proxy import delaying_proxy
+from infra.local.broker.delay_proxy import delaying_proxy
 from infra.local.in_memory import (
     MemoryConnectionStore,
     MemoryEventLog,

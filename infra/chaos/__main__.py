@@ -14,7 +14,7 @@ from types import FrameType
 from infra.chaos.plan import Size
 from infra.chaos.report import markdown
 from infra.chaos.run import run
-from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed, StopRequested
 
 _PORT_BASE = 9200

@@ -25,7 +25,7 @@ from infra.chaos.poster import device_of, report
 from infra.chaos.records import Arrival, read
 from infra.chaos.run import child_of
 from infra.chaos.stage import Stage, running_stage
-from infra.local.broker import BrokerFailed, ensure_installed
+from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.network_server.lrc import Lrc
 from infra.local.waiting import wait_until

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import urllib3
 
-from infra.local.broker import BrokerFailed
+from infra.local.broker.installation import BrokerFailed
 from infra.local.waiting import wait_until
 
 _NO_RETRIES = urllib3.Retry(0, redirect=False)

@@ -15,7 +15,7 @@ from chalicelib.config import Settings
 from infra.chaos.management import Management
 from infra.chaos.plan import PlaceOf
 from infra.chaos.proxy import Proxy
-from infra.local.broker import Broker, BrokerConfig, end_node
+from infra.local.broker.node import Broker, BrokerConfig, end_node
 from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically

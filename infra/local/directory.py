@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.broker import BrokerFailed, end_node
+from infra.local.broker.installation import BrokerFailed
+from infra.local.broker.node import end_node
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically
 from infra.local.processes import Child, ProcessSurvived, kill

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infra.local import directory
-from infra.local.broker import BrokerFailed, end_node
+from infra.local.broker.installation import BrokerFailed
+from infra.local.broker.node import end_node
 from infra.local.directory import GUARDIAN_FILE
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically

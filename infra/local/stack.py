@@ -23,7 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.config import Timing
 from infra.local import certificates, directory
 from infra.local.aws import data_stack
-from infra.local.broker import Broker, BrokerConfig, BrokerFailed, ensure_installed
+from infra.local.broker.installation import BrokerFailed, ensure_installed
+from infra.local.broker.node import Broker, BrokerConfig
 from infra.local.demo.api_client import ApiClient
 from infra.local.demo.run import run_demo
 from infra.local.directory import STACK_FILE

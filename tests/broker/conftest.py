@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.broker import Broker, BrokerConfig, ensure_installed
+from infra.local.broker.installation import ensure_installed
+from infra.local.broker.node import Broker, BrokerConfig
 from infra.local.certificates import issue
 from infra.local.tcp_ports import free_ports
 from tests.broker.support import Site

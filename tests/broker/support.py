@@ -23,7 +23,7 @@ from chalicelib.errors import BrokerFault
 from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 from chalicelib.ports.publishing import OutgoingMessage, PublishResult
 from chalicelib.vocabulary import ConnectionState
-from infra.local.broker import Broker
+from infra.local.broker.node import Broker
 from infra.local.certificates import Certificates
 
 LOCAL = Settings.model_validate({"allowed_private_networks": "127.0.0.0/8,::1/128"})

@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from chalicelib.domain.connection import Connection, ConnectionSecrets
-from infra.local.delay_proxy import delaying_proxy
+from infra.local.broker.delay_proxy import delaying_proxy
 from tests.broker.outage import Outage
 from tests.broker.passage import listening_with_tls, passing_on
 from tests.broker.support import Site, bound_queue, unique

@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib.domain.delivery import DELIVERED, Result
 from chalicelib.errors import BrokerMisconfigured
-from infra.local.delay_proxy import delaying_proxy
+from infra.local.broker.delay_proxy import delaying_proxy
 from infra.local.waiting import wait_until
 from tests.broker.support import Site, bound_queue, outgoing, results, soon, taken, unique
 

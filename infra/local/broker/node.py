@@ -1,7 +1,7 @@
 """A private RabbitMQ node with its data, cookie and ports on 127.0.0.1. It does not touch the system's broker.
 
-As a command, ``python -m infra.local.broker start|stop --dir DIR`` starts and stops the node whose configuration and
-data are in DIR, and ``python -m infra.local.broker install`` installs RabbitMQ if it is missing.
+As a command, ``python -m infra.local.broker.node start|stop --dir DIR`` starts and stops the node whose configuration
+and data are in DIR, and ``python -m infra.local.broker.node install`` installs RabbitMQ if it is missing.
 """
 
 import argparse
@@ -14,27 +14,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from infra.local.packages import InstallFailed, apt_get_install, as_root, install_once, run
+from infra.local.broker.installation import BrokerFailed, ensure_installed, find_program
 from infra.local.processes import command_line
 from infra.local.waiting import wait_until
 
-DEBIAN_PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""The script in sbin switches to the user of the system's broker."""
-POLICY = Path("/usr/sbin/policy-rc.d")
 START_SECONDS = 90.0
 STOP_SECONDS = 30.0
 FREEZE_SECONDS = 5.0
 _CONFIG_FILE = "broker.json"
 _PID_FILE = "node.pid"
-
-
-class BrokerFailed(Exception):
-    """The node cannot be installed, started or stopped. The text is one line that gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +76,11 @@ class Broker:
 
     @property
     def start_command(self) -> list[str]:
-        return [sys.executable, "-m", "infra.local.broker", "start", "--dir", str(self.directory)]
+        return [sys.executable, "-m", "infra.local.broker.node", "start", "--dir", str(self.directory)]
 
     @property
     def stop_command(self) -> list[str]:
-        return [sys.executable, "-m", "infra.local.broker", "stop", "--dir", str(self.directory)]
+        return [sys.executable, "-m", "infra.local.broker.node", "stop", "--dir", str(self.directory)]
 
     def start(self) -> None:
         """Starts the node unless it runs, and returns once it answers AMQP."""
@@ -302,45 +294,6 @@ def _processes_of(directory: Path) -> list[int]:
     return found
 
 
-def ensure_installed() -> None:
-    """Installs RabbitMQ if it is missing. Raises BrokerFailed with the command to run by hand."""
-    try:
-        install_once("RabbitMQ", lambda: find_program() is not None, _install)
-    except InstallFailed as error:
-        raise BrokerFailed(str(error)) from error
-    if find_program() is None:
-        raise BrokerFailed("RabbitMQ is missing. Install your system's package rabbitmq-server, then run again.")
-
-
-def find_program() -> Path | None:
-    """The server's start script, None when RabbitMQ is not installed."""
-    if DEBIAN_PROGRAM.exists():
-        return DEBIAN_PROGRAM
-    homes = [Path("/opt/homebrew/opt/rabbitmq/sbin"), Path("/usr/local/opt/rabbitmq/sbin"), Path("/opt/rabbitmq/sbin")]
-    return next((home / "rabbitmq-server" for home in homes if (home / "rabbitmq-server").exists()), None)
-
-
-def _install() -> None:
-    if shutil.which("apt-get"):
-        with _no_services_started():
-            apt_get_install("rabbitmq-server")
-    elif shutil.which("brew"):
-        run(["brew", "install", "rabbitmq"])
-
-
-@contextmanager
-def _no_services_started() -> Iterator[None]:
-    """Keeps the package from starting the system's broker. Leaves an existing policy file as it is."""
-    if POLICY.exists():
-        yield
-        return
-    run(as_root("sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}"))
-    try:
-        yield
-    finally:
-        run(as_root("rm", "-f", str(POLICY)))
-
-
 def _is_frozen(pid: int) -> bool:
     """True when all threads are suspended. Systems without /proc show only the state of the process."""
     threads = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
@@ -357,7 +310,7 @@ def _write_private(path: Path, text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. ``start`` and ``stop`` print one line when they are done."""
-    parser = argparse.ArgumentParser(prog="python -m infra.local.broker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.local.broker.node", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("install", help="install RabbitMQ if it is missing")
     for action in ("start", "stop"):

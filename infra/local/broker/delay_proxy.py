@@ -1,7 +1,7 @@
 """A TCP proxy on 127.0.0.1 that delays all data, to measure as if the broker were far away.
 
-It runs as a separate process so that it takes no CPU time from the measured one: ``python -m infra.local.delay_proxy
-TARGET_PORT ROUND_TRIP_MS``. The first line of its output is the port it listens on.
+It runs as a separate process so that it takes no CPU time from the measured one:
+``python -m infra.local.broker.delay_proxy TARGET_PORT ROUND_TRIP_MS``.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 @contextmanager
 def delaying_proxy(target_port: int, round_trip: float) -> Iterator[int]:
     """Yields the port of a proxy to ``target_port`` that adds ``round_trip`` seconds to each round trip."""
-    command = [sys.executable, "-m", "infra.local.delay_proxy", str(target_port), str(round_trip * 1000)]
+    command = [sys.executable, "-m", "infra.local.broker.delay_proxy", str(target_port), str(round_trip * 1000)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:
