@@ -57,7 +57,7 @@ class FailureReason(_Described):
     @property
     def uplink_event(self) -> "EventType":
         """The event that reports uplinks with this reason."""
-        return EventType(self.value)
+        return EventType.UPLINK_EXPIRED if self is FailureReason.EXPIRED else EventType(self.value)
 
 
 class RetryReason(StrEnum):

@@ -26,6 +26,7 @@ from infra.local.aws import data_stack
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.broker.node import Broker, BrokerConfig
 from infra.local.demo.api_client import ApiClient
+from infra.local.demo.examples import EXAMPLES, write_examples
 from infra.local.demo.run import run_demo
 from infra.local.directory import STACK_FILE
 from infra.local.errors import StackFailed, StopRequested
@@ -97,6 +98,7 @@ class Stack:
         api = ApiClient(config.api_url, self._document["token"])
         api.call("POST", "/application-servers", server)
         self._refresh()
+        write_examples(where / EXAMPLES, self._document)
         write_atomically(where / STACK_FILE, self._document)
         return self._document
 
@@ -324,7 +326,8 @@ def main() -> int:
         if stack.config.demo:
             run_demo(document)
         _show(document)
-        _say(f"\nAll of this is in {stack.config.directory / STACK_FILE}. Ctrl-C stops the stack.")
+        where = stack.config.directory
+        _say(f"\nSee {where / STACK_FILE}; example requests: {where / EXAMPLES}. Ctrl-C stops the stack.")
         stack.watch()
     except StopRequested:
         _say("\nStopping ...")

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pika
@@ -14,6 +13,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, UnroutableError
 
 from infra.local.demo.api_client import ApiClient
+from infra.local.demo.examples import connection_request
 from infra.local.errors import StackFailed
 from infra.local.network_server.lrc import Lrc, timestamp
 
@@ -96,27 +96,9 @@ class _Demo:
         channel.basic_consume(line.queue, on_message, auto_ack=True)
 
     def _create(self, line: _Line) -> None:
-        amqp, server = self._stack["amqp"], self._stack["applicationServer"]
-        configuration = {
-            "protocol": "TCP",
-            "hostName": f"{amqp['host']}:{amqp['port']}",
-            "uplinkTopicPattern": f"{line.topic}.{{DevEUI}}.uplink",
-            "downlinkTopicPattern": f"{line.topic}.{{DevEUI}}.downlink",
-            "exchangeName": line.exchange,
-            "username": amqp["username"],
-            "password": amqp["password"],
-            "downlinkAsId": server["asId"],
-            "downlinkAsKey": server["asKey"],
-        }
-        if line.name.endswith("SSL"):
-            configuration |= {
-                "protocol": "SSL",
-                "hostName": f"{amqp['host']}:{amqp['tlsPort']}",
-                "certificate": Path(amqp["clientCertificateFile"]).read_text(encoding="ascii"),
-                "privateKey": Path(amqp["clientKeyFile"]).read_text(encoding="ascii"),
-                "trustedCaCertificate": Path(amqp["caFile"]).read_text(encoding="ascii"),
-            }
-        document = {"connectorId": "actility-amqp-0.9.1-iot", "name": line.name, "configuration": configuration}
+        document = connection_request(
+            self._stack, name=line.name, exchange=line.exchange, topic=line.topic, ssl=line.name.endswith("SSL")
+        )
         line.connection_id = self._api.call("POST", "/connections", document)["id"]
         _say(f"Created connection {line.connection_id}, {line.name}, exchange {line.exchange}")
 
