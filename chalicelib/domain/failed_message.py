@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
 from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.kernel.documents import Document
@@ -30,7 +31,8 @@ class FailedMessage(Document):
     body: str
     message_id: Annotated[str, Field(exclude=True)] = ""
     """The AMQP ``message_id``, which a replay keeps."""
-    report_format: Annotated[str, Field(exclude=True)] = DEFAULT_FORMAT
+    report_format: Annotated[SkipJsonSchema[str], Field(exclude=True)] = DEFAULT_FORMAT
+    """The report format of ``body``."""
     as_key_secret: Annotated[str | None, Field(exclude=True)] = None
     """Secrets Manager's name of the AS key that came with a downlink."""
 
