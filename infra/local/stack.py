@@ -326,8 +326,8 @@ def main() -> int:
         if stack.config.demo:
             run_demo(document)
         _show(document)
-        where = stack.config.directory
-        _say(f"\nSee {where / STACK_FILE}; example requests: {where / EXAMPLES}. Ctrl-C stops the stack.")
+        own = stack.config.directory
+        _say(f"\nSee {own / STACK_FILE}; example requests: {own / EXAMPLES}. Ctrl-C stops the stack.")
         stack.watch()
     except StopRequested:
         _say("\nStopping ...")

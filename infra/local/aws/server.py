@@ -5,6 +5,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from infra.local.aws.dynamodb import OneAtATime, mend_transactions
 from infra.local.sqs.api import Sqs
+from infra.local.sqs.unkind import UnkindSqs
 
 
 class _RequestHandler(MotoRequestHandler):
@@ -29,7 +31,7 @@ class _RequestHandler(MotoRequestHandler):
 def application() -> WSGIApplication:
     """Routes each request to the queues or to moto."""
     mend_transactions()
-    sqs = Sqs()
+    sqs = UnkindSqs() if os.environ.get("SQS_UNKIND") == "1" else Sqs()
     moto = OneAtATime(DomainDispatcherApplication(create_backend_app))
 
     def dispatch(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -174,8 +174,7 @@ class Sqs:
                 failed.append(_failed(entry, error))
         return {"Successful": successful, "Failed": failed}
 
-    @staticmethod
-    def _receive(queue: Queue, request: Document) -> Document:
+    def _receive(self, queue: Queue, request: Document) -> Document:
         count = int(request.get("MaxNumberOfMessages") or 1)
         wait = int(request["WaitTimeSeconds"]) if "WaitTimeSeconds" in request else queue.wait
         if not 1 <= count <= _LARGEST_BATCH or not 0 <= wait <= _LONGEST_WAIT:

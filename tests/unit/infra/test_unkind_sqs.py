@@ -1,0 +1,75 @@
+"""The unkind mode of the local SQS."""
+
+import io
+import json
+from typing import Any
+
+from infra.local.sqs.unkind import UnkindSqs
+
+QUEUE = {"QueueUrl": "http://host/123456789012/reports.fifo"}
+
+
+class Client:
+    """Calls an Sqs without HTTP."""
+
+    def __init__(self, sqs: UnkindSqs) -> None:
+        self._sqs = sqs
+        self.statuses: list[str] = []
+
+    def call(self, action: str, **request: Any) -> dict[str, Any] | None:
+        """Return the answer, or None for an error."""
+        body = json.dumps(request).encode()
+        environment = {
+            "HTTP_X_AMZ_TARGET": f"AmazonSQS.{action}",
+            "HTTP_HOST": "host",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+        }
+
+        def start(status: str, _headers: Any, _error: Any = None) -> Any:
+            self.statuses.append(status)
+
+        answer = b"".join(self._sqs(environment, start))
+        return json.loads(answer) if self.statuses[-1] == "200 OK" else None
+
+    def insist(self, action: str, **request: Any) -> dict[str, Any]:
+        """Repeat a call until it succeeds."""
+        while (answer := self.call(action, **request)) is None:
+            pass
+        return answer
+
+
+def test_unkind_queue_returns_short_late_and_empty_and_loses_no_message() -> None:
+    # Given
+    waits: list[float] = []
+    client = Client(UnkindSqs(seed=7, sleep=waits.append))
+    client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
+    sent = [str(number) for number in range(1000)]
+    for body in sent:
+        client.insist("SendMessage", **QUEUE, MessageBody=body, MessageGroupId=body, MessageDeduplicationId=body)
+
+    # When
+    sizes: list[int] = []
+    received: dict[str, str] = {}
+    while len(received) < len(sent):
+        answer = client.call("ReceiveMessage", **QUEUE, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        messages = [] if answer is None else answer.get("Messages", [])
+        sizes.append(len(messages))
+        for message in messages:
+            received[message["Body"]] = message["ReceiptHandle"]
+            client.insist("DeleteMessage", **QUEUE, ReceiptHandle=message["ReceiptHandle"])
+
+    # Then
+    assert set(received) == set(sent)
+    assert set(sizes) == set(range(11))
+    assert 0.02 < sizes.count(0) / len(sizes) < 0.25
+    assert "500 Server Error" in client.statuses
+    assert "400 Bad Request" in client.statuses
+    assert all(0.005 <= wait <= 0.03 for wait in waits)
+
+
+def test_new_queue_is_not_found_at_once() -> None:
+    client = Client(UnkindSqs(seed=7, sleep=lambda _: None))
+    client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
+    assert client.call("GetQueueUrl", QueueName="reports.fifo") is None
+    assert client.insist("GetQueueUrl", QueueName="reports.fifo")["QueueUrl"] == QUEUE["QueueUrl"]
