@@ -71,7 +71,7 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         ),
         "UNREACHABLE",
         "CERTIFICATE_UNTRUSTED",
-        "set trustedCaCertificate",
+        "Set trustedCaCertificate",
     ),
     "client certificate refused": (
         _stranger,
@@ -83,7 +83,7 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         lambda s: (s.tls_connection(), changed(s.tls_secrets, certificate=None, private_key=None)),
         "AUTHENTICATION_FAILED",
         "CLIENT_CERTIFICATE_MISSING",
-        "set certificate and privateKey",
+        "Set certificate and privateKey",
     ),
     "TCP on the TLS port": (
         lambda s: (s.connection(host_name=f"127.0.0.1:{s.broker.config.tls_port}"), s.secrets),
@@ -95,38 +95,38 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         lambda s: (s.tls_connection(host_name=f"localhost:{s.broker.config.port}"), s.tls_secrets),
         "UNREACHABLE",
         "TLS_NOT_SPOKEN",
-        "choose protocol TCP",
+        "Choose protocol TCP",
     ),
     "bad login": (
         lambda s: (s.connection(), ConnectionSecrets(password="not-the-password")),
         "AUTHENTICATION_FAILED",
         "LOGIN_REFUSED",
-        "check username and password",
+        "Check username and password",
     ),
     "bad vhost": (
         lambda s: (s.connection(virtual_host="nowhere"), s.secrets),
         "CLOSED",
         "VIRTUAL_HOST_REFUSED",
-        "check virtualHost",
+        "Check virtualHost",
     ),
     "exchange missing and not to be made": (
         _no_configure,
         "CLOSED",
         "PERMISSION_REFUSED",
-        "create it, or grant configure",
+        "Create it, or grant configure",
     ),
-    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "grant write on it"),
+    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "Grant write permission on it"),
     "DNS failure": (
         lambda s: (s.connection(host_name="no-such-host.invalid"), s.secrets),
         "UNREACHABLE",
         "DNS_FAILURE",
-        "check hostName",
+        "Check hostName",
     ),
     "refused": (
         lambda s: (s.connection(host_name="127.0.0.1:1"), s.secrets),
         "UNREACHABLE",
         "CONNECTION_REFUSED",
-        "check the port",
+        "Check the port",
     ),
 }
 
@@ -234,7 +234,7 @@ def refusing_queue(site: Site, key: str) -> Iterator[None]:
 TROUBLED: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], set[str], str]] = {
     # A frozen broker has taken the messages; one that is killed has perhaps closed the connection.
     "frozen": (_frozen, {"CONFIRM_TIMEOUT"}, "did not confirm"),
-    "killed": (_killed, {"CONNECTION_REFUSED"}, "refused the connection"),
+    "killed": (_killed, {"CONNECTION_REFUSED"}, "connection refused"),
     "alarm": (_alarmed, {"BROKER_BLOCKED"}, "memory or disk alarm"),
 }
 
@@ -290,7 +290,7 @@ def test_a_broker_killed_mid_batch_gets_the_rest_afterwards(outage_elsewhere: Ou
         # A port that still listens for a moment ends the next connection before it says anything.
         assert (state, len(events)) == ("UNREACHABLE", 1)
         assert events[0] in {"CONNECTION_REFUSED", "PROTOCOL_MISMATCH", "CONNECTION_LOST"}
-        assert "broker runs" in (reason or "") or "check the broker" in (reason or "")
+        assert "broker is running" in (reason or "") or "Check the broker" in (reason or "")
 
     # When
     outage.site.broker.start()
