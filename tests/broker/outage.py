@@ -141,7 +141,7 @@ class Outage(Flow):
         self.reconciler.run()
         self.forward()
 
-    def settle(self) -> None:
+    def run_until_delivered(self) -> None:
         """Run until the queue is empty: pending wake-ups come due and reports become visible again."""
         for _ in range(10):
             if self.queues.depth("c1") == (0, 0):

@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from chalicelib.errors import QueueMissing
-from tests.rules.healing import minute
+from tests.rules.healing import run_one_minute
 from tests.rules.world import TENANT, World
 
 if TYPE_CHECKING:
@@ -97,6 +97,6 @@ def check_calm(world: World) -> None:
     """Check that a healed and idle world sends no wakes."""
     sent = world.wakes.sent
     for _ in range(CALM_MINUTES):
-        minute(world)
+        run_one_minute(world)
     assert world.wakes.sent == sent
     assert not len(world.wakes)

@@ -186,9 +186,9 @@ class DownlinkWorld(World):
             for fate in fates:
                 if not task.ended:
                     task.step(fate)
-        self._settle_sender(index)
+        self._end_sender_invocation(index)
 
-    def _settle_sender(self, index: int) -> None:
+    def _end_sender_invocation(self, index: int) -> None:
         environment = self.senders[index]
         task = environment.task
         if task is None or not task.ended:
@@ -205,7 +205,7 @@ class DownlinkWorld(World):
         for index, environment in enumerate(self.senders):
             if environment.task and self.now >= environment.deadline:
                 environment.task.kill()
-                self._settle_sender(index)
+                self._end_sender_invocation(index)
 
 
 def _any(port: object) -> Any:

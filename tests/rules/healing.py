@@ -21,11 +21,11 @@ def heal(world: World) -> None:
                 world.post(0, again=post)
     quiet = 0
     for _ in range(ROUNDS):
-        minute(world)
-        quiet = 0 if busy(world) else quiet + 1
+        run_one_minute(world)
+        quiet = 0 if has_work(world) else quiet + 1
         if quiet > SWEEP_RUNS:
             return
-        later(world)
+        advance_to_next_due(world)
     raise AssertionError(f"not calm: {[c for c in world.connections.connections.values() if c.wake_at or c.probe_at]}")
 
 
@@ -49,7 +49,7 @@ def _mend(world: World) -> None:
             world.restart(connection.id, [])
 
 
-def minute(world: World) -> None:
+def run_one_minute(world: World) -> None:
     """Run the reconciler once and the forwarder for all its wakes."""
     world.reconcile().run()
     world.others.clear()
@@ -58,13 +58,13 @@ def minute(world: World) -> None:
     world.pass_time(world.settings.timing.schedule)
 
 
-def busy(world: World) -> bool:
+def has_work(world: World) -> bool:
     """Return True while a wake, a pending wake-up or a probe is left."""
     connections = list(world.connections.connections.values())
     return bool(len(world.wakes) or any(c.wake_at is not None or c.probe_at is not None for c in connections))
 
 
-def later(world: World) -> None:
+def advance_to_next_due(world: World) -> None:
     """Advance to the next due time, so that an outage of a day does not need a day of runs."""
     due = [
         at

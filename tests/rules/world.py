@@ -253,15 +253,15 @@ class World:
         task = self.environments[index].task
         if task:
             task.steps(number, fate)
-            self._settle(index)
+            self._end_invocation(index)
 
     def finish(self, index: int) -> None:
         task = self.environments[index].task
         if task:
             task.run()
-            self._settle(index)
+            self._end_invocation(index)
 
-    def _settle(self, index: int) -> None:
+    def _end_invocation(self, index: int) -> None:
         """End an invocation as Lambda does: delete its wakes, or replace a crashed environment."""
         environment = self.environments[index]
         task = environment.task
@@ -285,13 +285,13 @@ class World:
                 self.management.patch(TENANT, connection_id, document, None)
 
         Task("api", request).run(plan)
-        self.note()
+        self.record_inactive()
 
     def restart(self, connection_id: str, plan: Plan) -> None:
         if connection_id in self.active_ids():
             Task("api", lambda: self.management.restart(TENANT, connection_id)).run(plan)
 
-    def note(self) -> None:
+    def record_inactive(self) -> None:
         """Record since when each connection is inactive or deleted."""
         for connection in self.connections.connections.values():
             if connection.active:
@@ -314,7 +314,7 @@ class World:
         for index, environment in enumerate(self.environments):
             if environment.task and self.now >= environment.deadline:
                 environment.task.kill()
-                self._settle(index)
+                self._end_invocation(index)
 
     # Results
 

@@ -27,7 +27,7 @@ from chalicelib.domain.connectors.amqp091 import DEFAULT_PORTS, BrokerProtocol
 from chalicelib.domain.validation.broker_addresses import Address, Network, forbidden, literal_address, parse_host_port
 
 BLOCKED_SECONDS = 30.0
-"""pika closes a connection that the broker keeps blocked for longer."""
+"""pika closes a connection that the broker blocks for this time."""
 CLOSE_SECONDS = 1.0
 """Time limit of an orderly close in ``end``; a reset follows."""
 RESET_SECONDS = 1.0

@@ -95,7 +95,7 @@ class Feed:
         if channel is None or not channel.is_open:
             return  # the broker redelivers them
         tags = [message.tag for message in messages]
-        if settle(channel, tags, verdicts):
+        if settle_batch(channel, tags, verdicts):
             # Messages in the inbox must not overtake the requeued ones.
             self._drop_inbox = True
             self.end()
@@ -191,7 +191,7 @@ class Feed:
         self._events.on_closed(self, fault)
 
 
-def settle(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdict]) -> bool:
+def settle_batch(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdict]) -> bool:
     """Ack and reject a batch with as few frames as possible. True when the broker must requeue messages.
 
     Every tag below the first of ``tags`` must be settled already, because acks cover all earlier tags.

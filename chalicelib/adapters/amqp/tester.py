@@ -71,7 +71,9 @@ class _Steps:
         """Record that the step begun last has succeeded."""
         if self._begun:
             name, since = self._begun[-1]
-            self.done.append(CheckStep(name=name, ok=True, milliseconds=_since(since), detail=self._sentences[name]))
+            self.done.append(
+                CheckStep(name=name, ok=True, milliseconds=_milliseconds_since(since), detail=self._sentences[name])
+            )
 
     def fail(self, fault: BrokerFault) -> None:
         if fault.type in _AT_TLS and any(name == "tls" for name, _ in self._begun):
@@ -82,10 +84,10 @@ class _Steps:
             # OpenSSL refuses the certificate before the connection starts, but users expect the error in step tls.
             self._begun[-1] = ("tls", self._begun[-1][1])
         name, since = self._begun[-1]
-        self.done.append(CheckStep(name=name, ok=False, milliseconds=_since(since), detail=str(fault)))
+        self.done.append(CheckStep(name=name, ok=False, milliseconds=_milliseconds_since(since), detail=str(fault)))
 
 
-def _since(moment: float) -> int:
+def _milliseconds_since(moment: float) -> int:
     return round((time.monotonic() - moment) * 1000)
 
 

@@ -39,7 +39,7 @@ def test_timeout_before_the_publish_only_delays_the_reports(outage: Outage) -> N
     assert len(outage.queues.receive("c1", 10)) == 6
 
     # When the visibility timeouts of the reports and the wakes end
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state() == ("OPENED", None, [])
@@ -62,7 +62,7 @@ def test_timeout_after_the_publish_repeats_the_unsettled_reports(outage: Outage)
 
     # When
     outage.pool.discard("c1")
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state() == ("OPENED", None, [])
@@ -78,7 +78,7 @@ def test_repeated_report_has_the_same_message_id(outage: Outage) -> None:
     outage.queues.delete_messages = delete  # type: ignore[method-assign]
 
     # When
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     arrived = outage.arrived()[-6:]
@@ -112,7 +112,7 @@ def test_invalid_report_fails_and_does_not_hold_back_its_device(outage: Outage) 
 
     # When
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     (failed,) = outage.failed.messages[TENANT, "c1"]
@@ -131,7 +131,7 @@ def test_report_received_ten_times_is_sent_alone_with_an_event(outage: Outage) -
         outage.now += outage.settings.timing.report_visibility + 1
 
     # When
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     state, reason, events = outage.visible_state()
@@ -181,7 +181,7 @@ def test_throttled_aws_call_only_delays_the_reports(outage: Outage, port: str, m
             outage.wakes.repeat()
 
     # Then
-    outage.settle()
+    outage.run_until_delivered()
     assert outage.visible_state() == ("OPENED", None, [])
     outage.assert_all_arrived()
 
@@ -206,7 +206,7 @@ def test_secret_changed_in_flight_is_used_from_the_next_connect(outage: Outage) 
     with pytest.raises(NotFound):
         outage.secrets.get(TENANT, "c1", before.secret_version or "")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state() == ("OPENED", None, ["OPENED"])
@@ -233,7 +233,7 @@ def test_connection_changed_in_flight_applies_to_the_remaining_reports(watchful:
     # When
     outage.forward()
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then the new key applies to every report that was not yet received
     keys = [str(method.routing_key) for method, _, _ in drain_queue(outage.site, outage.queue)]
@@ -260,7 +260,7 @@ def test_connection_deactivated_in_flight_keeps_the_remaining_reports(watchful: 
     # When
     outage.activate(active=True)
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state() == ("OPENED", None, ["OPENED"])

@@ -150,7 +150,7 @@ def test_faulty_configuration_loses_no_report(
     good = outage.site.connection().configuration.model_copy(update={"uplink_topic_pattern": outage.pattern})
     outage.change(outage.site.secrets, **{name: getattr(good, name) for name in type(good).model_fields})
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state() == ("OPENED", None, [event, "OPENED"])
@@ -189,7 +189,7 @@ def test_broker_with_invalid_certificate_receives_nothing(
     # When the connection moves to a broker with a valid certificate
     outage.change(outage.site.tls_secrets, host_name=f"localhost:{outage.site.broker.config.tls_port}")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
     outage.assert_all_arrived()
 
 
@@ -261,7 +261,7 @@ def test_broker_outage_is_reported_and_loses_no_report(
 
     # When the fault is over and a probe tries the broker
     outage.probe()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state()[0] == "OPENED"
@@ -295,7 +295,7 @@ def test_broker_killed_during_a_batch_gets_the_rest_afterwards(outage_elsewhere:
     outage.site.broker.start()
     outage.accept()
     outage.probe()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state()[0] == "OPENED"
@@ -325,7 +325,7 @@ def test_connection_through_a_silent_network_is_replaced(outage: Outage) -> None
     # When
     outage.change(host_name=f"127.0.0.1:{outage.site.broker.config.port}")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     assert outage.visible_state()[0] == "OPENED"
@@ -337,7 +337,7 @@ def test_slow_broker_stays_opened(outage: Outage) -> None:
         outage.start(outage.site.connection(host_name=f"127.0.0.1:{port}"), outage.site.secrets)
         outage.accept()
         outage.forward()
-        outage.settle()
+        outage.run_until_delivered()
     assert outage.visible_state() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
@@ -362,7 +362,7 @@ def test_exchange_deleted_under_an_open_connection_is_reported(outage: Outage) -
     # When the connection uses an exchange with a binding
     outage.change(exchange_name="amq.topic")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
     outage.assert_all_arrived()
 
 
@@ -411,7 +411,7 @@ def test_nacked_report_holds_back_its_device_and_the_connection_stays_open(outag
         assert sum(outage.queues.depth("c1")) == 2
 
     # When the queue takes messages again
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then one report may arrive twice, because the tenant's other queue accepted the nacked one
     assert outage.visible_state() == ("OPENED", None, [])
