@@ -1,4 +1,4 @@
-"""A RabbitMQ node for the tests of one process: with several workers, each has its own."""
+"""RabbitMQ nodes for the tests of one process. Each pytest worker starts separate nodes."""
 
 import secrets
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from tests.broker.support import Site
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A node with plain and mutual-TLS listeners."""
+    """A node with plain and mutual-TLS listeners. Tests must not freeze or kill it."""
     yield from _site(tmp_path_factory.mktemp("rabbitmq"))
 
 
 @pytest.fixture(scope="session")
 def other_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A second node, for what concerns more than one broker, and for being frozen and killed."""
+    """A second node, for tests with two brokers and for tests that freeze or kill a broker."""
     yield from _site(tmp_path_factory.mktemp("rabbitmq-other"))
 
 

@@ -1,4 +1,4 @@
-"""The forwarder, on queues and tables in memory, in front of a real broker that has a fault."""
+"""A forwarder on in-memory queues and tables in front of a real, faulty broker."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_changes import fresh, old_bindings
 from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublisherFactory, PublishResult
 from chalicelib.vocabulary import ConnectionState
-from tests.broker.support import LOCAL, Site, bound_queue, taken, unique
+from tests.broker.support import LOCAL, Site, bound_queue, drain_queue, unique
 from tests.unit.flow import TENANT, Flow
 
 DEVICES = (1, 2, 3)
 
 
 class Watched:
-    """The real publishers; ``before`` and ``after`` are called around each publish."""
+    """A publisher factory that calls ``before`` and ``after`` around each publish."""
 
     def __init__(self, factory: PublisherFactory) -> None:
         self._factory = factory
@@ -61,7 +61,7 @@ class _WatchedPublisher:
 
 
 class Outage(Flow):
-    """One connection, ``c1``, of a tenant whose own application listens on ``queue``."""
+    """A tenant's connection ``c1``. ``queue`` at the broker collects the uplinks for the tenant's application."""
 
     def __init__(self, site: Site) -> None:
         self.publishers = Watched(AmqpPublisherFactory(LOCAL))
@@ -73,7 +73,7 @@ class Outage(Flow):
         self.accepted: list[str] = []
 
     def start(self, connection: Connection, secrets: ConnectionSecrets) -> None:
-        """Creates the connection, with reports in its queue already."""
+        """Create the connection and its uplink queue."""
         configuration = connection.configuration.model_copy(update={"uplink_topic_pattern": self.pattern})
         self.queues.create("c1")
         self.connections.create(
@@ -93,20 +93,20 @@ class Outage(Flow):
         self.executor.shutdown()
 
     def good(self) -> "Outage":
-        """Starts as everything should be, and has published once."""
+        """Start with a working configuration and deliver the first reports."""
         self.start(self.site.connection(), self.site.secrets)
         self.accept()
         self.forward()
-        assert self.told() == ("OPENED", None, ["OPENED"])
+        assert self.visible_state() == ("OPENED", None, ["OPENED"])
         self.events.events.clear()
         return self
 
     def accept(self, rounds: int = 2) -> None:
-        """Reports of three devices."""
+        """Accept ``rounds`` reports of each of three devices."""
         self.accepted += [self.post(device) for _ in range(rounds) for device in DEVICES]
 
     def change(self, secrets: ConnectionSecrets | None = None, **configuration: Any) -> None:
-        """What the user does about it, as ``PUT`` would store it."""
+        """Change the connection as a user's ``PUT`` stores it."""
         before = self.state()
         after = before.configuration.model_copy(update=configuration)
         update: dict[str, Any] = {
@@ -124,39 +124,42 @@ class Outage(Flow):
         self.wake(probe=self.state().epoch)
 
     def activate(self, *, active: bool) -> None:
-        """As ``PATCH`` would store it."""
+        """Activate or deactivate the connection as ``PATCH`` stores it."""
         before = self.state()
         update = {"active": active, "version": before.version + 1, **fresh(self.now, active=active)}
         self.connections.replace(before.model_copy(update=update), before.version, reset=True)
         if active:
             self.wake(probe=self.state().epoch)
 
-    def told(self) -> tuple[str, str | None, list[str]]:
-        """State, reason and the types of the events, each in its order."""
+    def visible_state(self) -> tuple[str, str | None, list[str]]:
+        """Return what the tenant sees: the state, its reason and the event types in order."""
         return self.state().state.value, self.state().state_reason, self.event_types()
 
     def probe(self) -> None:
-        """The time of the next attempt comes."""
+        """Let the time of the next probe come."""
         self.now = (self.state().probe_at or self.now) + 1
         self.reconciler.run()
         self.forward()
 
-    def settle(self) -> None:
-        """Runs until nothing is left that has to be done: marks come due, reports become visible again."""
+    def run_until_delivered(self) -> None:
+        """Run until the queue is empty: pending wake-ups come due and reports become visible again."""
         for _ in range(10):
             if self.queues.depth("c1") == (0, 0):
                 return
             self.now += self.settings.timing.report_visibility + 1
             self.reconciler.run()
             self.forward()
-        raise AssertionError(f"left in the queue: {self.queues.depth('c1')}, {self.told()}")
+        raise AssertionError(f"left in the queue: {self.queues.depth('c1')}, {self.visible_state()}")
 
     def arrived(self) -> list[tuple[str, str]]:
-        """(body, message_id) of all that the tenant's application got, in order."""
-        return [(body.decode(), properties.message_id) for _, properties, body in taken(self.site, self.queue)]
+        """Return (body, message_id) of every message that the application received, in order."""
+        return [(body.decode(), properties.message_id) for _, properties, body in drain_queue(self.site, self.queue)]
 
     def assert_all_arrived(self, repeats: int = 0) -> None:
-        """Each accepted report once, in order per device; ``repeats`` of them may have come again, as the same."""
+        """Assert that each accepted report arrived once, in order per device.
+
+        At most ``repeats`` further arrivals may repeat an earlier body and message_id.
+        """
         arrived = self.arrived()
         first = list(dict.fromkeys(arrived))
         assert len(arrived) - len(first) <= repeats

@@ -1,4 +1,4 @@
-"""Ways to the broker that a test has in its hand, and what stands in a broker's operation."""
+"""A TCP relay that a test can block, and a TLS listener with a certificate of the test."""
 
 import socket
 import ssl
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 
 class Passage:
-    """A way to the broker that can be shut, and that knows whether the client ended by a reset."""
+    """A TCP relay to the broker. Clearing ``open`` blocks it; ``reset`` is set when the client sends RST."""
 
     def __init__(self, server: socket.socket, target: int) -> None:
         self.port: int = server.getsockname()[1]
@@ -34,14 +34,14 @@ class Passage:
             back.join(5)
 
     def _back(self, broker: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):  # whoever ends first ends both
+        with suppress(OSError):  # the end of either side ends both
             while data := broker.recv(65536):
                 client.sendall(data)
 
 
 @contextmanager
 def passing_on(target: int, host: str = "127.0.0.1") -> Iterator[Passage]:
-    """Listens on a loopback address and passes one connection on to a port of 127.0.0.1."""
+    """Listen on a loopback address and relay one connection to a port of 127.0.0.1."""
     with socket.create_server((host, 0)) as server:
         passage = Passage(server, target)
         thread = threading.Thread(target=passage.serve, daemon=True)
@@ -51,7 +51,7 @@ def passing_on(target: int, host: str = "127.0.0.1") -> Iterator[Passage]:
 
 
 class TlsListener:
-    """Speaks TLS with its own certificate; ``received`` is what came after the handshake."""
+    """A TLS server. ``received``: the bytes that clients sent after the handshake."""
 
     def __init__(self, server: socket.socket, context: ssl.SSLContext) -> None:
         self.port: int = server.getsockname()[1]
@@ -71,7 +71,7 @@ class TlsListener:
 
 @contextmanager
 def listening_with_tls(context: ssl.SSLContext) -> Iterator[TlsListener]:
-    """What shows the certificate of ``context`` on a port of the loopback address."""
+    """Run a TLS server with the certificate of ``context`` on a loopback port."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         listener = TlsListener(server, context)
         thread = threading.Thread(target=listener.serve, daemon=True)

@@ -1,4 +1,4 @@
-"""What the tests use to look at a broker from the customer's side."""
+"""Helpers of the broker tests: a customer's broker, its queues, and runs of the consumer."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def unique(prefix: str) -> str:
 
 
 class Site:
-    """A broker with its certificates, and connections to it as a tenant would configure them."""
+    """A broker with its certificates, and connections to it as a tenant configures them."""
 
     def __init__(self, broker: Broker, certificates: Certificates) -> None:
         self.broker = broker
@@ -48,11 +48,11 @@ class Site:
         )
 
     def remember(self) -> None:
-        """Has the node write down what was declared: it does so later by itself, too late for who kills it at once."""
+        """Make the node store its declarations, which it otherwise does too late for a test that kills it."""
         self.broker.ctl("eval", "mnesia:sync_log().")
 
     def connection(self, **configuration: Any) -> Connection:
-        """Plain TCP with user and password unless said otherwise."""
+        """Return a connection over plain TCP with user and password. ``configuration``: fields to override."""
         fields = {
             "host_name": f"127.0.0.1:{self.broker.config.port}",
             "protocol": "TCP",
@@ -73,7 +73,7 @@ class Site:
         )
 
     def tls_connection(self, **configuration: Any) -> Connection:
-        """Mutual TLS, the client certificate being the login."""
+        """Return a connection over mutual TLS that logs in with the client certificate."""
         fields = {"host_name": f"localhost:{self.broker.config.tls_port}", "protocol": "SSL", "username": None}
         return self.connection(**{**fields, **configuration})
 
@@ -89,7 +89,7 @@ class Site:
 
     @contextmanager
     def channel(self) -> Iterator[BlockingChannel]:
-        """The customer's own application."""
+        """Open a channel of the customer's application."""
         parameters = pika.ConnectionParameters(
             "127.0.0.1",
             self.broker.config.port,
@@ -99,7 +99,7 @@ class Site:
             yield connection.channel()
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of the management API."""
+        """Call the management API and return its JSON answer."""
         credentials = base64.b64encode(f"{self.user}:{self.broker.config.password}".encode()).decode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.broker.config.management_port}/api/{path}",
@@ -112,7 +112,7 @@ class Site:
         return json.loads(text) if text else None
 
     def user_with(self, **permissions: str) -> tuple[str, ConnectionSecrets]:
-        """A new user on ``/`` with the given configure, write and read; none where nothing is given."""
+        """Create a user on ``/`` with only the given permissions (configure, write, read: regular expressions)."""
         name = unique("user")
         self.api("PUT", f"users/{name}", {"password": "pw-of-user", "tags": ""})
         self.api("PUT", f"permissions/%2F/{name}", {"configure": "", "write": "", "read": "", **permissions})
@@ -144,8 +144,8 @@ def bound_queue(site: Site, key: str, **arguments: Any) -> str:
     return queue
 
 
-def taken(site: Site, queue: str) -> list[tuple[Any, Any, bytes]]:
-    """All that is in a queue, in order."""
+def drain_queue(site: Site, queue: str) -> list[tuple[Any, Any, bytes]]:
+    """Remove and return all messages of a queue, in order."""
     with site.channel() as channel:
         found = []
         while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
@@ -162,7 +162,7 @@ def results(result: PublishResult) -> dict[str, str]:
 
 
 def refusal(connection: Connection, secrets: ConnectionSecrets, settings: Settings = LOCAL) -> BrokerFault:
-    """What opening a publisher is refused with."""
+    """Return the fault of opening a publisher, which must fail."""
     with pytest.raises(BrokerFault) as caught:
         AmqpPublisherFactory(settings).open(connection, secrets, soon(10))
     return caught.value
@@ -173,7 +173,7 @@ def descriptors() -> int:
 
 
 class Run:
-    """A run of a consumer on the test's thread, with what it told. ``ends`` is asked at every tick."""
+    """A consumer's run in the test's thread and its callbacks. ``ends``: checked at every tick; True ends the run."""
 
     def __init__(
         self, ends: Callable[["Run"], bool], judge: Callable[[ReceivedDownlink], Verdict] = lambda _message: Verdict.ACK

@@ -1,4 +1,4 @@
-"""Customers' brokers that are up, down, refuse, nack, return or lose the connection when they are told to."""
+"""In-memory brokers of customers. A test makes them fail, refuse, nack, return messages or lose connections."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,6 +14,8 @@ from tests.rules.scheduler import Fate, Killed, Task, current, history
 
 
 class Mode(StrEnum):
+    """The answer of a broker to a connect or a publish."""
+
     UP = "up"
     DOWN = "down"
     REFUSES = "refuses"
@@ -21,7 +23,7 @@ class Mode(StrEnum):
 
 
 _FAULTS: dict[Mode, BrokerFault] = {
-    Mode.DOWN: BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"),
+    Mode.DOWN: BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"),
     Mode.REFUSES: BrokerRefused(EventType.LOGIN_REFUSED, "wrong password"),
     Mode.NO_EXCHANGE: BrokerMisconfigured(EventType.EXCHANGE_MISSING, "no such exchange"),
 }
@@ -31,7 +33,7 @@ _TIMED_OUT = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "the broker does not c
 
 @dataclass
 class Arrival:
-    """A message that the broker took. ``confirmed``: and said so."""
+    """A message that reached the broker. ``confirmed``: the publisher got the confirm."""
 
     message_id: str
     group: str
@@ -42,14 +44,17 @@ class Arrival:
 
 @dataclass
 class Brokers:
-    """One a connection. ``returned``: messages that no queue wanted, once at least."""
+    """The brokers of all connections, one each. Implements ``ports.PublisherFactory``.
+
+    ``returned``: (connection id, message id) of messages that the broker returned at least once.
+    """
 
     clock: Callable[[], float]
     modes: dict[str, Mode] = field(default_factory=lambda: defaultdict(lambda: Mode.UP))
     nacking: set[str] = field(default_factory=set)
     """Devices whose queue is full."""
     unroutable: set[str] = field(default_factory=set)
-    """Devices that no queue is bound for."""
+    """Devices whose routing key has no bound queue."""
     arrivals: dict[str, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
     returned: set[tuple[str, str]] = field(default_factory=set)
     sessions: list["Session"] = field(default_factory=list)
@@ -68,11 +73,12 @@ class Brokers:
         return session
 
     def lose_connections(self, connection_id: str) -> None:
-        """As a restart of the broker does."""
+        """Drop all connections of the broker, as its restart does."""
         for session in self.sessions:
             session.lost = session.lost or session.id == connection_id
 
     def arrive(self, connection_id: str, message: OutgoingMessage, *, confirmed: bool = True) -> None:
+        """Record the arrival of a message."""
         arrival = Arrival(message.message_id, message.group, self.clock(), current(), confirmed)
         self.arrivals[connection_id].append(arrival)
         history.append(f"    {connection_id} has {message.message_id[:6]} of {message.group[-1]}, {confirmed=}")
@@ -80,7 +86,7 @@ class Brokers:
 
 @dataclass
 class Session:
-    """A warm connection: a ``ports.Publisher``. Its loss shows when it is used."""
+    """A warm connection. Implements ``ports.Publisher``. The client notices its loss at the next use."""
 
     brokers: Brokers
     id: str
@@ -88,7 +94,7 @@ class Session:
     lost: bool = False
 
     def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
-        """In rounds: of each device one message, all of a round unconfirmed together."""
+        """Publish in rounds with one message of each device. All messages of a round are unconfirmed together."""
         waiting: dict[str, list[OutgoingMessage]] = defaultdict(list)
         for message in messages:
             waiting[message.group].append(message)
@@ -111,7 +117,7 @@ class Session:
         return PublishResult(outcomes)
 
     def _fault(self, unconfirmed: Sequence[OutgoingMessage]) -> BrokerFault | None:
-        """How the connection ends before the first of these is confirmed, if it does."""
+        """Return the fault that ends the connection before the first of these messages is confirmed, if any."""
         task = current()
         fate = task.stop_at("broker.publish") if task else Fate.WORKS
         if fate is Fate.CRASHES:

@@ -1,22 +1,25 @@
-"""What is promised of uplinks, looked at from outside."""
+"""Checks of the guarantees for uplinks, from the outside: order, duplicates, losses and wakes."""
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from chalicelib.errors import QueueMissing
-from tests.rules.healing import minute
+from tests.rules.healing import run_one_minute
 from tests.rules.world import TENANT, World
 
 if TYPE_CHECKING:
     from tests.rules.broker import Arrival
 
 DEDUPLICATION = 300
+"""Seconds in which SQS drops a repeated request."""
 STOPS_WITHIN = 60
-"""Seconds."""
+"""Seconds after which an inactive connection must not publish."""
 CALM_MINUTES = 12
+"""Minutes without work in which no wake may be sent."""
 
 
 def check_arrivals(world: World) -> None:
+    """Check everything that has arrived at the brokers so far."""
     for connection_id in list(world.brokers.arrivals):
         _check_order(world, connection_id)
         _check_duplicates(world, connection_id)
@@ -24,8 +27,10 @@ def check_arrivals(world: World) -> None:
 
 
 def _check_order(world: World, connection_id: str) -> None:
-    """A report whose request began after another's 200 does not arrive before it, unless one was returned: that one
-    had failed for good already."""
+    """Check that reports of a device arrive in the order of their requests.
+
+    Requests that overlap have no order. A returned message has none either, because it has failed permanently.
+    """
     first: dict[str, int] = {}
     for index, arrival in enumerate(world.brokers.arrivals[connection_id]):
         first.setdefault(arrival.message_id, index)
@@ -41,8 +46,11 @@ def _check_order(world: World, connection_id: str) -> None:
 
 
 def _check_duplicates(world: World, connection_id: str) -> None:
-    """Each repeat has a reason: what came before was not confirmed, its function was killed or could not delete it,
-    or its request was repeated after five minutes."""
+    """Check that each repeat has a reason.
+
+    Allowed reasons: the earlier arrival was unconfirmed, its function was killed or could not delete the report, or the
+    request was repeated after five minutes.
+    """
     previous: dict[str, Arrival] = {}
     spare = {
         world.name(post, connection_id): sum(time - post.times[0] >= DEDUPLICATION for time in post.times)
@@ -57,18 +65,18 @@ def _check_duplicates(world: World, connection_id: str) -> None:
         if any(call == "queues.delete_messages" for call, _ in before.task.faults):
             continue
         spare[arrival.message_id] = spare.get(arrival.message_id, 0) - 1
-        assert spare[arrival.message_id] >= 0, f"a duplicate without a reason after {before.task.faults}"
+        assert spare[arrival.message_id] >= 0, f"duplicate without a reason after {before.task.faults}"
 
 
 def _check_stopped(world: World, connection_id: str) -> None:
-    """Within a minute of its deletion or deactivation a connection is sent nothing."""
+    """Check that a connection gets nothing a minute after its deletion or deactivation."""
     for since in (world.inactive_since.get(connection_id), world.deleted_at.get(connection_id)):
         if since is not None:
             assert all(arrival.at <= since + STOPS_WITHIN for arrival in world.brokers.arrivals[connection_id])
 
 
 def check_kept(world: World) -> None:
-    """Every report that was answered with 200 was delivered or is kept as failed, and nothing is left in a queue."""
+    """Check that each report answered with 200 was delivered or is kept as failed, and that all queues are empty."""
     for connection in world.connections.connections.values():
         arrived = {arrival.message_id for arrival in world.brokers.arrivals[connection.id]}
         failed = {message.message_id for message in world.failed.messages[TENANT, connection.id]}
@@ -86,9 +94,9 @@ def check_kept(world: World) -> None:
 
 
 def check_calm(world: World) -> None:
-    """Healed and idle, nobody is woken any more."""
+    """Check that a healed and idle world sends no wakes."""
     sent = world.wakes.sent
     for _ in range(CALM_MINUTES):
-        minute(world)
+        run_one_minute(world)
     assert world.wakes.sent == sent
     assert not len(world.wakes)

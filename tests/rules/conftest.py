@@ -1,5 +1,8 @@
-"""How many examples: few and always the same in ``make test``; RULES_EXAMPLES says how many others. What fails is made
-small only with RULES_SHRINK set, which takes minutes."""
+"""Hypothesis settings of the rules.
+
+``make test`` runs 250 fixed examples. RULES_EXAMPLES=n runs n random examples instead. RULES_SHRINK=1 shrinks a failing
+example, which takes minutes. RULES_HISTORY=file writes the calls of a failing example.
+"""
 
 import logging
 import os
@@ -29,7 +32,7 @@ settings.register_profile(
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Thousands of faults would fill the log."""
+    """Turn logging off, because thousands of injected faults would fill the log."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -37,6 +40,6 @@ def quiet() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_exception_interact() -> None:
-    """Every call of the example that failed, if RULES_HISTORY names a file."""
+    """Write every call of the failed example to the file that RULES_HISTORY names."""
     if "RULES_HISTORY" in os.environ:
         Path(os.environ["RULES_HISTORY"]).write_text("\n".join(history), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The services of the downlinks on ports in memory: a customer's queue, our own, and a network server."""
+"""The downlink services on in-memory ports: a customer's queue, our queue and a network server."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ CONNECTION = "c1"
 
 @dataclass
 class Published:
-    """What the customer published. ``name``: in its payload, so that its calls are known again."""
+    """A downlink of the customer. ``name``: its payload, which identifies its calls at the network server."""
 
     name: str
     device: str
@@ -33,16 +33,16 @@ class Published:
     message_id: str | None
     valid: bool
     delivered: bool = False
-    """Once at least, so that a further time is a redelivery."""
+    """True after the first delivery; each later one is a redelivery."""
 
 
 @dataclass
 class NetworkServer:
-    """``calls``: the payloads that it took, in order; ``answered``: those that it took or refused for good."""
+    """A network server. ``calls``: accepted payloads in order. ``answered``: accepted and rejected payloads."""
 
     mood: Fate = Fate.WORKS
     refusing: set[str] = field(default_factory=set)
-    """Devices that it does not know."""
+    """Devices that the server does not know, whose downlinks it rejects."""
     calls: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
 
@@ -67,7 +67,7 @@ class NetworkServer:
 
 @dataclass
 class Environment:
-    """One of the sender; ``receipts`` of what it was handed."""
+    """A Lambda environment of the sender. ``receipts``: of the downlinks in its current invocation."""
 
     task: Task | None = None
     deadline: float = 0.0
@@ -75,15 +75,17 @@ class Environment:
 
 
 class DownlinkWorld(World):
+    """A world with one connection's downlinks from the customer's broker to the network server."""
+
     def __init__(self) -> None:
         super().__init__()
         self.published: list[Published] = []
         self.waiting: list[Published] = []
-        """At the customer's broker, in order."""
+        """Downlinks in the queue of the customer's broker, in order."""
         self.dead: list[Published] = []
-        """Rejected without requeue."""
+        """Downlinks that the consumer rejected without requeue."""
         self.incidents = 0
-        """Faults after which a call may come twice."""
+        """Upper bound of the calls that may repeat because of a fault."""
         self.network = NetworkServer()
         self.downlinks = MemoryDownlinkQueue(self.settings.timing.report_visibility, self.clock)
         self.ledger = MemoryDownlinkLedger()
@@ -118,11 +120,12 @@ class DownlinkWorld(World):
         )
 
     def _send_first(self, jobs: Sequence[Any]) -> list[bool]:
-        """SQS takes a part of a batch only."""
+        """Queue only the first job, as SQS may accept only a part of a batch."""
         self.downlinks.send(jobs[:1])
         return [True] + [False] * (len(jobs) - 1)
 
     def publish(self, device: int, *, named: bool, valid: bool) -> None:
+        """Publish a downlink of the customer. ``named``: with a message_id."""
         number = next(self._names)
         name, dev_eui = f"{number:04x}", f"{device:016X}"
         fields: dict[str, object] = {"DevEUI": dev_eui, "FPort": 1, "payload_hex": name}
@@ -134,8 +137,11 @@ class DownlinkWorld(World):
         self.waiting.append(published)
 
     def consume(self, number: int, plan: Plan, ack_lost: int) -> None:
-        """A consumer gets some, has them judged, and acknowledges. ``ack_lost``: so many of its last acknowledgements
-        do not reach the broker, for the connection is lost or the function killed."""
+        """Consume and acknowledge up to ``number`` downlinks.
+
+        ``ack_lost``: the number of final acks that do not reach the broker, because the connection is lost or the
+        function is killed.
+        """
         part = self.waiting[:number]
         messages = [
             ReceivedDownlink(CONNECTION, index, p.key, p.body, p.message_id, None, p.delivered)
@@ -158,7 +164,7 @@ class DownlinkWorld(World):
         self.waiting = [p for p in self.waiting if p.name not in settled]
 
     def send(self, index: int, number: int) -> None:
-        """Hands downlinks to a sender that is idle."""
+        """Start an idle sender with up to ``number`` downlinks."""
         environment = self.senders[index]
         if environment.task:
             return
@@ -170,7 +176,7 @@ class DownlinkWorld(World):
             environment.task = Task(f"sender {index}", lambda: self.sender.handle(records, deadline))
 
     def send_on(self, index: int, fates: Sequence[Fate] | None) -> None:
-        """None: to the end."""
+        """Let a sender make one call per fate; None lets it run to its end."""
         task = self.senders[index].task
         if task is None:
             return
@@ -180,9 +186,9 @@ class DownlinkWorld(World):
             for fate in fates:
                 if not task.ended:
                     task.step(fate)
-        self._settle_sender(index)
+        self._end_sender_invocation(index)
 
-    def _settle_sender(self, index: int) -> None:
+    def _end_sender_invocation(self, index: int) -> None:
         environment = self.senders[index]
         task = environment.task
         if task is None or not task.ended:
@@ -199,7 +205,7 @@ class DownlinkWorld(World):
         for index, environment in enumerate(self.senders):
             if environment.task and self.now >= environment.deadline:
                 environment.task.kill()
-                self._settle_sender(index)
+                self._end_sender_invocation(index)
 
 
 def _any(port: object) -> Any:

@@ -1,14 +1,18 @@
-"""Everything works again, and time passes until nothing is left to be done."""
+"""Recovery at the end of an example: all faults end, and time passes until no work is left."""
 
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
 from tests.rules.broker import Mode
 from tests.rules.world import TENANT, World
 
 ROUNDS = 120
+"""Runs of the reconciler within which all work must end."""
 
 
 def heal(world: World) -> None:
-    """Brokers are up, nothing fails any more, what was under way ends, and every connection is active."""
+    """End all faults, activate every connection and run until no work is left.
+
+    Raises AssertionError when work is left after ROUNDS runs.
+    """
     _mend(world)
     if not world.net:
         # The network server repeats what was not answered with 200.
@@ -17,11 +21,11 @@ def heal(world: World) -> None:
                 world.post(0, again=post)
     quiet = 0
     for _ in range(ROUNDS):
-        minute(world)
-        quiet = 0 if busy(world) else quiet + 1
+        run_one_minute(world)
+        quiet = 0 if has_work(world) else quiet + 1
         if quiet > SWEEP_RUNS:
             return
-        later(world)
+        advance_to_next_due(world)
     raise AssertionError(f"not calm: {[c for c in world.connections.connections.values() if c.wake_at or c.probe_at]}")
 
 
@@ -41,12 +45,12 @@ def _mend(world: World) -> None:
         if not connection.active:
             world.change(connection.id, {"active": True}, [])
         elif connection.breaker_open and connection.probe_at is None:
-            # CALM has given up: that is what a restart is for.
+            # Strategy CALM has stopped probing, so only a restart opens the connection.
             world.restart(connection.id, [])
 
 
-def minute(world: World) -> None:
-    """A run of the reconciler, and of the forwarder for all its wakes."""
+def run_one_minute(world: World) -> None:
+    """Run the reconciler once and the forwarder for all its wakes."""
     world.reconcile().run()
     world.others.clear()
     while world.start(0, 10, lambda names: names):
@@ -54,14 +58,14 @@ def minute(world: World) -> None:
     world.pass_time(world.settings.timing.schedule)
 
 
-def busy(world: World) -> bool:
-    """Whether somebody still has something to do."""
+def has_work(world: World) -> bool:
+    """Return True while a wake, a pending wake-up or a probe is left."""
     connections = list(world.connections.connections.values())
     return bool(len(world.wakes) or any(c.wake_at is not None or c.probe_at is not None for c in connections))
 
 
-def later(world: World) -> None:
-    """To the moment at which the next thing is due, so that a day's outage does not take a day's runs."""
+def advance_to_next_due(world: World) -> None:
+    """Advance to the next due time, so that an outage of a day does not need a day of runs."""
     due = [
         at
         for c in world.connections.connections.values()

@@ -1,5 +1,7 @@
-"""Functions that are stopped before every call of a port, and go on when a test says so: threads of which one runs
-at a time, so that every interleaving can be played again and shrunk."""
+"""Scheduler of functions that stop before every call of a port until the test lets them continue.
+
+The functions are threads of which one runs at a time, so hypothesis can replay and shrink every interleaving.
+"""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,34 +15,34 @@ T = TypeVar("T")
 
 
 class Fate(StrEnum):
-    """What becomes of one call of a port."""
+    """The result of one call of a port."""
 
     WORKS = "works"
     FAILS = "fails"
-    """Unavailable, without an effect."""
+    """Raises Unavailable without an effect."""
     ANSWER_LOST = "answer lost"
-    """Unavailable, after the effect."""
+    """Raises Unavailable after the effect."""
     CRASHES = "crashes"
     """The function is killed before the call."""
     CRASHES_AFTER = "crashes after"
-    """The function is killed when the call has taken effect."""
+    """The function is killed after the call has taken effect."""
     SHORT = "short"
-    """A receive gives less than there is, an approximate number is an old one; otherwise it works."""
+    """A receive returns fewer messages, and an approximate number is out of date. Other calls work."""
 
 
 FAULTS = tuple(fate for fate in Fate if fate is not Fate.WORKS)
 
 
 history: list[str] = []
-"""Every call of this example and its fate, to read when it fails."""
+"""Every call of this example and its fate. RULES_HISTORY writes it after a failure."""
 
 
 class Killed(BaseException):
-    """The function ends here, as by SIGKILL: nothing catches it, and nobody is told."""
+    """The function ends here, as after SIGKILL. No code under test catches it."""
 
 
 class Task:
-    """One run of a function. ``call`` says at which port it stands."""
+    """One run of a function in a thread. ``call``: the port call before which it waits."""
 
     def __init__(self, name: str, function: Callable[[], object]) -> None:
         self.name = name
@@ -48,7 +50,7 @@ class Task:
         self.error: BaseException | None = None
         self.ended = False
         self.killed = False
-        """What a ``finally`` still calls does not happen."""
+        """True after a kill: port calls of ``finally`` blocks have no effect."""
         self.faults: list[tuple[str, Fate]] = []
         self._function = function
         self._fate = Fate.WORKS
@@ -65,14 +67,14 @@ class Task:
                 self.error = Killed()
             else:
                 self._function()
-        except BaseException as error:  # noqa: BLE001  # who steps it looks at it
+        except BaseException as error:  # noqa: BLE001  # raised in step()
             self.error = error
         finally:
             self.ended = True
             self._stopped.release()
 
     def step(self, fate: Fate = Fate.WORKS) -> None:
-        """Lets the call at which it stands happen in this way, and the function go on up to the next one."""
+        """Let the current call end with this fate and the function continue to its next call."""
         if self.call == "start" and not self._thread.is_alive():
             self._thread.start()
         self._fate = fate
@@ -85,13 +87,14 @@ class Task:
                 raise self.error
 
     def run(self, plan: Sequence[tuple[int, Fate]] = ()) -> None:
-        """To its end. ``plan``: after so many calls that work, one with this fate, and so on."""
+        """Run to the end. ``plan``: (number of calls that work, fate of the call after them), repeated."""
         for number, fate in plan:
             self.steps(number, fate)
         while not self.ended:
             self.step()
 
     def steps(self, number: int, fate: Fate) -> None:
+        """Let ``number`` calls work and the call after them end with this fate."""
         for _ in range(number):
             if not self.ended:
                 self.step()
@@ -99,7 +102,7 @@ class Task:
             self.step(fate)
 
     def go_to(self, call: str) -> None:
-        """Up to this call, or to its end."""
+        """Run up to this call, or to the end."""
         while not self.ended and self.call != call:
             self.step()
 
@@ -108,7 +111,7 @@ class Task:
             self.step(Fate.CRASHES)
 
     def stop_at(self, call: str) -> Fate:
-        """Called in the function's own thread: waits for the next step."""
+        """Wait for the next step. The function's thread calls this before each port call."""
         if self.killed:
             raise Killed
         self.call = call
@@ -128,13 +131,16 @@ _current = _Current()
 
 
 def current() -> Task | None:
-    """The task that runs in this thread; None outside of one."""
+    """Return the task of this thread, or None."""
     return _current.task
 
 
 class Faulty:
-    """A port before which a task stops at each call. ``silent``: calls that never raise, but do nothing instead, or
-    tell of it in their answer: a function makes it of the call's arguments."""
+    """A port whose calls stop the current task and then end with the fate of its step.
+
+    ``silent``: methods that never raise; their function returns the answer of a failed call. ``short``: functions for
+    the answer of a call with Fate.SHORT.
+    """
 
     def __init__(
         self,
@@ -179,17 +185,17 @@ class Faulty:
 
 
 def _complete(answer: Any) -> Any:
-    # A page of an index is read in one go.
+    # The port reads a page of an index in one call, so a generator must run here.
     return list(answer) if hasattr(answer, "__next__") else answer
 
 
 class Inline(Executor):
-    """Runs what is submitted at once, in the thread of the task."""
+    """An executor that runs each function immediately in the thread of the task."""
 
     def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> "Future[T]":
         future: Future[T] = Future()
         try:
             future.set_result(function(*arguments, **named))
-        except Exception as error:  # noqa: BLE001  # the future's to raise
+        except Exception as error:  # noqa: BLE001  # raised by the future
             future.set_exception(error)
         return future

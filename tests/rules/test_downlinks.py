@@ -1,5 +1,8 @@
-"""A downlink that was acknowledged reaches the network server or is rejected with a report; in order per device; more
-than once only after a fault; and one that cannot be sent goes round no second time."""
+"""Guarantees for downlinks under any interleaving of faults.
+
+An acknowledged downlink reaches the network server or is rejected with a report. A device's downlinks keep their order.
+A downlink is sent twice only after a fault, and an invalid one is rejected without requeue.
+"""
 
 from collections import Counter
 
@@ -19,6 +22,8 @@ HEALED_MINUTES = 60
 
 
 class Downlinks(RuleBasedStateMachine):
+    """Publishes, consumes and sends downlinks while calls, functions and the network server fail."""
+
     def __init__(self) -> None:
         super().__init__()
         self.world = DownlinkWorld()
@@ -67,7 +72,7 @@ class Downlinks(RuleBasedStateMachine):
 
     @invariant()
     def order_holds(self) -> None:
-        """Of first occurrences, whether taken or refused: what comes again after a lost acknowledgement comes late."""
+        """Check the order of first answers, because a repeat after a lost ack arrives late."""
         first: dict[str, int] = {}
         for index, call in enumerate(self.world.network.answered):
             first.setdefault(call, index)

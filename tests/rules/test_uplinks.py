@@ -1,5 +1,7 @@
-"""Nothing acknowledged is lost, stuck, swapped or sent twice without a reason: the services of the uplinks, with a
-crash, a lost answer or a failure between any two of their calls, interleaved in any way."""
+"""Guarantees for uplinks: no acknowledged report is lost, stuck, reordered or duplicated without a reason.
+
+The uplink services run in any interleaving, with a crash, a lost answer or a failure at any call.
+"""
 
 from typing import Any
 
@@ -29,6 +31,8 @@ CHANGES: list[dict[str, object]] = [
 
 
 class Uplinks(RuleBasedStateMachine):
+    """Posts and forwards reports while calls, functions, brokers and connections change and fail."""
+
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
@@ -39,7 +43,7 @@ class Uplinks(RuleBasedStateMachine):
         self.world.connect("c1", reconnectStrategy=strategy)
         self.world.connect("c2", sendMetadata=True)
 
-    # Reports in
+    # Incoming reports
 
     @rule(devices=st.lists(DEVICES, min_size=1, max_size=12))
     def reports(self, devices: list[int]) -> None:
@@ -60,7 +64,7 @@ class Uplinks(RuleBasedStateMachine):
 
     @rule(index=ENVIRONMENTS, number=st.integers(1, 10), calls=st.integers(0, 30), fate=FATES, data=st.data())
     def forwarder(self, index: int, number: int, calls: int, fate: Fate, data: Any) -> None:
-        """Starts one where none runs, and lets it go on for some calls of which the last has this fate."""
+        """Start a forwarder if none runs, and let it make some calls. The last call has this fate."""
         self.world.start(index, number, lambda names: data.draw(st.permutations(names[:12])))
         self.world.step(index, calls, fate)
 
@@ -92,14 +96,14 @@ class Uplinks(RuleBasedStateMachine):
 
     @rule(index=ENVIRONMENTS, call=st.sampled_from(["connections.clear_pending_wake", "connections.postpone_probe"]))
     def reconciler_is_overtaken(self, index: int, call: str) -> None:
-        """A forwarder is faster with the wake than the reconciler with what follows it."""
+        """Run a forwarder on the reconciler's wake before the reconciler makes its next call."""
         self.world.reconcile().go_to(call)
         self.world.start(index, 10, lambda names: names)
         self.world.finish(index)
 
     @rule(index=ENVIRONMENTS, seconds=st.sampled_from([1, 6, 61, 181, 301, 3700]), fates=st.lists(FATES, max_size=3))
     def a_minute_of_all(self, index: int, seconds: int, fates: list[Fate]) -> None:
-        """What happens most: time passes, marks and probes are due, and a forwarder has to do with them."""
+        """Let time pass until pending wake-ups and probes are due, and run a forwarder on them."""
         self.world.pass_time(seconds)
         self.world.reconcile().run()
         self.world.others.clear()
@@ -107,7 +111,7 @@ class Uplinks(RuleBasedStateMachine):
         for fate in fates:
             self.world.step(index, 3, fate)
 
-    # The world around
+    # Time, brokers and connections
 
     @rule(seconds=st.sampled_from([1, 6, 21, 31, 61]))
     def time_passes(self, seconds: int) -> None:
@@ -142,10 +146,10 @@ class Uplinks(RuleBasedStateMachine):
         else:
             self.world.wakes.repeat()
 
-    # What must be true
+    # Invariants
 
     @invariant()
-    def what_arrives_is_right(self) -> None:
+    def arrivals_are_right(self) -> None:
         check_arrivals(self.world)
 
     def teardown(self) -> None:

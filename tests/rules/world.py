@@ -1,4 +1,4 @@
-"""The services of the uplinks on ports in memory, with time, crashes and faults as a test wants them."""
+"""The uplink services on in-memory ports. A test controls the time, crashes and faults."""
 
 import itertools
 import json
@@ -44,20 +44,22 @@ Plan = Sequence[tuple[int, Fate]]
 
 @dataclass
 class Post:
-    """A report and what became of its requests. ``times``: when requests with it began."""
+    """A report and the results of its requests. ``times``: the start of each request with it."""
 
     body: str
     device: str
     began: int
     times: list[float]
     acknowledged: dict[str, int] = field(default_factory=dict)
-    """The connections that must have it, and the moment at which a request was first answered with 200 for them;
-    ``began`` is such a moment, too."""
+    """Connection ids that must get the report, with the number of the moment of their first 200.
+
+    ``began`` is the number of such a moment, too.
+    """
 
 
 @dataclass
 class Environment:
-    """A warm Lambda environment of the forwarder; it runs one invocation at a time."""
+    """A warm Lambda environment of the forwarder, which runs one invocation at a time."""
 
     forwarder: Forwarder
     task: Task | None = None
@@ -66,7 +68,7 @@ class Environment:
 
 
 class NoRemover:
-    """There are no downlinks here."""
+    """A queue remover that does nothing, because uplink tests have no downlink queues."""
 
     def remove(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> None:
         pass
@@ -74,7 +76,7 @@ class NoRemover:
 
 @dataclass
 class Swept:
-    """The depths as the sweep sees them: without a net it finds nothing, so that the rules must do without it."""
+    """Queue depths for the sweep. Without a net all are 0, so that the services must work without the sweep."""
 
     world: "World"
 
@@ -83,10 +85,12 @@ class Swept:
 
 
 class World:
+    """All uplink services of one tenant, their in-memory ports and two forwarder environments."""
+
     def __init__(self) -> None:
         history.clear()
         self.net = False
-        """Whether there is a sweep; only then depths may be wrong, and reports be left that nobody was told of."""
+        """True when the sweep runs. Only then depths may be out of date and reports may lack a wake."""
         self.now = 1_000_000.0
         self.settings = Settings()
         timing = self.settings.timing
@@ -105,7 +109,7 @@ class World:
         self._wire()
         self.environments = [self._environment() for _ in range(2)]
         self.others: list[Task] = []
-        """Reconcilers and requests that are under way."""
+        """Running reconcilers and requests."""
 
     def clock(self) -> float:
         return self.now
@@ -182,10 +186,10 @@ class World:
         )
         return Environment(Forwarder(parts, Inline()))
 
-    # What happens
+    # Actions
 
     def connect(self, connection_id: str, **configuration: object) -> None:
-        """Made without a fault; the wake that a creation sends is in the queue."""
+        """Create a connection without a fault and send its first wake."""
         connection = Connection(
             tenant=TENANT,
             id=connection_id,
@@ -215,7 +219,7 @@ class World:
         return {c.id for c in self.connections.connections.values() if c.active}
 
     def post(self, device: int, plan: Plan = (), again: Post | None = None) -> None:
-        """One request with a report, to its end. ``again``: the same report once more."""
+        """Run one request with a report to its end. ``again``: an earlier report to repeat."""
         post = again
         if post is None:
             name = f"{device:016X}"
@@ -232,7 +236,7 @@ class World:
                 post.acknowledged.setdefault(connection_id, moment)
 
     def start(self, index: int, number: int, choose: Callable[[list[str]], list[str]]) -> bool:
-        """Hands wakes to a forwarder that is idle."""
+        """Start an idle forwarder with up to ``number`` wakes. False when it runs or no wake is visible."""
         environment = self.environments[index]
         if environment.task:
             return False
@@ -249,16 +253,16 @@ class World:
         task = self.environments[index].task
         if task:
             task.steps(number, fate)
-            self._settle(index)
+            self._end_invocation(index)
 
     def finish(self, index: int) -> None:
         task = self.environments[index].task
         if task:
             task.run()
-            self._settle(index)
+            self._end_invocation(index)
 
-    def _settle(self, index: int) -> None:
-        """What Lambda does when an invocation ends: it deletes the wakes, or starts another environment."""
+    def _end_invocation(self, index: int) -> None:
+        """End an invocation as Lambda does: delete its wakes, or replace a crashed environment."""
         environment = self.environments[index]
         task = environment.task
         if task is None or not task.ended:
@@ -270,7 +274,7 @@ class World:
             self.environments[index] = self._environment()
 
     def change(self, connection_id: str, document: dict[str, object] | None, plan: Plan) -> None:
-        """A request to the API, to its end: a patch, or a deletion."""
+        """Run an API request to its end: a patch with ``document``, or a deletion when it is None."""
         if (TENANT, connection_id) not in self.connections.connections:
             return
 
@@ -281,14 +285,14 @@ class World:
                 self.management.patch(TENANT, connection_id, document, None)
 
         Task("api", request).run(plan)
-        self.note()
+        self.record_inactive()
 
     def restart(self, connection_id: str, plan: Plan) -> None:
         if connection_id in self.active_ids():
             Task("api", lambda: self.management.restart(TENANT, connection_id)).run(plan)
 
-    def note(self) -> None:
-        """Since when connections are to be sent nothing."""
+    def record_inactive(self) -> None:
+        """Record since when each connection is inactive or deleted."""
         for connection in self.connections.connections.values():
             if connection.active:
                 self.inactive_since.pop(connection.id, None)
@@ -304,18 +308,18 @@ class World:
         return task
 
     def pass_time(self, seconds: float) -> None:
-        """Whatever runs longer than Lambda allows is killed."""
+        """Advance the clock and kill every invocation that runs past its deadline."""
         self.now += seconds
         history.append(f"--- {self.now}")
         for index, environment in enumerate(self.environments):
             if environment.task and self.now >= environment.deadline:
                 environment.task.kill()
-                self._settle(index)
+                self._end_invocation(index)
 
-    # What must be true
+    # Results
 
     def attempts_by_message(self, connection_id: str) -> dict[str, list[int]]:
-        """The positions of each message among what arrived."""
+        """Return the positions of each message among the arrivals."""
         positions: dict[str, list[int]] = defaultdict(list)
         for index, arrival in enumerate(self.brokers.arrivals[connection_id]):
             positions[arrival.message_id].append(index)

@@ -1,7 +1,7 @@
-"""The bookkeeping of one batch of messages: what may be sent, what waits for its confirm, how each ended.
+"""State of one batch of messages without I/O: ready to send, unconfirmed, or with an outcome.
 
-No I/O. Of a group (a device) at most one message is unconfirmed; after one that has to be sent again, the rest of its
-group is held back, so that none overtakes it. One that failed for good holds nothing back: it is settled.
+Each group (a device) has at most one unconfirmed message. A message that must be retried holds back the rest of its
+group, so that no later message overtakes it. A message that failed permanently holds nothing back.
 """
 
 import math
@@ -17,13 +17,16 @@ from chalicelib.ports.publishing import OutgoingMessage, amqp_properties
 from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 MESSAGES_A_TURN = 25
-"""Published in one turn of the loop; more only fill a buffer while the confirms wait to be read."""
+"""Messages published per turn of the loop. More would only fill a buffer while confirms wait to be read."""
 WINDOW_BYTES = 512 * 1024
-"""Unconfirmed at a time, so that the time to confirm is not spent in our own buffer."""
+"""Limit of unconfirmed bytes, so that a message does not spend its time to confirm in our own buffer."""
 
 
 class Batch:
-    """``outcomes`` by the messages' keys. ``progress`` grows whenever the broker settled something."""
+    """Messages of one publish and their outcomes; at most one message of a group is unconfirmed.
+
+    ``outcomes``: by the messages' keys. ``progress``: grows with every confirm of the broker.
+    """
 
     def __init__(self, messages: Sequence[OutgoingMessage]) -> None:
         self.outcomes: dict[str, Outcome] = {}
@@ -55,11 +58,14 @@ class Batch:
 
     @property
     def oldest_sent(self) -> float:
-        """time.monotonic() of the message that waits longest for its confirm; infinity when none does."""
+        """time.monotonic() at which the oldest unconfirmed message was sent; infinity without one."""
         return next((moment for _message, moment in self._sent.values()), math.inf)
 
     def next_turn(self) -> Iterator[tuple[OutgoingMessage, BasicProperties]]:
-        """What is to be published now; each must be told ``sent`` or ``invalid`` before the next is asked for."""
+        """Yield the messages to publish in this turn of the loop.
+
+        The caller must call ``sent`` or ``invalid`` for each message before it takes the next one.
+        """
         for _ in range(MESSAGES_A_TURN):
             if not self._ready or self.window_full:
                 return
@@ -67,21 +73,22 @@ class Batch:
             yield message, properties_of(message)
 
     def sent(self, tag: int, message: OutgoingMessage) -> None:
+        """Record a published message under its delivery tag."""
         self._sent[tag] = (message, time.monotonic())
         self._bytes += len(message.body)
 
     def invalid(self, message: OutgoingMessage, detail: str) -> None:
-        """It cannot be written as AMQP, now or ever."""
+        """Fail a message that AMQP cannot encode. ``detail``: the encoding error."""
         too_long = len(message.routing_key.encode(errors="replace")) > MAX_SHORT_STRING
         reason = FailureReason.ROUTING_KEY_TOO_LONG if too_long else FailureReason.MESSAGE_INVALID
         self._settle(message, Outcome(Result.FAILED, reason, detail))
 
     def returned(self, message_id: str, text: str) -> None:
-        """The broker found no queue for it; its ack follows."""
+        """Record a ``basic.return``: no queue matched the routing key. The message's ack follows."""
         self._returned[message_id] = text
 
     def confirmed(self, tag: int, *, multiple: bool, ack: bool) -> None:
-        """A confirm from the broker, of one message or of all up to it. Unknown tags are ignored."""
+        """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""
         tags = [known for known in self._sent if known <= tag] if multiple else [tag] if tag in self._sent else []
         for known in tags:
             message, _moment = self._sent.pop(known)
@@ -92,7 +99,7 @@ class Batch:
                     message, Outcome(Result.RETRY, RetryReason.NACKED, "The broker refused the message (basic.nack).")
                 )
             elif text is not None:
-                detail = f"No queue is bound to the exchange for this routing key ({text}); bind one, then replay."
+                detail = f"No queue is bound to the exchange for this routing key ({text}). Bind a queue, then replay."
                 self._settle(message, Outcome(Result.FAILED, FailureReason.UNROUTABLE, detail))
             else:
                 self._settle(message, DELIVERED)
@@ -100,12 +107,12 @@ class Batch:
             self.progress += 1
 
     def stop(self) -> None:
-        """Nothing more is sent; what waits for its confirm still may get it."""
+        """Send no further messages; unconfirmed messages can still be confirmed."""
         self._ready.clear()
         self._groups = {group: deque([*waiting][:1]) for group, waiting in self._groups.items()}
 
     def settle_rest(self, reason: EventType | RetryReason, detail: str) -> None:
-        """Everything without an outcome is to be sent again."""
+        """Mark every message without an outcome for a retry."""
         for message in self._messages:
             self.outcomes.setdefault(message.key, Outcome(Result.RETRY, reason, detail))
 
@@ -115,7 +122,7 @@ class Batch:
         waiting.popleft()
         if outcome.result is Result.RETRY:
             held = Outcome(
-                Result.RETRY, RetryReason.HELD_BACK, "An earlier message of the same device has to go first."
+                Result.RETRY, RetryReason.HELD_BACK, "An earlier message of the same device must be confirmed first."
             )
             self.outcomes.update({later.key: held for later in waiting})
             waiting.clear()
@@ -124,5 +131,5 @@ class Batch:
 
 
 def properties_of(message: OutgoingMessage) -> BasicProperties:
-    """The properties that a message is published with."""
+    """Return the AMQP properties and headers of a message."""
     return BasicProperties(headers=dict(message.headers), **amqp_properties(message))

@@ -1,6 +1,7 @@
-"""One AMQP connection to a tenant's broker: its address checked, its TLS verified, named so that its owner is seen.
+"""One AMQP connection to a tenant's broker, with a checked address, verified TLS and a name that shows its owner.
 
-Everything here runs on a ``Loop``; nothing blocks. Errors are raised as they come and translated by the callers.
+Everything here runs on a ``Loop`` and never blocks. Exceptions of pika, sockets and TLS pass through; the callers
+translate them.
 """
 
 import socket
@@ -26,14 +27,15 @@ from chalicelib.domain.connectors.amqp091 import DEFAULT_PORTS, BrokerProtocol
 from chalicelib.domain.validation.broker_addresses import Address, Network, forbidden, literal_address, parse_host_port
 
 BLOCKED_SECONDS = 30.0
-"""A connection that the broker keeps blocked for longer is given up."""
+"""pika closes a connection that the broker blocks for this time."""
 CLOSE_SECONDS = 1.0
+"""Time limit of an orderly close in ``end``; a reset follows."""
 RESET_SECONDS = 1.0
-"""The longest that a reset may take to be seen by its own loop."""
+"""Time limit for the loop to notice a reset."""
 
 
 class Role(StrEnum):
-    """Purposes of a connection; the value ends its name at the broker."""
+    """The purpose of a connection. The value ends the connection's name at the broker."""
 
     PUBLISHER = "publisher"
     CONSUMER = "consumer"
@@ -42,14 +44,15 @@ class Role(StrEnum):
 
     @property
     def heartbeat(self) -> int:
-        """Seconds. A consumer's is short: a killed consumer must not hold downlinks back for long."""
+        """Heartbeat in seconds. A consumer has a short one: a killed consumer must not hold downlinks for long."""
         return {Role.CONSUMER: 10, Role.TEST: 30}.get(self, 60)
 
 
 class AmqpConnection:
-    """A connection on the way, open, or lost. ``role`` ends its name: ``publisher``, ``consumer``, ``test``.
+    """One pika connection from connecting to closing. It never connects to an address that is not allowed.
 
-    ``on_step`` hears of ``resolve``, ``connect``, ``tls``, ``authenticate`` and ``vhost`` as each begins.
+    ``allowed``: private networks that the operator permits. ``on_step``: called with ``resolve``, ``connect``, ``tls``,
+    ``authenticate`` and ``vhost`` as each step begins.
     """
 
     def __init__(
@@ -74,9 +77,9 @@ class AmqpConnection:
         self.closed: Reply[None] = Reply()
         self.operation = BrokerOperation.of(connection, secrets)
         self.error: BaseException | None = None
-        """Why it was lost."""
+        """The reason for the loss of the connection; None while it is not lost."""
         self.blocked: ConnectionBlocked | None = None
-        """Set while the broker's alarm is on."""
+        """Set while the broker blocks the connection because of an alarm."""
         self.on_lost: Callable[[BaseException], None] | None = None
 
     @property
@@ -84,13 +87,13 @@ class AmqpConnection:
         return self._amqp is not None and self._amqp.is_open and self.error is None
 
     async def open(self) -> None:
-        """Resolves, connects, logs in. Whoever stops waiting has to call ``abort``."""
+        """Resolve the name, connect and log in. A caller that stops waiting must call ``abort``."""
         self._begin("resolve")
         configuration = self._connection.configuration
         try:
             host, port = parse_host_port(configuration.host_name, DEFAULT_PORTS[configuration.protocol])
             addresses = await self._resolve(host, port)
-        except ValueError as error:  # also a name that cannot be written in the domain name system
+        except ValueError as error:  # includes the UnicodeError of a name that DNS cannot encode
             raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
         self._begin("connect")
         self._transport = Transport(self._loop, addresses, port, self._begin)
@@ -107,7 +110,7 @@ class AmqpConnection:
         await opened
 
     async def channel(self) -> Channel:
-        """A new channel."""
+        """Open a channel."""
         opened: Reply[Channel] = Reply()
         if self._amqp is None or not self.is_open:
             raise self.error or ConnectionResetError("the connection is closed")
@@ -117,7 +120,7 @@ class AmqpConnection:
         return await opened
 
     def call(self, channel: Channel, request: Callable[[Callable[[Any], None]], object]) -> Reply[Any]:
-        """Sends a request that has an answer; fails when the channel or the connection closes instead."""
+        """Send a request and return its reply, which fails when the channel or the connection closes first."""
         reply: Reply[Any] = Reply()
         waiting = self._waiting.get(channel)
         if waiting is None:
@@ -133,18 +136,18 @@ class AmqpConnection:
         return reply
 
     async def close(self) -> None:
-        """Closes in order; done once the broker has answered."""
+        """Close in order and wait for the broker's answer."""
         if self._amqp is not None and self.is_open:
             self._amqp.close()
             await self.closed
 
     def abort(self) -> None:
-        """Ends the connection with a reset, in whatever state it is. The loop has to turn for it to be gone."""
+        """Reset the connection in any state. The loop must turn before the socket is closed."""
         if self._amqp is None or self._amqp.is_closed:
             self.closed.set(None)
         elif self._transport is not None and self._transport.linked:
-            # Also while it logs in: there pika 1.4.4's close() ends in an assertion (its workflow reports a class
-            # where an exception is awaited).
+            # A reset also works during the login. There close() of pika 1.4.4 fails an assertion, because its workflow
+            # reports a class instead of an exception.
             self._transport.reset()
         elif not self._amqp.is_closing:
             self._amqp.close()
@@ -155,7 +158,10 @@ class AmqpConnection:
             self._on_step(step)
 
     async def _resolve(self, host: str, port: int) -> list[Address]:
-        """Every address that the name stands for, each checked; those are the ones connected to."""
+        """Return every address of the name. Raises AddressForbidden if one is not allowed.
+
+        The connection uses exactly these addresses; pika never resolves the name again.
+        """
         literal = literal_address(host)
         if literal is not None:
             found = [literal]
@@ -175,12 +181,12 @@ class AmqpConnection:
             port=port,
             virtual_host=configuration.virtual_host,
             credentials=self._credentials(),
-            # A function, for pika copies its parameters in depth.
+            # A function, because pika deep-copies its parameters.
             heartbeat=lambda _connection, _proposed: self._on_tune(),
             ssl_options=SSLOptions(self._tls(), _certified_name(host))
             if configuration.protocol is BrokerProtocol.SSL
             else None,
-            # One address that swallows packets leaves time for the others.
+            # An address that drops packets must leave time for the others.
             socket_timeout=max(0.1, seconds / addresses),
             stack_timeout=None,  # the callers' deadlines are shorter
             blocked_connection_timeout=BLOCKED_SECONDS,
@@ -206,7 +212,7 @@ class AmqpConnection:
             raise CertificateUnusable from error
 
     def _on_tune(self) -> int:
-        """pika asks for the heartbeat once the login was accepted, right before it opens the virtual host."""
+        """Return the heartbeat. pika calls this after the login and right before it opens the virtual host."""
         self._begin("vhost")
         return self._role.heartbeat
 
@@ -231,15 +237,15 @@ class AmqpConnection:
 
 
 def _certified_name(host: str) -> str:
-    """The name, or the address, as certificates have it, however it is spelled."""
+    """Return the host in the form that certificates contain: without a final dot, addresses normalised."""
     literal = literal_address(host)
     return host.removesuffix(".") if literal is None else str(literal)
 
 
 def end(loop: Loop, amqp: AmqpConnection, *, in_order: bool = False) -> None:
-    """Closes a connection, at the latest after a second by a reset, and lets go of its loop."""
+    """Close a connection and its loop. ``in_order``: try an orderly close for a second before the reset."""
     if in_order:
-        # It is given up: the reset that follows ends it, whatever the broker said.
+        # An error does not matter here: the reset below ends the connection anyway.
         with suppress(TimeoutError, pika.exceptions.AMQPError):
             loop.run(amqp.close(), time.monotonic() + CLOSE_SECONDS)
     amqp.abort()

@@ -1,4 +1,4 @@
-"""Consuming the downlinks of many brokers at once, on one I/O loop."""
+"""Consumer of the downlinks of many brokers on one I/O loop."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,14 +14,18 @@ from chalicelib.errors import BrokerFault
 from chalicelib.ports.consuming import OnBatch, ReceivedDownlink, Verdict
 
 THREADS = 16
-"""Batches on their way to SQS at a time."""
+"""Batches that are handled at the same time, each in a thread that may block on SQS."""
 TICK = 0.2
+"""Seconds between two calls of ``tick``."""
 RESET = 1.0
-"""The longest that the resets at the end may take to be seen."""
+"""Time limit in seconds for the loop to notice the resets at the end."""
 
 
 class AmqpDownlinkConsumer:
-    """A ``ports.DownlinkConsumer``. For one run."""
+    """Consumes many connections in one run. Implements ``ports.DownlinkConsumer``.
+
+    Only the thread that calls ``run`` changes state; the other public methods queue a callback on its loop.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = settings.allowed_private_networks
@@ -30,7 +34,7 @@ class AmqpDownlinkConsumer:
         self._next: dict[str, Opening] = {}
         self._deleted: set[str] = set()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="downlinks")
-        self._on_batch: OnBatch = _later
+        self._on_batch: OnBatch = _requeue_all
         self._on_opened: Callable[[str], None] = _ignore
         self._on_fault: Callable[[str, BrokerFault], None] = _ignore
         self._finishing = False
@@ -127,12 +131,12 @@ class AmqpDownlinkConsumer:
             self._on_fault(feed.id, fault)
 
     def _dispatch(self, feed: Feed, messages: Sequence[ReceivedDownlink]) -> None:
-        """Has a batch judged in a thread. What that raises ends the run; the messages go back."""
+        """Handle a batch in a thread. An exception requeues the messages and ends the run."""
         self._under_way += 1
 
         def judge() -> None:
             error: Exception | None = None
-            verdicts = _later(feed.id, messages)
+            verdicts = _requeue_all(feed.id, messages)
             try:
                 verdicts = self._on_batch(feed.id, messages)
             except Exception as raised:  # noqa: BLE001  # raised again at the end of the run
@@ -151,9 +155,9 @@ class AmqpDownlinkConsumer:
             self._finish()
 
 
-def _later(_connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
+def _requeue_all(_connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
     return [Verdict.LATER] * len(messages)
 
 
-def _ignore(*_news: object) -> None:
-    """Before the run there is nobody to tell."""
+def _ignore(*_event: object) -> None:
+    """Drop an event: ``run`` has not set the callbacks yet."""

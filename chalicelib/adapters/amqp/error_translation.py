@@ -1,6 +1,7 @@
-"""From what pika, the socket and TLS raise to a BrokerFault: what failed, and what to do about it, in one sentence.
+"""Translation of exceptions from pika, sockets and TLS into a BrokerFault that names the failure and the remedy.
 
-What a broker says is untrusted text: one line, 300 characters, without control characters and without our secrets.
+Text from a broker is untrusted. ``BrokerOperation.quote`` reduces it to one line of at most 300 characters without
+control characters and without the connection's secrets.
 """
 
 import socket
@@ -24,8 +25,9 @@ from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, B
 from chalicelib.vocabulary import EventType
 
 _NAME_MISMATCH = {62, 64}
-"""OpenSSL's codes for a host's name and for an address."""
+"""OpenSSL's verify codes for a mismatch of the host name (62) and of the IP address (64)."""
 _NOT_VALID_YET, _EXPIRED = 9, 10
+"""OpenSSL's verify codes."""
 _CERTIFICATE_ALERTS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED",
     "TLSV1_ALERT_UNKNOWN_CA",
@@ -41,7 +43,7 @@ _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_L
 
 
 def translate(error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    """The fault that an exception stands for. One that has nothing to do with a broker is raised again."""
+    """Return the fault for an exception of a broker operation. Raises any other exception unchanged."""
     error = _cause(error)
     if isinstance(error, BrokerFault):
         return error
@@ -53,7 +55,7 @@ def translate(error: BaseException, operation: BrokerOperation) -> BrokerFault:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What is inside pika's wrappers: the last attempt's own error."""
+    """Unwrap pika's exceptions down to the error of the last connection attempt."""
     while True:
         if isinstance(error, workflow.AMQPConnectionWorkflowFailed) and error.exceptions:
             error = error.exceptions[-1]
@@ -66,35 +68,38 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _dns(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    return BrokerUnreachable(EventType.DNS_FAILURE, f"The name of {operation.host} cannot be resolved: check hostName.")
+    return BrokerUnreachable(EventType.DNS_FAILURE, f"Cannot resolve the name of {operation.host}. Check hostName.")
 
 
 def _forbidden(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         EventType.ADDRESS_FORBIDDEN,
-        f"{operation.host} has an address that is local, private or reserved: use the broker's public name.",
+        f"The address of {operation.host} is local, private or reserved. Use the broker's public name.",
     )
 
 
 def _timeout(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    what, remedy = {
-        "resolve": ("be resolved", "check hostName and its name servers"),
-        "connect": ("be connected to", "check hostName, its port and the firewall"),
-        "tls": ("finish the TLS handshake", "check that the port is the broker's TLS port"),
-        # Another protocol's server may wait for the rest of what it takes for a request.
-        "authenticate": (
-            "answer in AMQP 0-9-1",
-            "check that the port is the broker's AMQP port, and whether the broker is overloaded or stopped",
+    failure, remedy = {
+        "resolve": (f"Cannot resolve the name of {operation.host}", "Check hostName and its name servers"),
+        "connect": (f"Cannot connect to {operation.host}", "Check hostName, its port and the firewall"),
+        "tls": (
+            f"Cannot finish the TLS handshake with {operation.host}",
+            "Check that the port is the broker's TLS port",
         ),
-    }.get(operation.step, ("answer", "check whether the broker is overloaded or stopped"))
+        # A server of another protocol may take the AMQP header for an unfinished request and wait for the rest.
+        "authenticate": (
+            f"{operation.host} does not answer in AMQP 0-9-1",
+            "Check that the port is the broker's AMQP port and that the broker is not overloaded or stopped",
+        ),
+    }.get(operation.step, (f"{operation.host} does not answer", "Check whether the broker is overloaded or stopped"))
     kind = EventType.DNS_TIMEOUT if operation.step == "resolve" else EventType.CONNECTION_TIMEOUT
-    return BrokerUnreachable(kind, f"{operation.host} could not {what} in time (step {operation.step}): {remedy}.")
+    return BrokerUnreachable(kind, f"{failure}: timeout in step {operation.step}. {remedy}.")
 
 
 def _refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         EventType.CONNECTION_REFUSED,
-        f"{operation.host} refused the connection: check the port and whether the broker runs.",
+        f"Cannot connect to {operation.host}: connection refused. Check the port and that the broker is running.",
     )
 
 
@@ -103,7 +108,7 @@ def _socket(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     if operation.step == "tls":
         return BrokerUnreachable(
             EventType.TLS_FAILURE,
-            f"{operation.host} ended the TLS handshake ({said}): check that the port is the broker's TLS port.",
+            f"{operation.host} ended the TLS handshake ({said}). Check that the port is the broker's TLS port.",
         )
     if operation.step == "connect":
         return BrokerUnreachable(
@@ -115,41 +120,41 @@ def _socket(error: BaseException, operation: BrokerOperation) -> BrokerFault:
 def _lost(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         EventType.CONNECTION_LOST,
-        f"The connection to {operation.host} was lost ({operation.quote(error)}): check the broker and the network.",
+        f"The connection to {operation.host} was lost ({operation.quote(error)}). Check the broker and the network.",
     )
 
 
 def _heartbeat(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
-        EventType.HEARTBEAT_MISSED, f"{operation.host} stopped sending heartbeats: check the broker and the network."
+        EventType.HEARTBEAT_MISSED, f"{operation.host} stopped sending heartbeats. Check the broker and the network."
     )
 
 
 def _blocked(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         EventType.BROKER_BLOCKED,
-        f"{operation.host} takes no messages because of a memory or disk alarm ({operation.quote(error)}): "
-        "free memory or disk space there.",
+        f"{operation.host} blocks publishing because of a memory or disk alarm ({operation.quote(error)}). "
+        "Free memory or disk space on the broker.",
     )
 
 
 def _confirm(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         EventType.CONFIRM_TIMEOUT,
-        f"{operation.host} did not confirm a message in time: check the broker's load, or raise actionTimeout "
-        f"({operation.action_timeout} ms).",
+        f"{operation.host} did not confirm a message within actionTimeout ({operation.action_timeout} ms). "
+        "Check the broker's load, or raise actionTimeout.",
     )
 
 
 def _incompatible(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     said = str(error)
     if operation.tls and any(sign in said for sign in ("SSL", "EOF", "ConnectionReset", "BrokenPipe")):
-        # With TLS 1.3 the client has finished its handshake when the server looks at the certificate.
+        # With TLS 1.3 the server verifies the client certificate after the client has finished its handshake.
         return _certificate_refused(error, operation)
-    remedy = "check that the broker runs, and that the port is its AMQP port" + (
+    remedy = "Check that the broker is running and that the port is its AMQP port" + (
         "" if operation.tls else " for TCP, or choose protocol SSL for its TLS port"
     )
-    return BrokerUnreachable(EventType.PROTOCOL_MISMATCH, f"{operation.host} does not answer in AMQP 0-9-1: {remedy}.")
+    return BrokerUnreachable(EventType.PROTOCOL_MISMATCH, f"{operation.host} does not answer in AMQP 0-9-1. {remedy}.")
 
 
 def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
@@ -158,7 +163,7 @@ def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
         if error.verify_code in _NAME_MISMATCH:
             return BrokerUnreachable(
                 EventType.CERTIFICATE_NAME,
-                f"{operation.host} shows a certificate for another name: use the name in the certificate.",
+                f"The certificate of {operation.host} is for another name. Set hostName to the certified name.",
             )
         return _untrusted(error, operation)
     if reason in _CERTIFICATE_ALERTS or (
@@ -168,12 +173,12 @@ def _tls(error: Any, operation: BrokerOperation) -> BrokerFault:
     if reason in _NO_TLS:
         return BrokerUnreachable(
             EventType.TLS_NOT_SPOKEN,
-            f"{operation.host} does not speak TLS on this port: choose protocol TCP or the TLS port.",
+            f"{operation.host} does not speak TLS on this port. Choose protocol TCP or the TLS port.",
         )
     return BrokerUnreachable(
         EventType.TLS_FAILURE,
-        f"The TLS handshake with {operation.host} failed ({operation.quote(reason or error)}): check that the port is "
-        "the broker's TLS port and that it takes TLS 1.2 or 1.3.",
+        f"The TLS handshake with {operation.host} failed ({operation.quote(reason or error)}). Check that the port is "
+        "the broker's TLS port and that the broker accepts TLS 1.2 or 1.3.",
     )
 
 
@@ -181,17 +186,17 @@ def _untrusted(error: ssl.SSLCertVerificationError, operation: BrokerOperation) 
     said = operation.quote(error.verify_message)
     if error.verify_code in {_NOT_VALID_YET, _EXPIRED}:
         sentence = (
-            f"{operation.host} shows a certificate that is not valid today ({said}): renew it at the broker, and set "
-            "trustedCaCertificate anew if its authority is another one."
+            f"The certificate of {operation.host} is not valid today ({said}). Renew it at the broker. If another "
+            "authority issues the new one, set trustedCaCertificate to that authority."
         )
     elif operation.own_authority:
         sentence = (
-            f"{operation.host} shows a certificate that trustedCaCertificate does not vouch for ({said}): set "
+            f"The certificate of {operation.host} cannot be verified with trustedCaCertificate ({said}). Set "
             "trustedCaCertificate to the authority that issued it."
         )
     else:
         sentence = (
-            f"{operation.host} shows a certificate that no public authority vouches for ({said}): set "
+            f"The certificate of {operation.host} cannot be verified with the public authorities ({said}). Set "
             "trustedCaCertificate to the authority that issued it."
         )
     return BrokerUnreachable(EventType.CERTIFICATE_UNTRUSTED, sentence)
@@ -200,7 +205,7 @@ def _untrusted(error: ssl.SSLCertVerificationError, operation: BrokerOperation) 
 def _own_certificate(_error: BaseException, _operation: BrokerOperation) -> BrokerFault:
     return BrokerRefused(
         EventType.CERTIFICATE_UNUSABLE,
-        "The certificate, private key or authority of the connection cannot be used: set them anew.",
+        "Cannot use the certificate, private key or authority of the connection. Set them again.",
     )
 
 
@@ -208,19 +213,20 @@ def _certificate_refused(_error: BaseException, operation: BrokerOperation) -> B
     if operation.client_certificate:
         return BrokerRefused(
             EventType.CLIENT_CERTIFICATE_REFUSED,
-            f"{operation.host} refused the client certificate: check that it is valid and issued by an authority that "
+            f"{operation.host} refused the client certificate. Check that it is valid and issued by an authority that "
             "the broker trusts.",
         )
     return BrokerRefused(
         EventType.CLIENT_CERTIFICATE_MISSING,
-        f"{operation.host} asks for a client certificate: set certificate and privateKey.",
+        f"{operation.host} requires a client certificate. Set certificate and privateKey.",
     )
 
 
 def _cancelled(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerMisconfigured(
         EventType.CONSUMER_CANCELLED,
-        f"{operation.host} ended the consumer, so the downlink queue was deleted or moved: restart the connection.",
+        f"{operation.host} cancelled the consumer because the downlink queue was deleted or moved. "
+        "Restart the connection.",
     )
 
 
@@ -231,15 +237,15 @@ def _named(error: BaseException, operation: BrokerOperation) -> str:
 def _protocol(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     return BrokerUnreachable(
         EventType.PROTOCOL_ERROR,
-        f"{operation.host} sent what is not AMQP 0-9-1 ({_named(error, operation)}): check the port.",
+        f"{operation.host} sent invalid AMQP 0-9-1 data ({_named(error, operation)}). Check the port.",
     )
 
 
 def _unusable(error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    """A request that cannot be encoded, or made in this state of a connection: it is opened anew."""
+    """Translate a request that pika cannot encode or refuses in this state of the connection."""
     return BrokerUnreachable(
         EventType.CONNECTION_UNUSABLE,
-        f"The connection to {operation.host} cannot be used ({_named(error, operation)}): retry.",
+        f"Cannot use the connection to {operation.host} ({_named(error, operation)}). Try again.",
     )
 
 
@@ -296,4 +302,4 @@ RULES: dict[type[BaseException], Rule] = {
     px.ShortStringTooLong: _unusable,
     px.DuplicateGetOkCallback: _unusable,
 }
-"""Every class that pika raises, and those of the socket and of TLS; the nearest base class counts."""
+"""A rule for every exception class of pika, sockets and TLS. ``translate`` uses the nearest base class."""

@@ -1,4 +1,4 @@
-"""The downlinks of one connection, from connecting to closing, on a loop that serves many."""
+"""Feed of one connection's downlinks, from connecting to closing, on a loop that serves many connections."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -19,13 +19,14 @@ from chalicelib.errors import BrokerFault
 from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 
 PREFETCH = 100
+"""Unacknowledged downlinks of one connection."""
 CLOSE = 5.0
-"""The longest that the broker may take for one step of closing."""
+"""Time limit in seconds for each step of closing."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A connection to open. ``old_bindings``: further bindings to remove from its queue."""
+    """A connection to open. ``old_bindings``: earlier bindings to remove from its queue."""
 
     connection: Connection
     secrets: ConnectionSecrets
@@ -34,7 +35,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class FeedEvents:
-    """Callbacks of a feed. ``on_closed`` gets the fault, or None after an orderly end."""
+    """Callbacks of a feed, called in the loop's thread. ``on_closed`` gets the fault, or None after an orderly end."""
 
     dispatch: Callable[["Feed", Sequence[ReceivedDownlink]], None]
     on_opened: Callable[[], None]
@@ -42,10 +43,10 @@ class FeedEvents:
 
 
 class Feed:
-    """Consumes one connection's downlinks: opens, consumes, closes.
+    """Consumes one connection's downlinks in order.
 
-    ``events.dispatch`` gets a batch; its verdicts return through ``on_verdicts``, and only then the next batch is
-    dispatched, so that order holds.
+    At most one batch is in flight: ``events.dispatch`` gets it, its verdicts return through ``on_verdicts``, and only
+    then the feed dispatches the next one.
     """
 
     def __init__(self, loop: Loop, opening: Opening, allowed: Sequence[Network], events: FeedEvents) -> None:
@@ -65,7 +66,7 @@ class Feed:
         self._amqp.on_lost = self._fail
         self._channel: Channel | None = None
         self._inbox: deque[ReceivedDownlink] = deque()
-        self._judging = False
+        self._batch_in_flight = False
         self._cancelled = False
         self._drop_inbox = False
         self._deleting = False
@@ -74,33 +75,33 @@ class Feed:
         self._drained: Reply[None] = Reply()
 
     def start(self) -> None:
-        task = Task(self._live())
-        # Not from within pika, which takes whatever is raised there for a lost connection.
+        task = Task(self._run())
+        # Deferred to the next turn: pika takes any exception raised inside its callbacks for a lost connection.
         task.then(lambda: self._loop.add_callback_threadsafe(lambda: self._ended(task)))
 
     def end(self, *, delete_queue: bool = False) -> None:
-        """Begins to close in order, also while it is still connecting."""
+        """Start an orderly close, also while the feed is still connecting."""
         self._deleting = self._deleting or delete_queue
         self._end.set(None)
 
     def abort(self) -> None:
-        """Resets the connection; what was not acknowledged goes back to the queue."""
+        """Reset the connection. The broker requeues every unacknowledged message."""
         self._amqp.abort()
 
     def on_verdicts(self, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict]) -> None:
-        """The verdicts on a batch that was handed out."""
-        self._judging = False
+        """Settle a dispatched batch and dispatch the next one."""
+        self._batch_in_flight = False
         channel = self._channel
         if channel is None or not channel.is_open:
-            return  # the broker hands them out again
+            return  # the broker redelivers them
         tags = [message.tag for message in messages]
-        if settle(channel, tags, verdicts):
-            # What follows must not overtake what comes back.
+        if settle_batch(channel, tags, verdicts):
+            # Messages in the inbox must not overtake the requeued ones.
             self._drop_inbox = True
             self.end()
         self._next_batch()
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         await self._loop.start_task(self._amqp.open(), self._seconds)
         if not self._end.done:
             await self._loop.start_task(self._subscribe(), self._seconds)
@@ -143,7 +144,7 @@ class Feed:
 
     def _on_message(self, _channel: Channel, method: Any, properties: Any, body: bytes) -> None:
         if not self._inbox:
-            # What else came with this read of the socket belongs to the same batch.
+            # Messages of the same read from the socket belong to the same batch.
             self._loop.add_callback_threadsafe(self._next_batch)
         self._inbox.append(
             ReceivedDownlink(
@@ -158,22 +159,22 @@ class Feed:
         )
 
     def _next_batch(self) -> None:
-        if self._judging:
+        if self._batch_in_flight:
             return
         if self._drop_inbox:
             self._inbox.clear()
         if self._inbox and self._failure is None:
             batch = list(self._inbox)
             self._inbox.clear()
-            self._judging = True
+            self._batch_in_flight = True
             self._dispatch(self, batch)
         elif self._cancelled:
             self._drained.set(None)
 
     def _fail(self, error: BaseException) -> None:
-        """The connection, the channel or the consumer ended without being asked."""
+        """End the feed after an unexpected end of its connection, channel or consumer."""
         if self._deleting and isinstance(error, ConsumerCancelledByBroker):
-            return  # the queue went as it should
+            return  # the broker confirms that the queue is deleted
         if self._failure is None:
             self._failure = error
         self._end.fail(error)
@@ -190,8 +191,11 @@ class Feed:
         self._events.on_closed(self, fault)
 
 
-def settle(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdict]) -> bool:
-    """Acknowledges as many at once as can be; True when some are to come back. All tags before ``tags`` are settled."""
+def settle_batch(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdict]) -> bool:
+    """Ack and reject a batch with as few frames as possible. True when the broker must requeue messages.
+
+    Every tag below the first of ``tags`` must be settled already, because acks cover all earlier tags.
+    """
     requeue, ready = False, 0
     for tag, verdict in zip(tags, verdicts, strict=True):
         if verdict is Verdict.ACK and not requeue:

@@ -1,7 +1,7 @@
-"""The I/O loop under every AMQP connection, driven in the caller's own thread, and coroutines on it.
+"""I/O loop of the AMQP connections and the coroutines that run on it. The caller's thread drives the loop.
 
-A coroutine awaits ``Reply`` objects, so that opening a channel or declaring a queue reads top to bottom, both where one
-caller waits for one broker (publisher) and where one loop serves many (consumer).
+Coroutines await ``Reply`` objects, so opening a channel or declaring a queue reads top to bottom. This works for a
+publisher, which waits for one broker, and for the consumer, whose loop serves many brokers.
 """
 
 import logging
@@ -14,12 +14,12 @@ from pika.adapters.select_connection import IOLoop
 
 T = TypeVar("T")
 
-# pika logs every lost connection with a stack trace; what matters is told by the BrokerFault.
+# pika logs every lost connection with a stack trace. The BrokerFault reports the same error in one line.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
 class Reply(Generic[T]):
-    """A value or an error that comes later, once; what comes after that is ignored. One coroutine awaits it."""
+    """A future for one awaiting coroutine. The first value or error counts; later ones are ignored."""
 
     def __init__(self) -> None:
         self.done = False
@@ -34,12 +34,13 @@ class Reply(Generic[T]):
         self._finish(None, error)
 
     def then(self, callback: Callable[[], None]) -> None:
-        """Calls back once it is done; a later callback replaces an earlier one."""
+        """Call ``callback`` when the reply is done. A later callback replaces an earlier one."""
         self._callback = callback
         if self.done:
             callback()
 
     def forget(self) -> None:
+        """Remove the callback."""
         self._callback = None
 
     @property
@@ -47,6 +48,7 @@ class Reply(Generic[T]):
         return self._error
 
     def result(self) -> T:
+        """Return the value or raise the error of a reply that is done."""
         if self._error is not None:
             raise self._error
         return self._value  # type: ignore[return-value]  # done, and None only where T has None
@@ -66,7 +68,7 @@ class Reply(Generic[T]):
 
 
 class Task(Reply[T]):
-    """A coroutine under way; done with what it returns or raises."""
+    """A running coroutine. Its return value or its exception completes the reply."""
 
     def __init__(self, coroutine: Coroutine[Reply[Any], None, T]) -> None:
         super().__init__()
@@ -75,7 +77,7 @@ class Task(Reply[T]):
         self._step(None)
 
     def interrupt(self, error: BaseException) -> None:
-        """Raises ``error`` inside the coroutine where it waits. No effect on one that is done."""
+        """Raise ``error`` in the coroutine at its current await. No effect on a task that is done."""
         if self.done:
             return
         if self._waits_for is not None:
@@ -87,7 +89,7 @@ class Task(Reply[T]):
             waits_for = self._coroutine.throw(error) if error is not None else self._coroutine.send(None)
         except StopIteration as stop:
             self.set(stop.value)
-        except Exception as raised:  # noqa: BLE001  # given to whoever awaits the task
+        except Exception as raised:  # noqa: BLE001  # raised where the task is awaited
             self.fail(raised)
         else:
             self._waits_for = waits_for
@@ -95,15 +97,15 @@ class Task(Reply[T]):
 
 
 class Loop(IOLoop):
-    """pika's I/O loop, with a deadline on every wait."""
+    """pika's I/O loop with a deadline on every wait."""
 
     def __init__(self) -> None:
         super().__init__()
         self.activate_poller()
 
     def run_until(self, done: Callable[[], bool], deadline: float) -> bool:
-        """Serves I/O until ``done`` holds; False when the deadline (time.monotonic()) came first."""
-        timer = self.call_later(max(0.0, deadline - time.monotonic()), _nothing)
+        """Serve I/O until ``done`` holds. False when the deadline (time.monotonic()) passes first."""
+        timer = self.call_later(max(0.0, deadline - time.monotonic()), _wake)
         try:
             while not done():
                 if time.monotonic() >= deadline:
@@ -115,23 +117,23 @@ class Loop(IOLoop):
             self.remove_timeout(timer)
 
     def run(self, coroutine: Coroutine[Reply[Any], None, T], deadline: float) -> T:
-        """Runs a coroutine to its end. Raises TimeoutError inside it when the deadline comes first."""
+        """Run a coroutine to its end. Raises TimeoutError inside it when the deadline passes first."""
         task = Task(coroutine)
         if not self.run_until(lambda: task.done, deadline):
             task.interrupt(TimeoutError())
-            # What a coroutine does to tidy up after that must not wait any more.
+            # The coroutine must not wait again while it cleans up: the loop stops here.
             task.fail(TimeoutError())
         return task.result()
 
     def start_task(self, coroutine: Coroutine[Reply[Any], None, T], seconds: float) -> Task[T]:
-        """Starts a coroutine that ends with a TimeoutError after so many seconds."""
+        """Start a coroutine that is interrupted with a TimeoutError after ``seconds``."""
         task = Task(coroutine)
         if not task.done:
             self.call_later(max(0.0, seconds), lambda: task.interrupt(TimeoutError()))
         return task
 
     def in_thread(self, function: Callable[[], T]) -> Reply[T]:
-        """Calls a function that blocks in a thread of its own; who does not wait any longer leaves it behind."""
+        """Call a blocking function in a daemon thread. A caller that stops waiting abandons the thread."""
         reply: Reply[T] = Reply()
 
         def call() -> None:
@@ -147,5 +149,5 @@ class Loop(IOLoop):
         return reply
 
 
-def _nothing() -> None:
-    """Only wakes the loop."""
+def _wake() -> None:
+    """Do nothing: the timer itself ends the poll."""

@@ -1,4 +1,4 @@
-"""What was being done at which broker, for the sentence of a fault; and our own exceptions beside pika's."""
+"""Context of a broker operation, used to build error messages, and the exceptions that pika does not have."""
 
 import unicodedata
 from dataclasses import dataclass, replace
@@ -8,31 +8,35 @@ from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import BrokerProtocol
 
 LONGEST_TEXT = 300
+"""Characters of a broker's text in a message."""
 
 
 class AddressForbidden(Exception):
-    """The broker's name stands for an address that nobody may connect to."""
+    """The broker's name resolves to an address that connections must not use."""
 
 
 class CertificateUnusable(Exception):
-    """OpenSSL does not take the connection's own certificate, key or authority."""
+    """OpenSSL rejects the certificate, key or authority of the connection."""
 
 
 class ConsumerCancelledByBroker(Exception):
-    """The broker ended the consumer: the downlink queue was deleted or moved."""
+    """The broker cancelled the consumer because the downlink queue was deleted or moved."""
 
 
 class ConnectionBlocked(Exception):
-    """The broker has a memory or disk alarm and takes no messages; the text is the broker's."""
+    """The broker blocks publishing because of a memory or disk alarm. The text is the broker's reason."""
 
 
 class ConfirmTimeout(Exception):
-    """A message was sent and not confirmed in time."""
+    """The broker did not confirm a message within ``actionTimeout``."""
 
 
 @dataclass(frozen=True)
 class BrokerOperation:
-    """What was being done and where. ``step`` is one of those that a test of a connection shows, or ``publish``."""
+    """Broker, user and step of an operation. ``step``: a step of the connection test, or ``publish``.
+
+    ``connection_timeout`` and ``action_timeout`` are in milliseconds. ``quote`` removes the ``secrets`` from texts.
+    """
 
     host: str
     tls: bool
@@ -45,10 +49,11 @@ class BrokerOperation:
     secrets: tuple[str, ...]
     step: str = ""
     own_authority: bool = False
-    """Whether the connection names whom to trust, rather than the system's authorities."""
+    """True when ``trustedCaCertificate`` replaces the system's authorities."""
 
     @classmethod
     def of(cls, connection: Connection, secrets: ConnectionSecrets, step: str = "") -> "BrokerOperation":
+        """Build the context of a connection."""
         configuration = connection.configuration
         return cls(
             host=one_line(configuration.host_name),
@@ -65,15 +70,16 @@ class BrokerOperation:
         )
 
     def at(self, step: str) -> "BrokerOperation":
+        """Return a copy for another step."""
         return replace(self, step=step)
 
     def quote(self, text: Any) -> str:
-        """What the broker said, fit to be shown."""
+        """Return a broker's text in a form that is safe to show: one line without secrets."""
         return one_line(str(text), self.secrets)
 
 
 def one_line(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """One line of at most 300 characters without control characters and without ``secrets``."""
+    """Return the text as one line of at most 300 characters, without control characters and ``secrets``."""
     for secret in secrets:
         text = text.replace(secret, "*****")
     plain = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)

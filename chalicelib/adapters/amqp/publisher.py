@@ -1,4 +1,4 @@
-"""Publishing with confirms: pipelined across devices, one unconfirmed message a device."""
+"""Publisher with confirms: pipelined across devices, with at most one unconfirmed message per device."""
 
 import struct
 import time
@@ -21,9 +21,9 @@ from chalicelib.ports.publishing import OutgoingMessage, PublishResult
 from chalicelib.vocabulary import RetryReason
 
 IDLE = 5.0
-"""After so many seconds without traffic the broker may be gone without a trace."""
+"""Idle seconds after which the publisher checks the connection before it publishes."""
 CHECK = 2.0
-"""The longest that looking for it may take."""
+"""Time limit of that check in seconds."""
 ENCODING_ERRORS = (
     UnicodeError,
     OverflowError,
@@ -34,14 +34,16 @@ ENCODING_ERRORS = (
 
 
 class AmqpPublisherFactory:
-    """Opens publishers; a ``ports.PublisherFactory``."""
+    """Opens AMQP publishers. Implements ``ports.PublisherFactory``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def open(self, connection: Connection, secrets: ConnectionSecrets, deadline: float) -> "AmqpPublisher":
-        """Connects within the connection's ``connectionTimeout``, and finds or declares the exchange within as much
-        again. Raises BrokerFault."""
+        """Connect, then find or declare the exchange. Each of the two may take the connection's ``connectionTimeout``.
+
+        Raises BrokerFault.
+        """
         loop = Loop()
         amqp = AmqpConnection(
             loop, connection, secrets, role=Role.PUBLISHER,
@@ -60,7 +62,10 @@ class AmqpPublisherFactory:
 
 
 class AmqpPublisher:
-    """A warm connection with a channel in confirm mode; a ``ports.Publisher``. For one thread at a time."""
+    """A warm connection with a channel in confirm mode, for one thread at a time. Implements ``ports.Publisher``.
+
+    A fault ends the publisher: it resets the connection and stays unusable.
+    """
 
     def __init__(self, loop: Loop, amqp: AmqpConnection, connection: Connection) -> None:
         self._loop = loop
@@ -75,7 +80,7 @@ class AmqpPublisher:
         self._quiet_since = _now()
 
     async def prepare(self) -> None:
-        """Finds or declares the exchange and opens the channel."""
+        """Find or declare the exchange and open the channel."""
         self._amqp.operation = self._amqp.operation.at("exchange")
         await ensure_exchange(self._amqp, self._exchange)
         channel = await self._amqp.channel()
@@ -95,7 +100,7 @@ class AmqpPublisher:
         try:
             self._ensure_alive(deadline)
             self._run(batch, deadline)
-        except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
+        except Exception as error:  # noqa: BLE001  # translate raises other exceptions again
             fault = self._fault(error)
             batch.settle_rest(fault.type, str(fault))
             self.abort()
@@ -111,7 +116,7 @@ class AmqpPublisher:
             self._must_be_usable()
             if channel is not None:
                 request: Callable[[Any], object] = lambda done: channel.basic_qos(callback=done)  # noqa: E731
-                self._loop.run(_answer(self._amqp, channel, request), min(deadline, time.monotonic() + CHECK))
+                self._loop.run(_call(self._amqp, channel, request), min(deadline, time.monotonic() + CHECK))
         except Exception as error:
             fault = self._fault(error)
             self.abort()
@@ -119,7 +124,7 @@ class AmqpPublisher:
         self._quiet_since = _now()
 
     def close(self) -> None:
-        """Closes in order; at the latest after a second with a reset."""
+        """Close in order, and reset the connection after a second."""
         self._end(in_order=True)
 
     def abort(self) -> None:
@@ -131,16 +136,16 @@ class AmqpPublisher:
             end(self._loop, self._amqp, in_order=in_order)
 
     def _fault(self, error: Exception) -> BrokerFault:
-        """What broke the connection, or the channel, says more than the wait that failed because of it."""
+        """Translate the cause: an error of the connection or channel explains more than the timeout that it caused."""
         if isinstance(error, BrokerFault):
             return error
         if isinstance(error, TimeoutError) and self._amqp.blocked is not None:
-            # With an alarm on, the broker reads nothing from who has published.
+            # During an alarm the broker reads nothing from connections that publish.
             return translate(self._amqp.blocked, self._amqp.operation)
         return translate(self._amqp.error or self._failure or error, self._amqp.operation)
 
     def _ensure_alive(self, deadline: float) -> None:
-        """A thawed environment still thinks that it is connected: look before anything is sent."""
+        """Check an idle connection before publishing: a thawed environment may have missed the loss."""
         self._must_be_usable()
         if any(now - then > IDLE for now, then in zip(_now(), self._quiet_since, strict=True)):
             self.check(deadline)
@@ -154,7 +159,7 @@ class AmqpPublisher:
         if channel is None:
             raise ConnectionResetError("the channel is closed")
         if self._amqp.blocked is not None:
-            # The alarm may be over: what the broker said meanwhile is still unread.
+            # The alarm may be over: the broker's unblocked frame can be unread.
             self.check(deadline)
             if self._amqp.blocked is not None:
                 raise self._amqp.blocked
@@ -166,15 +171,16 @@ class AmqpPublisher:
                 break
             limit = min(deadline, batch.oldest_sent + self._confirm_seconds)
             seen = batch.progress
-            if not self._loop.run_until(lambda: self._news(batch, seen), limit):  # noqa: B023  # called in this round
+            if not self._loop.run_until(lambda: self._can_continue(batch, seen), limit):  # noqa: B023  # called in this turn
                 if self._amqp.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:
-                    # Our time is over and not yet the broker's. Late confirms must not meet the next batch.
+                    # Our deadline passed, but the broker still had time to confirm. Late confirms must not settle
+                    # messages of the next batch.
                     self.abort()
                     break
                 raise self._amqp.blocked or ConfirmTimeout()
             if self._failure is not None:
                 raise self._failure
-        batch.settle_rest(RetryReason.DEADLINE, "The time of this attempt ended before the message was sent.")
+        batch.settle_rest(RetryReason.DEADLINE, "This attempt ended before the message was sent.")
 
     def _pump(self, batch: Batch, channel: Channel, last_start: float) -> None:
         if time.monotonic() >= last_start:
@@ -188,7 +194,7 @@ class AmqpPublisher:
                 self._published += 1
                 batch.sent(self._published, message)
 
-    def _news(self, batch: Batch, seen: int) -> bool:
+    def _can_continue(self, batch: Batch, seen: int) -> bool:
         return batch.progress != seen or self._failure is not None or (batch.sendable and not batch.window_full)
 
     def _on_confirm(self, frame: Any) -> None:
@@ -205,10 +211,10 @@ class AmqpPublisher:
         self._failure = error
 
 
-async def _answer(amqp: AmqpConnection, channel: Channel, request: Callable[[Any], object]) -> Any:
+async def _call(amqp: AmqpConnection, channel: Channel, request: Callable[[Any], object]) -> Any:
     return await amqp.call(channel, request)
 
 
 def _now() -> tuple[float, float]:
-    """Both clocks: a frozen environment may stop one, a set clock the other."""
+    """Return both clocks: a freeze may stop the monotonic one, and the wall clock may be set."""
     return time.monotonic(), time.time()

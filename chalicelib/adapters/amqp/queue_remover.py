@@ -1,4 +1,4 @@
-"""Removing a connection's downlink queue from its broker, when the connection is deleted."""
+"""Removal of a deleted connection's downlink queue from its broker."""
 
 import time
 
@@ -11,7 +11,7 @@ from chalicelib.domain.connection import Connection, ConnectionSecrets
 
 
 class AmqpQueueRemover:
-    """A ``ports.DownlinkQueueRemover``."""
+    """Deletes the downlink queue over a short connection. Implements ``ports.DownlinkQueueRemover``."""
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = settings.allowed_private_networks

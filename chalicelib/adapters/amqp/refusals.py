@@ -1,4 +1,4 @@
-"""What a broker refuses to a user, a virtual host or a channel: the fault, with a remedy that fits the step."""
+"""Faults for a broker's refusal of a login, a virtual host or a channel, with a remedy that fits the step."""
 
 import re
 from typing import Any
@@ -17,53 +17,57 @@ from chalicelib.vocabulary import EventType
 
 
 def login_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    """Return the fault for a refused login; the remedy depends on the kind of login."""
     if operation.user:
-        sentence = f"refused the login of the user {one_line(operation.user)}: check username and password."
+        sentence = f"refused the login of the user {one_line(operation.user)}. Check username and password."
     elif operation.client_certificate:
         sentence = (
-            "refused the login with the client certificate: check that it takes SASL EXTERNAL and knows the "
-            "certificate's name as a user, or set username and password."
+            "refused the login with the client certificate. Check that the broker accepts SASL EXTERNAL and has a "
+            "user with the certificate's name, or set username and password."
         )
     else:
-        sentence = "refused the user guest, who is tried where no username is set: set username and password."
+        sentence = "refused the login of the default user guest. Set username and password."
     return BrokerRefused(EventType.LOGIN_REFUSED, f"{operation.host} {sentence}")
 
 
 def virtual_host_refused(error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    """Return the fault for a virtual host that is missing or that the user may not open."""
     return BrokerMisconfigured(
         EventType.VIRTUAL_HOST_REFUSED,
-        f"The virtual host {one_line(operation.virtual_host)} cannot be opened "
-        f"({operation.quote(_broker_text(error))}): check virtualHost and the user's access to it.",
+        f"Cannot open the virtual host {one_line(operation.virtual_host)} "
+        f"({operation.quote(_broker_text(error))}). Check virtualHost and the user's access to it.",
     )
 
 
 def _broker_text(error: BaseException) -> str:
-    """pika keeps the broker's text as the repr of the exception it replaced."""
+    """Extract the broker's text. pika keeps it as the repr of the exception that it replaced."""
     text = str(error.args[0]) if error.args else ""
     found = re.search(r"\(\d+\) (['\"]?)(.*)\1", text, re.DOTALL)
     return found[2] if found else text
 
 
 def closed_by_broker(error: Any, operation: BrokerOperation) -> BrokerFault:
+    """Return the fault for a connection that the broker closed with ``error.reply_code``."""
     said = operation.quote(error.reply_text)
     if error.reply_code == ACCESS_REFUSED and operation.step in {"authenticate", "tls", "connect"}:
         return login_refused(error, operation)
     if error.reply_code == NOT_ALLOWED:
         return BrokerMisconfigured(
             EventType.NOT_ALLOWED,
-            f"{operation.host} refused the operation ({said}): check virtualHost and the user's permissions.",
+            f"{operation.host} refused the operation ({said}). Check virtualHost and the user's permissions.",
         )
     if error.reply_code == CONNECTION_FORCED:
         return BrokerUnreachable(
             EventType.CONNECTION_CLOSED,
-            f"{operation.host} closed the connection ({said}): check whether it was shut down.",
+            f"{operation.host} closed the connection ({said}). Check whether the broker was shut down.",
         )
     return BrokerUnreachable(
-        EventType.CONNECTION_CLOSED, f"{operation.host} closed the connection ({said}): see the broker's log."
+        EventType.CONNECTION_CLOSED, f"{operation.host} closed the connection ({said}). See the broker's log."
     )
 
 
 def channel_closed(error: Any, operation: BrokerOperation) -> BrokerFault:
+    """Return the fault for a channel that the broker closed with ``error.reply_code``."""
     said = operation.quote(error.reply_text)
     exchange = one_line(operation.exchange)
     if error.reply_code == ACCESS_REFUSED:
@@ -71,61 +75,67 @@ def channel_closed(error: Any, operation: BrokerOperation) -> BrokerFault:
     if error.reply_code == NOT_FOUND:
         if operation.step == "downlink" and "no queue" in said:
             return BrokerMisconfigured(
-                EventType.QUEUE_MISSING, f"The downlink queue is gone ({said}): restart the connection."
+                EventType.QUEUE_MISSING, f"The downlink queue is missing ({said}). Restart the connection."
             )
         return BrokerMisconfigured(
-            EventType.EXCHANGE_MISSING, f"The exchange {exchange} is missing ({said}): create it."
+            EventType.EXCHANGE_MISSING, f"The exchange {exchange} is missing ({said}). Create it."
         )
     if error.reply_code == RESOURCE_LOCKED:
         return BrokerMisconfigured(
-            EventType.RESOURCE_LOCKED, f"Somebody else holds a queue exclusively ({said}): end that other connection."
+            EventType.RESOURCE_LOCKED, f"Another connection uses a queue exclusively ({said}). Close that connection."
         )
     if error.reply_code == PRECONDITION_FAILED:
         return BrokerMisconfigured(
             EventType.PRECONDITION_FAILED,
-            f"{operation.host} refused a condition ({said}): check exchange and queue there.",
+            f"{operation.host} reports a failed precondition ({said}). Check the exchange and the queue at the broker.",
         )
     return BrokerUnreachable(
-        EventType.CHANNEL_CLOSED, f"{operation.host} closed the channel ({said}): see the broker's log."
+        EventType.CHANNEL_CLOSED, f"{operation.host} closed the channel ({said}). See the broker's log."
     )
 
 
 def _permission(said: str, exchange: str, operation: BrokerOperation) -> str:
-    who = _who(operation)
+    user = _user(operation)
     if operation.step == "publish":
         if "internal exchange" in said:
-            return f"The exchange {exchange} takes no messages from clients ({said}): set exchangeName to another one."
-        return f"{who} may not publish to the exchange {exchange} ({said}): grant write on it."
+            return (
+                f"The exchange {exchange} accepts no messages from clients ({said}). Set exchangeName to another one."
+            )
+        return f"{user} may not publish to the exchange {exchange} ({said}). Grant write permission on it."
     if operation.step == "downlink":
         return (
-            f"{who} may not use a downlink queue ({said}): grant configure, write and read on iot-flow.*, and read on "
-            f"the exchange {exchange}, or set downlinkEnabled to false."
+            f"{user} may not use a downlink queue ({said}). Grant configure, write and read on iot-flow.*, and read "
+            f"on the exchange {exchange}, or set downlinkEnabled to false."
         )
-    return f"{who} may not do this ({said}): grant configure, write and read as needed."
+    return f"{user} lacks a permission ({said}). Grant configure, write and read as needed."
 
 
 def exchange_not_made(said: str, operation: BrokerOperation) -> BrokerFault:
-    """The exchange is missing, and the broker refused to make it; ``said``: its words."""
+    """Return the fault for a missing exchange that the broker refused to declare. ``said``: the broker's text."""
     exchange, text = one_line(operation.exchange), operation.quote(said)
     if is_reserved(exchange):
-        sentence = f"The exchange {exchange} is missing, and only the broker makes such names ({text}): {OTHER_NAME}."
+        sentence = (
+            f"The exchange {exchange} is missing, and only the broker creates exchanges named amq.* ({text}). "
+            f"{USE_EXISTING_EXCHANGE}."
+        )
     else:
         sentence = (
-            f"The exchange {exchange} is missing, and {_who(operation)[:1].lower()}{_who(operation)[1:]} may not "
-            f"make it ({text}): create it, or grant configure on it."
+            f"The exchange {exchange} is missing, and {_user(operation)[:1].lower()}{_user(operation)[1:]} may not "
+            f"declare it ({text}). Create it, or grant configure permission on it."
         )
     return BrokerMisconfigured(EventType.PERMISSION_REFUSED, sentence)
 
 
-OTHER_NAME = "set exchangeName to one that exists, such as amq.topic"
+USE_EXISTING_EXCHANGE = "Set exchangeName to an existing exchange such as amq.topic"
 
 
 def is_reserved(exchange: str) -> bool:
-    """Whether the name is one of those that AMQP keeps for the broker."""
+    """Return True for a name that AMQP reserves for the broker's exchanges."""
     return exchange.startswith("amq.")
 
 
-def _who(operation: BrokerOperation) -> str:
+def _user(operation: BrokerOperation) -> str:
+    """Return the user of the operation as the subject of a sentence."""
     if operation.user:
         return f"The user {one_line(operation.user)}"
     return "The client certificate's user" if operation.client_certificate else "The user guest"

@@ -1,4 +1,4 @@
-"""Reply codes of AMQP 0-9-1 with which a broker closes a connection or a channel."""
+"""Reply codes with which an AMQP 0-9-1 broker closes a connection or a channel."""
 
 CONNECTION_FORCED = 320
 ACCESS_REFUSED = 403

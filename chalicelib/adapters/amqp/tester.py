@@ -1,4 +1,4 @@
-"""Trying a connection step by step, as its owner watches. Nothing is published, and nothing is left at the broker."""
+"""Connection test: runs the steps of a connection and reports each. It publishes nothing and leaves nothing behind."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import one_line
-from chalicelib.adapters.amqp.refusals import OTHER_NAME, channel_closed, is_reserved
+from chalicelib.adapters.amqp.refusals import USE_EXISTING_EXCHANGE, channel_closed, is_reserved
 from chalicelib.adapters.amqp.reply_codes import ACCESS_REFUSED
 from chalicelib.adapters.amqp.topology import exchange_exists
 from chalicelib.config import Settings
@@ -21,11 +21,12 @@ from chalicelib.errors import BrokerFault, BrokerMisconfigured
 from chalicelib.vocabulary import EventType
 
 _AT_TLS = {EventType.CLIENT_CERTIFICATE_REFUSED, EventType.CLIENT_CERTIFICATE_MISSING}
-"""With TLS 1.3 the broker looks at the client's certificate when the handshake is over for us: it is TLS's step."""
+"""Faults that belong to step ``tls`` although a later step finds them: with TLS 1.3 the broker verifies the client
+certificate after our side of the handshake has ended."""
 
 
 class AmqpConnectionTester:
-    """A ``ports.ConnectionTester``."""
+    """Tests a connection at its broker without publishing. Implements ``ports.ConnectionTester``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -39,9 +40,9 @@ class AmqpConnectionTester:
         seconds = connection.configuration.connection_timeout / 1000
         try:
             loop.run(amqp.open(), min(deadline, time.monotonic() + seconds))
-            loop.run(_look(amqp, connection, steps), min(deadline, time.monotonic() + 2 * seconds))
+            loop.run(_check_resources(amqp, connection, steps), min(deadline, time.monotonic() + 2 * seconds))
             steps.succeed()
-        except Exception as error:  # noqa: BLE001  # translate raises again what is not the broker's fault
+        except Exception as error:  # noqa: BLE001  # translate raises other exceptions again
             steps.fail(translate(amqp.error or error, amqp.operation))
         finally:
             end(loop, amqp, in_order=True)
@@ -49,7 +50,7 @@ class AmqpConnectionTester:
 
 
 class _Steps:
-    """What was done, and how long each step took; a step ends when the next one begins."""
+    """Results of the steps so far, with their durations. A step ends when the next one begins."""
 
     def __init__(self, connection: Connection) -> None:
         self.done: list[CheckStep] = []
@@ -59,7 +60,7 @@ class _Steps:
     def begin(self, name: str) -> None:
         names = [begun for begun, _ in self._begun]
         if name in names:
-            # The next of several addresses: the step goes on, and what came after it is tried again.
+            # pika tries the next address of the host: this step continues, and the later steps start over.
             position = names.index(name)
             del self._begun[position + 1 :], self.done[position:]
             return
@@ -67,10 +68,12 @@ class _Steps:
         self._begun.append((name, time.monotonic()))
 
     def succeed(self) -> None:
-        """The step that was begun last is done."""
+        """Record that the step begun last has succeeded."""
         if self._begun:
             name, since = self._begun[-1]
-            self.done.append(CheckStep(name=name, ok=True, milliseconds=_since(since), detail=self._sentences[name]))
+            self.done.append(
+                CheckStep(name=name, ok=True, milliseconds=_milliseconds_since(since), detail=self._sentences[name])
+            )
 
     def fail(self, fault: BrokerFault) -> None:
         if fault.type in _AT_TLS and any(name == "tls" for name, _ in self._begun):
@@ -78,28 +81,28 @@ class _Steps:
                 self._begun.pop()
             self.done = self.done[: len(self._begun) - 1]
         elif fault.type is EventType.CERTIFICATE_UNUSABLE:
-            # Found while the connection was prepared: there is nothing to connect with.
+            # OpenSSL refuses the certificate before the connection starts, but users expect the error in step tls.
             self._begun[-1] = ("tls", self._begun[-1][1])
         name, since = self._begun[-1]
-        self.done.append(CheckStep(name=name, ok=False, milliseconds=_since(since), detail=str(fault)))
+        self.done.append(CheckStep(name=name, ok=False, milliseconds=_milliseconds_since(since), detail=str(fault)))
 
 
-def _since(moment: float) -> int:
+def _milliseconds_since(moment: float) -> int:
     return round((time.monotonic() - moment) * 1000)
 
 
 def _sentences(connection: Connection) -> dict[str, str]:
-    """What a step that succeeded has shown."""
+    """Return the sentence for the success of each step."""
     configuration = connection.configuration
     host, exchange = one_line(configuration.host_name), one_line(configuration.exchange_name)
     return {
-        "resolve": f"The name of {host} was resolved to addresses that may be used.",
-        "connect": f"{host} accepted the connection.",
-        "tls": f"{host} speaks TLS and showed a certificate for its name that is trusted.",
+        "resolve": f"Resolved the name of {host}. All its addresses are allowed.",
+        "connect": f"Connected to {host}.",
+        "tls": f"TLS is established. The certificate of {host} is trusted and matches its name.",
         "authenticate": "The broker accepted the login.",
-        "vhost": f"The virtual host {one_line(configuration.virtual_host)} was opened.",
+        "vhost": f"Opened the virtual host {one_line(configuration.virtual_host)}.",
         "exchange": f"The exchange {exchange} exists.",
-        "downlink": f"A queue could be bound to {exchange} with {one_line(_binding_key(connection))}.",
+        "downlink": f"Bound a test queue to the exchange {exchange} with the key {one_line(_binding_key(connection))}.",
     }
 
 
@@ -107,7 +110,8 @@ def _binding_key(connection: Connection) -> str:
     return binding_key(connection.configuration.downlink_topic_pattern or "")
 
 
-async def _look(amqp: AmqpConnection, connection: Connection, steps: _Steps) -> None:
+async def _check_resources(amqp: AmqpConnection, connection: Connection, steps: _Steps) -> None:
+    """Run the steps on an open connection: the exchange, and the downlink queue if downlinks are enabled."""
     configuration = connection.configuration
     exchange = configuration.exchange_name
 
@@ -117,41 +121,42 @@ async def _look(amqp: AmqpConnection, connection: Connection, steps: _Steps) -> 
 
     begin("exchange")
     if not await exchange_exists(amqp, exchange):
-        raise _missing(exchange)
-    await _must_be_writable(amqp, exchange)
+        raise _exchange_missing(exchange)
+    await _check_write_permission(amqp, exchange)
     if configuration.downlink_enabled and configuration.downlink_topic_pattern is not None:
         begin("downlink")
-        # Named as the real queue is: what a user may do can depend on it.
+        # The prefix of the real queue: permissions can depend on the name.
         queue = f"iot-flow.{connection.id}.test-{ULID()}"
         channel = await amqp.channel()
         await amqp.call(channel, lambda done: channel.queue_declare(queue, exclusive=True, callback=done))
         key = _binding_key(connection)
         await amqp.call(channel, lambda done: channel.queue_bind(queue, exchange, key, callback=done))
-        await amqp.call(channel, lambda done: channel.basic_consume(queue, _nothing, callback=done))
+        await amqp.call(channel, lambda done: channel.basic_consume(queue, _ignore, callback=done))
 
 
-def _missing(exchange: str) -> BrokerFault:
+def _exchange_missing(exchange: str) -> BrokerFault:
     name = one_line(exchange)
     remedy = (
-        OTHER_NAME
+        USE_EXISTING_EXCHANGE
         if is_reserved(exchange)
-        else "create it, or save the connection with a user who may, and it is created"
+        else "Create it, or save the connection with a user who may declare it; the connector then declares it"
     )
-    return BrokerMisconfigured(EventType.EXCHANGE_MISSING, f"The exchange {name} is missing: {remedy}.")
+    return BrokerMisconfigured(EventType.EXCHANGE_MISSING, f"The exchange {name} is missing. {remedy}.")
 
 
-async def _must_be_writable(amqp: AmqpConnection, exchange: str) -> None:
-    """Raises BrokerMisconfigured when the user may not publish to the exchange.
+async def _check_write_permission(amqp: AmqpConnection, exchange: str) -> None:
+    """Check that the user may publish to the exchange. Raises BrokerMisconfigured.
 
-    A publish would leave a message behind. To remove a binding needs the same right (to write to the exchange that is
-    the binding's destination), which is looked at first, and a binding from nowhere does not exist: nothing changes.
+    A publish would leave a message behind. Removing a binding needs the same write permission on its destination, and
+    the broker checks permissions first. The removed binding comes from an exchange that does not exist, so nothing
+    changes.
     """
     nowhere = f"iot-flow.test-{ULID()}"
     channel = await amqp.channel()
     try:
         await amqp.call(channel, lambda done: channel.exchange_unbind(exchange, nowhere, callback=done))
     except pika.exceptions.ChannelClosedByBroker as error:
-        # What the broker says about the other end, or about the method, is not our question.
+        # A refusal for another reason, such as the missing source exchange, says nothing about writing.
         said = str(error.reply_text)
         if error.reply_code == ACCESS_REFUSED and exchange in said and nowhere not in said:
             raise channel_closed(error, amqp.operation.at("publish")) from error
@@ -159,5 +164,5 @@ async def _must_be_writable(amqp: AmqpConnection, exchange: str) -> None:
         channel.close()
 
 
-def _nothing(*_: Any) -> None:
-    """A downlink that comes within the moment of the test: it is another queue's, too."""
+def _ignore(*_: Any) -> None:
+    """Drop a downlink that arrives during the test: the connection's real queue gets a copy."""

@@ -1,4 +1,4 @@
-"""The TLS context of a connection: versions 1.2 and 1.3, the broker's name always verified, no key on a disk."""
+"""TLS context of a connection: TLS 1.2 or 1.3, host name always verified, private keys kept off disks."""
 
 import os
 import ssl
@@ -10,7 +10,7 @@ from chalicelib.domain.connection import ConnectionSecrets
 
 
 def tls_context(secrets: ConnectionSecrets) -> ssl.SSLContext:
-    """A client's context from PEM texts in their normal form. Raises ssl.SSLError when one is unusable."""
+    """Build a client context from normalised PEM texts. Raises ssl.SSLError when OpenSSL rejects one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = True
@@ -27,14 +27,16 @@ def tls_context(secrets: ConnectionSecrets) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    """Without it, OpenSSL would ask for an encrypted key's password at the terminal."""
+    """Return no password, so that OpenSSL does not ask for an encrypted key's password at the terminal."""
     return ""
 
 
 @contextmanager
 def _readable_path(content: bytes) -> Iterator[str]:
-    """A path that OpenSSL can read ``content`` from: in memory where there is memfd, else a file of 0600 that is gone
-    at once."""
+    """Yield a path from which OpenSSL can read ``content``.
+
+    The path is in memory where the system has memfd, else a short-lived file with mode 0600.
+    """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
         try:
@@ -43,7 +45,7 @@ def _readable_path(content: bytes) -> Iterator[str]:
         finally:
             os.close(descriptor)
         return
-    with tempfile.NamedTemporaryFile() as file:  # made with 0600
+    with tempfile.NamedTemporaryFile() as file:  # created with mode 0600
         file.write(content)
         file.flush()
         yield file.name

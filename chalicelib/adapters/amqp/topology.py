@@ -1,6 +1,6 @@
-"""Exchanges, queues and bindings at a tenant's broker. What exists is used as it is, never declared anew otherwise.
+"""Exchanges, queues and bindings at a tenant's broker. Existing ones are used unchanged and never redeclared.
 
-A refused request closes its channel, so each question that may be answered with no is asked on a channel of its own.
+The broker closes the channel of a refused request, so each request that it may refuse gets a separate channel.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ Binding = tuple[str, str]
 
 
 def downlink_queue(connection_id: str) -> str:
-    """The name of a connection's downlink queue at its broker."""
+    """Return the name of a connection's downlink queue."""
     return f"iot-flow.{connection_id}.downlink"
 
 
 async def ensure_exchange(amqp: AmqpConnection, exchange: str) -> None:
-    """Finds the exchange, or declares it (topic, durable) where it is missing. Raises BrokerFault if it may not."""
+    """Find the exchange, or declare it (topic, durable). Raises BrokerFault when the user may not declare it."""
     if not exchange or await exchange_exists(amqp, exchange):
         return
     channel = await amqp.channel()
@@ -34,7 +34,7 @@ async def ensure_exchange(amqp: AmqpConnection, exchange: str) -> None:
     except pika.exceptions.ChannelClosedByBroker as error:
         if error.reply_code == ACCESS_REFUSED:
             raise exchange_not_made(str(error.reply_text), amqp.operation) from error
-        # Somebody else was faster, with another type: that one is used.
+        # Another client has just declared it with another type. That exchange is used.
         if error.reply_code != PRECONDITION_FAILED:
             raise
     else:
@@ -42,7 +42,7 @@ async def ensure_exchange(amqp: AmqpConnection, exchange: str) -> None:
 
 
 async def exchange_exists(amqp: AmqpConnection, exchange: str) -> bool:
-    """Looks without touching."""
+    """Check for the exchange without changing it."""
     channel = await amqp.channel()
     try:
         await amqp.call(channel, lambda done: channel.exchange_declare(exchange, passive=True, callback=done))
@@ -55,7 +55,7 @@ async def exchange_exists(amqp: AmqpConnection, exchange: str) -> bool:
 
 
 async def delete_queue(amqp: AmqpConnection, queue: str) -> None:
-    """Deletes the downlink queue with what is in it. No error when there is none."""
+    """Delete the downlink queue and its messages. A missing queue is not an error."""
     channel = await amqp.channel()
     try:
         await amqp.call(channel, lambda done: channel.queue_delete(queue, callback=done))
@@ -65,7 +65,7 @@ async def delete_queue(amqp: AmqpConnection, queue: str) -> None:
 
 
 async def ensure_queue(amqp: AmqpConnection, queue: str) -> None:
-    """Finds the downlink queue, or declares it: durable, one active consumer at a time."""
+    """Find the downlink queue, or declare it: durable, with a single active consumer."""
     channel = await amqp.channel()
     try:
         await amqp.call(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
@@ -91,7 +91,7 @@ async def ensure_queue(amqp: AmqpConnection, queue: str) -> None:
 
 
 async def bind(amqp: AmqpConnection, channel: Channel, queue: str, new: Binding, old: Sequence[Binding]) -> None:
-    """Binds the queue and then removes the bindings that it had before. Those of the default exchange are fixed."""
+    """Bind the queue, then remove its ``old`` bindings. Bindings of the default exchange cannot change."""
     if new[0]:
         await amqp.call(channel, lambda done: channel.queue_bind(queue, new[0], new[1], callback=done))
     for exchange, key in old:
@@ -104,7 +104,7 @@ async def _unbind(amqp: AmqpConnection, queue: str, exchange: str, key: str) -> 
     try:
         await amqp.call(channel, lambda done: channel.queue_unbind(queue, exchange, key, callback=done))
     except pika.exceptions.ChannelClosedByBroker as error:
-        # The exchange is gone, and its bindings with it.
+        # The broker removed the bindings together with their exchange.
         if error.reply_code != NOT_FOUND:
             raise
     else:

@@ -1,6 +1,6 @@
-"""What pika asks of the system, on our terms: only checked addresses, a corked socket, a reset at the end.
+"""I/O services for pika that use only checked addresses, cork the socket and end with a reset.
 
-pika takes any implementation of its I/O services; each connection has one of its own, on a loop that may be shared.
+Each connection has a separate ``Transport``; the loop below it may serve many connections.
 """
 
 import socket
@@ -17,26 +17,30 @@ from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.domain.validation.broker_addresses import Address
 
 _CORK = getattr(socket, "TCP_CORK", None)
-"""Linux only; elsewhere each frame goes out by itself, which is slower and not wrong."""
+"""Linux only. Other systems send each frame separately, which is slower but correct."""
 _RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER with a time of 0: close() sends RST."""
 
 Linked = tuple[AbstractStreamTransport, AbstractStreamProtocol] | BaseException
 
 
 class Transport(SelectorIOServicesAdapter):
-    """One connection's I/O services. ``on_step`` hears ``connect``, ``tls`` and ``authenticate`` as each begins."""
+    """I/O services of one connection. ``on_step``: called with ``connect``, ``tls`` and ``authenticate``.
+
+    It holds a duplicate of pika's socket, because pika does not expose the socket that options and resets need.
+    """
 
     def __init__(self, loop: Loop, addresses: Sequence[Address], port: int, on_step: Callable[[str], None]) -> None:
-        super().__init__(cast("AbstractSelectorIOLoop[object]", loop))  # what the stubs have for any loop
+        super().__init__(cast("AbstractSelectorIOLoop[object]", loop))  # the type of any loop in the stubs
         self._addresses = addresses
         self._port = port
         self._on_step = on_step
         self._twin: socket.socket | None = None
         self.linked = False
-        """Whether TCP and TLS are done, so that pika's protocol has begun."""
+        """True once TCP and TLS are established and pika's protocol has begun."""
 
     def getaddrinfo(self, host: Any, port: Any, on_done: Any, *_hints: Any, **_named: Any) -> AbstractIOReference:  # noqa: ARG002
-        """No look-up: the addresses that were checked are the ones connected to."""
+        """Return the checked addresses without a DNS lookup."""
         found = [
             (
                 socket.AF_INET if address.version == 4 else socket.AF_INET6,  # noqa: PLR2004  # IPv4
@@ -54,7 +58,7 @@ class Transport(SelectorIOServicesAdapter):
     def connect_socket(self, sock: socket.socket, resolved_addr: Any, on_done: Any) -> Any:
         self._on_step("connect")
         self._close_twin()
-        # pika keeps its socket to itself; a duplicate shares the options of the connection.
+        # pika does not expose its socket. A duplicate shares the options of the connection.
         self._twin = sock.dup()
         return super().connect_socket(sock, resolved_addr, on_done)
 
@@ -77,7 +81,7 @@ class Transport(SelectorIOServicesAdapter):
         return super().create_streaming_connection(protocol_factory, sock, linked, ssl_context, server_hostname)
 
     def set_writer(self, fd: int, on_writable: Callable[[], None]) -> None:
-        # pika calls send() three times a message: corked, they leave in full segments once the buffer is empty.
+        # pika calls send() three times per message. The cork collects them into full segments.
         self._cork(1)
         super().set_writer(fd, on_writable)
 
@@ -87,20 +91,20 @@ class Transport(SelectorIOServicesAdapter):
         return removed
 
     def reset(self) -> None:
-        """Ends the connection with RST: nothing of what is still to be sent goes out.
+        """End the connection with RST, so that buffered data is dropped.
 
-        pika's own abort is not for callers. So the end of input is feigned; pika closes its socket in the next turn
-        of the loop, and that is the last one, which resets.
+        pika has no public abort. This simulates the end of input; pika then closes its socket in the next turn of the
+        loop, and closing the last duplicate sends the RST.
         """
         twin, self._twin = self._twin, None
         if twin is not None:
             twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            with suppress(OSError):  # already reset by the peer: pika sees that itself
+            with suppress(OSError):  # already reset by the peer, which pika notices
                 twin.shutdown(socket.SHUT_RD)
             twin.close()
 
     def release(self) -> None:
-        """Lets go of the duplicate; pika has closed its own socket."""
+        """Close the duplicate after pika has closed its socket."""
         self._close_twin()
 
     def _cork(self, value: int) -> None:
@@ -114,7 +118,7 @@ class Transport(SelectorIOServicesAdapter):
 
 
 class _Pending(AbstractIOReference):
-    """A callback that is to come, unless it is cancelled before."""
+    """A scheduled callback that can be cancelled."""
 
     def __init__(self, callback: Callable[[], None]) -> None:
         self._callback: Callable[[], None] | None = callback

@@ -1,1 +1,1 @@
-"""HTTP calls to a ThingPark network server."""
+"""HTTP client of a ThingPark network server."""

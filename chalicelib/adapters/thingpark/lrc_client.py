@@ -1,4 +1,4 @@
-"""The call to the LoRaWAN network server (ThingPark LRC) that queues a downlink."""
+"""Client of the LoRaWAN network server (ThingPark LRC), which queues downlinks."""
 
 import http.client
 import re
@@ -14,21 +14,27 @@ from chalicelib.network_servers.thingpark.lrc_tokens import downlink_token
 _PATH = "/thingpark/lrc/rest/downlink"
 _QUEUED = "Request queued by LRC"
 _MAX_ANSWER = 8192
+"""Bytes of an answer that are read."""
 _TRY_AGAIN = {408, 429}
 _TAG = re.compile(r"<[^<>]*>")
-"""The LRC answers with a page of one sentence."""
+"""Tags of the HTML page that wraps the LRC's one-sentence answer."""
 
 
 class LrcNetworkServer:
+    """Sends downlinks to one LRC over HTTP. Implements ``ports.NetworkServer``."""
+
     def __init__(self, base_url: str, timeout: float) -> None:
-        """``timeout``: seconds for each wait of the call."""
+        """``timeout``: seconds for each wait of a call."""
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
-        # No proxies from the environment: the URL is a setting and reached as it is.
+        # No proxies from the environment: the connector reaches the configured URL directly.
         self._opener = urllib.request.build_opener(NoRedirects, urllib.request.ProxyHandler({}))
 
     def send_downlink(self, parameters: Sequence[tuple[str, str]], as_key: str) -> None:
-        """Raises DownlinkRejected for an answer that no repeat changes, DownlinkDelayed for every other failure."""
+        """Sign and send one downlink.
+
+        Raises DownlinkRejected when a retry cannot succeed, DownlinkDelayed for every other failure.
+        """
         if not self._base_url:
             raise DownlinkDelayed("the setting NETWORK_SERVER_URL is empty")
         signed = [*parameters, ("Token", downlink_token(parameters, as_key))]
@@ -48,7 +54,7 @@ class LrcNetworkServer:
             http.HTTPStatus.PERMANENT_REDIRECT < status < http.HTTPStatus.INTERNAL_SERVER_ERROR
             and status not in _TRY_AGAIN
         ):
-            # 350 and its neighbours are the LRC's own: an unknown device, a used counter, ...
+            # The LRC defines 350 and its neighbours: unknown device, used counter, ...
             raise DownlinkRejected(f"the network server answered {status}: {text[:200]}")
         raise DownlinkDelayed(f"the network server answered {status}")
 

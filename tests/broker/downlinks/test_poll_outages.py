@@ -1,4 +1,4 @@
-"""Downlinks, when the customer's broker, its queue, or the schedule of the polls is not as it should be."""
+"""Polls of downlinks during faults of the broker, its queue, or the schedule."""
 
 import json
 import threading
@@ -22,11 +22,11 @@ from tests.unit.flow import TENANT
 
 QUEUE = "iot-flow.c1.downlink"
 TIMING = Timing.model_validate({**Timing.scaled(60).model_dump(), "poll": 9.0, "poll_close": 8.0, "poll_timeout": 12})
-"""Long enough for what a test does in a poll, on a busy machine too."""
+"""Long enough for the steps of a test within one poll on a busy machine."""
 
 
 class Polls:
-    """Consumers of connection ``c1``: each poll is a few seconds long, as in a stack with a scaled time."""
+    """Polls of connection ``c1`` with scaled times, so that each lasts a few seconds."""
 
     def __init__(self, outage: Outage) -> None:
         self.outage = outage
@@ -58,7 +58,7 @@ class Polls:
         PollHandler(self.parts).handle([record], time.monotonic() + TIMING.poll_timeout)
 
     def during(self, *steps: Callable[[], object], polls: int = 1) -> None:
-        """The steps, one after the other, while polls run side by side; returns when all have ended."""
+        """Run the steps in order while ``polls`` polls run in parallel. Return when all polls have ended."""
         running = [threading.Thread(target=self.poll) for _ in range(polls)]
         for thread in running:
             thread.start()
@@ -70,7 +70,7 @@ class Polls:
                 thread.join()
 
     def publish(self, first: int, last: int) -> None:
-        """Downlinks of three devices."""
+        """Publish the downlinks ``first`` to ``last - 1``, spread over three devices."""
         with self.site.channel() as channel:
             channel.confirm_delivery()
             for number in range(first, last):
@@ -83,21 +83,21 @@ class Polls:
         channel.basic_publish("amq.topic", key, body, pika.BasicProperties(delivery_mode=2), mandatory=True)
 
     def is_consumed(self) -> None:
-        assert wait_until(lambda: self.consumers() > 0, 10), self.outage.told()
+        assert wait_until(lambda: self.consumers() > 0, 10), self.outage.visible_state()
 
     def is_left(self) -> None:
-        assert wait_until(lambda: not self.consumers(), 10), self.outage.told()
+        assert wait_until(lambda: not self.consumers(), 10), self.outage.visible_state()
 
     def consumers(self) -> int:
-        """As the broker counts them, and not as its management page shows them some seconds later."""
+        """Return the broker's current count of consumers. The management API lags by some seconds."""
         try:
             with self.site.channel() as channel:
                 return int(channel.queue_declare(QUEUE, passive=True).method.consumer_count)
         except pika.exceptions.ChannelClosedByBroker:
-            return 0  # there is no queue yet
+            return 0  # the queue does not exist yet
 
     def payloads(self) -> list[str]:
-        """What our own queue has, in the order of its taking; each device's next is seen once its first is gone."""
+        """Receive and delete all downlinks of our queue, which hides a device's next downlink until then."""
         found = []
         while records := self.queue.take(10):
             found += [DownlinkJob.model_validate_json(record.body).downlink["payload_hex"] for record in records]
@@ -128,7 +128,7 @@ def polls_elsewhere(other_site: Site) -> Iterator[Polls]:
     other_site.api("DELETE", f"queues/%2F/{QUEUE}")
 
 
-def test_a_deleted_downlink_queue_is_made_again_within_the_poll(polls: Polls) -> None:
+def test_deleted_downlink_queue_is_declared_again_within_the_poll(polls: Polls) -> None:
     # Given
     polls.start()
 
@@ -147,36 +147,36 @@ def test_a_deleted_downlink_queue_is_made_again_within_the_poll(polls: Polls) ->
     )
 
     # Then
-    assert polls.outage.told() == ("OPENED", None, ["OPENED"])
+    assert polls.outage.visible_state() == ("OPENED", None, ["OPENED"])
     assert sorted(polls.payloads()) == payloads(0, 12)
 
 
-def test_two_schedules_at_once_have_one_consumer(polls: Polls) -> None:
+def test_parallel_polls_have_one_consumer(polls: Polls) -> None:
     # Given
     polls.start()
     seen: list[int] = []
 
-    def look() -> None:
+    def count_consumers() -> None:
         seen.append(polls.consumers())
 
     # When
     polls.during(
         polls.is_consumed,
-        look,
+        count_consumers,
         lambda: polls.publish(0, 30),
-        look,
+        count_consumers,
         lambda: polls.waits_for(30),
-        look,
+        count_consumers,
         polls=2,
     )
 
-    # Then: the second has waited for the lease, and no downlink came twice
+    # Then the second poll has waited for the lease, and no downlink arrived twice
     assert seen == [1, 1, 1]
-    assert polls.outage.told() == ("OPENED", None, ["OPENED"])
+    assert polls.outage.visible_state() == ("OPENED", None, ["OPENED"])
     assert sorted(polls.payloads()) == payloads(0, 30)
 
 
-def test_a_broker_that_is_gone_mid_poll_is_an_outage_and_its_downlinks_come_after_it(polls_elsewhere: Polls) -> None:
+def test_broker_killed_during_a_poll_delivers_its_downlinks_afterwards(polls_elsewhere: Polls) -> None:
     # Given
     polls = polls_elsewhere
     polls.start()
@@ -185,22 +185,22 @@ def test_a_broker_that_is_gone_mid_poll_is_an_outage_and_its_downlinks_come_afte
     polls.during(polls.is_consumed, polls.site.broker.kill)
 
     # Then
-    state, reason, events = polls.outage.told()
+    state, reason, events = polls.outage.visible_state()
     assert (state, events) == ("UNREACHABLE", ["OPENED", "CONNECTION_REFUSED"])
-    assert "whether the broker runs" in (reason or "")
+    assert "that the broker is running" in (reason or "")
 
-    # When it is back, the customer publishes, and it is tried again
+    # When the broker is back, the customer publishes, and the connection is tried again
     polls.site.broker.start()
     polls.publish(0, 6)
     polls.outage.change()
     polls.during(lambda: polls.waits_for(6))
 
     # Then
-    assert polls.outage.told()[0] == "OPENED"
+    assert polls.outage.visible_state()[0] == "OPENED"
     assert sorted(polls.payloads()) == payloads(0, 6)
 
 
-def test_poison_is_rejected_once_and_told_of_and_the_rest_goes_on(polls: Polls) -> None:
+def test_invalid_downlinks_are_rejected_with_an_event_and_a_report(polls: Polls) -> None:
     # Given
     polls.start()
     device = f"{1:016X}"
@@ -217,13 +217,13 @@ def test_poison_is_rejected_once_and_told_of_and_the_rest_goes_on(polls: Polls) 
     polls.during(polls.is_consumed, publish, lambda: polls.waits_for(3))
 
     # Then
-    assert polls.outage.told()[:2] == ("OPENED", None)
-    told = polls.outage.event_types()
-    assert sorted(told) == ["DOWNLINK_INVALID"] * 2 + ["DOWNLINK_MALFORMED"] * 2 + ["OPENED", "PAYLOAD_NOT_ENCODABLE"]
+    assert polls.outage.visible_state()[:2] == ("OPENED", None)
+    types = polls.outage.event_types()
+    assert sorted(types) == ["DOWNLINK_INVALID"] * 2 + ["DOWNLINK_MALFORMED"] * 2 + ["OPENED", "PAYLOAD_NOT_ENCODABLE"]
     assert sorted(polls.payloads()) == payloads(0, 3)
     with polls.site.channel() as channel:
         assert channel.queue_declare(QUEUE, passive=True).method.message_count == 0
-    # Those whose device is known are told of by way of the uplinks.
+    # Rejections with a known device are also reported as uplinks.
     reports = polls.outage.queues.receive("c1", 10)
     assert reports
     assert all("DevEUI_downlink_Rejected" in report.body and device in report.body for report in reports)
@@ -232,7 +232,7 @@ def test_poison_is_rejected_once_and_told_of_and_the_rest_goes_on(polls: Polls) 
     assert rejected["DownlinkRejectionCause"].startswith("PAYLOAD_NOT_ENCODABLE: there is no encoder")
 
 
-def test_a_connection_deactivated_mid_poll_takes_no_more(polls: Polls) -> None:
+def test_connection_deactivated_during_a_poll_stops_consuming(polls: Polls) -> None:
     # Given
     polls.start()
     outage = polls.outage
@@ -245,22 +245,22 @@ def test_a_connection_deactivated_mid_poll_takes_no_more(polls: Polls) -> None:
         lambda: polls.publish(0, 6),
     )
 
-    # Then they wait at the broker
-    assert outage.told() == ("DEACTIVATED", None, ["OPENED"])
+    # Then the downlinks wait at the broker
+    assert outage.visible_state() == ("DEACTIVATED", None, ["OPENED"])
     assert sum(polls.queue.depth()) == 0
     with polls.site.channel() as channel:
         assert channel.queue_declare(QUEUE, passive=True).method.message_count == 6
 
-    # When it is active again
+    # When the connection is active again
     outage.activate(active=True)
     polls.during(lambda: polls.waits_for(6))
 
     # Then
-    assert outage.told() == ("OPENED", None, ["OPENED", "OPENED"])
+    assert outage.visible_state() == ("OPENED", None, ["OPENED", "OPENED"])
     assert sorted(polls.payloads()) == payloads(0, 6)
 
 
-def test_a_pattern_that_is_changed_mid_poll_is_used_in_the_same_poll(polls: Polls) -> None:
+def test_pattern_changed_during_a_poll_applies_in_the_same_poll(polls: Polls) -> None:
     # Given
     polls.start()
     old = polls.downlink_key
@@ -280,5 +280,5 @@ def test_a_pattern_that_is_changed_mid_poll_is_used_in_the_same_poll(polls: Poll
 
     # Then
     assert bindings() == {QUEUE, f"{polls.downlink_key}.*"}
-    assert polls.outage.told() == ("OPENED", None, ["OPENED", "OPENED"])
+    assert polls.outage.visible_state() == ("OPENED", None, ["OPENED", "OPENED"])
     assert sorted(polls.payloads()) == payloads(0, 6)

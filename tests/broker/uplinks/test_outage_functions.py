@@ -1,5 +1,7 @@
-"""What happens to our own side while reports are on their way to a real broker: it is killed, frozen, out of time, or
-the connection is changed under it. A row each, with the state and the events that the tenant sees."""
+"""Faults of our functions while they publish to a real broker: killed, frozen, throttled, or a changed connection.
+
+Each test checks the state and the events that the tenant sees.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,7 @@ from chalicelib.config import Timing
 from chalicelib.errors import NotFound, Unavailable
 from infra.local.waiting import wait_until
 from tests.broker.outage import Outage
-from tests.broker.support import Site, taken
+from tests.broker.support import Site, drain_queue
 from tests.unit.flow import TENANT
 
 
@@ -23,29 +25,29 @@ def outage(site: Site) -> Iterator[Outage]:
 
 
 class Killed(BaseException):
-    """The function ends here, as when its environment is taken away."""
+    """The function ends here, as if Lambda had killed its environment."""
 
 
 def kill() -> None:
     raise Killed
 
 
-def test_a_function_time_out_before_the_publish_costs_a_wait_only(outage: Outage) -> None:
-    # Given a function that was killed with reports in its hands
+def test_timeout_before_the_publish_only_delays_the_reports(outage: Outage) -> None:
+    # Given a function that was killed after it received reports
     outage.accept()
     outage.take()
     assert len(outage.queues.receive("c1", 10)) == 6
 
-    # When their visibility ends, and the wakes' too
-    outage.settle()
+    # When the visibility timeouts of the reports and the wakes end
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told() == ("OPENED", None, [])
+    assert outage.visible_state() == ("OPENED", None, [])
     outage.assert_all_arrived()
 
 
-def test_a_function_time_out_between_publish_and_settling_repeats_what_was_unsettled(outage: Outage) -> None:
-    # Given the environment is gone when the broker has confirmed
+def test_timeout_after_the_publish_repeats_the_unsettled_reports(outage: Outage) -> None:
+    # Given an environment that is killed after the broker has confirmed
     outage.accept()
     wakes = outage.take()
     delete = outage.queues.delete_messages
@@ -53,22 +55,22 @@ def test_a_function_time_out_between_publish_and_settling_repeats_what_was_unset
     def ends(_connection_id: str, _receipts: Sequence[str]) -> list[str]:
         raise Killed
 
-    outage.queues.delete_messages = ends  # type: ignore[method-assign, assignment]  # killed at this very line
+    outage.queues.delete_messages = ends  # type: ignore[method-assign, assignment]  # the kill happens in this call
     with pytest.raises(Killed):
         outage.forwarder.handle(wakes, time.monotonic() + 30)
     outage.queues.delete_messages = delete  # type: ignore[method-assign]
 
     # When
     outage.pool.discard("c1")
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told() == ("OPENED", None, [])
+    assert outage.visible_state() == ("OPENED", None, [])
     outage.assert_all_arrived(repeats=6)
 
 
-def test_a_duplicate_delivery_has_the_same_message_id(outage: Outage) -> None:
-    # Given an answer of SQS that was lost: what was confirmed is received again
+def test_repeated_report_has_the_same_message_id(outage: Outage) -> None:
+    # Given a delete that SQS loses, so that confirmed reports are received again
     outage.accept(rounds=1)
     delete = outage.queues.delete_messages
     outage.queues.delete_messages = lambda _id, receipts: list(receipts)  # type: ignore[method-assign, assignment]
@@ -76,19 +78,17 @@ def test_a_duplicate_delivery_has_the_same_message_id(outage: Outage) -> None:
     outage.queues.delete_messages = delete  # type: ignore[method-assign]
 
     # When
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     arrived = outage.arrived()[-6:]
     assert sorted(arrived[:3]) == sorted(arrived[3:])
     assert len({message_id for _, message_id in arrived}) == 3
-    assert outage.told() == ("OPENED", None, [])
+    assert outage.visible_state() == ("OPENED", None, [])
 
 
-def test_a_frozen_environment_finds_its_connection_gone_and_opens_another(
-    outage: Outage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given an environment that was frozen for longer than the broker waits for heartbeats
+def test_thawed_environment_replaces_its_lost_connection(outage: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an environment that was frozen for longer than the heartbeat timeout
     name = f"{TENANT}/ConnectionId.c1#publisher"
     assert wait_until(lambda: bool(outage.site.connections_named(name)), 15)
     outage.site.api("DELETE", f"connections/{quote(outage.site.connections_named(name)[0]['name'])}")
@@ -99,31 +99,31 @@ def test_a_frozen_environment_finds_its_connection_gone_and_opens_another(
     outage.forward()
 
     # Then
-    assert outage.told() == ("OPENED", None, [])
+    assert outage.visible_state() == ("OPENED", None, [])
     assert outage.publishers.opened == 2
     outage.assert_all_arrived()
 
 
-def test_a_poison_report_is_kept_as_failed_and_its_device_goes_on(outage: Outage) -> None:
-    # Given what no version of this program would have accepted
+def test_invalid_report_fails_and_does_not_hold_back_its_device(outage: Outage) -> None:
+    # Given a report that ingress never accepts
     outage.accept(rounds=1)
     outage.queues.send("c1", body="{", group=f"{1:016X}", message_id="poison", deduplication_id="poison")
     outage.accept(rounds=1)
 
     # When
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
     (failed,) = outage.failed.messages[TENANT, "c1"]
     assert (failed.reason, failed.body) == ("INVALID", "{")
-    assert outage.told() == ("OPENED", None, ["INVALID"])
+    assert outage.visible_state() == ("OPENED", None, ["INVALID"])
     outage.failed.messages.clear()
     outage.assert_all_arrived()
 
 
-def test_a_report_that_kills_its_function_is_sent_alone_and_told_of(outage: Outage) -> None:
-    # Given a report that was received ten times without an end
+def test_report_received_ten_times_is_sent_alone_with_an_event(outage: Outage) -> None:
+    # Given reports that were received nine times and never settled
     outage.accept(rounds=1)
     for _ in range(9):
         outage.take()
@@ -131,16 +131,16 @@ def test_a_report_that_kills_its_function_is_sent_alone_and_told_of(outage: Outa
         outage.now += outage.settings.timing.report_visibility + 1
 
     # When
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    state, reason, events = outage.told()
+    state, reason, events = outage.visible_state()
     assert (state, reason, set(events)) == ("OPENED", None, {"UPLINK_STUCK"})
     outage.assert_all_arrived()
 
 
 class Throttled:
-    """Tables or secrets that answer nothing but that they are asked too often."""
+    """Makes one method of a port raise Unavailable, as when AWS throttles the calls."""
 
     def __init__(self, outage: Outage, port: str, method: str) -> None:
         self._target = getattr(outage, port)
@@ -167,8 +167,8 @@ class Throttled:
         ("events", "add"),
     ],
 )
-def test_dynamodb_and_secrets_manager_throttled_cost_a_wait_only(outage: Outage, port: str, method: str) -> None:
-    # Given a fresh environment, which has to read everything
+def test_throttled_aws_call_only_delays_the_reports(outage: Outage, port: str, method: str) -> None:
+    # Given a fresh environment, which must read the connection and its secret
     outage.pool.discard("c1")
     outage.accept()
     wakes = outage.take()
@@ -181,13 +181,13 @@ def test_dynamodb_and_secrets_manager_throttled_cost_a_wait_only(outage: Outage,
             outage.wakes.repeat()
 
     # Then
-    outage.settle()
-    assert outage.told() == ("OPENED", None, [])
+    outage.run_until_delivered()
+    assert outage.visible_state() == ("OPENED", None, [])
     outage.assert_all_arrived()
 
 
-def test_a_secret_that_is_changed_mid_flight_is_used_from_the_next_connect_on(outage: Outage) -> None:
-    # Given the record was read, and its version of the secret is gone when it is needed
+def test_secret_changed_in_flight_is_used_from_the_next_connect(outage: Outage) -> None:
+    # Given a secret version that is deleted between the reads of the record and the secret
     outage.pool.discard("c1")
     outage.accept()
     before = outage.state()
@@ -206,23 +206,23 @@ def test_a_secret_that_is_changed_mid_flight_is_used_from_the_next_connect_on(ou
     with pytest.raises(NotFound):
         outage.secrets.get(TENANT, "c1", before.secret_version or "")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told() == ("OPENED", None, ["OPENED"])
+    assert outage.visible_state() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
 
 @pytest.fixture
 def watchful(outage: Outage) -> Outage:
-    """Looks at its connection's record before each round of receives."""
+    """An outage whose forwarder reads the connection's record before each round of receives."""
     timing = Timing.model_validate({**outage.settings.timing.model_dump(), "recheck": 0.0})
     object.__setattr__(outage.parts, "timing", timing)
     return outage
 
 
-def test_a_connection_updated_mid_flight_is_used_as_it_is_now(watchful: Outage) -> None:
-    # Given some reports are on their way, and more wait
+def test_connection_changed_in_flight_applies_to_the_remaining_reports(watchful: Outage) -> None:
+    # Given some reports in flight and more in the queue
     outage = watchful
     outage.accept(rounds=60)
     moved = f"moved.{outage.key}"
@@ -233,18 +233,18 @@ def test_a_connection_updated_mid_flight_is_used_as_it_is_now(watchful: Outage) 
     # When
     outage.forward()
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
-    # Then the new key is used for all that was not received before
-    keys = [str(method.routing_key) for method, _, _ in taken(outage.site, outage.queue)]
+    # Then the new key applies to every report that was not yet received
+    keys = [str(method.routing_key) for method, _, _ in drain_queue(outage.site, outage.queue)]
     old, new = [[key for key in keys if key.startswith(start)] for start in (outage.key, moved)]
     assert keys == [*old, *new]
     assert len(keys) == len(outage.accepted)
     assert 0 < len(old) - 6 < 180
-    assert outage.told() == ("OPENED", None, ["OPENED"])
+    assert outage.visible_state() == ("OPENED", None, ["OPENED"])
 
 
-def test_a_connection_deactivated_mid_flight_keeps_the_rest_until_it_is_active(watchful: Outage) -> None:
+def test_connection_deactivated_in_flight_keeps_the_remaining_reports(watchful: Outage) -> None:
     outage = watchful
     outage.accept(rounds=60)
 
@@ -252,22 +252,22 @@ def test_a_connection_deactivated_mid_flight_keeps_the_rest_until_it_is_active(w
     outage.publishers.after = lambda: _once(outage, lambda: outage.activate(active=False))
     outage.forward()
 
-    # Then what was not sent is kept, and what was under way has not written over the state
+    # Then unsent reports are kept, and the running forwarder has not overwritten the state
     assert 0 < sum(outage.queues.depth("c1")) < 180
     assert not outage.publishers.any_usable()
-    assert outage.told() == ("DEACTIVATED", None, [])
+    assert outage.visible_state() == ("DEACTIVATED", None, [])
 
     # When
     outage.activate(active=True)
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told() == ("OPENED", None, ["OPENED"])
+    assert outage.visible_state() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
 
-def test_a_connection_deleted_mid_flight_ends_its_traffic_and_no_other(watchful: Outage) -> None:
+def test_connection_deleted_in_flight_stops_publishing(watchful: Outage) -> None:
     outage = watchful
     outage.accept(rounds=60)
 
@@ -280,7 +280,7 @@ def test_a_connection_deleted_mid_flight_ends_its_traffic_and_no_other(watchful:
     outage.publishers.after = lambda: _once(outage, delete)
     outage.forward()
 
-    # Then: what was on its way, and no more; and no wake is left that would come again
+    # Then only the reports in flight arrive, and no wake is left
     assert 0 < len(outage.arrived()) - 6 < 180
     assert not outage.publishers.any_usable()
     assert len(outage.wakes) == 0

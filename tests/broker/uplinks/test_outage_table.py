@@ -1,9 +1,8 @@
-"""What a fault of the broker, or of a configuration, shows as, and that it costs no report: a row each.
+"""Faults of a broker or a configuration lose no report; each row is one fault.
 
-State, reason and event are those that the tenant sees. Then the fault ends, or the user mends the configuration, and
-everything that was accepted meanwhile arrives, in order. The rows of our own side (time-outs, frozen environments,
-duplicates, poison, throttling, changes mid-flight) are in test_outage_functions, those of downlinks (a queue that is
-deleted, two schedules at once) in test_poll_outages.
+Each test checks the state, the reason and the events that the tenant sees. Then the fault ends, or the user corrects
+the configuration, and every accepted report arrives in order. test_outage_functions has the faults of our functions,
+test_poll_outages those of downlinks.
 """
 
 import os
@@ -35,7 +34,7 @@ def outage(site: Site) -> Iterator[Outage]:
 
 @pytest.fixture
 def outage_elsewhere(other_site: Site) -> Iterator[Outage]:
-    """At the broker that may be killed and frozen."""
+    """An outage at the broker that tests may kill and freeze."""
     made = Outage(other_site)
     yield made
     made.close()
@@ -63,7 +62,7 @@ def _no_write(site: Site) -> Faulty:
 
 
 CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
-    # name: how it is configured, state, event, words of the reason
+    # name: (configuration, state, event, words of the reason)
     "wrong CA": (
         lambda s: (
             s.tls_connection(),
@@ -71,7 +70,7 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         ),
         "UNREACHABLE",
         "CERTIFICATE_UNTRUSTED",
-        "set trustedCaCertificate",
+        "Set trustedCaCertificate",
     ),
     "client certificate refused": (
         _stranger,
@@ -83,7 +82,7 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         lambda s: (s.tls_connection(), changed(s.tls_secrets, certificate=None, private_key=None)),
         "AUTHENTICATION_FAILED",
         "CLIENT_CERTIFICATE_MISSING",
-        "set certificate and privateKey",
+        "Set certificate and privateKey",
     ),
     "TCP on the TLS port": (
         lambda s: (s.connection(host_name=f"127.0.0.1:{s.broker.config.tls_port}"), s.secrets),
@@ -95,44 +94,44 @@ CONFIGURED: dict[str, tuple[Callable[[Site], Faulty], str, str, str]] = {
         lambda s: (s.tls_connection(host_name=f"localhost:{s.broker.config.port}"), s.tls_secrets),
         "UNREACHABLE",
         "TLS_NOT_SPOKEN",
-        "choose protocol TCP",
+        "Choose protocol TCP",
     ),
     "bad login": (
         lambda s: (s.connection(), ConnectionSecrets(password="not-the-password")),
         "AUTHENTICATION_FAILED",
         "LOGIN_REFUSED",
-        "check username and password",
+        "Check username and password",
     ),
     "bad vhost": (
         lambda s: (s.connection(virtual_host="nowhere"), s.secrets),
         "CLOSED",
         "VIRTUAL_HOST_REFUSED",
-        "check virtualHost",
+        "Check virtualHost",
     ),
-    "exchange missing and not to be made": (
+    "exchange missing and not allowed to declare it": (
         _no_configure,
         "CLOSED",
         "PERMISSION_REFUSED",
-        "create it, or grant configure",
+        "Create it, or grant configure",
     ),
-    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "grant write on it"),
+    "no write permission": (_no_write, "CLOSED", "PERMISSION_REFUSED", "Grant write permission on it"),
     "DNS failure": (
         lambda s: (s.connection(host_name="no-such-host.invalid"), s.secrets),
         "UNREACHABLE",
         "DNS_FAILURE",
-        "check hostName",
+        "Check hostName",
     ),
     "refused": (
         lambda s: (s.connection(host_name="127.0.0.1:1"), s.secrets),
         "UNREACHABLE",
         "CONNECTION_REFUSED",
-        "check the port",
+        "Check the port",
     ),
 }
 
 
 @pytest.mark.parametrize(("configured", "state", "event", "words"), CONFIGURED.values(), ids=CONFIGURED)
-def test_a_configuration_that_does_not_work_costs_no_report(
+def test_faulty_configuration_loses_no_report(
     outage: Outage, configured: Callable[[Site], Faulty], state: str, event: str, words: str
 ) -> None:
     # When
@@ -141,20 +140,20 @@ def test_a_configuration_that_does_not_work_costs_no_report(
     outage.forward()
 
     # Then
-    told_state, reason, events = outage.told()
-    assert (told_state, events) == (state, [event])
+    shown_state, reason, events = outage.visible_state()
+    assert (shown_state, events) == (state, [event])
     assert words in (reason or "")
     assert "not-the-password" not in (reason or "")
     assert outage.queues.depth("c1") == (6, 0)
 
-    # When the user mends it
+    # When the user corrects it
     good = outage.site.connection().configuration.model_copy(update={"uplink_topic_pattern": outage.pattern})
     outage.change(outage.site.secrets, **{name: getattr(good, name) for name in type(good).model_fields})
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told() == ("OPENED", None, [event, "OPENED"])
+    assert outage.visible_state() == ("OPENED", None, [event, "OPENED"])
     outage.assert_all_arrived()
 
 
@@ -166,7 +165,7 @@ def test_a_configuration_that_does_not_work_costs_no_report(
     ],
     ids=["expired certificate", "wrong-name certificate"],
 )
-def test_a_broker_whose_certificate_is_not_good_gets_nothing(
+def test_broker_with_invalid_certificate_receives_nothing(
     outage: Outage, valid_until: datetime | None, name: str, event: str, words: str
 ) -> None:
     # Given
@@ -183,14 +182,14 @@ def test_a_broker_whose_certificate_is_not_good_gets_nothing(
     assert listener.received == b""
 
     # Then
-    state, reason, events = outage.told()
+    state, reason, events = outage.visible_state()
     assert (state, events) == ("UNREACHABLE", [event])
     assert words in (reason or "")
 
-    # When the right one is shown at last, as by the site's own broker
+    # When the connection moves to a broker with a valid certificate
     outage.change(outage.site.tls_secrets, host_name=f"localhost:{outage.site.broker.config.tls_port}")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
     outage.assert_all_arrived()
 
 
@@ -222,7 +221,7 @@ def _alarmed(site: Site) -> Iterator[None]:
 
 @contextmanager
 def refusing_queue(site: Site, key: str) -> Iterator[None]:
-    """A full queue, which the broker answers for with a nack."""
+    """Bind a full queue, which makes the broker nack."""
     full = bound_queue(site, key, **{"x-max-length": 1, "x-overflow": "reject-publish"})
     with site.channel() as channel:
         channel.confirm_delivery()
@@ -232,15 +231,15 @@ def refusing_queue(site: Site, key: str) -> Iterator[None]:
 
 
 TROUBLED: dict[str, tuple[Callable[[Site], AbstractContextManager[None]], set[str], str]] = {
-    # A frozen broker has taken the messages; one that is killed has perhaps closed the connection.
+    # name: (fault, event types, words of the reason)
     "frozen": (_frozen, {"CONFIRM_TIMEOUT"}, "did not confirm"),
-    "killed": (_killed, {"CONNECTION_REFUSED"}, "refused the connection"),
+    "killed": (_killed, {"CONNECTION_REFUSED"}, "connection refused"),
     "alarm": (_alarmed, {"BROKER_BLOCKED"}, "memory or disk alarm"),
 }
 
 
 @pytest.mark.parametrize(("trouble", "types", "words"), TROUBLED.values(), ids=TROUBLED)
-def test_a_broker_in_trouble_is_named_and_gets_everything_afterwards(
+def test_broker_outage_is_reported_and_loses_no_report(
     outage_elsewhere: Outage,
     trouble: Callable[[Site], AbstractContextManager[None]],
     types: set[str],
@@ -254,30 +253,30 @@ def test_a_broker_in_trouble_is_named_and_gets_everything_afterwards(
         outage.forward()
 
         # Then
-        state, reason, events = outage.told()
+        state, reason, events = outage.visible_state()
         assert state == "UNREACHABLE"
         assert set(events) == types
         assert words in (reason or "")
         assert outage.queues.depth("c1") == (6, 0)
 
-    # When it is over, and the broker is tried again
+    # When the fault is over and a probe tries the broker
     outage.probe()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told()[0] == "OPENED"
-    # What a frozen or blocked broker had been sent, it may have kept.
+    assert outage.visible_state()[0] == "OPENED"
+    # A frozen or blocked broker may keep messages that it did not confirm.
     outage.assert_all_arrived(repeats=3)
 
 
-def test_a_broker_killed_mid_batch_gets_the_rest_afterwards(outage_elsewhere: Outage) -> None:
+def test_broker_killed_during_a_batch_gets_the_rest_afterwards(outage_elsewhere: Outage) -> None:
     # Given
     outage = outage_elsewhere.good()
     outage.accept(rounds=30)
     outage.site.remember()
     pid = outage.site.broker.pid
 
-    # When it is killed while a part is confirmed, perhaps, and a part is not
+    # When the broker is killed during the publish, with only some messages confirmed
     killer = threading.Timer(0.01, os.kill, (pid, signal.SIGKILL))
     outage.publishers.before = lambda: None if killer.is_alive() or killer.finished.is_set() else killer.start()
     outage.forward()
@@ -286,24 +285,24 @@ def test_a_broker_killed_mid_batch_gets_the_rest_afterwards(outage_elsewhere: Ou
 
     # Then
     if outage.queues.depth("c1") != (0, 0):
-        state, reason, events = outage.told()
-        # A port that still listens for a moment ends the next connection before it says anything.
+        state, reason, events = outage.visible_state()
+        # The port can still listen for a moment and close the next connection without an answer.
         assert (state, len(events)) == ("UNREACHABLE", 1)
         assert events[0] in {"CONNECTION_REFUSED", "PROTOCOL_MISMATCH", "CONNECTION_LOST"}
-        assert "broker runs" in (reason or "") or "check the broker" in (reason or "")
+        assert "broker is running" in (reason or "") or "Check the broker" in (reason or "")
 
     # When
     outage.site.broker.start()
     outage.accept()
     outage.probe()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told()[0] == "OPENED"
+    assert outage.visible_state()[0] == "OPENED"
     outage.assert_all_arrived(repeats=3)
 
 
-def test_half_open_a_connection_is_given_up_and_opened_anew(outage: Outage) -> None:
+def test_connection_through_a_silent_network_is_replaced(outage: Outage) -> None:
     with passing_on(outage.site.broker.config.port) as passage:
         # Given
         outage.start(
@@ -312,13 +311,13 @@ def test_half_open_a_connection_is_given_up_and_opened_anew(outage: Outage) -> N
         outage.accept()
         outage.forward()
 
-        # When the way swallows everything
+        # When the network drops everything
         passage.open.clear()
         outage.accept()
         outage.forward()
 
         # Then
-        state, reason, events = outage.told()
+        state, reason, events = outage.visible_state()
         assert (state, events) == ("UNREACHABLE", ["OPENED", "CONFIRM_TIMEOUT"])
         assert "actionTimeout" in (reason or "")
         passage.open.set()
@@ -326,62 +325,62 @@ def test_half_open_a_connection_is_given_up_and_opened_anew(outage: Outage) -> N
     # When
     outage.change(host_name=f"127.0.0.1:{outage.site.broker.config.port}")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
 
     # Then
-    assert outage.told()[0] == "OPENED"
+    assert outage.visible_state()[0] == "OPENED"
     outage.assert_all_arrived(repeats=3)
 
 
-def test_a_slow_broker_is_waited_for(outage: Outage) -> None:
+def test_slow_broker_stays_opened(outage: Outage) -> None:
     with delaying_proxy(outage.site.broker.config.port, 0.3) as port:
         outage.start(outage.site.connection(host_name=f"127.0.0.1:{port}"), outage.site.secrets)
         outage.accept()
         outage.forward()
-        outage.settle()
-    assert outage.told() == ("OPENED", None, ["OPENED"])
+        outage.run_until_delivered()
+    assert outage.visible_state() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
 
-def test_a_missing_exchange_is_named_once_it_is_gone(outage: Outage) -> None:
+def test_exchange_deleted_under_an_open_connection_is_reported(outage: Outage) -> None:
     # Given
     exchange = unique("exchange")
     outage.start(outage.site.connection(exchange_name=exchange), outage.site.secrets)
     outage.wake(probe=0)
     outage.forward()
 
-    # When it is deleted under the open connection
+    # When the exchange is deleted under the open connection
     outage.site.api("DELETE", f"exchanges/%2F/{exchange}")
     outage.accept()
     outage.forward()
 
     # Then
-    state, reason, events = outage.told()
+    state, reason, events = outage.visible_state()
     assert (state, events) == ("CLOSED", ["OPENED", "EXCHANGE_MISSING"])
     assert exchange in (reason or "")
 
-    # When its binding is back, too
+    # When the connection uses an exchange with a binding
     outage.change(exchange_name="amq.topic")
     outage.forward()
-    outage.settle()
+    outage.run_until_delivered()
     outage.assert_all_arrived()
 
 
-def test_an_exchange_of_another_type_is_used_as_it_is(outage: Outage) -> None:
+def test_exchange_of_another_type_is_used_unchanged(outage: Outage) -> None:
     outage.site.api(
         "POST", f"bindings/%2F/e/amq.fanout/q/{outage.queue}", {"routing_key": "", "arguments": {}}
     )  # fmt: skip
     outage.start(outage.site.connection(exchange_name="amq.fanout"), outage.site.secrets)
     outage.accept()
     outage.forward()
-    assert outage.told() == ("OPENED", None, ["OPENED"])
+    assert outage.visible_state() == ("OPENED", None, ["OPENED"])
     outage.assert_all_arrived()
 
 
-def test_an_unroutable_report_is_kept_as_failed_while_the_connection_stays_open(outage: Outage) -> None:
-    # Given nobody listens to this key
+def test_unroutable_report_fails_and_the_connection_stays_open(outage: Outage) -> None:
+    # Given a routing key without a bound queue
     outage.good()
-    outage.change(uplink_topic_pattern=f"nobody.{outage.key}.{{DevEUI}}")
+    outage.change(uplink_topic_pattern=f"unbound.{outage.key}.{{DevEUI}}")
     outage.forward()
     before = len(outage.accepted)
 
@@ -393,14 +392,14 @@ def test_an_unroutable_report_is_kept_as_failed_while_the_connection_stays_open(
     failed = [message for kept in outage.failed.messages.values() for message in kept]
     assert sorted(message.body for message in failed) == sorted(outage.accepted[before:])
     assert {message.reason for message in failed} == {"UNROUTABLE"}
-    state, reason, events = outage.told()
+    state, reason, events = outage.visible_state()
     assert (state, reason) == ("OPENED", None)
     assert set(events) == {"OPENED", "UNROUTABLE"}
     assert outage.queues.depth("c1") == (0, 0)
 
 
-def test_a_nacked_report_waits_with_its_device_while_the_connection_stays_open(outage: Outage) -> None:
-    # Given a queue that refuses what device 2 sends
+def test_nacked_report_holds_back_its_device_and_the_connection_stays_open(outage: Outage) -> None:
+    # Given a full queue for the reports of device 2
     outage.good()
     with refusing_queue(outage.site, f"{outage.key}.{2:016X}"):
         # When
@@ -408,12 +407,12 @@ def test_a_nacked_report_waits_with_its_device_while_the_connection_stays_open(o
         outage.forward()
 
         # Then
-        assert outage.told() == ("OPENED", None, [])
+        assert outage.visible_state() == ("OPENED", None, [])
         assert sum(outage.queues.depth("c1")) == 2
 
     # When the queue takes messages again
-    outage.settle()
+    outage.run_until_delivered()
 
-    # Then: the tenant's other queue had got the refused one, too
-    assert outage.told() == ("OPENED", None, [])
+    # Then one report may arrive twice, because the tenant's other queue accepted the nacked one
+    assert outage.visible_state() == ("OPENED", None, [])
     outage.assert_all_arrived(repeats=1)

@@ -1,4 +1,4 @@
-"""Consuming downlinks from a real broker."""
+"""Consumer of downlinks at a real broker."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ def queue_of(connection: Connection) -> str:
 
 
 def opened_queue(site: Site, connection: Connection) -> str:
-    """Opens the connection once, so that its queue exists, and returns its name."""
+    """Open the connection once, so that its queue exists, and return the queue's name."""
     run = Run(ends=lambda run: bool(run.opened))
     run.consumer.open(connection, site.secrets)
     run()
@@ -38,7 +38,7 @@ def depth(site: Site, queue: str) -> int:
         return int(channel.queue_declare(queue, passive=True).method.message_count)
 
 
-def test_the_queue_is_declared_and_bound_and_the_connection_is_named(site: Site) -> None:
+def test_open_declares_and_binds_the_queue_and_names_the_connection(site: Site) -> None:
     # Given
     connection = site.connection(downlink_topic_pattern="down.{CustomerData.name|'x.y'}.end")
     name = f"{connection.tenant}/ConnectionId.{connection.id}#consumer"
@@ -66,7 +66,7 @@ def test_the_queue_is_declared_and_bound_and_the_connection_is_named(site: Site)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "mutual TLS"])
-def test_downlinks_come_in_order_and_are_acknowledged(site: Site, tls: bool) -> None:
+def test_downlinks_arrive_in_order_and_are_acknowledged(site: Site, tls: bool) -> None:
     # Given
     connection = site.connection()
     queue = opened_queue(site, connection)
@@ -88,7 +88,7 @@ def test_downlinks_come_in_order_and_are_acknowledged(site: Site, tls: bool) -> 
     assert depth(site, queue) == 0
 
 
-def test_nothing_is_acknowledged_before_the_callback_has_answered(site: Site) -> None:
+def test_downlinks_are_not_acknowledged_before_their_verdict(site: Site) -> None:
     # Given
     connection = site.connection()
     queue = opened_queue(site, connection)
@@ -120,7 +120,7 @@ def test_nothing_is_acknowledged_before_the_callback_has_answered(site: Site) ->
     assert depth(site, queue) == 0
 
 
-def test_what_cannot_be_kept_comes_back_in_order(site: Site) -> None:
+def test_downlinks_with_verdict_later_are_redelivered_in_order(site: Site) -> None:
     # Given
     connection = site.connection()
     queue = opened_queue(site, connection)
@@ -128,7 +128,7 @@ def test_what_cannot_be_kept_comes_back_in_order(site: Site) -> None:
     send(site, *bodies)
     verdicts = {"message 0": Verdict.ACK, "message 1": Verdict.LATER}
 
-    # When: the second cannot be kept, and nothing behind it
+    # When the second downlink and all later ones cannot be queued
     first = Run(
         ends=lambda run: bool(run.batches), judge=lambda message: verdicts.get(message.body.decode(), Verdict.LATER)
     )
@@ -145,7 +145,7 @@ def test_what_cannot_be_kept_comes_back_in_order(site: Site) -> None:
 
 
 def test_rejected_downlinks_go_to_the_dead_letter_exchange(site: Site) -> None:
-    # Given: a queue that the customer made, with a dead-letter exchange
+    # Given a queue with a dead-letter exchange, declared by the customer
     connection = site.connection()
     dead = unique("dead")
     with site.channel() as channel:
@@ -169,7 +169,7 @@ def test_rejected_downlinks_go_to_the_dead_letter_exchange(site: Site) -> None:
     assert depth(site, queue_of(connection)) == 0
 
 
-def test_a_frozen_broker_does_not_stop_another_ones_downlinks(site: Site, other_site: Site) -> None:
+def test_frozen_broker_does_not_delay_downlinks_of_another_broker(site: Site, other_site: Site) -> None:
     # Given
     healthy, frozen = site.connection(), other_site.connection(connection_timeout=1000)
     opened_queue(site, healthy)
@@ -190,7 +190,7 @@ def test_a_frozen_broker_does_not_stop_another_ones_downlinks(site: Site, other_
     assert [(connection_id, fault.type) for connection_id, fault in run.faults] == [(frozen.id, "CONNECTION_TIMEOUT")]
 
 
-def test_a_broker_that_freezes_while_consuming_is_left_behind_at_the_end(site: Site, other_site: Site) -> None:
+def test_run_ends_on_time_with_a_frozen_broker(site: Site, other_site: Site) -> None:
     # Given
     healthy, frozen = site.connection(), other_site.connection()
     run = Run(ends=lambda run: len(run.opened) == 2 and freeze())
@@ -213,7 +213,7 @@ def test_a_broker_that_freezes_while_consuming_is_left_behind_at_the_end(site: S
     assert healthy.id not in dict(run.faults)
 
 
-def test_a_deleted_queue_ends_the_connection_with_a_fault(site: Site) -> None:
+def test_deleted_queue_ends_the_connection_with_a_fault(site: Site) -> None:
     # Given
     connection = site.connection()
 
@@ -234,7 +234,7 @@ def test_a_deleted_queue_ends_the_connection_with_a_fault(site: Site) -> None:
     assert [(one, fault.type) for one, fault in run.faults] == [(connection.id, "CONSUMER_CANCELLED")]
 
 
-def test_the_queue_of_a_deleted_connection_is_deleted_and_stays_so(site: Site) -> None:
+def test_queue_of_a_deleted_connection_is_not_declared_again(site: Site) -> None:
     # Given
     connection = site.connection()
     opened_queue(site, connection)
@@ -257,13 +257,13 @@ def test_the_queue_of_a_deleted_connection_is_deleted_and_stays_so(site: Site) -
     assert queue_of(connection) not in names
 
 
-def test_a_changed_pattern_removes_the_old_binding(site: Site) -> None:
+def test_changed_pattern_removes_the_old_binding(site: Site) -> None:
     # Given
     before = site.connection(downlink_topic_pattern="old.{DevEUI}")
     changed = before.configuration.model_copy(update={"downlink_topic_pattern": "new.{DevEUI}"})
     after = before.model_copy(update={"configuration": changed})
 
-    # When: changed while it is open
+    # When the pattern changes while the connection is open
     def ends(run: Run) -> bool:
         if len(run.opened) == 1 and run.ticks and not asked:
             asked.append(True)
@@ -282,8 +282,8 @@ def test_a_changed_pattern_removes_the_old_binding(site: Site) -> None:
     assert [one["routing_key"] for one in bindings if one["source"]] == ["new.*"]
 
 
-def test_unacknowledged_downlinks_come_back_when_the_consumer_is_lost(other_site: Site) -> None:
-    # Given: a broker that dies while a batch is being kept
+def test_unacknowledged_downlinks_return_to_the_queue_after_a_crash(other_site: Site) -> None:
+    # Given a broker that dies while a batch is handled
     connection = other_site.connection()
     queue = opened_queue(other_site, connection)
     send(other_site, "kept")
@@ -314,9 +314,7 @@ def test_unacknowledged_downlinks_come_back_when_the_consumer_is_lost(other_site
         ({"host_name": "10.0.0.1"}, "ADDRESS_FORBIDDEN"),
     ],
 )
-def test_a_connection_that_cannot_be_opened_is_told_with_the_reason(
-    site: Site, changes: dict[str, str], expected: str
-) -> None:
+def test_failed_open_reports_its_fault(site: Site, changes: dict[str, str], expected: str) -> None:
     connection = site.connection(**changes)
     run = Run(ends=lambda run: bool(run.faults))
     run.consumer.open(connection, site.secrets)
@@ -324,7 +322,7 @@ def test_a_connection_that_cannot_be_opened_is_told_with_the_reason(
     assert [(one, fault.type) for one, fault in run.faults] == [(connection.id, expected)]
 
 
-def test_an_error_of_the_callback_ends_the_run_and_loses_nothing(site: Site) -> None:
+def test_callback_error_ends_the_run_and_requeues_the_downlinks(site: Site) -> None:
     # Given
     connection = site.connection()
     queue = opened_queue(site, connection)

@@ -1,4 +1,4 @@
-"""Brokers that freeze, die, fill up or go away while a publisher is connected: no wait without an end."""
+"""Publisher at a broker that freezes, dies or raises an alarm: every wait ends in time."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ from chalicelib.domain.delivery import DELIVERED, Result
 from chalicelib.errors import BrokerUnreachable
 from infra.local.waiting import wait_until
 from tests.broker.passage import passing_on
-from tests.broker.support import LOCAL, Site, bound_queue, descriptors, outgoing, refusal, soon, taken, unique
+from tests.broker.support import LOCAL, Site, bound_queue, descriptors, drain_queue, outgoing, refusal, soon, unique
 
 PRECISE = 0.6
-"""Seconds by which a deadline may be missed on a busy machine."""
+"""Seconds by which a busy machine may exceed a deadline."""
 
 
-def test_a_frozen_broker_does_not_hold_a_connect_beyond_its_time(other_site: Site) -> None:
+def test_connect_to_frozen_broker_ends_after_connection_timeout(other_site: Site) -> None:
     other_site.broker.freeze()
     try:
         before = descriptors()
@@ -37,7 +37,7 @@ def test_a_frozen_broker_does_not_hold_a_connect_beyond_its_time(other_site: Sit
         other_site.broker.thaw()
 
 
-def test_a_frozen_broker_ends_a_publish_in_time_and_no_confirm_leaks(other_site: Site) -> None:
+def test_publish_to_frozen_broker_ends_after_action_timeout(other_site: Site) -> None:
     # Given
     key = unique("key")
     bound_queue(other_site, key)
@@ -65,7 +65,7 @@ def test_a_frozen_broker_ends_a_publish_in_time_and_no_confirm_leaks(other_site:
         assert isinstance(again.fault, BrokerUnreachable)
 
 
-def test_the_callers_deadline_holds_before_the_action_timeout(other_site: Site) -> None:
+def test_deadline_of_caller_overrides_action_timeout(other_site: Site) -> None:
     with other_site.publisher(other_site.connection(action_timeout=10000)) as publisher:
         other_site.broker.freeze()
         try:
@@ -77,7 +77,7 @@ def test_the_callers_deadline_holds_before_the_action_timeout(other_site: Site) 
     assert result.outcomes["1"].result is Result.RETRY
 
 
-def test_a_check_finds_a_frozen_broker(other_site: Site) -> None:
+def test_check_detects_a_frozen_broker(other_site: Site) -> None:
     with other_site.publisher() as publisher:
         publisher.check(soon())
         other_site.broker.freeze()
@@ -89,7 +89,7 @@ def test_a_check_finds_a_frozen_broker(other_site: Site) -> None:
         assert not publisher.usable
 
 
-def test_a_broker_killed_in_the_middle_of_a_batch_costs_nothing_but_a_retry(other_site: Site) -> None:
+def test_kill_during_a_batch_loses_no_confirmed_message(other_site: Site) -> None:
     # Given
     key = unique("key")
     queue = bound_queue(other_site, key)
@@ -113,11 +113,11 @@ def test_a_broker_killed_in_the_middle_of_a_batch_costs_nothing_but_a_retry(othe
     assert len(result.outcomes) == len(messages)
     delivered = {key for key, outcome in result.outcomes.items() if outcome.result is Result.DELIVERED}
     assert 0 < len(delivered) < len(messages)
-    kept = {body.decode() for _, _, body in taken(other_site, queue)}
+    kept = {body.decode() for _, _, body in drain_queue(other_site, queue)}
     assert delivered <= kept
 
 
-def test_a_memory_alarm_is_named_and_ends(other_site: Site) -> None:
+def test_memory_alarm_is_reported_and_publishing_resumes_after_it(other_site: Site) -> None:
     # Given
     key = unique("key")
     bound_queue(other_site, key)
@@ -138,7 +138,7 @@ def test_a_memory_alarm_is_named_and_ends(other_site: Site) -> None:
         assert publisher.publish([outgoing("1", routing_key=key)], soon()).outcomes == {"1": DELIVERED}
 
 
-def test_an_alarm_that_ends_in_time_costs_only_the_wait(other_site: Site) -> None:
+def test_short_alarm_only_delays_the_publish(other_site: Site) -> None:
     # Given
     key = unique("key")
     bound_queue(other_site, key)
@@ -147,7 +147,7 @@ def test_an_alarm_that_ends_in_time_costs_only_the_wait(other_site: Site) -> Non
         alarm_over = threading.Timer(2, other_site.broker.ctl, ("set_vm_memory_high_watermark", "0.4"))
         alarm_over.start()
 
-        # When: the alarm ends while the first message waits
+        # When the alarm ends while the first message waits
         result = publisher.publish([outgoing("1", routing_key=key)], soon(20))
         alarm_over.join()
 
@@ -157,16 +157,16 @@ def test_an_alarm_that_ends_in_time_costs_only_the_wait(other_site: Site) -> Non
         assert publisher.publish([outgoing("2", routing_key=key)], soon()).outcomes == {"2": DELIVERED}
 
 
-def test_a_connection_that_was_closed_while_idle_is_found_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_check_detects_a_closed_connection(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given
     connection = site.connection()
     name = f"acme/ConnectionId.{connection.id}#publisher"
     with site.publisher(connection) as publisher:
         assert wait_until(lambda: bool(site.connections_named(name)), 15)
         site.api("DELETE", f"connections/{quote(site.connections_named(name)[0]['name'])}")
-        assert publisher.usable  # nobody has looked at the socket yet
+        assert publisher.usable  # the loop has not read the socket yet
 
-        # When: idle for long
+        # When the publisher counts as idle
         monkeypatch.setattr("chalicelib.adapters.amqp.publisher.IDLE", 0.0)
         result = publisher.publish([outgoing("1")], soon())
 
@@ -177,7 +177,7 @@ def test_a_connection_that_was_closed_while_idle_is_found_out(site: Site, monkey
         assert not publisher.usable
 
 
-def test_a_peer_that_went_silent_while_idle_is_found_out_before_anything_is_sent(
+def test_idle_check_detects_a_silent_broker_before_publishing(
     other_site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = unique("key")
@@ -195,10 +195,10 @@ def test_a_peer_that_went_silent_while_idle_is_found_out_before_anything_is_sent
     assert seconds < 0.5 + PRECISE
     assert isinstance(result.fault, BrokerUnreachable)
     assert result.fault.type == "CONNECTION_TIMEOUT"
-    assert taken(other_site, queue) == []
+    assert drain_queue(other_site, queue) == []
 
 
-def test_an_abort_resets_the_connection(site: Site) -> None:
+def test_abort_resets_the_connection(site: Site) -> None:
     connection = site.connection()
     name = f"acme/ConnectionId.{connection.id}#publisher"
     before = descriptors()
@@ -211,27 +211,27 @@ def test_an_abort_resets_the_connection(site: Site) -> None:
     publisher.abort()
 
 
-def test_a_broker_that_was_not_given_its_time_to_confirm_is_not_at_fault(other_site: Site) -> None:
+def test_deadline_before_action_timeout_is_not_a_broker_fault(other_site: Site) -> None:
     # Given
     key = unique("key")
     bound_queue(other_site, key)
     with other_site.publisher(other_site.connection(action_timeout=5000)) as publisher:
         other_site.broker.freeze()
 
-        # When: the forwarder's own time ends first
+        # When the deadline of the forwarder passes before actionTimeout
         try:
             result = publisher.publish([outgoing("1", routing_key=key)], time.monotonic() + 0.5)
         finally:
             other_site.broker.thaw()
 
-        # Then: it is sent again, and late confirms do not meet the next batch
+        # Then the message is retried, and late confirms cannot settle the next batch
         assert result.fault is None
         assert {outcome.result for outcome in result.outcomes.values()} == {Result.RETRY}
         assert not publisher.usable
 
 
-def test_after_a_timeout_nothing_of_what_was_left_is_sent(site: Site) -> None:
-    # Given: a message larger than all the buffers on the way, which stops half-way
+def test_timeout_drops_unsent_data(site: Site) -> None:
+    # Given a message larger than all buffers on the way and a relay that stops
     with passing_on(site.broker.config.port) as passage:
         connection = site.connection(host_name=f"127.0.0.1:{passage.port}", action_timeout=300)
         with site.publisher(connection) as publisher:

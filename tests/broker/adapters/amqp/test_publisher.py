@@ -1,4 +1,4 @@
-"""Publishing to a real broker, plain and with mutual TLS."""
+"""Publisher at a real broker, plain and with mutual TLS."""
 
 import time
 from typing import Any
@@ -9,11 +9,11 @@ from chalicelib.domain.delivery import DELIVERED, Result
 from chalicelib.errors import BrokerMisconfigured
 from infra.local.broker.delay_proxy import delaying_proxy
 from infra.local.waiting import wait_until
-from tests.broker.support import Site, bound_queue, outgoing, results, soon, taken, unique
+from tests.broker.support import Site, bound_queue, drain_queue, outgoing, results, soon, unique
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "mutual TLS"])
-def test_a_message_arrives_with_its_properties_and_headers(site: Site, tls: bool) -> None:
+def test_message_arrives_with_its_properties_and_headers(site: Site, tls: bool) -> None:
     # Given
     key = unique("key")
     queue = bound_queue(site, key)
@@ -29,7 +29,7 @@ def test_a_message_arrives_with_its_properties_and_headers(site: Site, tls: bool
     # Then
     assert result.outcomes == {"a": DELIVERED}
     assert result.fault is None
-    ((method, properties, received),) = taken(site, queue)
+    ((method, properties, received),) = drain_queue(site, queue)
     assert received == body
     assert method.exchange == "amq.topic"
     assert properties.headers == headers
@@ -39,7 +39,7 @@ def test_a_message_arrives_with_its_properties_and_headers(site: Site, tls: bool
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "mutual TLS"])
-def test_the_broker_shows_whose_connection_it_is(site: Site, tls: bool) -> None:
+def test_broker_shows_tenant_and_id_of_the_connection(site: Site, tls: bool) -> None:
     connection = site.tls_connection() if tls else site.connection()
     name = f"acme/ConnectionId.{connection.id}#publisher"
     with site.publisher(connection, site.tls_secrets if tls else site.secrets):
@@ -55,7 +55,7 @@ def test_the_broker_shows_whose_connection_it_is(site: Site, tls: bool) -> None:
         assert seen["auth_mechanism"] == "EXTERNAL"
 
 
-def test_order_per_device_is_kept_and_all_are_confirmed(site: Site) -> None:
+def test_messages_are_confirmed_in_order_per_device(site: Site) -> None:
     # Given
     key = unique("key")
     queue = bound_queue(site, f"{key}.*")
@@ -71,14 +71,14 @@ def test_order_per_device_is_kept_and_all_are_confirmed(site: Site) -> None:
     # Then
     assert set(result.outcomes.values()) == {DELIVERED}
     assert len(result.outcomes) == 700
-    received = [int(body) for _, _, body in taken(site, queue)]
+    received = [int(body) for _, _, body in drain_queue(site, queue)]
     assert sorted(received) == list(range(700))
     for device in range(7):
         of_device = [number for number in received if number % 7 == device]
         assert of_device == sorted(of_device)
 
 
-def test_an_unroutable_message_fails_for_good_and_its_device_goes_on(site: Site) -> None:
+def test_unroutable_message_fails_and_does_not_hold_back_its_device(site: Site) -> None:
     key = unique("key")
     queue = bound_queue(site, key)
     messages = [
@@ -94,11 +94,11 @@ def test_an_unroutable_message_fails_for_good_and_its_device_goes_on(site: Site)
     assert result.outcomes["nowhere"].result is Result.FAILED
     assert "NO_ROUTE" in result.outcomes["nowhere"].detail
     assert result.outcomes["after"] == DELIVERED
-    assert len(taken(site, queue)) == 2
+    assert len(drain_queue(site, queue)) == 2
 
 
-def test_a_refused_message_is_retried_and_holds_back_its_device_only(site: Site) -> None:
-    # Given: a queue that takes one message
+def test_nacked_message_is_retried_and_holds_back_only_its_device(site: Site) -> None:
+    # Given a queue with room for one message
     full, free = unique("full"), unique("free")
     bound_queue(site, full, **{"x-max-length": 1, "x-overflow": "reject-publish"})
     bound_queue(site, free)
@@ -130,7 +130,7 @@ def test_a_refused_message_is_retried_and_holds_back_its_device_only(site: Site)
         ({"headers": {"fCntUp": 2**70}}, "MESSAGE_INVALID"),
     ],
 )
-def test_what_amqp_cannot_carry_fails_alone(site: Site, changes: dict[str, Any], reason: str) -> None:
+def test_message_that_amqp_cannot_encode_fails_alone(site: Site, changes: dict[str, Any], reason: str) -> None:
     key = unique("key")
     bound_queue(site, key)
     bad = outgoing("bad", **{"routing_key": key, **changes})
@@ -139,7 +139,7 @@ def test_what_amqp_cannot_carry_fails_alone(site: Site, changes: dict[str, Any],
     assert results(result) == {"bad": reason, "good": "DELIVERED"}
 
 
-def test_large_messages_pass_through_the_window(site: Site) -> None:
+def test_batch_larger_than_the_window_is_delivered(site: Site) -> None:
     key = unique("key")
     queue = bound_queue(site, key)
     body = b"x" * 256 * 1024
@@ -147,10 +147,10 @@ def test_large_messages_pass_through_the_window(site: Site) -> None:
     with site.publisher() as publisher:
         result = publisher.publish(messages, soon(20))
     assert set(result.outcomes.values()) == {DELIVERED}
-    assert {received == body for _, _, received in taken(site, queue)} == {True}
+    assert {received == body for _, _, received in drain_queue(site, queue)} == {True}
 
 
-def test_a_missing_exchange_is_declared(site: Site) -> None:
+def test_missing_exchange_is_declared(site: Site) -> None:
     name = unique("exchange")
     with site.publisher(site.connection(exchange_name=name)) as publisher:
         assert results(publisher.publish([outgoing("1")], soon())) == {"1": "UNROUTABLE"}
@@ -159,7 +159,7 @@ def test_a_missing_exchange_is_declared(site: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["fanout", "headers", "direct"])
-def test_an_exchange_of_another_type_is_used_as_it_is(site: Site, kind: str) -> None:
+def test_exchange_of_another_type_is_used_unchanged(site: Site, kind: str) -> None:
     name = unique("exchange")
     site.api("PUT", f"exchanges/%2F/{name}", {"type": kind, "durable": False, "auto_delete": False})
     with site.publisher(site.connection(exchange_name=name)) as publisher:
@@ -167,13 +167,13 @@ def test_an_exchange_of_another_type_is_used_as_it_is(site: Site, kind: str) -> 
     assert site.api("GET", f"exchanges/%2F/{name}")["type"] == kind
 
 
-def test_the_default_exchange_needs_no_check(site: Site) -> None:
+def test_default_exchange_is_not_declared(site: Site) -> None:
     queue = bound_queue(site, unique("key"))
     with site.publisher(site.connection(exchange_name="")) as publisher:
         assert publisher.publish([outgoing("1", routing_key=queue)], soon()).outcomes == {"1": DELIVERED}
 
 
-def test_missing_write_permission_shows_with_the_first_publish(site: Site) -> None:
+def test_missing_write_permission_fails_the_first_publish(site: Site) -> None:
     user, secrets = site.user_with(configure=".*", read=".*")
     with site.publisher(site.connection(username=user), secrets) as publisher:
         result = publisher.publish([outgoing("1"), outgoing("2", group="B")], soon())
@@ -184,7 +184,7 @@ def test_missing_write_permission_shows_with_the_first_publish(site: Site) -> No
     assert len(result.outcomes) == 2
 
 
-def test_an_exchange_that_is_deleted_is_a_misconfiguration(site: Site) -> None:
+def test_deleted_exchange_is_a_misconfiguration(site: Site) -> None:
     name = unique("exchange")
     with site.publisher(site.connection(exchange_name=name)) as publisher:
         site.api("DELETE", f"exchanges/%2F/{name}")
@@ -194,7 +194,7 @@ def test_an_exchange_that_is_deleted_is_a_misconfiguration(site: Site) -> None:
     assert results(result) == {"1": "EXCHANGE_MISSING"}
 
 
-def test_far_away_the_batch_costs_a_round_trip_and_not_one_a_message(site: Site) -> None:
+def test_batch_to_a_distant_broker_takes_few_round_trips(site: Site) -> None:
     key = unique("key")
     bound_queue(site, key)
     messages = [outgoing(f"{number}", group=f"{number}", routing_key=key) for number in range(20)]

@@ -1,4 +1,4 @@
-"""Removing the downlink queue of a connection that is deleted, at a real broker."""
+"""Removal of a deleted connection's downlink queue from a real broker."""
 
 import time
 
@@ -22,7 +22,7 @@ def queues(site: Site) -> list[str]:
 
 
 @pytest.mark.parametrize("exchange", ["amq.topic", "is-gone"])
-def test_the_queue_goes_with_what_is_in_it_whatever_became_of_the_exchange(site: Site, exchange: str) -> None:
+def test_queue_is_removed_with_its_messages_even_without_its_exchange(site: Site, exchange: str) -> None:
     connection = site.connection(exchange_name=exchange)
     make_queue(site, connection)
     AmqpQueueRemover(LOCAL).remove(connection, site.secrets, soon())
@@ -30,11 +30,11 @@ def test_the_queue_goes_with_what_is_in_it_whatever_became_of_the_exchange(site:
     assert exchange == "amq.topic" or exchange not in [one["name"] for one in site.api("GET", "exchanges")]
 
 
-def test_a_queue_that_was_never_made_is_no_fault(site: Site) -> None:
+def test_missing_queue_is_not_a_fault(site: Site) -> None:
     AmqpQueueRemover(LOCAL).remove(site.connection(), site.secrets, soon())
 
 
-def test_a_user_who_may_do_nothing_else_can_have_it_removed(site: Site) -> None:
+def test_user_with_only_configure_permission_can_remove_the_queue(site: Site) -> None:
     user, secrets = site.user_with(configure="^iot-flow\\..*$")
     connection = site.connection(username=user)
     make_queue(site, connection)
@@ -42,7 +42,7 @@ def test_a_user_who_may_do_nothing_else_can_have_it_removed(site: Site) -> None:
     assert downlink_queue(connection.id) not in queues(site)
 
 
-def test_a_broker_that_does_not_let_us_is_told_of(site: Site) -> None:
+def test_missing_configure_permission_is_a_misconfiguration(site: Site) -> None:
     user, secrets = site.user_with(write=".*")
     connection = site.connection(username=user, exchange_name=unique("exchange"))
     make_queue(site, connection)
@@ -50,7 +50,7 @@ def test_a_broker_that_does_not_let_us_is_told_of(site: Site) -> None:
         AmqpQueueRemover(LOCAL).remove(connection, secrets, soon())
 
 
-def test_a_frozen_broker_is_waited_for_until_the_deadline_and_no_longer(other_site: Site) -> None:
+def test_frozen_broker_fails_the_removal_at_the_deadline(other_site: Site) -> None:
     other_site.broker.freeze()
     began = time.monotonic()
     try:

@@ -1,4 +1,4 @@
-"""Connections that cannot be opened: each is told with its reason."""
+"""A connection that cannot be opened raises a fault with its reason."""
 
 import json
 
@@ -11,24 +11,24 @@ from tests.broker.passage import passing_on
 from tests.broker.support import Site, descriptors, refusal, unique
 
 
-def test_an_exchange_that_may_not_be_declared_is_a_misconfiguration(site: Site) -> None:
+def test_forbidden_exchange_declaration_is_a_misconfiguration(site: Site) -> None:
     user, secrets = site.user_with(write=".*", read=".*")
     exchange = unique("exchange")
     fault = refusal(site.connection(username=user, exchange_name=exchange), secrets)
     assert isinstance(fault, BrokerMisconfigured)
     assert fault.type == "PERMISSION_REFUSED"
-    assert str(fault).startswith(f"The exchange {exchange} is missing, and the user {user} may not make it (")
-    assert str(fault).endswith("): create it, or grant configure on it.")
+    assert str(fault).startswith(f"The exchange {exchange} is missing, and the user {user} may not declare it (")
+    assert str(fault).endswith("). Create it, or grant configure permission on it.")
 
 
-def test_an_exchange_with_a_name_that_only_the_broker_gives_is_not_to_be_created(site: Site) -> None:
+def test_missing_exchange_with_reserved_name_asks_for_another_name(site: Site) -> None:
     fault = refusal(site.connection(exchange_name="amq.nothing"), site.secrets)
     assert fault.type == "PERMISSION_REFUSED"
     assert str(fault).startswith("The exchange amq.nothing is missing")
-    assert str(fault).endswith(": set exchangeName to one that exists, such as amq.topic.")
+    assert str(fault).endswith(". Set exchangeName to an existing exchange such as amq.topic.")
 
 
-def test_a_bad_login_is_refused(site: Site) -> None:
+def test_wrong_password_is_refused(site: Site) -> None:
     before = descriptors()
     fault = refusal(site.connection(), ConnectionSecrets(password="not-the-password"))
     assert descriptors() <= before
@@ -37,14 +37,14 @@ def test_a_bad_login_is_refused(site: Site) -> None:
     assert "not-the-password" not in str(fault)
 
 
-def test_without_a_user_guest_is_tried(site: Site) -> None:
+def test_connection_without_username_logs_in_as_guest(site: Site) -> None:
     fault = refusal(site.connection(username=None), ConnectionSecrets())
     assert fault.type == "LOGIN_REFUSED"
     assert "guest" in str(fault)
-    assert "set username and password" in str(fault)
+    assert "Set username and password" in str(fault)
 
 
-def test_a_virtual_host_that_the_user_has_no_access_to_is_told_in_the_brokers_words(site: Site) -> None:
+def test_refused_virtual_host_quotes_the_broker(site: Site) -> None:
     user, secrets = site.user_with()
     site.api("DELETE", f"permissions/%2F/{user}")
     fault = refusal(site.connection(username=user), secrets)
@@ -52,14 +52,14 @@ def test_a_virtual_host_that_the_user_has_no_access_to_is_told_in_the_brokers_wo
     assert f"(NOT_ALLOWED - access to vhost '/' refused for user '{user}')" in str(fault)
 
 
-def test_a_bad_virtual_host_is_a_misconfiguration(site: Site) -> None:
+def test_unknown_virtual_host_is_a_misconfiguration(site: Site) -> None:
     fault = refusal(site.connection(virtual_host="nowhere"), site.secrets)
     assert isinstance(fault, BrokerMisconfigured)
     assert fault.type == "VIRTUAL_HOST_REFUSED"
     assert "nowhere" in str(fault)
 
 
-def test_a_broker_of_another_authority_is_not_trusted(site: Site) -> None:
+def test_broker_certificate_of_another_authority_is_untrusted(site: Site) -> None:
     other = trustme.CA().cert_pem.bytes().decode()
     fault = refusal(
         site.tls_connection(), site.tls_secrets.model_copy(update={"trusted_ca_certificate": other})
@@ -70,14 +70,14 @@ def test_a_broker_of_another_authority_is_not_trusted(site: Site) -> None:
     assert without.type == "CERTIFICATE_UNTRUSTED"
 
 
-def test_the_name_in_the_brokers_certificate_is_verified(site: Site) -> None:
-    # 127.0.0.1 and localhost stand in the certificate, this other loopback address does not
+def test_name_in_broker_certificate_is_verified(site: Site) -> None:
+    # The certificate contains 127.0.0.1 and localhost, but not this loopback address.
     with passing_on(site.broker.config.tls_port, host="127.0.0.2") as passage:
         fault = refusal(site.tls_connection(host_name=f"127.0.0.2:{passage.port}"), site.tls_secrets)
     assert fault.type == "CERTIFICATE_NAME"
 
 
-def test_a_client_certificate_of_another_authority_is_refused(site: Site) -> None:
+def test_client_certificate_of_another_authority_is_refused(site: Site) -> None:
     leaf = trustme.CA().issue_cert("x@localhost", common_name=site.user)
     stranger = site.tls_secrets.model_copy(
         update={
@@ -90,7 +90,7 @@ def test_a_client_certificate_of_another_authority_is_refused(site: Site) -> Non
     assert fault.type == "CLIENT_CERTIFICATE_REFUSED"
 
 
-def test_a_missing_client_certificate_is_named(site: Site) -> None:
+def test_missing_client_certificate_is_reported(site: Site) -> None:
     secrets = ConnectionSecrets(
         password=site.secrets.password, trusted_ca_certificate=site.tls_secrets.trusted_ca_certificate
     )
@@ -99,13 +99,13 @@ def test_a_missing_client_certificate_is_named(site: Site) -> None:
     assert fault.type == "CLIENT_CERTIFICATE_MISSING"
 
 
-def test_a_certificate_without_its_key_is_named(site: Site) -> None:
+def test_private_key_of_another_certificate_is_reported(site: Site) -> None:
     key = trustme.CA().issue_cert("x").private_key_pem.bytes().decode()
     fault = refusal(site.tls_connection(), site.tls_secrets.model_copy(update={"private_key": key}))
     assert fault.type == "CERTIFICATE_UNUSABLE"
 
 
-def test_mixed_up_protocols_are_named(site: Site) -> None:
+def test_port_of_another_protocol_is_reported(site: Site) -> None:
     config = site.broker.config
     plain = refusal(site.connection(host_name=f"127.0.0.1:{config.tls_port}"), site.secrets)
     assert plain.type == "PROTOCOL_MISMATCH"
@@ -115,7 +115,7 @@ def test_mixed_up_protocols_are_named(site: Site) -> None:
     assert web.type in {"PROTOCOL_MISMATCH", "CONNECTION_TIMEOUT", "PROTOCOL_ERROR"}
 
 
-def test_nobody_listening_an_unknown_name_and_a_forbidden_address_are_named(site: Site) -> None:
+def test_closed_port_unknown_name_and_forbidden_address_are_reported(site: Site) -> None:
     assert refusal(site.connection(host_name="127.0.0.1:1"), site.secrets).type == "CONNECTION_REFUSED"
     assert refusal(site.connection(host_name="no-such-host.invalid"), site.secrets).type == "DNS_FAILURE"
     assert refusal(site.connection(host_name="a" * 70 + ".invalid"), site.secrets).type == "DNS_FAILURE"
@@ -124,14 +124,14 @@ def test_nobody_listening_an_unknown_name_and_a_forbidden_address_are_named(site
         assert fault.type == "ADDRESS_FORBIDDEN"
 
 
-def test_the_name_is_verified_however_it_is_spelled(site: Site) -> None:
+def test_name_is_verified_in_every_spelling(site: Site) -> None:
     for host in ("127.1", "localhost", "2130706433"):
         connection = site.tls_connection(host_name=f"{host}:{site.broker.config.tls_port}")
         with site.publisher(connection, site.tls_secrets) as publisher:
             assert publisher.usable
 
 
-def test_the_text_of_a_fault_is_json_and_one_line(site: Site) -> None:
+def test_fault_text_is_one_line_and_valid_json(site: Site) -> None:
     fault = refusal(site.connection(virtual_host="a\n\x07b\u202e" + "c" * 200), site.secrets)
     text = str(fault)
     assert "\n" not in text

@@ -1,4 +1,4 @@
-"""Trying a connection: each step told, nothing left behind."""
+"""The connection test reports each step and leaves nothing behind."""
 
 import time
 
@@ -14,7 +14,7 @@ def steps(connection: Connection, secrets: ConnectionSecrets) -> list[CheckStep]
     return AmqpConnectionTester(LOCAL).test(connection, secrets, time.monotonic() + 10)
 
 
-def test_all_steps_of_a_good_connection_are_shown_and_nothing_is_left(site: Site) -> None:
+def test_good_connection_reports_all_steps_and_leaves_nothing_behind(site: Site) -> None:
     before = site.api("GET", "queues?columns=name"), site.api("GET", "exchanges?columns=name")
     plain = steps(site.connection(), site.secrets)
     assert [step.name for step in plain] == PLAIN
@@ -25,12 +25,12 @@ def test_all_steps_of_a_good_connection_are_shown_and_nothing_is_left(site: Site
     assert (site.api("GET", "queues?columns=name"), site.api("GET", "exchanges?columns=name")) == before
 
 
-def test_without_downlinks_their_step_is_left_out(site: Site) -> None:
+def test_connection_without_downlinks_has_no_downlink_step(site: Site) -> None:
     found = steps(site.connection(downlink_enabled=False, downlink_topic_pattern=None), site.secrets)
     assert [step.name for step in found] == PLAIN[:-1]
 
 
-def test_it_stops_at_the_step_that_fails(site: Site) -> None:
+def test_connection_test_stops_at_the_failed_step(site: Site) -> None:
     user, secrets = site.user_with(configure="", write=".*", read="")
     cases = {
         "resolve": (site.connection(host_name="no-such-host.invalid"), site.secrets),
@@ -51,7 +51,7 @@ def test_it_stops_at_the_step_that_fails(site: Site) -> None:
     assert exchange not in [one["name"] for one in site.api("GET", "exchanges")]
 
 
-def test_it_ends_in_time_and_names_the_step_that_it_did_not_finish(other_site: Site) -> None:
+def test_frozen_broker_fails_the_unfinished_step_before_the_deadline(other_site: Site) -> None:
     other_site.broker.freeze()
     try:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""A connection's test against a real broker: the usual mistakes, each found at its step, and nothing left behind."""
+"""The connection test against a real broker finds each common mistake at its step and leaves nothing behind."""
 
 import socket
 import threading
@@ -28,15 +28,15 @@ def check(
 
 
 def expect_failure(steps: list[CheckStep], name: str, *words: str) -> None:
-    """The last step failed, it is this one, and its sentence has the words."""
+    """Assert that the last step is ``name``, that only it failed, and that its sentence contains the words."""
     assert steps[-1].name == name, steps
     assert [step.ok for step in steps] == [True] * (len(steps) - 1) + [False], steps
     for word in words:
         assert word in steps[-1].detail, steps[-1].detail
 
 
-def things_at(site: Site) -> dict[str, list[str]]:
-    """Queues, exchanges and bindings, by name."""
+def resources_at(site: Site) -> dict[str, list[str]]:
+    """Return the queues, exchanges and bindings of the broker."""
     return {
         kind: sorted(f"{one.get('name')} {one.get('source')} {one.get('routing_key')}" for one in site.api("GET", kind))
         for kind in ("queues", "exchanges", "bindings")
@@ -45,7 +45,7 @@ def things_at(site: Site) -> dict[str, list[str]]:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """Accepts and never says anything."""
+    """A server that accepts connections and never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         held: list[socket.socket] = []
 
@@ -64,10 +64,10 @@ def silent_server() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("tls", "names"), [(False, PLAIN), (True, TLS)], ids=["plain", "mutual TLS"])
-def test_a_good_connection_passes_every_step_and_leaves_nothing_behind(site: Site, tls: bool, names: list[str]) -> None:
+def test_good_connection_passes_every_step_and_leaves_nothing_behind(site: Site, tls: bool, names: list[str]) -> None:
     # Given
     connection = site.tls_connection() if tls else site.connection()
-    before = things_at(site)
+    before = resources_at(site)
 
     # When
     steps = check(connection, site.tls_secrets if tls else site.secrets)
@@ -76,16 +76,16 @@ def test_a_good_connection_passes_every_step_and_leaves_nothing_behind(site: Sit
     assert [step.name for step in steps] == names
     assert all(step.ok for step in steps), steps
     assert all(step.detail.endswith(".") for step in steps)
-    assert things_at(site) == before
+    assert resources_at(site) == before
     assert wait_until(lambda: not site.connections_named(f"acme/ConnectionId.{connection.id}#test"), 15)
 
 
-def test_without_downlinks_no_queue_is_tried(site: Site) -> None:
+def test_connection_without_downlinks_skips_the_downlink_step(site: Site) -> None:
     connection = site.connection(downlink_enabled=False, downlink_topic_pattern=None)
     assert [step.name for step in check(connection, site.secrets)] == PLAIN[:-1]
 
 
-def test_it_publishes_nothing(site: Site) -> None:
+def test_connection_test_publishes_nothing(site: Site) -> None:
     queue = unique("all")
     with site.channel() as channel:
         channel.queue_declare(queue, durable=True)
@@ -95,54 +95,54 @@ def test_it_publishes_nothing(site: Site) -> None:
         channel.queue_delete(queue)
 
 
-# The usual mistakes
+# Common mistakes
 
 
-def test_a_port_where_nobody_listens(site: Site) -> None:
+def test_closed_port_fails_connect(site: Site) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    expect_failure(check(site.connection(host_name=f"127.0.0.1:{port}"), site.secrets), "connect", "check the port")
+    expect_failure(check(site.connection(host_name=f"127.0.0.1:{port}"), site.secrets), "connect", "Check the port")
 
 
-def test_another_protocols_port(site: Site) -> None:
+def test_port_of_another_protocol_fails_authenticate(site: Site) -> None:
     connection = site.connection(host_name=f"127.0.0.1:{site.broker.config.management_port}")
     expect_failure(check(connection, site.secrets), "authenticate", "AMQP")
 
 
-def test_tcp_at_the_tls_port(site: Site) -> None:
+def test_tcp_at_the_tls_port_fails_authenticate(site: Site) -> None:
     connection = site.connection(host_name=f"127.0.0.1:{site.broker.config.tls_port}")
     expect_failure(check(connection, site.secrets), "authenticate", "SSL")
 
 
-def test_ssl_at_the_tcp_port(site: Site) -> None:
+def test_ssl_at_the_tcp_port_fails_tls(site: Site) -> None:
     connection = site.tls_connection(host_name=f"localhost:{site.broker.config.port}")
     expect_failure(check(connection, site.tls_secrets), "tls", "TCP or the TLS port")
 
 
-def test_a_wrong_password(site: Site) -> None:
+def test_wrong_password_fails_authenticate(site: Site) -> None:
     steps = check(site.connection(), ConnectionSecrets(password="not-it"))
     expect_failure(steps, "authenticate", site.user, "password")
     assert "not-it" not in str(steps)
 
 
-def test_an_unknown_virtual_host(site: Site) -> None:
+def test_unknown_virtual_host_fails_vhost(site: Site) -> None:
     expect_failure(check(site.connection(virtual_host="nowhere"), site.secrets), "vhost", "nowhere", "virtualHost")
 
 
 @pytest.mark.parametrize(
     ("permissions", "step", "word"),
     [
-        ({"configure": ".*", "read": ".*"}, "exchange", "grant write"),
+        ({"configure": ".*", "read": ".*"}, "exchange", "Grant write"),
         ({"configure": ".*", "write": ".*"}, "downlink", "exchange 'amq.topic'"),
         ({"write": ".*", "read": ".*"}, "downlink", "queue 'iot-flow."),
     ],
 )
-def test_a_permission_that_is_missing(site: Site, permissions: dict[str, str], step: str, word: str) -> None:
+def test_missing_permission_fails_its_step(site: Site, permissions: dict[str, str], step: str, word: str) -> None:
     user, secrets = site.user_with(**permissions)
-    expect_failure(check(site.connection(username=user), secrets), step, word, "grant")
+    expect_failure(check(site.connection(username=user), secrets), step, word, "Grant")
 
 
-def test_a_user_who_may_do_no_more_than_is_needed(site: Site) -> None:
+def test_user_with_minimal_permissions_passes(site: Site) -> None:
     user, secrets = site.user_with(write="^amq\\.topic$")
     publishing = site.connection(username=user, downlink_enabled=False, downlink_topic_pattern=None)
     assert all(step.ok for step in check(publishing, secrets))
@@ -151,29 +151,29 @@ def test_a_user_who_may_do_no_more_than_is_needed(site: Site) -> None:
     assert all(step.ok for step in check(site.connection(username=user), secrets))
 
 
-def test_a_missing_exchange_is_not_made(site: Site) -> None:
+def test_missing_exchange_is_not_declared(site: Site) -> None:
     exchange = unique("exchange")
-    expect_failure(check(site.connection(exchange_name=exchange), site.secrets), "exchange", exchange, "create it")
+    expect_failure(check(site.connection(exchange_name=exchange), site.secrets), "exchange", exchange, "Create it")
     assert exchange not in [one["name"] for one in site.api("GET", "exchanges")]
 
 
-def test_an_exchange_that_only_the_broker_could_make(site: Site) -> None:
+def test_missing_exchange_with_reserved_name_fails_exchange(site: Site) -> None:
     steps = check(site.connection(exchange_name="amq.nothing"), site.secrets)
-    expect_failure(steps, "exchange", "amq.nothing is missing", "set exchangeName", "amq.topic")
+    expect_failure(steps, "exchange", "amq.nothing is missing", "Set exchangeName", "amq.topic")
 
 
-def test_no_user_and_no_certificate(site: Site) -> None:
+def test_missing_username_and_certificate_fail_authenticate(site: Site) -> None:
     steps = check(site.connection(username=None), ConnectionSecrets())
-    expect_failure(steps, "authenticate", "guest", "set username and password")
+    expect_failure(steps, "authenticate", "guest", "Set username and password")
 
 
-def test_a_wrong_authority(site: Site) -> None:
+def test_wrong_authority_fails_tls(site: Site) -> None:
     other = trustme.CA().cert_pem.bytes().decode()
     secrets = site.tls_secrets.model_copy(update={"trusted_ca_certificate": other})
     expect_failure(check(site.tls_connection(), secrets), "tls", "trustedCaCertificate")
 
 
-def test_a_name_that_the_certificate_is_not_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificate_for_another_name_fails_tls(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     port = site.broker.config.tls_port
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(2, 1, 6, "", ("127.0.0.1", port))])
     connection = site.tls_connection(host_name=f"other.test:{port}")
@@ -181,7 +181,7 @@ def test_a_name_that_the_certificate_is_not_for(site: Site, monkeypatch: pytest.
     expect_failure(steps, "tls", "another name")
 
 
-def test_a_client_certificate_that_the_broker_does_not_trust(site: Site) -> None:
+def test_untrusted_client_certificate_fails_tls(site: Site) -> None:
     stranger = trustme.CA().issue_cert("stranger")
     secrets = site.tls_secrets.model_copy(
         update={
@@ -192,24 +192,24 @@ def test_a_client_certificate_that_the_broker_does_not_trust(site: Site) -> None
     expect_failure(check(site.tls_connection(), secrets), "tls", "client certificate")
 
 
-def test_no_client_certificate_where_one_is_asked_for(site: Site) -> None:
+def test_missing_client_certificate_fails_tls(site: Site) -> None:
     secrets = ConnectionSecrets(
         trusted_ca_certificate=site.tls_secrets.trusted_ca_certificate, password=site.secrets.password
     )
-    expect_failure(check(site.tls_connection(username=site.user), secrets), "tls", "set certificate and privateKey")
+    expect_failure(check(site.tls_connection(username=site.user), secrets), "tls", "Set certificate and privateKey")
 
 
-def test_an_unusable_certificate(site: Site) -> None:
+def test_unusable_certificate_fails_tls(site: Site) -> None:
     secrets = site.tls_secrets.model_copy(update={"certificate": "-----BEGIN NOTHING-----"})
-    expect_failure(check(site.tls_connection(), secrets), "tls", "set them anew")
+    expect_failure(check(site.tls_connection(), secrets), "tls", "Set them again")
 
 
-def test_a_name_that_does_not_exist(site: Site) -> None:
+def test_unknown_name_fails_resolve(site: Site) -> None:
     connection = site.connection(host_name="no-such-broker.invalid")
     expect_failure(check(connection, site.secrets), "resolve", "hostName")
 
 
-def test_a_name_that_stands_for_a_private_address(site: Site) -> None:
+def test_name_of_a_private_address_fails_resolve(site: Site) -> None:
     connection = site.connection(host_name=f"localhost:{site.broker.config.port}")
     expect_failure(check(connection, site.secrets, Settings()), "resolve", "public name")
 
@@ -218,7 +218,7 @@ def test_a_name_that_stands_for_a_private_address(site: Site) -> None:
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_broker_that_says_nothing_is_given_up_in_time_and_the_step_named(site: Site, tls: bool) -> None:
+def test_silent_broker_fails_its_step_within_the_timeout(site: Site, tls: bool) -> None:
     with silent_server() as port:
         fields: dict[str, Any] = {"host_name": f"localhost:{port}", "connection_timeout": 400}
         connection = site.tls_connection(**fields) if tls else site.connection(**fields)
@@ -229,7 +229,7 @@ def test_a_broker_that_says_nothing_is_given_up_in_time_and_the_step_named(site:
     expect_failure(steps, step, f"step {step}")
 
 
-def test_the_deadline_counts_whatever_the_connection_allows(site: Site) -> None:
+def test_deadline_overrides_a_longer_connection_timeout(site: Site) -> None:
     with silent_server() as port:
         connection = site.connection(host_name=f"127.0.0.1:{port}", connection_timeout=10_000)
         began = time.monotonic()
@@ -237,7 +237,7 @@ def test_the_deadline_counts_whatever_the_connection_allows(site: Site) -> None:
         assert time.monotonic() - began < 3
 
 
-def test_a_second_address_is_tried_within_the_same_steps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_address_is_tried_within_the_same_steps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     port = site.broker.config.port
     records = [(2, 1, 6, "", (address, port)) for address in ("127.0.0.9", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: records)

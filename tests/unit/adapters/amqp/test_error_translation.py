@@ -1,4 +1,4 @@
-"""Every exception that can come out of an AMQP connection is classified, and its sentence is fit to be shown."""
+"""Every exception of an AMQP connection becomes a fault with a sentence that is safe to show."""
 
 import inspect
 import socket
@@ -15,7 +15,7 @@ from chalicelib.adapters.amqp.operation import AddressForbidden, BrokerOperation
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
 from chalicelib.vocabulary import EventType
 
-PLACE = BrokerOperation(
+OPERATION = BrokerOperation(
     host="broker.example.com:5671",
     tls=False,
     user="me",
@@ -39,9 +39,9 @@ def example(class_: type[Exception]) -> Exception:
 
 
 @pytest.mark.parametrize("class_", CLASSES, ids=lambda class_: class_.__name__)
-def test_every_exception_of_pika_is_classified_by_itself(class_: type[Exception]) -> None:
+def test_every_pika_exception_has_a_rule(class_: type[Exception]) -> None:
     assert class_ in RULES
-    fault = translate(example(class_), PLACE)
+    fault = translate(example(class_), OPERATION)
     assert type(fault) in {BrokerUnreachable, BrokerRefused, BrokerMisconfigured}
     assert str(fault).endswith(".")
 
@@ -104,8 +104,10 @@ def tls_error(reason: str) -> ssl.SSLError:
         ),
     ],
 )  # fmt: skip
-def test_what_is_behind_an_error_is_told(error: Exception, step: str, class_: type[BrokerFault], type_: str) -> None:
-    fault = translate(error, PLACE.at(step))
+def test_error_becomes_the_fault_of_its_cause(
+    error: Exception, step: str, class_: type[BrokerFault], type_: str
+) -> None:
+    fault = translate(error, OPERATION.at(step))
     assert type(fault) is class_
     assert fault.type == type_
 
@@ -117,62 +119,61 @@ def test_what_is_behind_an_error_is_told(error: Exception, step: str, class_: ty
             pika.exceptions.ProbableAuthenticationError("ConnectionClosedByBroker: (403) 'no'"),
             "authenticate",
             {},
-            "broker.example.com:5671 refused the login of the user me: check username and password.",
+            "broker.example.com:5671 refused the login of the user me. Check username and password.",
         ),
         (
             pika.exceptions.AuthenticationError("EXTERNAL"),
             "authenticate",
             {"user": None, "client_certificate": True},
-            ("broker.example.com:5671 refused the login with the client certificate: check that it takes SASL EXTERNAL "
-            "and knows the certificate's name as a user, or set username and password."),
+            ("broker.example.com:5671 refused the login with the client certificate. Check that the broker accepts "
+            "SASL EXTERNAL and has a user with the certificate's name, or set username and password."),
         ),
         (
             pika.exceptions.ProbableAuthenticationError("ConnectionClosedByBroker: (403) 'no'"),
             "authenticate",
             {"user": None},
-            ("broker.example.com:5671 refused the user guest, who is tried where no username is set: set username and "
-            "password."),
+            "broker.example.com:5671 refused the login of the default user guest. Set username and password.",
         ),
         (
             certificate_error(10),
             "tls",
             {"own_authority": True},
-            ("broker.example.com:5671 shows a certificate that is not valid today (something is wrong): renew it at "
-            "the broker, and set trustedCaCertificate anew if its authority is another one."),
+            ("The certificate of broker.example.com:5671 is not valid today (something is wrong). Renew it at the "
+            "broker. If another authority issues the new one, set trustedCaCertificate to that authority."),
         ),
         (
             certificate_error(19),
             "tls",
             {"own_authority": True},
-            ("broker.example.com:5671 shows a certificate that trustedCaCertificate does not vouch for (something is "
-            "wrong): set trustedCaCertificate to the authority that issued it."),
+            ("The certificate of broker.example.com:5671 cannot be verified with trustedCaCertificate (something is "
+            "wrong). Set trustedCaCertificate to the authority that issued it."),
         ),
         (
             certificate_error(19),
             "tls",
             {},
-            ("broker.example.com:5671 shows a certificate that no public authority vouches for (something is wrong): "
-            "set trustedCaCertificate to the authority that issued it."),
+            ("The certificate of broker.example.com:5671 cannot be verified with the public authorities (something is "
+            "wrong). Set trustedCaCertificate to the authority that issued it."),
         ),
         (
             pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED - exchange 'amq.topic'"),
             "publish",
             {},
-            ("The user me may not publish to the exchange amq.topic (ACCESS_REFUSED - exchange 'amq.topic'): grant "
-            "write on it."),
+            ("The user me may not publish to the exchange amq.topic (ACCESS_REFUSED - exchange 'amq.topic'). Grant "
+            "write permission on it."),
         ),
         (
             pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED - cannot publish to internal exchange 'x'"),
             "publish",
             {"exchange": "x"},
-            ("The exchange x takes no messages from clients (ACCESS_REFUSED - cannot publish to internal exchange "
-            "'x'): set exchangeName to another one."),
+            ("The exchange x accepts no messages from clients (ACCESS_REFUSED - cannot publish to internal exchange "
+            "'x'). Set exchangeName to another one."),
         ),
         (
             pika.exceptions.ChannelClosedByBroker(403, "ACCESS_REFUSED - queue 'q'"),
             "downlink",
             {"user": None, "client_certificate": True},
-            ("The client certificate's user may not use a downlink queue (ACCESS_REFUSED - queue 'q'): grant "
+            ("The client certificate's user may not use a downlink queue (ACCESS_REFUSED - queue 'q'). Grant "
             "configure, write and read on iot-flow.*, and read on the exchange amq.topic, or set downlinkEnabled to "
             "false."),
         ),
@@ -182,35 +183,37 @@ def test_what_is_behind_an_error_is_told(error: Exception, step: str, class_: ty
             ),
             "vhost",
             {},
-            ("The virtual host / cannot be opened (NOT_ALLOWED - vhost '/' refused for user 'me'): check virtualHost "
-            "and the user's access to it."),
+            ("Cannot open the virtual host / (NOT_ALLOWED - vhost '/' refused for user 'me'). Check virtualHost and "
+            "the user's access to it."),
         ),
     ],
 )  # fmt: skip
-def test_the_sentence_says_what_to_do(error: Exception, step: str, changes: dict[str, Any], sentence: str) -> None:
-    assert str(translate(error, replace(PLACE, step=step, **changes))) == sentence
+def test_sentence_names_the_failure_and_the_remedy(
+    error: Exception, step: str, changes: dict[str, Any], sentence: str
+) -> None:
+    assert str(translate(error, replace(OPERATION, step=step, **changes))) == sentence
 
 
-def test_an_error_of_our_own_is_not_taken_for_the_brokers() -> None:
+def test_unrelated_error_is_raised_unchanged() -> None:
     with pytest.raises(KeyError):
-        translate(KeyError("bug"), PLACE)
+        translate(KeyError("bug"), OPERATION)
 
 
-def test_a_fault_stays_itself() -> None:
+def test_fault_is_returned_unchanged() -> None:
     fault = BrokerUnreachable(EventType.CONNECTION_LOST, "Because.")
-    assert translate(fault, PLACE) is fault
+    assert translate(fault, OPERATION) is fault
 
 
-def test_what_the_broker_says_is_one_harmless_line() -> None:
+def test_broker_text_becomes_one_line_without_secrets() -> None:
     evil = "a\r\nINFO forged\x1b[31m\u202e\u2028 s3cret-password " + "z" * 5000
-    fault = translate(pika.exceptions.ConnectionClosedByBroker(320, evil), PLACE)
+    fault = translate(pika.exceptions.ConnectionClosedByBroker(320, evil), OPERATION)
     text = str(fault)
     assert "s3cret-password" not in text
     assert not any(character in text for character in "\r\n\x1b\u202e\u2028")
     assert len(text) < 500
 
 
-def test_a_line_is_cut_at_300_characters() -> None:
+def test_line_is_cut_at_300_characters() -> None:
     assert len(one_line("x" * 301)) == 300
     assert one_line("x" * 300) == "x" * 300
     assert one_line("  a \t b  ") == "a b"

@@ -1,4 +1,4 @@
-"""Attribute values, update expressions and cursors; no I/O."""
+"""Attribute values, update expressions and cursors, without I/O."""
 
 from contextlib import suppress
 from typing import Any
@@ -24,21 +24,21 @@ values = st.recursive(
 
 
 @given(values)
-def test_a_value_comes_back_as_it_was(value: Any) -> None:
+def test_value_survives_a_round_trip(value: Any) -> None:
     assert from_value(to_value(value)) == value
 
 
 @given(st.dictionaries(st.text(), values))
-def test_an_item_has_no_attribute_that_is_none(item: dict[str, Any]) -> None:
+def test_item_omits_attributes_that_are_none(item: dict[str, Any]) -> None:
     assert from_item(to_item(item)) == {name: value for name, value in item.items() if value is not None}
 
 
-def test_what_json_does_not_have_is_refused() -> None:
+def test_value_outside_json_raises_type_error() -> None:
     with pytest.raises(TypeError):
         to_value(object())
 
 
-def test_an_update_sets_removes_adds_and_keeps_what_is_there() -> None:
+def test_update_sets_removes_adds_and_keeps_existing_values() -> None:
     update = Update({"name": "x", "probeAt": None})
     update.set_once("since", "now")
     update.add("epoch", 1)
@@ -57,7 +57,7 @@ def test_an_update_sets_removes_adds_and_keeps_what_is_there() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_a_cursor_is_good_for_its_own_list_only(scope: str, other: str, position: str) -> None:
+def test_cursor_is_valid_only_for_its_list(scope: str, other: str, position: str) -> None:
     cursor = cursors.encode(scope, position)
     assert cursors.decode(scope, cursor) == position
     if other != scope:
@@ -66,6 +66,6 @@ def test_a_cursor_is_good_for_its_own_list_only(scope: str, other: str, position
 
 
 @given(st.text())
-def test_no_text_makes_a_cursor_fail_otherwise_than_as_invalid(text: str) -> None:
+def test_arbitrary_text_as_cursor_raises_only_invalid_request(text: str) -> None:
     with suppress(InvalidRequest):
         assert cursors.encode("scope", cursors.decode("scope", text)) == text
