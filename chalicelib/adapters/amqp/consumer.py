@@ -1,8 +1,9 @@
 """Consumer of the downlinks of many brokers on one I/O loop."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 from chalicelib.adapters.amqp.feed import Feed, FeedEvents, Opening
@@ -11,6 +12,7 @@ from chalicelib.adapters.amqp.topology import Binding
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault
+from chalicelib.monitoring import log
 from chalicelib.ports.consuming import OnBatch, ReceivedDownlink, Verdict
 
 THREADS = 16
@@ -39,7 +41,6 @@ class AmqpDownlinkConsumer:
         self._on_fault: Callable[[str, BrokerFault], None] = _ignore
         self._finishing = False
         self._under_way = 0
-        self._error: BaseException | None = None
 
     def open(self, connection: Connection, secrets: ConnectionSecrets, old_bindings: Sequence[Binding] = ()) -> None:
         opening = Opening(connection, secrets, list(old_bindings))
@@ -76,8 +77,6 @@ class AmqpDownlinkConsumer:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._loop.deactivate_poller()
             self._loop.close()
-        if self._error is not None:
-            raise self._error
 
     def _all_done(self) -> bool:
         return not self._feeds and not self._under_way
@@ -96,12 +95,17 @@ class AmqpDownlinkConsumer:
             return
         events = FeedEvents(
             dispatch=self._dispatch,
-            on_opened=lambda: self._loop.add_callback_threadsafe(lambda: self._on_opened(connection.id)),
+            on_opened=lambda: self._loop.add_callback_threadsafe(lambda: self._opened(connection.id)),
             on_closed=self._closed,
         )
-        feed = Feed(self._loop, opening, self._allowed, events)
-        self._feeds[connection.id] = feed
-        feed.start()
+        with self._isolated(connection.id):
+            feed = Feed(self._loop, opening, self._allowed, events)
+            self._feeds[connection.id] = feed
+            feed.start()
+
+    def _opened(self, connection_id: str) -> None:
+        with self._isolated(connection_id):
+            self._on_opened(connection_id)
 
     def _close(self, connection_id: str) -> None:
         self._next.pop(connection_id, None)
@@ -128,31 +132,38 @@ class AmqpDownlinkConsumer:
         if following is not None:
             self._open(replace(following, old_bindings=[*following.old_bindings, feed.binding]))
         elif fault is not None:
-            self._on_fault(feed.id, fault)
+            with self._isolated(feed.id):
+                self._on_fault(feed.id, fault)
 
     def _dispatch(self, feed: Feed, messages: Sequence[ReceivedDownlink]) -> None:
-        """Handle a batch in a thread. An exception requeues the messages and ends the run."""
+        """Handle a batch in a thread. An exception requeues the messages and closes this feed only."""
         self._under_way += 1
 
         def judge() -> None:
-            error: Exception | None = None
             verdicts = _requeue_all(feed.id, messages)
             try:
                 verdicts = self._on_batch(feed.id, messages)
-            except Exception as raised:  # noqa: BLE001  # raised again at the end of the run
-                error = raised
-            self._loop.add_callback_threadsafe(lambda: self._on_verdicts(feed, messages, verdicts, error))
+            except Exception:  # noqa: BLE001  # the feeds of other connections go on
+                log.exception("downlinks not handled", extra={"connection": feed.id})
+            self._loop.add_callback_threadsafe(lambda: self._on_verdicts(feed, messages, verdicts))
 
         self._pool.submit(judge)
 
-    def _on_verdicts(
-        self, feed: Feed, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict], error: Exception | None
-    ) -> None:
+    def _on_verdicts(self, feed: Feed, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict]) -> None:
         self._under_way -= 1
-        feed.on_verdicts(messages, verdicts)
-        if error is not None:
-            self._error = self._error or error
-            self._finish()
+        with self._isolated(feed.id):
+            feed.on_verdicts(messages, verdicts)
+
+    @contextmanager
+    def _isolated(self, connection_id: str) -> Iterator[None]:
+        """Confine an exception to one connection: log it and reset that connection's feed."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001  # the feeds of other connections go on
+            log.exception("downlink connection failed", extra={"connection": connection_id})
+            feed = self._feeds.get(connection_id)
+            if feed is not None:
+                feed.abort()
 
 
 def _requeue_all(_connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:

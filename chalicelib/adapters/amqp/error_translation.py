@@ -22,6 +22,7 @@ from chalicelib.adapters.amqp.operation import (
 )
 from chalicelib.adapters.amqp.refusals import channel_closed, closed_by_broker, login_refused, virtual_host_refused
 from chalicelib.errors import BrokerFault, BrokerMisconfigured, BrokerRefused, BrokerUnreachable
+from chalicelib.monitoring import log
 from chalicelib.vocabulary import EventType
 
 _NAME_MISMATCH = {62, 64}
@@ -43,7 +44,11 @@ _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_L
 
 
 def translate(error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    """Return the fault for an exception of a broker operation. Raises any other exception unchanged."""
+    """Return the fault for an exception of a broker operation.
+
+    An exception that no rule covers is a fault, too: a hostile broker can provoke it inside the AMQP client, and it
+    must cost that connection only. Raises a BaseException that is no Exception unchanged.
+    """
     error = _cause(error)
     if isinstance(error, BrokerFault):
         return error
@@ -51,7 +56,10 @@ def translate(error: BaseException, operation: BrokerOperation) -> BrokerFault:
         rule = RULES.get(class_)
         if rule is not None:
             return rule(error, operation)
-    raise error
+    if not isinstance(error, Exception):
+        raise error
+    log.error("unexpected error of a broker connection", exc_info=error)
+    return _unusable(error, operation)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -249,6 +257,13 @@ def _unusable(error: BaseException, operation: BrokerOperation) -> BrokerFault:
     )
 
 
+def _no_confirms(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
+    return BrokerMisconfigured(
+        EventType.CONFIRMS_MISSING,
+        f"{operation.host} does not support publisher confirms. Use a broker that confirms messages, such as RabbitMQ.",
+    )
+
+
 Rule = Callable[[Any, BrokerOperation], BrokerFault]
 
 RULES: dict[type[BaseException], Rule] = {
@@ -296,7 +311,7 @@ RULES: dict[type[BaseException], Rule] = {
     px.InvalidFrameError: _protocol,
     px.InvalidFieldTypeException: _protocol,
     px.UnsupportedAMQPFieldException: _protocol,
-    px.MethodNotImplemented: _protocol,
+    px.MethodNotImplemented: _no_confirms,
     px.ChannelError: _unusable,
     px.ReentrancyError: _unusable,
     px.ShortStringTooLong: _unusable,

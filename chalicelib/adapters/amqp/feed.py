@@ -150,10 +150,10 @@ class Feed:
             ReceivedDownlink(
                 connection_id=self.id,
                 tag=method.delivery_tag,
-                routing_key=method.routing_key,
+                routing_key=_text(method.routing_key) or "",
                 body=body,
-                message_id=properties.message_id,
-                app_id=properties.app_id,
+                message_id=_text(properties.message_id),
+                app_id=_text(properties.app_id),
                 redelivered=method.redelivered,
             )
         )
@@ -213,3 +213,8 @@ def settle_batch(channel: Channel, tags: Sequence[int], verdicts: Sequence[Verdi
     if ready:
         channel.basic_ack(ready, multiple=True)
     return requeue
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Return a short string as text: pika returns bytes for one that is not UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

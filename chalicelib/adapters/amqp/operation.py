@@ -1,13 +1,17 @@
 """Context of a broker operation, used to build error messages, and the exceptions that pika does not have."""
 
+import json
 import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import BrokerProtocol
+from chalicelib.domain.connectors.common import MASK
 
 LONGEST_TEXT = 300
+SHORTEST_MASKED = 8
+"""Characters."""
 """Characters of a broker's text in a message."""
 
 
@@ -78,10 +82,26 @@ class BrokerOperation:
         return one_line(str(text), self.secrets)
 
 
+def _spellings(secrets: tuple[str, ...]) -> list[str]:
+    """Return the spellings of secrets that a broker's text may contain, the longest first.
+
+    A secret of fewer than eight characters is masked only where it is quoted: elsewhere its mask would show a reader
+    of a known sentence which characters it has.
+    """
+    found: set[str] = set()
+    for secret in secrets:
+        escaped = {secret, repr(secret)[1:-1], json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+        if len(secret) >= SHORTEST_MASKED:
+            found |= escaped
+        else:
+            found |= {f"{quote}{each}{quote}" for each in escaped for quote in "'\"`"}
+    return sorted(found, key=len, reverse=True)
+
+
 def one_line(text: str, secrets: tuple[str, ...] = ()) -> str:
     """Return the text as one line of at most 300 characters, without control characters and ``secrets``."""
-    for secret in secrets:
-        text = text.replace(secret, "*****")
+    for spelling in _spellings(secrets):
+        text = text.replace(spelling, MASK)
     plain = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
     line = " ".join(plain.split())
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 1] + "…"

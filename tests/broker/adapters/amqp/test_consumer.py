@@ -322,18 +322,25 @@ def test_failed_open_reports_its_fault(site: Site, changes: dict[str, str], expe
     assert [(one, fault.type) for one, fault in run.faults] == [(connection.id, expected)]
 
 
-def test_callback_error_ends_the_run_and_requeues_the_downlinks(site: Site) -> None:
+def test_handling_error_requeues_its_downlinks_and_other_connections_go_on(site: Site) -> None:
     # Given
-    connection = site.connection()
-    queue = opened_queue(site, connection)
+    broken, healthy = site.connection(), site.connection(downlink_topic_pattern=f"other.{unique('key')}")
+    queue = opened_queue(site, broken)
     send(site, "one")
 
-    def judge(_message: ReceivedDownlink) -> Verdict:
-        raise ZeroDivisionError
+    def judge(message: ReceivedDownlink) -> Verdict:
+        if message.connection_id == broken.id:
+            with site.channel() as channel:
+                channel.basic_publish("amq.topic", healthy.configuration.downlink_topic_pattern or "", b"two")
+            raise ZeroDivisionError
+        return Verdict.ACK
 
-    # When, Then
-    run = Run(ends=lambda _run: False, judge=judge)
-    run.consumer.open(connection, site.secrets)
-    with pytest.raises(ZeroDivisionError):
-        run()
+    # When
+    run = Run(ends=lambda run: run.bodies == [b"two"], judge=judge)
+    run.consumer.open(healthy, site.secrets)
+    run.consumer.open(broken, site.secrets)
+    run()
+
+    # Then
+    assert run.faults == []
     assert wait_until(lambda: depth(site, queue) == 1, 10)

@@ -194,9 +194,14 @@ def test_sentence_names_the_failure_and_the_remedy(
     assert str(translate(error, replace(OPERATION, step=step, **changes))) == sentence
 
 
-def test_unrelated_error_is_raised_unchanged() -> None:
-    with pytest.raises(KeyError):
-        translate(KeyError("bug"), OPERATION)
+def test_unforeseen_error_is_a_fault_of_its_connection() -> None:
+    fault = translate(KeyError("bug"), OPERATION)
+    assert (type(fault), fault.type) == (BrokerUnreachable, EventType.CONNECTION_UNUSABLE)
+
+
+def test_end_of_the_process_is_no_fault() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        translate(KeyboardInterrupt(), OPERATION)
 
 
 def test_fault_is_returned_unchanged() -> None:
