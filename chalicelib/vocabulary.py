@@ -46,7 +46,7 @@ class FailureReason(_Described):
     VALIDITY_PASSED = "VALIDITY_PASSED", "The network server did not accept the downlink within its validity."
     NO_APPLICATION_SERVER = "NO_APPLICATION_SERVER", "No AS key is known for the downlink."
     REJECTED = "REJECTED", "The network server rejected the downlink."
-    NOT_HANDLED = "NOT_HANDLED", "The downlink failed repeatedly because of an internal error."
+    NOT_HANDLED = "NOT_HANDLED", "The message failed because of an internal error."
 
     @property
     def downlink_event(self) -> "EventType":
@@ -57,7 +57,8 @@ class FailureReason(_Described):
     @property
     def uplink_event(self) -> "EventType":
         """The event that reports uplinks with this reason."""
-        return EventType.UPLINK_EXPIRED if self is FailureReason.EXPIRED else EventType(self.value)
+        own = self in {FailureReason.EXPIRED, FailureReason.NOT_HANDLED}
+        return EventType(f"UPLINK_{self.value}" if own else self.value)
 
 
 class RetryReason(StrEnum):
@@ -122,6 +123,7 @@ class EventType(StrEnum):
     INVALID = "INVALID"
     UPLINK_EXPIRED = "UPLINK_EXPIRED"
     UPLINK_STUCK = "UPLINK_STUCK"
+    UPLINK_NOT_HANDLED = "UPLINK_NOT_HANDLED"
     UPLINKS_EXPIRE = "UPLINKS_EXPIRE"
     UPLINKS_LOST = "UPLINKS_LOST"
     # Downlinks

@@ -19,6 +19,9 @@ from chalicelib.ports.publishing import APP_ID
 from chalicelib.ports.queues import BATCH, DownlinkQueue
 from chalicelib.ports.secrets import SecretStore
 from chalicelib.uplinks.ingress import Ingress
+from chalicelib.vocabulary import FailureReason
+
+_NOT_HANDLED = "The downlink cannot be handled because of an internal error. Publish it without unusual characters."
 
 
 class DownlinkIntake:
@@ -44,6 +47,10 @@ class DownlinkIntake:
             except Unavailable as error:
                 log.warning("downlink not taken", extra={"connection": connection.id, "reason": str(error)})
                 break
+            except Exception:  # noqa: BLE001  # one message must not hold back the others
+                log.exception("downlink not handled", extra={"connection": connection.id})
+                verdicts[index] = self._reject(connection, DownlinkInvalid(FailureReason.NOT_HANDLED, _NOT_HANDLED))
+                continue
             if job is None:
                 verdicts[index] = Verdict.ACK
             else:
@@ -64,7 +71,7 @@ class DownlinkIntake:
             message.body, message.routing_key, configuration.downlink_topic_pattern or "", configuration
         )
         as_key = downlink.pop("AS_KEY", None)
-        return DownlinkJob(
+        job = DownlinkJob(
             tenant=connection.tenant,
             connection_id=connection.id,
             downlink=downlink,
@@ -72,6 +79,9 @@ class DownlinkIntake:
             received_at=self._clock(),
             deduplication_id=_deduplication_id(connection, message),
         )
+        # A job that JSON cannot hold must fail here, where it costs its own message only.
+        job.model_dump_json(by_alias=True)
+        return job
 
     def _reject(self, connection: Connection, error: DownlinkInvalid) -> Verdict:
         details = {"devEUI": error.dev_eui} if error.dev_eui else {}

@@ -104,7 +104,8 @@ class SqsDownlinkQueue(SharedQueue):
         return self._send(
             [
                 {
-                    "MessageBody": job.model_dump_json(by_alias=True),
+                    # ASCII only: SQS refuses some characters that JSON allows.
+                    "MessageBody": json.dumps(job.to_json()),
                     # Of the connection, too: one that is deactivated holds its own downlinks back, for minutes, and
                     # must not hold those that another one has for the same device.
                     "MessageGroupId": f"{job.tenant}.{job.connection_id}.{job.downlink['DevEUI']}",
