@@ -31,7 +31,9 @@ run: $(BIN)/.installed ## start the local stack, run the demo, stop at Ctrl-C
 test: $(BIN)/.installed ## run all tests
 	@$(BIN)/python -m infra.local.broker.node install
 	@$(BIN)/python -m infra.local.browser.chromium
-	@exec $(BIN)/python -m pytest
+	@mkdir -p .measured
+	@$(BIN)/python -m pytest --cov --cov-report=
+	@printf 'Coverage of chalicelib in percent: ' && $(BIN)/coverage report --format=total
 
 check: $(BIN)/.installed $(NODE_MODULES)/.installed ## run linters, type checkers and import contracts
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo --no-cache

@@ -28,6 +28,7 @@ from chalicelib.uplinks.outgoing import amqp_headers, body_of, expired, message_
 from tests.corpora.hosts import MALFORMED, NAMES, PUBLIC, spelled
 from tests.corpora.pem_texts import MANGLED, NOW, PAIRS, PASTED, WRONG_CERTIFICATES, WRONG_KEYS, certificate, key_text
 from tests.corpora.topic_patterns import FIELDS, HOSTILE, PATTERNS, hostile_reports
+from tests.timing import thread_seconds
 
 MAX_SECONDS = 0.05
 """Of the processor's time, for one pattern to be compiled, and for one to be evaluated."""
@@ -157,11 +158,10 @@ def _evaluate(call: Callable[[], Any]) -> Callable[[], bool]:
 
 
 def _least(what: str, call: Callable[[], bool]) -> bool:
-    spent = []
+    spent: list[float] = []
     for _ in range(ATTEMPTS):
-        begin = time.thread_time()
-        good = call()
-        spent.append(time.thread_time() - begin)
+        with thread_seconds(spent):
+            good = call()
         if spent[-1] <= MAX_SECONDS:
             return good
     raise Slow(f"{what} took {min(spent):.3f} s of the processor's time")
