@@ -41,7 +41,7 @@ class Timing(BaseModel):
     connect_budget: float = 10.0
     """The longest that all the connections of one batch of wakes may take to connect."""
     poll: float = 55.0
-    """How long a consumer polls."""
+    """Seconds that a consumer polls."""
     poll_close: float = 45.0
     """When a consumer begins to close."""
     poll_timeout: int = 70
@@ -50,7 +50,7 @@ class Timing(BaseModel):
     lease: float = 20.0
     lease_renewal: float = 5.0
     recheck: float = 5.0
-    """How often a drain or a poll looks whether its connection was changed."""
+    """Seconds between two reads of a connection's record by a drain or a poll."""
     downlink_timeout: float = 10.0
     """The longest wait for the network server's answer."""
 
@@ -93,7 +93,7 @@ class Settings(BaseModel):
     oidc_client_id: str = ""
     """The web page's client at the issuer (public, authorization code with PKCE); without one it takes tokens only."""
     oidc_scope: str = "openid connections:read connections:write"
-    """What the page asks the issuer for; Cognito wants ``<resource server>/<scope>``."""
+    """Scope that the page requests from the issuer; Cognito needs ``<resource server>/<scope>``."""
     tenant_claim: str = "custom:tenant"
     uplink_max_time_deviation: Annotated[float, BeforeValidator(_seconds)] = 300.0
     """Seconds."""
@@ -102,7 +102,10 @@ class Settings(BaseModel):
     allowed_private_networks: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = []
     max_connections_per_tenant: int = Field(default=100, ge=1)
     connection_tests_per_minute: int = Field(default=30, ge=1)
-    """Of a tenant: each may hold a function for up to 25 seconds, and connects to where the caller says."""
+    """Limit for each tenant:
+
+    a test may hold a function for up to 25 seconds, and connects to an address that the caller chooses.
+    """
     kms_key_id: str = ""
     """A KMS key for the connections' queues; SSE-SQS without."""
     time_scale: float = Field(default=1.0, gt=0)

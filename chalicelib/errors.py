@@ -46,27 +46,31 @@ class Violation:
 
 
 class InvalidRequest(Error):
+    """A request with violations, all of them at once."""
+
     def __init__(self, violations: list[Violation]) -> None:
         super().__init__("; ".join(f"{violation.pointer}: {violation.detail}" for violation in violations))
         self.violations = violations
 
 
 class Malformed(InvalidRequest):
+    """A body that is not JSON or not UTF-8."""
+
     def __init__(self, detail: str) -> None:
         super().__init__([Violation("", detail)])
         self.detail = detail
 
 
 class Unauthorized(Error):
-    pass
+    """A request without a valid token."""
 
 
 class Forbidden(Error):
-    pass
+    """A token without the required scope."""
 
 
 class NotFound(Error):
-    pass
+    """A thing that does not exist or belongs to another tenant."""
 
 
 class QueueMissing(NotFound):
@@ -78,15 +82,15 @@ class PemError(Error):
 
 
 class Conflict(Error):
-    pass
+    """A limit, or a name that is in use."""
 
 
 class PreconditionFailed(Error):
-    pass
+    """An If-Match that names an old version."""
 
 
 class TooLarge(Error):
-    pass
+    """A body over its size limit."""
 
 
 class TooManyRequests(Error):
@@ -98,7 +102,7 @@ class TooManyRequests(Error):
 
 
 class Unavailable(Error):
-    pass
+    """An AWS service that does not answer. Nothing was acknowledged."""
 
 
 class BrokerFault(Error):
@@ -112,14 +116,20 @@ class BrokerFault(Error):
 
 
 class BrokerUnreachable(BrokerFault):
+    """A failure of DNS, TCP, TLS or time."""
+
     state = ConnectionState.UNREACHABLE
 
 
 class BrokerRefused(BrokerFault):
+    """A refused login or client certificate."""
+
     state = ConnectionState.AUTHENTICATION_FAILED
 
 
 class BrokerMisconfigured(BrokerFault):
+    """A wrong virtual host, exchange or permission."""
+
     state = ConnectionState.CLOSED
 
 
@@ -138,10 +148,14 @@ class NotRoutable(Error):
 
 
 class Unresolved(NotRoutable):
+    """A report without a value for an expression of the pattern."""
+
     reason = FailureReason.PATTERN_UNRESOLVED
 
 
 class TooLong(NotRoutable):
+    """A routing key over AMQP's 255 bytes."""
+
     reason = FailureReason.ROUTING_KEY_TOO_LONG
 
 
@@ -165,8 +179,8 @@ class DownlinkInvalid(Error):
 
 
 class DownlinkRejected(Error):
-    pass
+    """A downlink that the network server answered with 4xx."""
 
 
 class DownlinkDelayed(Error):
-    pass
+    """A downlink that the network server answered with 5xx or not at all."""

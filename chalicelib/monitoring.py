@@ -1,4 +1,4 @@
-"""What happened, said once: the log line, the event the tenant sees, and the counters."""
+"""Log lines, events and counters: each occurrence is reported by one call."""
 
 import json
 import logging
@@ -106,7 +106,7 @@ def _log_failures(connection_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Also what is no Unavailable: not even a fault of ours in counting may stop a message.
+        # Any exception: an error in counting must not stop a message.
         log.exception(
             "statistics not stored",
             extra={"connection": connection_id, "reason": str(error) if isinstance(error, Unavailable) else ""},

@@ -1,4 +1,4 @@
-"""What is done to a connection, in its tenant's event log: which fields, never what is in them."""
+"""Events of changes to connections. They name changed fields, never values."""
 
 from typing import Any
 
@@ -13,6 +13,8 @@ _OWN = frozenset(
 
 
 class ConnectionEvents:
+    """Writes the events of changes that an owner makes to a connection."""
+
     def __init__(self, monitoring: Monitoring) -> None:
         self._monitoring = monitoring
 
@@ -32,7 +34,7 @@ class ConnectionEvents:
             self._add(after, EventType.UPDATED, "The connection was changed.", details)
 
     def restarted(self, connection: Connection) -> None:
-        self._add(connection, EventType.RESTARTED, "The connection is restarted.", {})
+        self._add(connection, EventType.RESTARTED, "The connection was restarted.", {})
 
     def deleted(self, connection: Connection) -> None:
         self._add(connection, EventType.DELETED, f"The connection {connection.name} was deleted.", {})

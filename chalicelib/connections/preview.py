@@ -1,4 +1,4 @@
-"""What would be published for a report, without a broker."""
+"""Preview of the message that would be published for a report, without a broker."""
 
 import json
 from typing import Any
@@ -38,6 +38,8 @@ class PreviewConfiguration(AmqpConfiguration):
 
 
 class PreviewRequest(Document):
+    """A configuration and a report to preview."""
+
     configuration: PreviewConfiguration
     uplink: dict[str, Any] = Field(description='a report, such as {"DevEUI_uplink": {...}}')
 
@@ -55,7 +57,7 @@ class PreviewProperties(BaseModel):
 
 
 class Preview(Document):
-    """What would be published. ``body`` is the text as it would be sent."""
+    """Message that would be published. ``body`` is its text."""
 
     routing_key: str
     headers: dict[str, str | int]
@@ -112,7 +114,7 @@ def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
 
 
 def _configuration(document: dict[str, Any]) -> tuple[AmqpConfiguration | None, list[Violation]]:
-    # The uplink is looked at as a report; here only whether it is an object.
+    # ``preview`` parses the uplink as a report; this function checks only that it is an object.
     if "uplink" in document:
         document = document | {"uplink": {} if isinstance(document["uplink"], dict) else 0}
     violations = surrogate_violations(document)

@@ -28,15 +28,20 @@ from chalicelib.ports.queues import DownlinkQueue, UplinkQueues, WakeQueue
 from chalicelib.vocabulary import EventType
 
 SECONDS = 18.0
-"""After so long no further messages are begun, for a request has 29 seconds; the next call goes on with the rest."""
+"""Seconds after which a call starts no further messages, because a request has 29 seconds; the next call continues.
+"""
 _CHUNK = 50
 
 
 class ReplayIds(Document):
+    """Messages to replay, by id."""
+
     ids: list[str] = Field(max_length=1000)
 
 
 class ReplayAll(Document):
+    """A request to replay all failed messages."""
+
     all: Literal[True]
 
 
@@ -62,10 +67,10 @@ class Replay:
         self._context = context
 
     def replay(self, tenant: str, connection_id: str, ids: Sequence[str] | None) -> int:
-        """Puts back the messages of ``ids``, or all that failed before now; returns how many.
+        """Put the messages of ``ids`` back, or all that failed before now; return their number.
 
-        Ids that are unknown, or that somebody else has put back meanwhile, are passed over. Raises NotFound;
-        Unavailable when a queue does not take a message, which then stays among the failed ones.
+        Unknown ids, and messages that another call has put back, are skipped. Raises NotFound; Unavailable when a queue
+        does not accept a message, which then stays among the failed ones.
         """
         connection = self._context.connections.get(tenant, connection_id)
         stop_at, replayed = time.monotonic() + SECONDS, 0
@@ -123,7 +128,9 @@ class Replay:
     def _send_in_order(
         self, connection: Connection, messages: Sequence[FailedMessage]
     ) -> tuple[list[FailedMessage], Unavailable | None]:
-        """What was sent; one that is not taken ends it, so that none overtakes."""
+        """Return the messages that were sent; the first one that is not accepted ends the loop, so that none overtakes
+        it.
+        """
         sent: list[FailedMessage] = []
         for message in messages:
             try:
@@ -134,7 +141,7 @@ class Replay:
         return sent, None
 
     def _send(self, connection: Connection, message: FailedMessage) -> None:
-        # Of its own: SQS may still know the message's first one. And the same for a repeat of this replay.
+        # A new id, because SQS may still remember the message's first one; it is equal for a repeat of this replay.
         deduplication_id = hashlib.sha256(f"replay {message.id}".encode()).hexdigest()
         if message.direction is Direction.UPLINK:
             self._context.queues.send(

@@ -29,18 +29,19 @@ from chalicelib.vocabulary import ConnectionState
 _REMOVAL_SECONDS = 5.0
 """The longest that a delete waits for the broker."""
 _SHORT_REMOVAL_SECONDS = 2.0
-"""The same where nobody knows that the broker answers: it may, but most of these would only be waited for."""
+"""The same for a connection whose broker may not answer; most of these attempts would only wait."""
 _UNSURE = {ConnectionState.OPENING, ConnectionState.AUTHENTICATING, ConnectionState.UNREACHABLE}
 _TRIES = 12
-"""So often a change is made anew on top of somebody else's: of so many at the same moment each is made."""
+"""Attempts to reapply a change that lost a race. Enough for twelve concurrent writers of one connection to all succeed.
+"""
 
 UNFINISHED_AFTER = 600.0
-"""Seconds after which a create or delete that has not ended was killed: no function lives so long."""
+"""Seconds after which an unfinished create or delete counts as killed: no function runs that long."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which connections to list: a part of the name in any case, and the state."""
+    """Filter of a list: a part of the name in any case, and the state."""
 
     name: str | None = None
     state: ConnectionState | None = None
@@ -114,7 +115,7 @@ class ConnectionService:
         return self._context.store.get(tenant, connection_id)
 
     def page(self, tenant: str, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Connection], str | None]:
-        """Newest first, and the next page's cursor. Raises InvalidRequest for a cursor that is none of ours."""
+        """Return connections, newest first, and the next page's cursor. Raises InvalidRequest for a foreign cursor."""
         scope = f"connections#{tenant}"
         before = None if cursor is None else cursors.decode(scope, cursor)
         if before is not None and not is_id(before):
@@ -151,7 +152,7 @@ class ConnectionService:
             if not self._context.store.is_pending(tenant, connection_id):
                 raise
         else:
-            # Once the record is gone nobody makes the queue anew; while the secret is there we can log in.
+            # Without the record no function creates the queue again; the secret still exists for the login.
             self._remove_downlink_queue(stored)
             self._context.events.deleted(stored)
         self._clean_up(tenant, connection_id)
@@ -161,7 +162,7 @@ class ConnectionService:
         for _ in range(_TRIES):
             stored = self._context.store.get(tenant, connection_id)
             if not stored.active:
-                raise Conflict("the connection is not active; set active to true instead")
+                raise Conflict("the connection is inactive; set active to true instead")
             restarted = stored.model_copy(
                 update={"epoch": stored.epoch + 1, **fresh(self._context.clock(), active=True)}
             )
@@ -169,7 +170,7 @@ class ConnectionService:
                 self._connect(restarted)
                 self._context.events.restarted(restarted)
                 return restarted
-        raise Unavailable("the connection is being changed by too many at once")
+        raise Unavailable("too many concurrent changes of the connection; try again")
 
     def finish(self) -> int:
         """Ends the creates and deletes that were killed; returns how many. For the reconciler."""
@@ -194,13 +195,13 @@ class ConnectionService:
         for _ in range(_TRIES):
             stored = self._context.store.get(tenant, connection_id)
             if allowed_versions is not None:
-                # What could not be saved in any version is told first.
+                # A document that no version could accept is reported first.
                 check_structure(document_for(stored), stored)
             _check_version(stored, allowed_versions)
-            # Lost against another writer: once more on top of what that one wrote, if the caller allows it.
+            # Another writer was faster: try again on top of its change, if the caller allows it.
             with suppress(PreconditionFailed):
                 return self._write(stored, document_for(stored))
-        raise Conflict("the connection is being changed by others at the same time; read it again")
+        raise Conflict("the connection was changed by other requests at the same time; read it again")
 
     def _write(self, stored: Connection, document: Any) -> Connection:
         tenant, connection_id, now = stored.tenant, stored.id, self._context.clock()
@@ -235,7 +236,7 @@ class ConnectionService:
             self._drop(stored, version)
             raise
         except NotFound:
-            # Deleted meanwhile, and its secret was perhaps made anew by the put.
+            # The connection was deleted, and the put may have created its secret again.
             self._context.secrets.delete(tenant, connection_id)
             raise
         self._drop(changed, stored.secret_version)
@@ -261,7 +262,7 @@ class ConnectionService:
             return connection.epoch + 1
 
     def _drop(self, current: Connection, version: str | None) -> None:
-        """Drops a version of the secret unless it is the current one. What fails leaves a label behind, no more."""
+        """Delete a version of the secret unless it is current. A failure leaves only a label behind."""
         if version is None or version == current.secret_version:
             return
         try:

@@ -1,4 +1,4 @@
-"""What a connection did in the last hour or day, for its page: counters, what waits, active devices, a time series."""
+"""Statistics of a connection over an hour or a day: counters, waiting messages, active devices, a time series."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +14,8 @@ from chalicelib.ports.queues import UplinkQueues
 
 
 class Period(StrEnum):
+    """Periods of the statistics."""
+
     HOUR = "1h"
     DAY = "1d"
 
@@ -42,6 +44,8 @@ class Step(Document):
 
 
 class Statistics(Document):
+    """Statistics of a connection."""
+
     active_devices: int
     uplinks: Counts
     downlinks: Counts

@@ -19,11 +19,13 @@ from chalicelib.ports.testing import ConnectionTester
 from chalicelib.vocabulary import ConnectionState
 
 SECONDS = 21.0
-"""What a test may take; the contract has 25 for the whole call, and closing takes up to two."""
+"""Seconds that a test may take; the whole call has 25, and closing takes up to two."""
 _KIND = "connection-test"
 
 
 class ConnectionTests:
+    """Tests connections step by step, before or after they are saved. The number of tests per minute is limited."""
+
     def __init__(
         self,
         connections: ConnectionReader,

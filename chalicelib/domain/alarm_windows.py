@@ -1,4 +1,4 @@
-"""When an alarm looks at the rate of uplinks: its windows, in the alarm's own time zone."""
+"""Windows in which an alarm checks the rate of uplinks, in the alarm's own time zone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Window:
-    """Unix seconds; the end is no longer part of it."""
+    """Unix seconds; the end is exclusive."""
 
     start: float
     end: float
@@ -60,7 +60,7 @@ def _windows(alarm: Alarm, now: float) -> Iterator[Window]:
 
 
 def _local(moment: datetime, zone: tzinfo, fold: int) -> datetime:
-    """With an offset of its own it is that moment, else it is local time."""
+    """Return the moment of a text with an offset, otherwise the local time."""
     if moment.tzinfo is not None:
         return moment.astimezone(zone)
     return moment.replace(tzinfo=zone, fold=fold)

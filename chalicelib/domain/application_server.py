@@ -6,6 +6,8 @@ from chalicelib.kernel.documents import Document
 
 
 class ApplicationServerRequest(Document):
+    """The body that registers an application server."""
+
     as_id: str = Field(min_length=1, max_length=255, pattern=r"^[\w.@:-]+$")
     as_key: str = Field(min_length=1, max_length=255, repr=False)
 

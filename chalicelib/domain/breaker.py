@@ -1,7 +1,8 @@
-"""A connection's breaker: which state follows, and when the broker is tried again. Pure functions.
+"""A connection's breaker: transitions and the time of the next attempt. Pure functions.
 
-While ``outage_since`` is set the breaker is open: nobody connects but a probe, and wakes are let go. That is safe
-because closing it again (``recovered``) always leaves a mark, after which the reconciler wakes the connection.
+The breaker is open while ``outage_since`` is set: only a probe connects, and forwarders let wakes go. That is safe
+because closing the breaker (``recovered``) always leaves a pending wake-up, after which the reconciler wakes the
+connection.
 """
 
 from chalicelib.domain.connection import Connection
@@ -26,7 +27,7 @@ MAX_JITTER = _MINUTE
 
 
 def interval(strategy: ReconnectStrategy, outage: float) -> float | None:
-    """Seconds until the next attempt when the outage has lasted ``outage`` seconds; None when there is none."""
+    """Return the seconds until the next attempt after ``outage`` seconds of outage; None after the last attempt."""
     for length, period in _PHASES[strategy]:
         if outage < length:
             return period

@@ -13,11 +13,15 @@ from chalicelib.vocabulary import ConnectionState
 
 
 class Recurrence(Document):
+    """Days on which an alarm applies."""
+
     frequency: Literal["daily", "weekly"]
     by_days: list[Annotated[str, Field(max_length=16)]] = Field(default=[], max_length=7)
 
 
 class Alarm(Document):
+    """An alarm on a low rate of uplinks within a daily or weekly window."""
+
     start_time: str = Field(max_length=64)
     end_time: str = Field(max_length=64)
     timezone: str = Field(default="UTC", max_length=64)
@@ -49,7 +53,7 @@ class Connection(BaseModel):
     configuration: AmqpConfiguration
     """``MASK`` stands where a secret is."""
     secret_version: str | None = None
-    """Secrets Manager's version id; None when there is no secret field."""
+    """Secrets Manager's version id; None for a connection without secrets."""
     old_bindings: list[tuple[str, str]] = []
     """(exchange, binding key) pairs that the downlink queue may still have and is to be freed of."""
     certificate_ends: float | None = None
@@ -96,7 +100,7 @@ class Connection(BaseModel):
 
 
 class ConnectionSecrets(BaseModel):
-    """What stands in Secrets Manager for one connection. Its text form never shows a value."""
+    """Secrets of one connection in Secrets Manager. The text form never shows a value."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 

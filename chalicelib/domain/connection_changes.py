@@ -1,4 +1,4 @@
-"""What a change makes of a connection's record. Pure functions."""
+"""Changes of a connection's record. Pure functions."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from chalicelib.domain.validation.certificates import certificate_end
 from chalicelib.vocabulary import ConnectionState
 
 _MAX_BINDINGS = 8
-"""So many changes of pattern or exchange are remembered while the broker cannot be reached."""
+"""Changes of pattern or exchange that are remembered while the broker is unreachable."""
 
 
 def any_secret(secrets: ConnectionSecrets) -> bool:
@@ -37,7 +37,7 @@ def fresh(now: float, *, active: bool) -> dict[str, Any]:
 
 
 def old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:
-    """What the downlink queue may be bound with and should not be any more."""
+    """Return the bindings that the downlink queue may still have and must lose."""
     had = [*stored.old_bindings, _binding(stored.configuration)]
     return [binding for binding in dict.fromkeys(had) if binding and binding != _binding(configuration)][
         -_MAX_BINDINGS:

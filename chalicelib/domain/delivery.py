@@ -7,7 +7,7 @@ from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 
 class Result(StrEnum):
-    """What becomes of a message."""
+    """Results of a publish."""
 
     DELIVERED = "DELIVERED"
     RETRY = "RETRY"
@@ -16,8 +16,11 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a publish ended. A failed message has a FailureReason; a retried one has a RetryReason, or the event type of
-    the fault that ended its connection."""
+    """Outcome of a publish.
+
+    A failed message has a FailureReason; a retried one has a RetryReason, or the event type of the fault that ended its
+    connection.
+    """
 
     result: Result
     reason: FailureReason | RetryReason | EventType | None = None

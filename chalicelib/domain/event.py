@@ -10,12 +10,16 @@ from chalicelib.vocabulary import EventType
 
 
 class Level(StrEnum):
+    """Severity of an event."""
+
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
 
 
 class Event(Document):
+    """An entry of the event log."""
+
     id: str
     time: str
     level: Level

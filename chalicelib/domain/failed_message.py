@@ -12,6 +12,8 @@ from chalicelib.vocabulary import FailureReason
 
 
 class Direction(StrEnum):
+    """Direction of a message."""
+
     UPLINK = "uplink"
     DOWNLINK = "downlink"
 
@@ -38,6 +40,6 @@ class FailedMessage(Document):
 
 
 class MessageStatus(StrEnum):
-    """Of messages that can be listed: what waits for the broker is in SQS, which cannot be looked into."""
+    """Status of a listed message. Queued messages are not listed, because SQS cannot list them."""
 
     FAILED = "failed"

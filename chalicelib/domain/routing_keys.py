@@ -15,7 +15,7 @@ from chalicelib.errors import PatternError, TooLong, Unresolved
 from chalicelib.kernel.text import is_utf8
 
 Lookup = Callable[[Mapping[str, Any]], Any]
-"""Finds the first match in a report's fields; None when there is none."""
+"""Finds the first match in a report's fields, or None."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _walk(value: Any, steps: tuple[Step, ...]) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """A value as it stands in a routing key; None for what cannot stand there. Raises TooLong."""
+    """Return the text of a value in a routing key, or None for a value without one. Raises TooLong."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -17,7 +17,7 @@ MAX_EXPRESSION = 512
 MAX_NESTING = 12
 """Brackets and parentheses within each other."""
 MAX_DESCENTS = 2
-"""How often ``..`` may stand in one alternative: each multiplies the work."""
+"""Maximum number of ``..`` in one alternative: each multiplies the work."""
 MAX_FILTERS = 4
 MAX_REGEXES = 8
 """In one pattern: compiling each may take some milliseconds."""
@@ -47,7 +47,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Expression:
-    """What stands between two braces."""
+    """Expression between two braces."""
 
     text: str
     alternatives: tuple[Path | Literal, ...]
@@ -112,11 +112,11 @@ def _bracket(character: str, at: int, closers: list[str]) -> None:
         if len(closers) > MAX_NESTING:
             raise PatternError(f"more than {MAX_NESTING} brackets within each other; simplify the expression", at)
     elif not closers or closers.pop() != character:
-        raise PatternError(f"'{character}' closes nothing; look for a missing bracket", at)
+        raise PatternError(f"'{character}' has no opening bracket; add it or remove this one", at)
 
 
 def _closing(pattern: str, opening: int, what: str) -> int:
-    """Where the quote or regular expression that begins at ``opening`` ends."""
+    """Return the end of the quote or regular expression that begins at ``opening``."""
     at = opening + 1
     while at < len(pattern):
         if pattern[at] == "\\":
@@ -157,7 +157,7 @@ def _literal(text: str, position: int) -> Literal:
 
 _PLAIN_PATH = re.compile(r"""\$(?:\.[\w-]+|\[(?:-?[0-9]{1,9}|'[^'\\]*'|"[^"\\]*")\])+""")
 _STEP = re.compile(r"""\.(?P<name>[\w-]+)|\[(?:(?P<index>-?[0-9]+)|'(?P<single>[^']*)'|"(?P<double>[^"]*)")\]""")
-# What only looks like an operator inside quotes and regular expressions does not count against the limits.
+# Operators inside quotes and regular expressions do not count against the limits.
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|=~\s*/(?:[^/\\]|\\.)*/""")
 
 
@@ -206,7 +206,9 @@ def binding_key(pattern: str) -> str:
 
 
 def dev_eui_word(pattern: str, routing_key: str) -> str | None:
-    """What stands in ``routing_key`` where ``pattern`` has ``{DevEUI}``; None when it has none, or they do not fit."""
+    """Return the part of ``routing_key`` at the place of ``{DevEUI}`` in ``pattern``; None when there is no such place
+    or the two do not match.
+    """
     pattern_words, key_words = words(pattern), routing_key.split(".")
     hashes = [index for index, word in enumerate(pattern_words) if word == ["#"]]
     if len(hashes) > 1 or (not hashes and len(pattern_words) != len(key_words)):

@@ -1,4 +1,4 @@
-"""What goes through the shared queues: wakes, poll jobs and downlinks."""
+"""Bodies of the shared queues: wakes, poll jobs and downlinks."""
 
 from typing import Any
 
@@ -18,6 +18,8 @@ class Wake(Document):
 
 
 class PollTarget(Document):
+    """A connection in a poll job."""
+
     tenant: str
     connection_id: str
 

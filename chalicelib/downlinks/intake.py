@@ -1,4 +1,4 @@
-"""What customers publish as downlinks: checked, and acknowledged only once our own queue has it."""
+"""Intake of downlinks from customers' brokers: validate them, and ack each only once our own queue holds it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -25,6 +25,12 @@ _NOT_HANDLED = "The downlink cannot be handled because of an internal error. Pub
 
 
 class DownlinkIntake:
+    """Queues the downlinks that customers publish.
+
+    A downlink is acked only once SQS has accepted it, and rejected only when it can never be sent. Each message is
+    handled on its own: no exception of one affects another.
+    """
+
     def __init__(
         self, queue: DownlinkQueue, secrets: SecretStore, ingress: Ingress, monitoring: Monitoring, clock: Clock
     ) -> None:
@@ -63,7 +69,7 @@ class DownlinkIntake:
         return verdicts
 
     def _job(self, connection: Connection, message: ReceivedDownlink) -> DownlinkJob | None:
-        """None for one of our own publishes, which came back because the patterns overlap."""
+        """Build the job; None for our own publish that returned because the patterns overlap."""
         if message.app_id == APP_ID and b'"DevEUI_downlink"' not in message.body:
             return None
         configuration = connection.configuration

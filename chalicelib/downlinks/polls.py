@@ -27,14 +27,14 @@ from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.vocabulary import ConnectionState
 
 LEASE_RETRY = 1.0
-"""Seconds between attempts to take a lease that somebody else has."""
+"""Seconds between attempts to acquire a lease that another consumer holds."""
 MAX_LOSSES = 3
-"""How often a connection that was open is opened again in one poll."""
+"""Number of times that one poll opens a lost connection again."""
 
 
 @dataclass(frozen=True)
 class PollContext:
-    """What every poll needs."""
+    """Dependencies of a poll."""
 
     connections: PolledConnections
     secrets: SecretStore
@@ -47,10 +47,12 @@ class PollContext:
     random: Callable[[], float]
     timing: Timing
     monotonic: Clock = time.monotonic
-    """What leases and deadlines are measured with; a simulation has its own."""
+    """Measures leases and deadlines; a simulation has its own."""
 
 
 class PollHandler:
+    """Handles poll jobs: one ``Poll`` for each invocation."""
+
     def __init__(self, context: PollContext) -> None:
         self._context = context
 
@@ -156,7 +158,7 @@ class Poll:
     def _supervise(self, polled: _PolledConnection) -> None:
         tenant, connection_id = polled.target.tenant, polled.target.connection_id
         if not self._context.leases.acquire(connection_id, self._owner):
-            # Somebody else's: waited for, unless it was ours, which then consumes no more.
+            # Another consumer holds the lease: wait for it. A connection that lost its lease consumes no longer.
             self._close(polled)
             polled.leased = False
             return

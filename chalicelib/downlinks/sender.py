@@ -35,9 +35,9 @@ from chalicelib.vocabulary import EventType, FailureReason
 MAX_AGE = 86400.0
 """Seconds that a downlink without ValidityTime is tried."""
 MAX_ATTEMPTS = 10
-"""How often one is tried that fails in a way nobody thought of."""
+"""Attempts of a downlink that fails with an unforeseen error."""
 INACTIVE_DELAY = 60
-"""Seconds, before TIME_SCALE, until a deactivated connection's downlink is looked at again."""
+"""Seconds, before TIME_SCALE, until the next check of a deactivated connection's downlink."""
 
 
 class _Later(Exception):
@@ -66,6 +66,12 @@ class SenderContext:
 
 
 class DownlinkSender:
+    """Sends queued downlinks to the network server, in order per device.
+
+    A downlink leaves the queue when the network server accepted it, or when it was kept as failed and reported. The
+    ledger repeats a call at most once for each killed function.
+    """
+
     def __init__(self, context: SenderContext) -> None:
         self._context = context
 
@@ -101,7 +107,7 @@ class DownlinkSender:
                 log.warning("downlink waits for AWS", extra={"messageId": record.message_id, "reason": str(error)})
                 return records[:index]
             except Exception:  # noqa: BLE001
-                # What nobody thought of must not cost the batch's other devices a repeat, nor come again for ever.
+                # An unforeseen error must not repeat the batch's other devices, nor return for ever.
                 log.exception("downlink not handled", extra={"messageId": record.message_id})
                 if record.attempts < MAX_ATTEMPTS or not self._given_up(record):
                     return records[:index]
@@ -117,7 +123,7 @@ class DownlinkSender:
         except Unavailable:
             return False
         except Exception:  # noqa: BLE001
-            # Nor can it be kept, or there is nobody to tell: the log has it.
+            # The downlink cannot be kept, or its connection is gone: only the log has it.
             log.exception("downlink dropped", extra={"messageId": record.message_id, "attempts": record.attempts})
         return True
 
@@ -197,7 +203,7 @@ class DownlinkSender:
     def _reject(
         self, connection: Connection, job: DownlinkJob, reason: FailureReason, detail: str, attempts: int
     ) -> None:
-        """Keeps it as failed, tells the customer, and only then returns."""
+        """Keep the downlink as failed and report it to the customer before returning."""
         now = iso_time(self._context.clock())
         self._context.failed.add(
             connection.tenant,

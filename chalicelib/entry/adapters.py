@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 class Adapters:
-    """What reaches the outside: DynamoDB, SQS, Secrets Manager, brokers, the network server."""
+    """Clients and adapters of one process:
+
+    DynamoDB, SQS, Secrets Manager, brokers, the network server. Each is built when it is first used.
+    """
 
     def __init__(self, given: Settings | None = None, clock: Clock = time.time) -> None:
         self._given = given

@@ -1,4 +1,4 @@
-"""What Lambda hands to a queue's handler, in our own terms."""
+"""Invocations of queue handlers, converted from Lambda's event."""
 
 import time
 from typing import Any, Protocol

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Services(Adapters):
-    """Everything of one process. A test sets an attribute to use a double of its own: what is set is not built."""
+    """All services of one process. A test sets an attribute to replace a service by its double."""
 
     # Services
 
@@ -300,7 +300,7 @@ def services() -> Services:
 
 
 def start() -> None:
-    """What a fresh process does first."""
+    """Prepare a fresh process."""
     configure_logging(settings().log_level)
 
 

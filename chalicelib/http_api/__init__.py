@@ -1,1 +1,1 @@
-"""What is HTTP about the API: tokens, bodies, problem documents and the routes' handlers."""
+"""The HTTP API: tokens, bodies, problem documents and the handlers of the routes."""

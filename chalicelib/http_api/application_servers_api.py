@@ -17,6 +17,8 @@ from chalicelib.ports.secrets import ApplicationServerStore
 
 
 class ApplicationServersApi:
+    """Handlers of ``/application-servers``."""
+
     def __init__(self, auth: TokenVerifier, servers: ApplicationServerStore) -> None:
         self._auth = auth
         self._servers = servers

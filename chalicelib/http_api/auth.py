@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jwt import PyJWK
 
 ALGORITHMS = {"RSA": ("RS256", "RS384", "RS512"), "EC": ("ES256", "ES384", "ES512")}
-"""What a key of a type may sign with: the token does not choose, and no public key serves as an HMAC secret."""
+"""Algorithms by key type: the token does not choose, and no public key serves as an HMAC secret."""
 _LEEWAY = 10
 """Seconds that the clocks may differ."""
 _MAX_TOKEN = 16384
@@ -26,7 +26,7 @@ READ, WRITE, UPLINKS = "connections:read", "connections:write", "uplinks:write"
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a token speaks for."""
+    """The tenant and scopes of a token."""
 
     tenant: str
     scopes: frozenset[str]
@@ -47,8 +47,11 @@ class TokenVerifier:
         self._tenant_claim = tenant_claim
 
     def caller(self, request: Request, scope: str) -> Caller:
-        """Who sent the request. Raises Unauthorized, Forbidden when the token lacks ``scope`` or a tenant, Unavailable
-        when the issuer's keys cannot be had."""
+        """Return the caller of a request.
+
+        Raises Unauthorized, Forbidden when the token lacks ``scope`` or a tenant, Unavailable when the issuer's keys
+        are not available.
+        """
         claims = self._claims(request.headers.get("authorization", ""))
         tenant = claims.get(self._tenant_claim)
         if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
@@ -83,7 +86,7 @@ class TokenVerifier:
         except jwt.PyJWTError as error:
             raise Unauthorized("the token is not valid") from error
         if not self._meant_for_us(claims):
-            raise Unauthorized("the token is meant for somebody else")
+            raise Unauthorized("the token is for another audience")
         return claims
 
     def _meant_for_us(self, claims: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What comes in: JSON bodies, query parameters, If-Match."""
+"""Request parsing: JSON bodies, query parameters, If-Match."""
 
 import re
 from datetime import UTC, datetime

@@ -14,6 +14,8 @@ from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
 
 
 class ConnectionTestsApi:
+    """Handlers of connection tests and previews."""
+
     def __init__(self, auth: TokenVerifier, trial: ConnectionTests) -> None:
         self._auth = auth
         self._trial = trial

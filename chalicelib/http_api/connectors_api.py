@@ -27,7 +27,7 @@ class ConnectorsApi:
         self._auth.caller(request, READ)
         found = next((connector for connector in CONNECTORS if connector.id == connector_id), None)
         if found is None:
-            raise NotFound("there is no such connector")
+            raise NotFound("the connector does not exist")
         return json_response(_document(found))
 
 

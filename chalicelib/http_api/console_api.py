@@ -30,7 +30,7 @@ _POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-act
 _FOREVER = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"
 _REFERENCE = re.compile(r'"((?:\./|\.\./|console/)(?:[a-z_]+/)?[a-z_]+\.(?:js|css|svg))"')
-"""How one file of the page names another."""
+"""A reference from one file of the page to another."""
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]+")
 
 

@@ -1,4 +1,4 @@
-"""The documents of the API that nothing else needs as a model, for its description."""
+"""Documents that only the API's description uses as models."""
 
 from typing import Annotated, Any, Literal
 
@@ -47,6 +47,8 @@ class ReadConfiguration(PreviewConfiguration):
 
 
 class ReadConnection(Document):
+    """A connection as it is read."""
+
     id: str
     connector_id: ConnectorId
     name: str
@@ -63,16 +65,22 @@ class ReadConnection(Document):
 
 
 class ReadApplicationServer(Document):
+    """An application server as it is read; its key is masked."""
+
     as_id: str
     as_key: Literal["*****"]
     created_at: str
 
 
 class ConnectorConnection(Document):
+    """The part of a connector that describes its connections."""
+
     configuration_schema: dict[str, Any] = Field(description="the JSON Schema that a configuration is held to")
 
 
 class Connector(Document):
+    """A connector type."""
+
     id: str
     name: str
     connection: ConnectorConnection
@@ -85,14 +93,20 @@ class Accepted(Document):
 
 
 class Replayed(Document):
+    """The number of replayed messages."""
+
     replayed: int = Field(ge=0)
 
 
 class Health(Document):
+    """The state of the API."""
+
     status: Literal["ok"]
 
 
 class ProblemFault(Document):
+    """A violation in a problem document."""
+
     pointer: str = Field(description="a JSON pointer (RFC 6901); that of a query parameter is its name")
     detail: str
 
@@ -105,11 +119,13 @@ class Problem(Document):
     status: int
     detail: str | None = None
     errors: list[ProblemFault] | None = None
-    request_id: str | None = Field(default=None, description="of a 500, for whoever looks into the log")
+    request_id: str | None = Field(
+        default=None, description="id of a request that ended in a 500, to find it in the log"
+    )
 
 
 class GatewayError(Document):
-    """What the gateway answers itself."""
+    """Answer of the gateway itself."""
 
     code: Annotated[str | None, Field(alias="Code")] = None
     message: Annotated[str, Field(alias="Message")]

@@ -15,6 +15,8 @@ from chalicelib.ports.history import EventPages, FailedMessagePages
 
 
 class HistoryApi:
+    """Handlers of events and failed messages."""
+
     def __init__(
         self,
         auth: TokenVerifier,

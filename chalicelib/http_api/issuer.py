@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Fetch = Callable[[str], bytes]
 
 _KEPT = 3600.0
-"""Seconds until the keys are fetched anew, so that a withdrawn one is forgotten."""
+"""Seconds until the keys are fetched again, so that a withdrawn key is forgotten."""
 _PAUSE = 30.0
 """Seconds between two fetches because of an unknown key: strangers' tokens must not make us ask the issuer."""
 _PAUSE_AFTER_FAILURE = 5.0
@@ -47,7 +47,7 @@ def fetch(url: str) -> bytes:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a browser signs in, and where it gets its token."""
+    """Endpoints at which a browser signs in and gets its token."""
 
     authorization: str
     token: str
@@ -97,7 +97,7 @@ class Issuer:
         try:
             self._keys = self._fetch_keys()
         except Unavailable as error:
-            # The keys that are known go on being good; a token of another one is told to try again.
+            # Known keys stay valid; a token of an unknown key is answered with a retry.
             self._failed = True
             log.warning("the issuer's keys could not be fetched", extra={"reason": str(error)})
             return

@@ -17,6 +17,8 @@ from chalicelib.http_api.responses import json_response, no_content
 
 
 class MessagesApi:
+    """Handlers of replay and purge."""
+
     def __init__(self, auth: TokenVerifier, replay: Replay) -> None:
         self._auth = auth
         self._replay = replay

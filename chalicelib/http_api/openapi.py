@@ -26,20 +26,22 @@ _DETAILS = {
     400: "The body is not JSON in UTF-8",
     401: "No token, or one that is not valid",
     403: "The token lacks the scope",
-    404: "There is no such thing, or it is somebody else's",
+    404: "It does not exist, or belongs to another tenant",
     409: "A limit is reached, or the state does not allow it",
     412: "If-Match names another version",
     413: "The body is too large",
     415: "The body's media type is not taken",
     422: "The request is not valid; all its violations are listed",
     429: "Too many such calls; Retry-After says when to come again",
-    500: "A violation of ours",
+    500: "An internal error",
     503: "A service that is needed does not answer",
 }
 _BY_GATEWAY = {415}
 
 
 class OpenApi:
+    """Handler of ``/openapi.json``."""
+
     @answered
     def describe(self, request: Request) -> Response:
         """Needs no token. The servers' address is the one that the request came to."""

@@ -1,4 +1,4 @@
-"""Every call of the API, for its description: what it takes, what it answers, who may make it."""
+"""Operations of the API for its description: request, answers, required scope."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Operation:
     ``problems``: besides 401, 403, 500 and 503, which everything that needs a token can end in."""
 
     name: str
-    """Of the function in ``app.py``."""
+    """Name of the function in ``app.py``."""
     summary: str
     scope: str | None
     answer: Model | list[Model] | dict[str, Any] | None
@@ -42,7 +42,7 @@ class Operation:
     headers: tuple[str, ...] = ()
     problems: tuple[int, ...] = ()
     lrc: bool = False
-    """Whether the LRC's token is as good as a bearer token."""
+    """True if the LRC's token may replace the bearer token."""
     examples: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,7 +62,7 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "level": ("only events of this level", _enumeration(Level)),
     "direction": ("only messages of this direction", _enumeration(Direction)),
     "status": ("the messages' status", _enumeration(MessageStatus)),
-    "period": ("the time looked at", _enumeration(Period) | {"default": Period.HOUR.value}),
+    "period": ("the period of the statistics", _enumeration(Period) | {"default": Period.HOUR.value}),
     "id": ("the connection's id", {"type": "string"}),
     "LrnDevEui": ("the LRC's: the device", {"type": "string"}),
     "LrnFPort": ("the LRC's: the port", {"type": "string"}),
@@ -108,7 +108,7 @@ _CHANGE = (400, 404, 409, 412, 413, 415, 422)
 _ID = "/connections/{id}"
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("GET", "/health"): Operation("health", "Whether the API answers", None, doc.Health),
+    ("GET", "/health"): Operation("health", "Check that the API answers", None, doc.Health),
     ("GET", "/openapi.json"): Operation("describe_api", "This document", None, {"type": "object"}),
     ("GET", "/connectors"): Operation("list_connectors", "The connector types", READ, [doc.Connector]),
     ("GET", "/connectors/{id}"): Operation(
@@ -133,12 +133,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         query=("id",), required=("id",), problems=(404, 412, 422),
     ),
     ("POST", "/connections/test"): Operation(
-        "test_unsaved_connection", "Try a configuration without saving it", WRITE, CheckResult,
+        "test_unsaved_connection", "Test a configuration without saving it", WRITE, CheckResult,
         body=(doc.ConnectionTrialRequest,), problems=(400, 413, 415, 422, 429),
         examples={"TCP": {"configuration": TCP["configuration"]}},
     ),
     ("POST", "/connections/preview"): Operation(
-        "preview_message", "What would be published for a report", READ, Preview,
+        "preview_message", "Preview the message that would be published for a report", READ, Preview,
         body=(PreviewRequest,), problems=(400, 413, 415, 422),
         examples={
             "uplink": {"configuration": {"uplinkTopicPattern": "things.{DevEUI}.uplink"}, "uplink": UPLINK}
@@ -158,7 +158,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         examples={"name": {"name": "Another name"}},
     ),
     ("DELETE", _ID): Operation(
-        "delete_connection", "Delete a connection, its secret and what waits for its broker", WRITE, None, 204,
+        "delete_connection", "Delete a connection, its secret and its queued messages", WRITE, None, 204,
         problems=(404, 412),
     ),
     ("POST", f"{_ID}/restart"): Operation(
@@ -166,7 +166,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         headers=("ETag",), problems=(404, 409),
     ),
     ("POST", f"{_ID}/test"): Operation(
-        "test_connection", "Try a saved connection", WRITE, CheckResult, problems=(404, 429)
+        "test_connection", "Test a saved connection", WRITE, CheckResult, problems=(404, 429)
     ),
     ("GET", f"{_ID}/statistics"): Operation(
         "get_statistics", "Active devices, messages, and a time series", READ, Statistics,

@@ -61,7 +61,7 @@ def answered(
 
 
 def problem(request: Request, error: Exception) -> Response:
-    """The problem document of an error. One that is none of ours is a 500, which says nothing but a request id."""
+    """Return the problem document of an error. An unforeseen error is a 500 with nothing but a request id."""
     status = next((status for type_, status in _STATUS if isinstance(error, type_)), None)
     if status is None:
         request_id = _request_id(request)

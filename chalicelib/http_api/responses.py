@@ -34,7 +34,7 @@ def path_of(request: Request, *segments: str) -> str:
     """The absolute path of a resource of this API, with the stage (or a custom domain's base path) before it."""
     own = str(request.context.get("path") or request.path).rstrip("/").split("/")
     route = request.path.rstrip("/").split("/")
-    # What the caller asked for ends in the route, however its parameters are written there.
+    # The requested path ends in the route, in whatever spelling its parameters have.
     prefix = own[: len(own) - len(route) + 1]
     return "/".join([*prefix, *(quote(segment, safe="") for segment in segments)])
 

@@ -13,6 +13,8 @@ from chalicelib.http_api.responses import json_response
 
 
 class StatisticsApi:
+    """Handler of statistics."""
+
     def __init__(self, auth: TokenVerifier, connections: ConnectionService, statistics: ConnectionStatistics) -> None:
         self._auth = auth
         self._connections = connections

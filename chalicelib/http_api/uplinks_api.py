@@ -12,6 +12,8 @@ from chalicelib.uplinks.ingress import Ingress
 
 
 class UplinksApi:
+    """Handler of ``POST /uplinks``."""
+
     def __init__(self, auth: TokenVerifier, ingress: Ingress, bulk: BulkIngress) -> None:
         self._auth = auth
         self._bulk = bulk

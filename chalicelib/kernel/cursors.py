@@ -1,4 +1,4 @@
-"""Where the next page of a list begins, as an opaque word that fits the list it was made for only."""
+"""Opaque cursors of list pages. A cursor fits only the list that it was made for."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -21,10 +21,10 @@ def decode(scope: str, cursor: str) -> str:
         check, position = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:].decode()
     except (binascii.Error, UnicodeError):
         check, position = b"", ""
-    # Not a signature: the query is bound to the caller's own tenant anyway. It only tells ours from others.
+    # No signature is needed, because every query is bound to the caller's tenant. It detects foreign cursors.
     if check != _check(scope, position) or encode(scope, position) != cursor:
         raise InvalidRequest(
-            [Violation("/cursor", "This cursor is none of this list's; take it from the Link header, rel=next.")]
+            [Violation("/cursor", "This cursor does not belong to this list. Take it from the Link header, rel=next.")]
         )
     return position
 

@@ -1,8 +1,8 @@
-"""JSONPath with an end: python-jsonpath, counted, and with regular expressions that go through RE2.
+"""JSONPath with limits: python-jsonpath with counted steps and with regular expressions in RE2.
 
-Patterns and reports come from outside, and neither may keep a function busy: every node and every comparison is
-counted, what can be slow looks at the clock, and regular expressions run in linear time. Imported only when a pattern
-is more than names, because the library takes long to import.
+Patterns and reports come from outside and must not keep a function busy: every node and comparison is counted, slow
+operations check the clock, and regular expressions run in linear time. The module is imported only for a pattern that
+needs JSONPath, because the library's import is slow.
 """
 
 import time
@@ -37,7 +37,7 @@ MAX_REGEX = 256
 _REGEX_MEMORY = 1 << 18
 """Bytes that RE2 may use for one expression; bounds nested repetitions such as (a{500}){500}."""
 _CLOCK_EVERY = 32
-"""Steps between two looks at the clock, which is a system call."""
+"""Steps between two reads of the clock, which is a system call."""
 _ELEMENTS_PER_STEP = 2
 """The library passes over every element of an array or object; that costs half of making a node of it."""
 
@@ -71,7 +71,7 @@ _budget: ContextVar[_Budget] = ContextVar("_budget")
 
 
 class _Match(JSONPathMatch):
-    """A node. Its path is not written down: nobody reads it, and with long keys it would cost most of the time."""
+    """A node without its path: the connector does not use paths, and building them would take most of the time."""
 
     __slots__ = ()
 

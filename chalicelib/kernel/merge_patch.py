@@ -4,8 +4,10 @@ from typing import Any
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """``target`` with the members of ``patch`` put in its place, those that are null removed; nothing is changed in
-    place. A patch that is no object is the result."""
+    """Return ``target`` with the members of ``patch`` replaced and those that are null removed.
+
+    Neither argument is changed. A patch that is not an object is itself the result.
+    """
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

@@ -74,9 +74,9 @@ _DECODER = json.JSONDecoder(
 
 
 def member_spans(text: str, start: int = 0) -> dict[str, tuple[int, int]]:
-    """Where the values of the members of the object at ``start`` begin and end in ``text``.
+    """Return the spans in ``text`` of the values of the members of the object at ``start``.
 
-    The text is known to be JSON with an object there. Cutting keeps numbers as they were written: 1.10 stays 1.10.
+    The text must be valid JSON with an object there. Cutting keeps numbers as they were written: 1.10 stays 1.10.
     """
     spans: dict[str, tuple[int, int]] = {}
     at = _skip(text, _skip(text, start) + 1)
@@ -92,7 +92,7 @@ def member_spans(text: str, start: int = 0) -> dict[str, tuple[int, int]]:
 
 
 def element_spans(text: str) -> list[tuple[int, int]]:
-    """Where the elements of the array in ``text`` begin and end; it is known to be JSON."""
+    """Return the spans of the elements of the array in ``text``, which must be valid JSON."""
     spans: list[tuple[int, int]] = []
     at = _skip(text, _skip(text, 0) + 1)
     while text[at] != "]":

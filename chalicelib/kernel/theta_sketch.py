@@ -1,10 +1,10 @@
-"""How many different devices there were: a mergeable sketch of one hour.
+"""A mergeable sketch that counts the distinct devices of one hour.
 
-It keeps the K smallest of the devices' 40-bit hashes, each with the last minute of the hour in which the device was
-seen (k minimum values; a "theta sketch" in Apache DataSketches). Up to K devices it is the set itself, so the count
-is exact but for two that share a hash (one chance in 20,000 with K devices). Beyond, the share of the hashes' range
-that K of them fill tells how many there are, with a standard error of 1/sqrt(K): one percent. What is kept is an
-unbiased sample of devices, so devices of a part of the hour can be counted, too.
+The sketch keeps the K smallest of the devices' 40-bit hashes, each with the last minute in which the device was seen (k
+minimum values; a "theta sketch" in Apache DataSketches). Up to K devices it is the set itself, so the count is exact
+except for hash collisions (one chance in 20,000 with K devices). Beyond, the share of the hash range that K hashes fill
+gives the count, with a standard error of 1/sqrt(K): one percent. The kept hashes are an unbiased sample of devices, so
+the devices of a part of the hour can be counted, too.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ K = 10_000
 _HASH_BYTES = 5
 _RANGE = 1 << 8 * _HASH_BYTES
 _BOUND_BYTES = _HASH_BYTES + 1
-"""Of the range's end, which needs a bit more."""
+"""The end of the range needs one bit more."""
 _ENTRY_BYTES = _HASH_BYTES + 1
 
 
@@ -35,11 +35,11 @@ class Sketch:
         return len(self._entries)
 
     def would_add(self, hash_: int, minute: int) -> bool:
-        """Whether noting a device would tell something new."""
+        """Return whether adding a device would change the sketch."""
         return hash_ < self._bound and self._entries.get(hash_, -1) < minute
 
     def add(self, hash_: int, minute: int) -> bool:
-        """Notes a device; False when that told nothing new."""
+        """Add a device; return whether the sketch changed."""
         if not self.would_add(hash_, minute):
             return False
         self._entries[hash_] = minute
@@ -49,7 +49,7 @@ class Sketch:
         return True
 
     def merge(self, other: "Sketch") -> bool:
-        """Takes in what another has noted; False when that told nothing new."""
+        """Merge another sketch; return whether this one changed."""
         lower = other._bound < self._bound  # noqa: SLF001  # of the same class
         self._bound = min(self._bound, other._bound)  # noqa: SLF001
         added = [self.add(hash_, minute) for hash_, minute in other._entries.items()]  # noqa: SLF001

@@ -10,9 +10,9 @@ _EXTENDED = re.compile(
 
 
 def parse_time(text: object) -> float | None:
-    """Unix seconds of an ISO 8601 date and time *with* an offset; None for anything else.
+    """Return the Unix seconds of an ISO 8601 date and time with an offset; None for any other text.
 
-    A time without an offset is None: nobody can say which hour it means.
+    A time without an offset is ambiguous.
     """
     if not isinstance(text, str) or not _EXTENDED.fullmatch(text):
         return None

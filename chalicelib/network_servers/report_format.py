@@ -25,4 +25,4 @@ class ReportFormat(Protocol):
     def rejection(
         self, *, dev_eui: str, time_iso: str, cause: str, f_port: int | None = None, correlation_id: str | None = None
     ) -> Report:
-        """Build the report that tells the customer of a rejected downlink."""
+        """Build the report of a rejected downlink for the customer."""

@@ -23,7 +23,7 @@ class ReceivedDownlink:
 
 
 class Verdict(StrEnum):
-    """How the consumer settles a received message."""
+    """Answers of the consumer to a received message."""
 
     ACK = "ACK"
     """The message is safely queued on our side."""

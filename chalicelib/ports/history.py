@@ -34,7 +34,7 @@ class ReplayableMessages(FailedMessages, Protocol):
         """Yield all messages up to the id ``last``."""
 
     def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
-        """Delete messages. Ignored where there are none."""
+        """Delete messages. Unknown ids are ignored."""
 
 
 class StatisticsWriter(Protocol):

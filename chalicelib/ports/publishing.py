@@ -23,7 +23,7 @@ class OutgoingMessage:
     message_id: str
     type: str
     uplink: bool = False
-    """Whether the device counts as active once the message is confirmed."""
+    """True if a confirm of the message shows that its device is active."""
     timestamp: int | None = None
     headers: Mapping[str, str | int] = field(default_factory=dict)
 
@@ -65,7 +65,7 @@ class Publisher(Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether the connection is open and may publish again."""
+        """True while the connection is open and may publish again."""
 
     def close(self) -> None:
         """Close the channel and the connection."""

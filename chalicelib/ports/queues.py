@@ -48,7 +48,7 @@ class UplinkQueues(Protocol):
         """Create the queue. Ignored when it exists."""
 
     def delete(self, connection_id: str) -> None:
-        """Delete the queue. Ignored when there is none."""
+        """Delete the queue. Ignored when it does not exist."""
 
     def send(
         self,

@@ -19,7 +19,7 @@ class SecretStore(Protocol):
         """Delete a version that no record names any longer."""
 
     def delete(self, tenant: str, connection_id: str) -> None:
-        """Delete all versions and AS keys at once, without recovery. Ignored when there are none."""
+        """Delete all versions and AS keys at once, without recovery. Ignored when the secret does not exist."""
 
     def put_as_key(self, tenant: str, connection_id: str, as_key: str) -> str:
         """Store the AS key of a downlink and return its name; equal keys have equal names."""

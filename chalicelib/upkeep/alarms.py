@@ -1,4 +1,4 @@
-"""What is looked at each minute on behalf of the owners: the rate of uplinks, silence, and the end of certificates."""
+"""Checks that run every minute for the tenants: rate of uplinks, silent connections, end of certificates."""
 
 import hashlib
 from collections.abc import Callable
@@ -25,6 +25,8 @@ _LONGEST_TEXT = 300
 
 
 class Alarms:
+    """Checks a connection's alarms, certificate and silence. Claims ensure that each condition is reported once."""
+
     def __init__(
         self,
         counters: UplinkCounters,
@@ -41,27 +43,27 @@ class Alarms:
         self._clock = clock
 
     def concerns(self, connection: Connection) -> bool:
-        """Whether there may be something to tell, as far as the record says."""
+        """Return whether ``check`` could find something, according to the record."""
         now, ends = self._clock(), connection.certificate_ends
         ends_soon = ends is not None and ends - now <= max(_NOTICES) * _DAY
         return bool(connection.alarms) or ends_soon or _may_be_restarted(connection, now)
 
     def check(self, connection: Connection) -> None:
-        """Tells what there is to tell, each thing once. A store that is down costs a minute's look."""
+        """Report each condition once. When a store is down, the check of this minute is skipped."""
         try:
             for alarm in connection.alarms:
                 self._check_rate(connection, alarm)
             self._check_certificate(connection)
             self._check_silence(connection)
         except Unavailable as error:
-            log.warning("not looked at", extra={"connection": connection.id, "reason": str(error)})
+            log.warning("not checked", extra={"connection": connection.id, "reason": str(error)})
 
     def _check_rate(self, connection: Connection, alarm: Alarm) -> None:
         now = self._clock()
         window = window_at(alarm, now)
         if window is None:
             return
-        # Of the alarm as it is: a changed one may tell anew.
+        # The key covers the alarm's fields, so that a changed alarm may be raised again.
         digest = hashlib.sha256(alarm.model_dump_json().encode()).hexdigest()[:16]
         key = f"alarm#{connection.tenant}#{connection.id}#{digest}#{int(window.start)}"
         if self._claims.held(key):
@@ -73,12 +75,12 @@ class Alarms:
     def _uplinks_of_last_hour(self, connection: Connection, now: float) -> int:
         minute = int(now // 60)
         counters = self._counters.counters(connection.tenant, connection.id, minute - _MINUTES, minute)
-        # What failed came from a device, too: the alarm is about devices that fall silent.
+        # A failed uplink shows that its device sends; the alarm is about silent devices.
         return sum(counted.get(name, 0) for counted in counters.values() for name in _COUNTERS)
 
     def _report_rate(self, connection: Connection, alarm: Alarm, window: Window, uplinks: int) -> None:
         minimum = alarm.uplink_rate_min_per_hour
-        text = f"{uplinks} uplink(s) in the last hour, the alarm asks for at least {minimum}."
+        text = f"{uplinks} uplink(s) in the last hour; the alarm requires at least {minimum}."
         if alarm.message:
             text = f"{alarm.message[:_LONGEST_TEXT]} ({text[:-1]})."
         details = {
@@ -90,7 +92,7 @@ class Alarms:
         self._monitoring.event(connection, Level.WARNING, EventType.LOW_UPLINK_RATE, text, details)
 
     def _check_silence(self, connection: Connection) -> None:
-        """AGGRESSIVE: what has brought no uplink for an hour is opened anew, should the silence be the connection's."""
+        """Restart an AGGRESSIVE connection without an uplink for an hour, in case the connection causes the silence."""
         now = self._clock()
         if not _may_be_restarted(connection, now) or self._uplinks_of_last_hour(connection, now):
             return
@@ -110,7 +112,9 @@ class Alarms:
         if self._claims.held(key) or not self._claims.claim(key, ends + _DAY):
             return
         left = int((ends - now) // _DAY)
-        text = f"The client certificate ends at {iso_time(ends)}, in {left} day(s): set a new certificate and its key."
+        text = (
+            f"The client certificate expires at {iso_time(ends)}, in {left} day(s). Set a new certificate and its key."
+        )
         self._monitoring.event(
             connection, Level.WARNING, EventType.CERTIFICATE_EXPIRES, text, {"ends": iso_time(ends), "days": left}
         )

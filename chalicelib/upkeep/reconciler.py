@@ -1,9 +1,9 @@
-"""Once a minute: wakes for marks that are due, probes for broken brokers, and poll jobs for the consumers.
+"""The work of each minute: due pending wake-ups, due probes, and poll jobs.
 
-Beside these, every connection is looked at once in five minutes: should there be reports that nobody was told of (one
-whose request was killed between queue and wake, or a queue whose depth was told wrongly), they get a wake, too.
+In addition each connection is swept once in five minutes. Reports without a wake (the request was killed between queue
+and wake, or a queue's depth was wrong) get one.
 
-It never connects to a broker, and is flat in memory: everything is paged.
+The reconciler never connects to a broker, and pages everything, so that its memory stays flat.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ from chalicelib.ports.queues import BATCH, PollQueue, UplinkQueues, WakeQueue
 
 TARGETS_PER_JOB = 50
 SWEEP_RUNS = 5
-"""Every connection is looked at once in so many runs."""
+"""Runs in which every connection is swept once."""
 
 
 class AlarmChecks(Protocol):
@@ -59,6 +59,11 @@ class ReconcilerContext:
 
 
 class Reconciler:
+    """Sends the wakes, probes and poll jobs that are due.
+
+    A pending wake-up is cleared only after its wake was sent, and only if its token is still the one that was read.
+    """
+
     def __init__(self, context: ReconcilerContext) -> None:
         self._context = context
         self._concerned: list[Connection] = []
@@ -159,7 +164,9 @@ class Reconciler:
         return number
 
     def _all_active(self) -> Iterator[Connection]:
-        """Those with something to look at are kept for the end, so that all are read once only."""
+        """Yield the active connections, and keep those with due checks for the last step, so that all are read only
+        once.
+        """
         for connection in self._context.connections.all_active():
             if self._context.alarms.concerns(connection):
                 self._concerned.append(connection)

@@ -16,7 +16,7 @@ MAX_BULK_SIZE = 4 << 20
 """Bytes. A function takes 6 MB, API Gateway 10."""
 MAX_ENTRIES = 1000
 SECONDS = 20.0
-"""After so long no further entry is begun, for a request has 29 seconds."""
+"""Seconds after which no further entry is started, because a request has 29 seconds."""
 
 
 class EntryFault(Document):
@@ -27,7 +27,7 @@ class EntryFault(Document):
 
 
 class EntryResult(Document):
-    """What became of one report of an array."""
+    """Result of one report of an array."""
 
     status: Literal[200, 413, 422, 503]
     errors: list[EntryFault] | None = None
@@ -40,8 +40,10 @@ _LATER = EntryResult(
 
 
 class BulkIngress:
+    """Stores an array of reports, each answered independently."""
+
     def __init__(self, ingress: Ingress, executor: Executor) -> None:
-        """``executor``: another one than the ingress's own, for its threads wait for those."""
+        """Create the service. ``executor`` must not be the ingress's own, because its threads wait for that one."""
         self._ingress = ingress
         self._executor = executor
 
@@ -52,7 +54,7 @@ class BulkIngress:
         either. Raises Malformed when the array is not JSON, InvalidRequest when it has too many entries."""
         text, document = parse_json(body)
         if not isinstance(document, list):
-            raise InvalidRequest([Violation("", "This is no array of reports.")])
+            raise InvalidRequest([Violation("", "Send an array of reports.")])
         if len(document) > MAX_ENTRIES:
             detail = f"An array has at most {MAX_ENTRIES} reports, this one {len(document)}; send it in parts."
             raise InvalidRequest([Violation("", detail)])

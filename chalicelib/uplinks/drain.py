@@ -20,6 +20,7 @@ from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResul
 from chalicelib.ports.queues import BATCH, ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
+from chalicelib.uplinks.receiving import Chunk, receive_chunk
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
     failed_and_lost,
@@ -31,12 +32,8 @@ from chalicelib.uplinks.settlement import (
 )
 from chalicelib.vocabulary import ConnectionState, EventType, RetryReason
 
-CHUNK_REPORTS = 100
-CHUNK_BYTES = 4 << 20
-"""What is held at once: a hundred reports, or so many bytes of them (a report may have 256 KB)."""
 HELPERS = 3
-"""So many more drains, side by side, are asked for where one finds a backlog: a queue's devices are divided among
-them."""
+"""Further drains that run side by side when a drain finds a backlog; they share the queue's devices."""
 
 _STILL_THERE = {EventType.CONFIRM_TIMEOUT, EventType.BROKER_BLOCKED}
 """Faults of a broker that took the connection: opening another at once would end in the same."""
@@ -47,6 +44,8 @@ class _OutOfTime(Exception):
 
 
 class Drain:
+    """Publishes one connection's queued reports, and decides about the wakes that asked for it."""
+
     _connection: Connection
 
     def __init__(self, context: DrainContext, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
@@ -105,7 +104,7 @@ class Drain:
         self._read_at = self._context.monotonic()
 
     def _plan_wake(self, seconds: float) -> None:
-        """Something is left that can be had in so many seconds: a mark must be written."""
+        """Require a pending wake-up in ``seconds``, when the rest is visible again."""
         due = self._context.clock() + seconds
         self._state.mark_at = due if self._state.mark_at is None else min(due, self._state.mark_at)
 
@@ -116,7 +115,7 @@ class Drain:
 
     def _drain(self, probe: bool) -> None:
         if probe:
-            # It connects in any case: first, for a slow queue must not put it off for ever.
+            # A probe connects first, so that a slow queue cannot postpone it for ever.
             self._publisher()
         while self._context.monotonic() < self._stop_at:
             if self._context.monotonic() - self._read_at > self._context.timing.recheck:
@@ -126,26 +125,37 @@ class Drain:
                 if not self._connection.active or self._connection.breaker_open:
                     return
             # Receive first, connect then: an idle connection costs its broker nothing.
-            reports = self._receive()
-            if not reports:
+            chunk = self._receive()
+            if not chunk.reports:
                 if probe and self._connection.state != ConnectionState.OPENED:
                     self._publisher().check(self._last)
                     self._recovered()
                 return
-            for chunk in self._chunks(reports):
-                self._settle_chunk(chunk)
-            self._request_helper(reports)
+            for part in self._parts(chunk.reports):
+                self._settle_chunk(part)
+            self._request_helper(chunk)
             # A probe goes on to the empty receive: wakes of what waits were let go.
-            if len(reports) < BATCH and self._own_message_ids() <= self._state.settled and not probe:
+            if len(chunk.reports) < BATCH and self._own_message_ids() <= self._state.settled and not probe:
                 return
         self._plan_wake(0)
 
-    def _request_helper(self, reports: list[ReceivedReport]) -> None:
-        """Asks for one more drain, which asks for the next, where all that may be held at once was there and the broker
-        took it. Wakes sent together would not do: one forwarder may get them all in a batch, and drains once. Reports
-        that come in have wakes of their own."""
-        backlog = len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
-        if self._state.helped or not backlog:
+    def _receive(self) -> Chunk:
+        try:
+            chunk = receive_chunk(self._context, self._id, self._stop_at)
+        except Unavailable:
+            self._plan_wake(self._context.timing.report_visibility)
+            raise
+        if chunk.failed:
+            self._plan_wake(self._context.timing.report_visibility)
+        return chunk
+
+    def _request_helper(self, chunk: Chunk) -> None:
+        """After a full chunk that the broker confirmed, ask for one more drain, which asks for the next.
+
+        Sending all wakes at once does not help: Lambda may put them in one batch, which starts one drain. New reports
+        have their own wakes.
+        """
+        if self._state.helped or not chunk.full:
             return
         self._state.helped = True
         helpers = [wake.helper for wake in self._wakes if wake.message_id is None]
@@ -160,29 +170,12 @@ class Drain:
     def _own_message_ids(self) -> set[str]:
         return {wake.message_id for wake in self._wakes if wake.message_id}
 
-    def _receive(self) -> list[ReceivedReport]:
-        held: list[ReceivedReport] = []
-        size = 0
-        began = self._context.monotonic()
-        # Of a slow queue less at a time, so that there is always enough left to publish it in.
-        until = began + max(0.0, self._stop_at - began) / 2
-        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or self._context.monotonic() < until):
-            try:
-                received = self._context.queues.receive(self._id, CHUNK_REPORTS - len(held))
-            except Unavailable:
-                self._plan_wake(self._context.timing.report_visibility)
-                if held:
-                    break
-                raise
-            held += received
-            size += sum(len(report.body) for report in received)
-            if len(received) < BATCH:
-                break
-        return held
+    def _parts(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
+        """Yield all reports as one part.
 
-    def _chunks(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
-        """All at once; but a device whose report was received again and again, perhaps because it kills this function,
-        comes last, one report after the other, so that it takes nobody with it."""
+        A device whose report was received many times, perhaps because it kills this function, comes last, one report at
+        a time, so that it affects no other device.
+        """
         devices = suspects(reports, self._context.random())
         alone = {group[0].group for group in devices}
         if others := [report for report in reports if report.group not in alone]:
@@ -271,7 +264,7 @@ class Drain:
         given_up = [r for r in reports if outcomes[r.receipt].result == Result.FAILED]
         retried = [r for r in reports if outcomes[r.receipt].result == Result.RETRY]
         confirmed = [r for r in delivered if r.receipt in routing_keys]
-        # What was confirmed is deleted whatever else fails.
+        # Confirmed reports are deleted even if a later step fails.
         self._delete(delivered)
         self._state.counts["uplinksDelivered"] += len(confirmed)
         if confirmed and self._connection.state != ConnectionState.OPENED:
@@ -343,7 +336,7 @@ class Drain:
         if progress.mark_at is None:
             if own <= progress.settled if own else self._is_empty():
                 return
-            # Somebody else holds what these wakes were sent for, or has settled it already.
+            # Another forwarder holds or has already settled these reports.
             self._plan_wake(self._context.timing.report_visibility)
         assert progress.mark_at is not None  # noqa: S101
         self._context.connections.set_pending_wake(self._tenant, self._id, progress.mark_at, str(ULID()))

@@ -1,4 +1,4 @@
-"""What every drain needs of the outside, and what it notes down on its way."""
+"""Dependencies and progress of a drain."""
 
 import time
 from collections import Counter
@@ -16,6 +16,8 @@ from chalicelib.uplinks.publisher_pool import PublisherPool
 
 @dataclass(frozen=True)
 class DrainContext:
+    """Dependencies of a drain."""
+
     connections: BreakerStore
     queues: UplinkQueues
     wakes: WakeQueue
@@ -26,16 +28,18 @@ class DrainContext:
     random: Callable[[], float]
     timing: Timing
     monotonic: Clock = time.monotonic
-    """What deadlines are measured with; a simulation has its own."""
+    """Measures deadlines; a simulation has its own."""
 
 
 @dataclass
 class DrainState:
+    """Progress of a drain."""
+
     settled: set[str] = field(default_factory=set)
     """Message ids."""
     counts: Counter[str] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
-    """Of the uplinks that were confirmed."""
+    """Devices with a confirmed uplink."""
     reconnected: bool = False
     helped: bool = False
     """A helper was asked for, or none is to be."""

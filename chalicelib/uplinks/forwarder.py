@@ -15,15 +15,22 @@ from chalicelib.uplinks.drain_context import DrainContext
 
 
 class Forwarder:
+    """Handles batches of wakes: drains the connections that they name, side by side.
+
+    A wake is let go only if its own report was settled by this forwarder, or after a pending wake-up was written.
+    """
+
     def __init__(self, context: DrainContext, executor: Executor) -> None:
         self._context = context
         self._executor = executor
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
-        """``deadline``: time.monotonic() at which Lambda ends the function.
+        """Drain the connections that these wakes name. ``deadline``: time.monotonic() at which Lambda ends the
+        function.
 
-        Returns when every wake may be deleted. Else deletes those that may, and raises Unavailable: the others come
-        back by their visibility time-out. A broker's fault never raises, for that would slow all connections' wakes.
+        Returns when every wake may be deleted. Otherwise deletes those that may and raises Unavailable; the others come
+        back after their visibility timeout. A broker's fault never raises, because that would slow the wakes of all
+        connections.
         """
         self._context.wakes.extend([record.receipt for record in records])
         stop_at = deadline - self._context.timing.spare
@@ -58,8 +65,7 @@ class Forwarder:
         try:
             Drain(self._context, tenant, connection_id, wakes).run(stop_at)
         except Exception:  # noqa: BLE001
-            # One connection's fault, known or not, must not cost the others of the batch: it is told by the raise
-            # above once the others are done.
+            # An error of one connection must not affect the others of the batch; the raise above reports it after them.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
             return False
         seconds = round(self._context.monotonic() - began, 3)

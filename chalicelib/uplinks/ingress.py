@@ -1,6 +1,6 @@
-"""Reports in: checked, and stored in the queue of every active connection of the tenant before they are answered.
+"""Ingress: check reports and store them for every active connection of the tenant before answering.
 
-What makes a 200 safe: every queue has the report, and for each a wake that names it is in the shared queue.
+A 200 is safe because every queue has the report, and the shared queue has a wake that names it for each.
 """
 
 import hashlib
@@ -39,6 +39,11 @@ class IngressContext:
 
 
 class Ingress:
+    """Accepts reports.
+
+    A report is answered only after the queue of every matching connection has it and a wake for each was sent.
+    """
+
     def __init__(self, context: IngressContext) -> None:
         self._context = context
         self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
@@ -46,7 +51,7 @@ class Ingress:
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], body: bytes) -> None:
         """A report with the LRC's query parameters. Raises Unauthorized, InvalidRequest or Unavailable."""
         parameters = dict(query)
-        # Before the body is read, of which nothing is told to who does not even try.
+        # This check precedes the body, so that a caller without credentials learns nothing about it.
         if not parameters.get("Token") or not parameters.get("AS_ID"):
             raise Unauthorized("send the LRC's AS_ID, Time and Token, or a bearer token with the scope uplinks:write")
         report = DEFAULT.parse(body)

@@ -47,14 +47,14 @@ def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:
 
 
 def is_sent(report: Report, configuration: AmqpConfiguration) -> bool:
-    """Whether reports of this kind are sent: with ``sendMetadata`` only uplinks are."""
+    """Return whether reports of this type are published: with ``sendMetadata`` only uplinks are."""
     return not configuration.send_metadata or report.is_uplink
 
 
 def expired(report: Report, configuration: AmqpConfiguration, now: float, accepted_at: float | None = None) -> bool:
-    """Whether an uplink is older than ``uplinkTimeValidity``; ``now`` and ``accepted_at`` in Unix seconds.
+    """Return whether an uplink is older than ``uplinkTimeValidity``. ``now`` and ``accepted_at``: Unix seconds.
 
-    ``accepted_at`` stands in for the Time of an uplink that has none; without either, nothing expires.
+    ``accepted_at`` replaces the Time of an uplink without one; without either, nothing expires.
     """
     if configuration.uplink_time_validity is None or not report.is_uplink:
         return False
@@ -63,7 +63,7 @@ def expired(report: Report, configuration: AmqpConfiguration, now: float, accept
 
 
 def body_of(report: Report, configuration: AmqpConfiguration) -> str:
-    """What is published: the report as received, unless ``sendMetadata`` or ``sendRawDecodedFormat`` cuts it."""
+    """Return the body to publish: the report as received, unless an option of the configuration cuts it."""
     if not configuration.send_metadata and not configuration.send_raw_decoded_format:
         return report.text
     begin, end = member_spans(report.text)[report.root]

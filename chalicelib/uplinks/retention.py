@@ -20,18 +20,20 @@ from chalicelib.ports.queues import BATCH, RETENTION, ReceivedReport, UplinkQueu
 from chalicelib.vocabulary import EventType
 
 NOTICE = 86400.0
-"""Seconds before reports are dropped in which that is told."""
+"""Seconds before reports are dropped in which the tenant is warned."""
 MARGIN = 1800.0
 """Seconds by which we are earlier than SQS, which does not count what it drops."""
 PERIOD = 900.0
-"""The shortest time between two looks at a queue."""
+"""Minimum seconds between two checks of a queue."""
 LONGEST_PERIOD = 3 * 86400.0
 """The longest: how many reports wait is an approximate number."""
 _BATCHES = 100
-"""Taken out in one look at the most."""
+"""Maximum batches deleted in one check."""
 
 
 class Retention:
+    """Warns of reports that are about to expire, and deletes and counts them before SQS drops them."""
+
     def __init__(self, queues: UplinkQueues, claims: Claims, monitoring: Monitoring, clock: Clock) -> None:
         self._queues = queues
         self._claims = claims
@@ -50,10 +52,12 @@ class Retention:
                 self._warn(connection, now, oldest)
             self._claims.claim(key, _next_check(connection, now, oldest))
         except (NotFound, Unavailable) as error:
-            log.warning("reports not looked at", extra={"connection": connection.id, "reason": str(error)})
+            log.warning("reports not checked", extra={"connection": connection.id, "reason": str(error)})
 
     def _oldest(self, connection: Connection, now: float) -> float:
-        """When the oldest report that is left was accepted, and now if there is none: nothing older will come."""
+        """Return when the oldest remaining report was accepted; now for an empty queue, because later reports are
+        younger.
+        """
         for _ in range(_BATCHES):
             reports = self._queues.receive(connection.id, BATCH)
             old = [report for report in reports if report.sent_at <= now - (RETENTION - MARGIN)]
@@ -67,13 +71,13 @@ class Retention:
     def _drop(self, connection: Connection, reports: Sequence[ReceivedReport]) -> None:
         if not reports:
             return
-        # Told first: a report may be told of twice, and never be gone without a word.
+        # The event comes first: reporting twice is better than losing a report silently.
         self._monitoring.event(
             connection,
             Level.ERROR,
             EventType.UPLINKS_LOST,
-            f"{len(reports)} report(s) waited for 14 days, which is the longest, and are lost: mend the connection, "
-            "for more may follow.",
+            f"{len(reports)} report(s) waited for 14 days, the maximum, and are lost. Repair the connection to prevent "
+            "further losses.",
             {"count": len(reports), "oldest": iso_time(reports[0].sent_at)},
         )
         left = self._queues.delete_messages(connection.id, [report.receipt for report in reports])
@@ -88,14 +92,14 @@ class Retention:
             connection,
             Level.WARNING,
             EventType.UPLINKS_EXPIRE,
-            f"Reports have waited for the broker since {iso_time(oldest)} and are dropped from {ends} on: mend the "
-            "connection before.",
+            f"Reports have waited for the broker since {iso_time(oldest)} and will be dropped from {ends} on. Repair "
+            "the connection before that.",
             {"oldest": iso_time(oldest), "ends": ends},
         )
 
 
 def _kept(connection: Connection) -> float:
-    """Seconds that reports are worth waiting for; a validity of a day or less is nothing to be told a day before."""
+    """Return the seconds that reports may wait. A validity of a day or less needs no warning a day before."""
     validity = connection.configuration.uplink_time_validity
     seconds = float(RETENTION) if validity is None else parse_duration(validity)
     return min(seconds, RETENTION) if seconds > NOTICE else RETENTION

@@ -1,4 +1,4 @@
-"""What a drain makes of single reports, and what it tells of those that do not reach the broker."""
+"""Settlement of single reports, and events of those that do not reach the broker."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from chalicelib.uplinks.outgoing import expired, is_sent, outgoing
 from chalicelib.vocabulary import EventType, FailureReason
 
 ALONE_FROM = 10
-"""So many times a report is received with others."""
+"""Receives after which a report is published alone."""
 
 
 def prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
@@ -76,7 +76,7 @@ def failed_and_lost(
 
 
 def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routing_key: str | None) -> FailedMessage:
-    """How a report that failed for good is kept."""
+    """Build the failed message of a report."""
     return FailedMessage(
         id=str(ULID()),
         time=iso_time(now),
@@ -100,7 +100,7 @@ def report_failed(monitoring: Monitoring, connection: Connection, failed: Sequen
             connection,
             Level.WARNING,
             reason.uplink_event,
-            f"{number} uplink(s) failed for good and are kept as failed messages: {example.detail}",
+            f"{number} uplink(s) failed and are kept as failed messages: {example.detail}",
             {"count": number, "devEUI": example.dev_eui},
         )
 
@@ -117,13 +117,13 @@ def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[R
 
 
 def report_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence[ReceivedReport]) -> None:
-    """The alarm of the data stack looks for this event's line in the log."""
+    """Report devices whose reports kill the function. The data stack's alarm matches this event's log line."""
     attempts = max(report.attempts for report in stuck)
     monitoring.event(
         connection,
         Level.ERROR,
         EventType.UPLINK_STUCK,
-        f"{len(stuck)} uplink(s) were tried {attempts} times without an end; their devices' are sent one by one now, "
-        "and are kept until the broker takes them",
+        f"{len(stuck)} uplink(s) were received {attempts} times without a result. The reports of their devices are "
+        "published one by one and stay queued until the broker confirms them",
         {"count": len(stuck), "devEUI": stuck[0].group, "attempts": attempts},
     )

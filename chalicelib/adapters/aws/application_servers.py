@@ -59,7 +59,7 @@ class DynamoDbApplicationServers:
                 )
             except ClientError as error:
                 if error_code(error) != _CONDITION_FAILED:
-                    # Whether it was written is unknown, so the key has to stay.
+                    # The write may have succeeded, so the key must stay.
                     raise
                 self._delete_secret(secret_id)
                 raise Conflict(f"application server {as_id} exists; delete it first to change its key") from error
@@ -96,7 +96,7 @@ class DynamoDbApplicationServers:
                     ExpressionAttributeValues=to_item({":secret": server.secret_id}),
                 )
             except ClientError as error:
-                # Deleted by somebody else meanwhile, and perhaps made anew with another key.
+                # Another request deleted it, and may have created it again with another key.
                 if error_code(error) != _CONDITION_FAILED:
                     raise
 

@@ -1,4 +1,4 @@
-"""Notes of what was told already (``alarms.Notes``), beside the leases."""
+"""Once-only records in the table ``coordination`` (``ports.coordination.Claims``)."""
 
 from typing import TYPE_CHECKING
 

@@ -22,7 +22,7 @@ def aws_client(service: str) -> Any:
     """A client of boto3, such as that of ``dynamodb``."""
     import boto3  # noqa: PLC0415  # late, as above
 
-    # boto3's type hints name each service in an overload of its own.
+    # boto3's type hints have a separate overload for each service.
     return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
 
 
@@ -33,9 +33,9 @@ def error_code(error: ClientError) -> str:
 
 @contextmanager
 def translated(service: str) -> Iterator[None]:
-    """Every error of the SDK becomes Unavailable. Who expects a certain one catches it inside.
+    """Translate every SDK error to Unavailable; catch an expected error inside the block.
 
-    AWS's own message stays out of the text: it can repeat what was sent.
+    The text leaves out AWS's own message, because it can repeat the request.
     """
     try:
         yield

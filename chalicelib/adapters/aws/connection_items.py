@@ -1,4 +1,4 @@
-"""How a connection is written as an item of its table, and read from it."""
+"""Items of the connections' table: conversion from and to connections."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ GENERATION = "#tenant"
 """The id of the item with a tenant's generation and number of connections."""
 
 SHARDS = 8
-"""The indexes are split in so many partitions, for one takes 1,000 writes a second."""
+"""Partitions of each index; one partition accepts 1,000 writes a second."""
 
 
 def pending_id(connection_id: str) -> str:

@@ -52,7 +52,7 @@ class DynamoDbConnections:
         self._clock = clock
         self._sleep = sleep
 
-    # What the API does
+    # Calls of the API
 
     def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
         """Notes that a secret and a queue are about to be made. Raises Conflict when the tenant has ``limit``."""
@@ -123,7 +123,7 @@ class DynamoDbConnections:
             changes["activeSince"] = None
         update = Update(changes)
         if connection.active:
-            # What is active already keeps its place in the index.
+            # An active connection keeps its place in the index.
             update.set_once("activeSince", record["activeSince"])
         if reset:
             update.add("epoch", 1)
@@ -143,9 +143,10 @@ class DynamoDbConnections:
             raise PreconditionFailed(f"the connection is not at version {expected_version} any more; read it again")
 
     def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
-        """``version``: the one that may be deleted, without it any. Raises NotFound, PreconditionFailed.
+        """Delete the record; with ``version`` only that version. Raises NotFound, PreconditionFailed.
 
-        ``is_pending`` until ``settle``, for its secret and its queue are still there."""
+        ``is_pending`` is true until ``forget_pending``, because the secret and the queue still exist.
+        """
         condition: dict[str, Any] = {"ConditionExpression": "attribute_exists(id)"}
         if version is not None:
             names, values = {"#version": "version"}, to_item({":version": version})
@@ -165,7 +166,7 @@ class DynamoDbConnections:
             raise NotFound(f"connection {connection_id} does not exist")
 
     def is_pending(self, tenant: str, connection_id: str) -> bool:
-        """Whether a create or delete of this connection was begun and not ended."""
+        """Return whether a create or delete of this connection began and has not ended."""
         return is_id(connection_id) and bool(self._read(tenant, pending_id(connection_id)))
 
     def forget_pending(self, tenant: str, connection_id: str) -> None:
@@ -218,7 +219,7 @@ class DynamoDbConnections:
     def generation(self, tenant: str) -> int:
         return int(self._read(tenant, GENERATION).get("generation", 0))
 
-    # What the forwarder and the reconciler do
+    # Calls of the forwarder and the reconciler
 
     def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
         """Writes state, reason, start-up time, epoch, failures, outage, probe and, if the connection has one, the
@@ -234,7 +235,7 @@ class DynamoDbConnections:
         )
 
     def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
-        """A mark that is due earlier keeps its time, somebody may depend on it; the token is the new one."""
+        """An earlier pending wake-up keeps its time, because another function may depend on it; the token is new."""
         later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
         earlier = "attribute_exists(id) AND #wakeAt <= :at"
         for _ in range(TRIES):

@@ -1,13 +1,13 @@
-"""Which devices were active, as a sketch per connection and hour in DynamoDB.
+"""Sketches of active devices, one item for each connection and hour in DynamoDB.
 
-A sketch knows each device's last minute, so "within the last hour" is to the minute: this hour's devices, and those of
-the hour before that were seen in or after the same minute of it.
+A sketch knows each device's last minute, so "within the last hour" is exact to the minute: the devices of this hour,
+and those of the previous hour that were seen in or after the same minute of it.
 
-Written with the counters, when something is new: at once while there is credit for it, else when a minute has passed
-since this process wrote the connection's sketch. So a small or quiet connection's devices are there as soon as its
-counters are, and a busy one, whose sketch costs up to 60 write units, pays for one write a minute. What a process did
-not write yet is lost when it is frozen for good, or does not drain that connection again: the devices of its last
-minute, if nobody else saw them.
+A changed sketch is written with the counters: at once while the process has credit for it, otherwise when a minute
+has passed since this process wrote the connection's sketch. A small or quiet connection's devices are therefore visible
+with its counters, and a busy one, whose sketch costs up to 60 write units, pays for one write a minute. A process that
+is frozen for good, or never drains the connection again, loses what it did not write: the devices of its last minute
+that no other process saw.
 """
 
 import math
@@ -37,12 +37,12 @@ _CREDIT = 1000.0
 """Write units (one for each KB begun) that a process may spend on earlier writes of one connection's sketch."""
 _CREDIT_PER_SECOND = 0.1
 _TRIES = 6
-"""Of a write that others were faster with."""
+"""Attempts of a write that loses against other writers."""
 _PAUSE = 0.01
 """Seconds: the longest pause after the first such try; it grows with each."""
 _MOST_CONNECTIONS = 256
 _MOST_ENTRIES = 200_000
-"""What a process remembers: about 100 bytes an entry."""
+"""Entries that a process remembers: about 100 bytes each."""
 _LATE = 2
 """Hours after which what could not be written is dropped."""
 
@@ -51,9 +51,9 @@ _LATE = 2
 class _Hour:
     pending: Sketch = field(default_factory=Sketch)
     stored: Sketch | None = None
-    """What the table had when this process last saw it; None before it looked."""
+    """Sketch that the table held at the last read; None before the first."""
     revision: int = 0
-    """Of the stored one; 0 when there is none."""
+    """Version of the stored sketch; 0 without one."""
 
 
 @dataclass
@@ -93,8 +93,10 @@ class DynamoDbDeviceSketches:
                     noted.pending.add(hash_, minute)
 
     def write(self, tenant: str, connection_id: str) -> None:
-        """Stores what is remembered of a connection, if it is time to. What others were faster with several times is
-        kept for the next time; so it is when this raises Unavailable."""
+        """Write the pending devices of a connection if a write is due.
+
+        Devices that lose against other writers several times, or whose write raises Unavailable, stay pending.
+        """
         partition = _partition(tenant, connection_id)
         state = self._state(partition)
         with state.lock:
@@ -160,7 +162,7 @@ class DynamoDbDeviceSketches:
             if self._put(key, number, hour):
                 hour.pending = Sketch()
                 return
-            # Somebody else wrote meanwhile; what is pending here is merged with theirs, now or at the next write.
+            # Another process wrote first; the pending devices are merged with its sketch, now or at the next write.
             hour.stored = None
             time.sleep(random.uniform(0, _PAUSE * (attempt + 1)))  # noqa: S311  # to come between them, no secret
 

@@ -1,4 +1,4 @@
-"""Which downlinks the network server has taken (``ports.DownlinkLedger``), beside the leases."""
+"""Downlinks that the network server accepted, in the table ``coordination`` (``ports.coordination.DownlinkLedger``)."""
 
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,8 @@ _KEPT = 15 * 86400
 
 
 class DynamoDbDownlinkLedger:
+    """The ledger of sent downlinks in DynamoDB."""
+
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
         self._table = table

@@ -16,7 +16,7 @@ Item = Mapping[str, Any]
 """An item as the SDK has it: attribute name → ``{"S": "..."}``."""
 
 TRIES = 6
-"""Of a write that meets another one on the same item."""
+"""Attempts of a write that meets another write on the same item."""
 _PAGES_PER_REQUEST = 20
 _FAILED = "ConditionalCheckFailed"
 
@@ -81,16 +81,18 @@ def query(client: "DynamoDBClient", **parameters: Any) -> Iterator[dict[str, Any
 
 @dataclass(frozen=True)
 class Page:
-    """``last_id``: where the next page goes on; None when there is none."""
+    """A page of items. ``last_id``: start of the next page; None on the last one."""
 
     items: list[dict[str, Any]]
     last_id: str | None
 
 
 def page(client: "DynamoDBClient", limit: int, max_bytes: int, **parameters: Any) -> Page:
-    """Up to ``limit`` items of a query whose range key is ``id``; fewer when they are large or seldom match a filter.
+    """Return up to ``limit`` items of a query whose range key is ``id``; fewer when they are large or a filter rarely
+    matches.
 
-    ``max_bytes`` bounds what the items hold, for an answer of Lambda may have 6 MB; the first item always comes.
+    ``max_bytes`` bounds the size of the items, because an answer of Lambda may have 6 MB; the first item is always
+    included.
     """
     found: list[dict[str, Any]] = []
     size = 0
@@ -151,8 +153,10 @@ class Update:
 def transact(
     client: "DynamoDBClient", table: str, actions: Sequence[Mapping[str, Any]], sleep: Callable[[float], None]
 ) -> list[bool]:
-    """Which of the actions' conditions failed; with none, all was written. ``actions``: kind → arguments, without the
-    table. Another transaction on the same item is waited for. Raises Unavailable."""
+    """Write in one transaction; return the actions whose condition failed, none when all was written.
+
+    ``actions``: kind → arguments without the table. Waits for another transaction on the same item. Raises Unavailable.
+    """
     request: list[Any] = [
         {kind: {"TableName": table, **arguments}} for action in actions for kind, arguments in action.items()
     ]
@@ -173,7 +177,7 @@ def transact(
 
 
 def await_turn(attempt: int, sleep: Callable[[float], None]) -> None:
-    """Waits, longer at each attempt, for a write on the same item that is under way elsewhere."""
+    """Wait, longer at each attempt, for another write on the same item."""
     sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography
 
 

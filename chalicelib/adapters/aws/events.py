@@ -43,9 +43,11 @@ class DynamoDbEventLog:
         limit: int,
         cursor: str | None,
     ) -> tuple[list[Event], str | None]:
-        """Newest first, and the next page's cursor. ``since`` and ``until`` are Unix seconds, both included; without
-        ``connection_id`` the whole tenant's. A page can be short of ``limit`` and still have a next one.
-        Raises InvalidRequest for a cursor that is none of ours."""
+        """Return events, newest first, and the next page's cursor.
+
+        ``since`` and ``until``: Unix seconds, inclusive; without ``connection_id`` of the whole tenant. A page may be
+        short of ``limit`` and still have a next one. Raises InvalidRequest for a foreign cursor.
+        """
         key, index = ("tenant", None) if connection_id is None else ("connection", "connections")
         scope_key = tenant if connection_id is None else partition(tenant, connection_id)
         scope = f"events#{scope_key}"

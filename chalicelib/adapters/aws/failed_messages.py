@@ -55,8 +55,10 @@ class DynamoDbFailedMessages:
         cursor: str | None,
         direction: Direction | None = None,
     ) -> tuple[list[FailedMessage], str | None]:
-        """Newest first, and the cursor of the next page. Raises InvalidRequest for a cursor that is none of ours.
-        Large bodies make a page short of ``limit``."""
+        """Return messages, newest first, and the next page's cursor.
+
+        Large bodies make a page short of ``limit``. Raises InvalidRequest for a foreign cursor.
+        """
         connection = partition(tenant, connection_id)
         scope = f"failed#{connection}"
         parameters: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Leases in DynamoDB: one consumer a connection (``ports.Leases``)."""
+"""Leases in the table ``coordination``: one consumer for each connection (``ports.coordination.Leases``)."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 3600
-"""Seconds after which DynamoDB may remove a lease that nobody renewed."""
+"""Seconds after which DynamoDB may remove an expired lease."""
 
 
 class DynamoDbLeases:
@@ -54,6 +54,6 @@ class DynamoDbLeases:
                     ExpressionAttributeValues=to_item({":owner": owner}),
                 )
             except ClientError as error:
-                # Somebody else has it by now: nothing of ours is left to release.
+                # Another consumer holds the lease, so this one has nothing to release.
                 if not is_condition_failure(error):
                     raise

@@ -1,4 +1,4 @@
-"""How often tenants made calls that are costly, counted by the minute (``ports.RateLimits``), beside the leases."""
+"""Counters of costly calls by tenant and minute in the table ``coordination`` (``ports.coordination.RateLimits``)."""
 
 from typing import TYPE_CHECKING
 
@@ -41,5 +41,5 @@ class DynamoDbRateLimits:
                 if not is_condition_failure(error):
                     raise
                 seconds = max(1, round((window + 1) * _WINDOW - now))
-                detail = f"more than {limit} such calls in one minute; come again in {seconds} seconds"
+                detail = f"at most {limit} calls per minute are allowed ({kind}); try again in {seconds} seconds"
                 raise TooManyRequests(detail, seconds) from error

@@ -27,8 +27,11 @@ _MAX_BYTES = 65536
 
 
 class SecretsManagerSecrets:
-    """One secret a connection, ``<prefix>/<tenant>/<connection id>``. Each version has a staging label of its own,
-    ``v-<version id>``, which keeps it alive until ``drop_version``: a write that loses a race spoils nothing."""
+    """Secrets of connections: one secret ``<prefix>/<tenant>/<connection id>`` for each.
+
+    Each version has its own staging label ``v-<version id>``, which keeps it alive until ``drop_version``: a write that
+    loses a race overwrites nothing.
+    """
 
     def __init__(self, client: "SecretsManagerClient", prefix: str) -> None:
         self._client = client
@@ -75,12 +78,15 @@ class SecretsManagerSecrets:
                         SecretId=self._name(tenant, connection_id), VersionStage=label, RemoveFromVersionId=version
                     )
                 except ClientError as error:
-                    # It does not have this label (any more), or there is no such secret.
+                    # The version has lost this label, or the secret does not exist.
                     if error_code(error) not in {_MISSING, "InvalidParameterException", "InvalidRequestException"}:
                         raise
 
     def delete(self, tenant: str, connection_id: str) -> None:
-        """All versions at once, not to be recovered, and the AS keys of its downlinks. No error when there is none."""
+        """Delete all versions and the AS keys of the connection's downlinks, without recovery.
+
+        Ignored when there are none.
+        """
         name = self._name(tenant, connection_id)
         for secret in (name, f"{name}/{_AS_KEYS}"):
             with translated("Secrets Manager"):
@@ -91,10 +97,11 @@ class SecretsManagerSecrets:
                         raise
 
     def put_as_key(self, tenant: str, connection_id: str, as_key: str) -> str:
-        """Keeps the AS key that came with a downlink; returns the name to get it by, the same for the same key.
+        """Store the AS key of a downlink and return its name; equal keys have equal names.
 
-        The keys of a connection are versions of one secret, the version id derived from the key: so a repeat stores
-        nothing anew, and many keys are not many secrets to pay for."""
+        The keys of a connection are versions of one secret, and the key determines the version id: a repeat stores
+        nothing, and many keys do not cost many secrets.
+        """
         cached = (tenant, connection_id, as_key)
         if (name := self._as_key_names.get(cached)) is not None:
             return name

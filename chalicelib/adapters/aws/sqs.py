@@ -75,6 +75,8 @@ class SharedQueue:
 
 
 class SqsWakeQueue(SharedQueue):
+    """The shared queue of wakes."""
+
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         super().__init__(client, settings.queue("wakes"))
         self._visibility = settings.timing.wake_visibility
@@ -88,6 +90,8 @@ class SqsWakeQueue(SharedQueue):
 
 
 class SqsPollQueue(SharedQueue):
+    """The shared queue of poll jobs."""
+
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         super().__init__(client, settings.queue("polls"))
 
@@ -97,6 +101,8 @@ class SqsPollQueue(SharedQueue):
 
 
 class SqsDownlinkQueue(SharedQueue):
+    """The shared FIFO queue of downlinks."""
+
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         super().__init__(client, settings.queue("downlinks.fifo"))
 
@@ -106,8 +112,8 @@ class SqsDownlinkQueue(SharedQueue):
                 {
                     # ASCII only: SQS refuses some characters that JSON allows.
                     "MessageBody": json.dumps(job.to_json()),
-                    # Of the connection, too: one that is deactivated holds its own downlinks back, for minutes, and
-                    # must not hold those that another one has for the same device.
+                    # The group includes the connection, because a deactivated connection delays its own downlinks for
+                    # minutes and must not delay those of another connection for the same device.
                     "MessageGroupId": f"{job.tenant}.{job.connection_id}.{job.downlink['DevEUI']}",
                     "MessageDeduplicationId": deduplication_id,
                 }
@@ -184,7 +190,7 @@ class SqsUplinkQueues:
         )
 
     def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
-        # An attempt id of its own: a repeat by the SDK after a lost answer gets the same messages again.
+        # A new attempt id for each receive: the SDK's retry after a lost answer gets the same messages again.
         answer = _call(
             self._client.receive_message,
             QueueUrl=self._url(connection_id),
@@ -260,7 +266,7 @@ def _delete(client: "SQSClient", url: str, receipts: Sequence[str]) -> list[str]
 
 
 def _gone(entry: dict[str, Any]) -> bool:
-    # A receipt that is no longer good: the message was received again by somebody else, who settles it now.
+    # The receipt has expired: another consumer received the message and settles it.
     return bool(entry.get("SenderFault")) and entry.get("Code") in _RECEIPT_GONE
 
 

@@ -1,9 +1,9 @@
-"""Downlinks that were taken from the broker and are not settled yet: an item each in DynamoDB.
+"""Downlinks between the broker and the network server, one DynamoDB item each.
 
-Items, not a counter, for a counter would drift: the broker gives a message again when a consumer was killed, a customer
-publishes it twice, and SQS swallows the second one without saying so. An item is named after SQS's deduplication id,
-so taking or settling twice is like once. A settled one stays for a while, so that neither a repeat that SQS swallows
-nor a "taken" that comes later than its "settled" makes it wait again.
+A counter would drift: the broker redelivers after a killed consumer, a customer publishes a message twice, and SQS
+drops the duplicate silently. An item is named after SQS's deduplication id, so that marking or clearing twice has no
+further effect. A cleared item stays for a while, so that neither a duplicate that SQS drops nor a late mark counts as
+waiting again.
 """
 
 import hashlib
@@ -73,7 +73,7 @@ class DynamoDbWaitingDownlinks:
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _put_waiting(self, partition: str, names: list[str]) -> None:
-        """One call for all, for an acknowledgement waits for it; again without those that were taken before."""
+        """Mark all in one call, because an ack waits for it; repeat it without those that were marked before."""
         now = int(self._clock())
         values = to_item({":repeat": now - _REPEAT})
         for _ in range(_TRIES):

@@ -9,7 +9,7 @@ MASK = "*****"
 
 
 class ReconnectStrategy(StrEnum):
-    """How often a broken connection is tried again; ``domain.breaker`` has the schedules."""
+    """Schedules by which a broken connection is tried again; ``domain.breaker`` has their times."""
 
     CALM = "CALM"
     NORMAL = "NORMAL"

@@ -12,7 +12,10 @@ _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "su
 
 
 def alarm_violations(value: object, wrong_places: Collection[str]) -> list[Violation]:
-    """What is wrong with the alarms of a request, besides their structure; ``wrong_places``: violations of that."""
+    """Return the violations of a request's alarms beyond their structure.
+
+    ``wrong_places``: pointers with structural violations.
+    """
     if not isinstance(value, list):
         return []
     if len(value) > MAX_ALARMS:

@@ -1,4 +1,4 @@
-"""Addresses of brokers: how they are written, and which of them nobody may connect to."""
+"""Addresses of brokers: their spellings, and the ones that no connection may use."""
 
 import re
 import unicodedata
@@ -28,10 +28,10 @@ _DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 
 
 def forbidden(address: Address, allowed: Sequence[Network]) -> bool:
-    """Whether a broker must not be reached at this address: loopback, link-local, private, multicast, metadata,
-    unspecified, reserved, or an IPv6 address that stands for such an IPv4 address.
+    """Return whether connections to this address are forbidden: loopback, link-local, private, multicast, metadata,
+    unspecified, reserved, or an IPv6 address that embeds such an IPv4 address.
 
-    ``allowed`` lists the networks that may be reached all the same.
+    ``allowed`` lists networks that are permitted nevertheless.
     """
     faces = [address, *_embedded(address)]
     if any(face in network for face in faces for network in allowed):
@@ -56,7 +56,7 @@ def parse_host_port(text: str, default_port: int) -> tuple[str, int]:
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or not isinstance(literal_address(host), IPv6Address):
-            raise ValueError("What stands in brackets must be an IPv6 address, such as [2001:db8::1]:5671.")
+            raise ValueError("Only an IPv6 address may stand in brackets, such as [2001:db8::1]:5671.")
         if rest and not rest.startswith(":"):
             raise ValueError("After an IPv6 address in brackets only :port may follow.")
         return host, _port(rest[1:]) if rest else default_port

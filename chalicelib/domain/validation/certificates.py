@@ -1,7 +1,7 @@
-"""Client certificates, private keys and CAs: whether a broker could be reached with them, and why not.
+"""Validation of client certificates, private keys and CAs.
 
-No message shows anything of a key. The cryptography package is imported when a certificate is looked at, because it
-takes long to import.
+No message shows any part of a key. The cryptography package is imported on the first validation, because the import is
+slow.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ _KINDS = {
 
 
 def check_certificate_pair(certificate: str | None, private_key: str | None, now: float) -> list[Violation]:
-    """What is wrong with a client certificate (its chain may follow it) and its key, in any form that
-    ``normalise_pem`` takes; ``now`` in Unix seconds. One that is None is not looked at."""
+    """Return the violations of a client certificate (its chain may follow it) and its key, in any form that
+    ``normalise_pem`` accepts. ``now``: Unix seconds. A value of None is skipped.
+    """
     violations: list[Violation] = []
     chain = _certificates(certificate, CERTIFICATE, violations) if certificate is not None else []
     for position, member in enumerate(chain):
@@ -61,7 +62,10 @@ def check_certificate_pair(certificate: str | None, private_key: str | None, now
 
 
 def check_ca(text: str, now: float) -> list[Violation]:
-    """What is wrong with a bundle of CA certificates; ``now`` in Unix seconds. Some of a bundle may have expired."""
+    """Return the violations of a bundle of CA certificates.
+
+    ``now``: Unix seconds. Some members of a bundle may have expired.
+    """
     violations: list[Violation] = []
     bundle = _certificates(text, TRUSTED_CA, violations)
     moment = datetime.fromtimestamp(now, UTC)
@@ -146,7 +150,7 @@ def _load_key(found: list[Block]) -> tuple[str, PrivateKeyTypes | None]:
         if isinstance(key, rsa.RSAPrivateKey):
             if key.key_size > MAX_RSA:
                 return f"The RSA key has {key.key_size} bits; the most is {MAX_RSA}.", None
-            # The length was looked at first, because this takes its square.
+            # The length is checked first, because loading a key takes time quadratic in it.
             key = load_pem_private_key(data, None)
         weakness = _weakness(key.public_key())
     except Exception:  # noqa: BLE001  # the library's own text could show parts of the key
@@ -179,7 +183,7 @@ def _validity(certificate: x509.Certificate, position: int, now: float) -> list[
 
 def _strength(certificate: x509.Certificate, position: int) -> list[Violation]:
     weakness = _weakness(certificate.public_key())
-    # The signature of a root is not looked at by anybody, so its age does not matter.
+    # Clients do not verify the signature of a root, so its age does not matter.
     if not weakness and certificate.issuer != certificate.subject:
         weakness = _weakness_of_signature(certificate)
     return [Violation(CERTIFICATE, f"{_which(position)} is too weak: {weakness}.")] if weakness else []
@@ -191,7 +195,7 @@ def _weakness_of_signature(certificate: x509.Certificate) -> str:
     try:
         algorithm = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        # MD2 is among them, and what nobody has heard of.
+        # MD2 and unknown algorithms are among them.
         return "it is signed in a way that is not known here; have it signed with SHA-256"
     if algorithm is not None and algorithm.name in _WEAK_HASHES:
         return f"it is signed with {algorithm.name.upper()}, which TLS refuses"

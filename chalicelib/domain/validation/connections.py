@@ -93,7 +93,7 @@ def _identity_violations(document: Mapping[str, Any], stored: Connection) -> lis
 
 
 def split_secrets(configuration: AmqpConfiguration) -> tuple[AmqpConfiguration, ConnectionSecrets]:
-    """The configuration with ``MASK`` for each secret, and the secrets. A mask in it is no secret, so None there."""
+    """Return the configuration with ``MASK`` for each secret, and the secrets, None for a mask."""
     given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
     masks = {name: MASK for name, value in given.items() if value is not None}
     return configuration.model_copy(update=masks), merge_secrets(configuration, ConnectionSecrets())
@@ -117,7 +117,7 @@ _KNOWN = {"": _names(ConnectionRequest), "/configuration": _names(AmqpConfigurat
 
 
 def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, list[Violation]]:
-    """What the JSON Schema says: types, lengths, mandatory and unknown fields."""
+    """Check the structure: types, lengths, mandatory and unknown fields."""
     surrogates = surrogate_violations(document)
     if surrogates:
         return None, surrogates
@@ -132,7 +132,10 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
 def surrogate_violations(document: object) -> list[Violation]:
     """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_VIOLATIONS."""
     places = islice(_surrogates(document), MAX_VIOLATIONS)
-    return [Violation(place, "A lone surrogate is no character; remove it.") for place in places]
+    return [
+        Violation(place, "This text contains a lone surrogate, which UTF-8 cannot encode. Remove it.")
+        for place in places
+    ]
 
 
 def _surrogates(value: object, place: str = "") -> Iterator[str]:
@@ -167,7 +170,9 @@ def _configuration(
     for name in ("exchangeName", "virtualHost"):
         violations += short_string_violations(values.get(name), f"/configuration/{name}")
     if values.get("exchangeName") == "":
-        detail = "An exchange needs a name, for nothing can be bound to the default one; leave it out for amq.topic."
+        detail = (
+            "exchangeName must not be empty: queues cannot be bound to the default exchange. Omit it to use amq.topic."
+        )
         violations.append(Violation("/configuration/exchangeName", detail))
     return violations
 
@@ -178,14 +183,14 @@ def _host(values: Values, allowed: Networks) -> list[Violation]:
         return []
     place = "/configuration/hostName"
     if any(character.isspace() for character in text):
-        return [Violation(place, "There is a blank in the host; remove it.")]
+        return [Violation(place, "The host contains a blank. Remove it.")]
     try:
         host, _ = parse_host_port(text, amqp091.DEFAULT_PORTS.get(str(values.get("protocol")), 0))
     except ValueError as error:
         return [Violation(place, str(error))]
     address = literal_address(host)
     if address is not None and forbidden(address, allowed):
-        return [Violation(place, "This address is not public; name a broker that can be reached from the internet.")]
+        return [Violation(place, "This address is not public. Use a broker that is reachable from the internet.")]
     return []
 
 
@@ -199,20 +204,24 @@ def _masks(values: Values, stored: Connection | None) -> list[Violation]:
         place = f"/configuration/{name}"
         if stored is None:
             violations.append(
-                Violation(place, f"{MASK} stands for a stored value, and there is none yet; send the value itself.")
+                Violation(
+                    place, f"{MASK} stands for a stored value, but a new connection has none. Send the value itself."
+                )
             )
         elif stored.configuration.to_json()[name] is None:
             violations.append(
-                Violation(place, f"{MASK} keeps a stored value, but none is stored; send the value itself.")
+                Violation(place, f"{MASK} keeps a stored value, but none is stored. Send the value itself.")
             )
         elif moved:
-            detail = "hostName or protocol changed, so this must be sent anew; a stored secret goes to no other host."
+            detail = (
+                "hostName or protocol changed. Send this secret again: a stored secret is not sent to another host."
+            )
             violations.append(Violation(place, detail))
     return violations
 
 
 def _endpoint(values: Values) -> tuple[str, object, object]:
-    """Where a configuration connects to; two spellings of the same host and port are the same."""
+    """Return the endpoint of a configuration; two spellings of one host and port are equal."""
     protocol, text = values.get("protocol"), values.get("hostName")
     try:
         host, port = parse_host_port(str(text), amqp091.DEFAULT_PORTS.get(str(protocol), 0))
@@ -250,7 +259,7 @@ def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[V
     if values.get("protocol") == "TCP":
         return []
     violations: list[Violation] = []
-    # What is kept was checked when it came; if it has expired since, that must not stand in the way of other changes.
+    # A stored certificate was checked when it was saved; its expiry must not block other changes.
     if is_new("certificate") or is_new("privateKey"):
         violations += check_certificate_pair(text("certificate"), text("privateKey"), now)
     bundle = text("trustedCaCertificate") if is_new("trustedCaCertificate") else None

@@ -9,8 +9,8 @@ MAX_LABEL = 40
 """Characters between BEGIN and the dashes; longer than any label in use."""
 
 _ESCAPED_BREAK = re.compile(r"\\{1,2}[nrt]")
-# The dashes behind a marker are only looked at: on one line they are also those before the next. The lookbehind and
-# the small bounds keep this linear on hostile text.
+# The dashes after a marker are matched by lookahead, because on one line they also precede the next marker. The
+# lookbehind and the small bounds keep this linear on hostile text.
 _MARKER = re.compile(
     rf"(?<!-)-{{2,32}} {{0,3}}(?P<edge>BEGIN|END) {{1,3}}"
     rf"(?P<label>[A-Z0-9][A-Z0-9 ]{{0,{MAX_LABEL - 1}}}?) {{0,3}}(?=--)"
@@ -56,7 +56,7 @@ def normalise_pem(text: str) -> str:
 
 
 def blocks(text: str) -> list[Block]:
-    """What stands in a PEM text, in order. Raises PemError."""
+    """Return the blocks of a PEM text, in order. Raises PemError."""
     text = _ESCAPED_BREAK.sub("\n", text.replace("\ufeff", ""))
     markers = list(_MARKER.finditer(text))
     if not markers:

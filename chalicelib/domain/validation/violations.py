@@ -12,7 +12,7 @@ from chalicelib.errors import Violation
 from chalicelib.kernel.json_pointer import pointer
 
 MAX_VIOLATIONS = 100
-"""In one answer; more would help nobody."""
+"""Violations in one answer."""
 
 Values = Mapping[str, Any]
 """The fields of an object that are well-formed and not null, named as in the document."""
@@ -79,7 +79,10 @@ def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Val
 
 
 def text_violations(value: object, place: str, *, breaks: str = "", allow_blank: bool = True) -> list[Violation]:
-    """Control characters other than ``breaks``, and nothing but blanks. What is no text has no such violation."""
+    """Return the violations of a text:
+
+    control characters other than ``breaks``, and text of blanks only. A value that is not a string has none.
+    """
     if not isinstance(value, str):
         return []
     if any(unicodedata.category(character) == "Cc" and character not in breaks for character in value):

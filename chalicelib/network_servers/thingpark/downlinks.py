@@ -87,9 +87,7 @@ def _fields(body: bytes, dev_eui: str | None) -> dict[str, Any]:
 def _dev_eui(fields: Mapping[str, Any], from_key: str | None) -> str:
     if "DevEUI" not in fields:
         if from_key is None:
-            raise DownlinkInvalid(
-                FailureReason.INVALID, "DevEUI is missing, and the routing key does not tell it either"
-            )
+            raise DownlinkInvalid(FailureReason.INVALID, "DevEUI is missing in the body and in the routing key")
         return from_key
     dev_eui = parse_dev_eui(fields["DevEUI"])
     if dev_eui is None:
@@ -110,7 +108,7 @@ def _validated(given: Mapping[str, Any], configuration: AmqpConfiguration) -> di
             downlink[name] = validate(name, given[name])
     if "AS_ID" not in downlink and configuration.downlink_as_id is not None:
         downlink["AS_ID"] = configuration.downlink_as_id
-    # A mask is no key: the sender then takes the connection's from its secret.
+    # A masked key is stored in the connection's secret, where the sender reads it.
     if "AS_KEY" not in downlink and configuration.downlink_as_key not in (None, MASK):
         downlink["AS_KEY"] = configuration.downlink_as_key
     return downlink
@@ -120,9 +118,7 @@ def _payload(given: Mapping[str, Any]) -> str:
     if "payload_hex" in given and "payload" in given:
         raise _Refused("send either payload_hex or payload, not both")
     if "payload" in given:
-        raise _Refused(
-            "there is no encoder for payload here; send the frame as payload_hex", FailureReason.PAYLOAD_NOT_ENCODABLE
-        )
+        raise _Refused("payload cannot be encoded; send the frame as payload_hex", FailureReason.PAYLOAD_NOT_ENCODABLE)
     if "payload_hex" not in given:
         raise _Refused("payload_hex is missing")
     payload = given["payload_hex"]

@@ -67,7 +67,7 @@ def check_time(text: str, now: float, max_deviation: float) -> None:
 
 
 def _plus(text: str) -> str:
-    """A ``+`` that was not escaped in the URL arrives as a space, and no time has a space of its own."""
+    """Restore the ``+`` of a time: it arrives as a space when the URL did not escape it."""
     return text.replace(" ", "+")
 
 

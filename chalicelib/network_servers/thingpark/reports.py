@@ -45,7 +45,7 @@ def _report(text: str, document: Any) -> Report:
     root, fields = next(iter(document.items()))
     pointer = json_pointer([root[:80]])
     if root == DOWNLINK:
-        raise _invalid(pointer, "a DevEUI_downlink is no report; publish it to the broker of a connection")
+        raise _invalid(pointer, "a DevEUI_downlink is not a report; publish it to the broker of a connection")
     if not _ROOT.fullmatch(root):
         raise _invalid(pointer, "the root is not that of a report; use DevEUI_uplink, another DevEUI_* or BS_alarm")
     if not isinstance(fields, dict):

@@ -330,6 +330,7 @@ def test_handling_error_requeues_its_downlinks_and_other_connections_go_on(site:
 
     def judge(message: ReceivedDownlink) -> Verdict:
         if message.connection_id == broken.id:
+            assert wait_until(lambda: healthy.id in run.opened, 10)
             with site.channel() as channel:
                 channel.basic_publish("amq.topic", healthy.configuration.downlink_topic_pattern or "", b"two")
             raise ZeroDivisionError

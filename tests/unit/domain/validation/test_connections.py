@@ -141,8 +141,8 @@ def test_pem_texts_are_brought_to_one_form() -> None:
         ({"protocol": "SSL", **PAIR, "privateKey": OTHER_KEY}, "privateKey", "does not belong"),
         ({"protocol": "SSL", **PAIR, "certificate": "hello"}, "certificate", "not PEM"),
         ({"protocol": "SSL", "trustedCaCertificate": "hello"}, "trustedCaCertificate", "not PEM"),
-        ({"username": "u", "password": MASK}, "password", "none yet"),
-        ({"downlinkAsKey": MASK}, "downlinkAsKey", "none yet"),
+        ({"username": "u", "password": MASK}, "password", "new connection has none"),
+        ({"downlinkAsKey": MASK}, "downlinkAsKey", "new connection has none"),
     ],
 )
 def test_a_wrong_field_is_named_with_a_remedy(change: dict[str, Any], pointer: str, words: str) -> None:
