@@ -111,6 +111,7 @@ class Settings(BaseModel):
 
     @property
     def timing(self) -> Timing:
+        """The durations, scaled by ``time_scale``."""
         return Timing.scaled(self.time_scale)
 
     def table(self, kind: str) -> str:
