@@ -7,7 +7,7 @@ from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 
 class Result(StrEnum):
-    """What becomes of a message."""
+    """The next step for a message after a publish: delete, retry or record as failed."""
 
     DELIVERED = "DELIVERED"
     RETRY = "RETRY"
@@ -16,8 +16,11 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a publish ended. A failed message has a FailureReason; a retried one has a RetryReason, or the event type of
-    the fault that ended its connection."""
+    """The outcome of one publish.
+
+    ``reason`` is a FailureReason for a failed message. For a retried message it is a RetryReason, or the event type
+    of the fault that closed the AMQP connection.
+    """
 
     result: Result
     reason: FailureReason | RetryReason | EventType | None = None

@@ -1,4 +1,4 @@
-"""Events of the event log."""
+"""Events: entries of a tenant's event log."""
 
 from enum import StrEnum
 from typing import Any
@@ -10,12 +10,20 @@ from chalicelib.vocabulary import EventType
 
 
 class Level(StrEnum):
+    """The severity of an event."""
+
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
 
 
 class Event(Document):
+    """An entry of a tenant's event log.
+
+    ``message`` is a sentence with the failure and its remedy. ``details`` depends on ``type``. ``connectionId`` is
+    absent if the event concerns no single connection.
+    """
+
     id: str
     time: str
     level: Level
