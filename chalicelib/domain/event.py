@@ -21,7 +21,7 @@ class Event(Document):
     """An entry of a tenant's event log.
 
     ``message`` is a sentence with the failure and its remedy. ``details`` depends on ``type``. ``connectionId`` is
-    absent if the event concerns no single connection.
+    null if the event does not concern a single connection.
     """
 
     id: str
