@@ -8,7 +8,7 @@ from chalicelib.kernel.documents import Document
 class Wake(Document):
     """A request to the forwarder to drain the queue of one connection.
 
-    - ``message_id``: the report that caused the wake; None if the reconciler or a drain sent it.
+    - ``message_id``: the report that caused the wake; None if no single report did.
     - ``probe``: the epoch of an open breaker; the wake starts a probe while the epoch is unchanged.
     - ``helper``: the position of a helper drain in its chain, counted from 1; 0 for an ordinary drain.
     """

@@ -116,5 +116,7 @@ def together(values: Values, wrong_places: set[str]) -> list[Violation]:
             if name in values:
                 violations += violation(name, "This field requires the protocol SSL; remove it or choose SSL.")
     if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
-        violations += violation("downlinkTopicPattern", "This field is mandatory; add it or set downlinkEnabled to false.")
+        violations += violation(
+            "downlinkTopicPattern", "This field is mandatory; add it or set downlinkEnabled to false."
+        )
     return violations
