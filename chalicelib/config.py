@@ -1,4 +1,4 @@
-"""Settings: one typed model, read from the environment once, at the edge. Nothing else reads ``os.environ``."""
+"""Settings of a deployment, read from the environment once per process. No other module reads ``os.environ``."""
 
 import math
 import os
@@ -21,42 +21,43 @@ def _seconds(value: Any) -> Any:
 
 
 class Timing(BaseModel):
-    """Every duration that ``TIME_SCALE`` shortens, in seconds, already scaled.
+    """The durations that ``TIME_SCALE`` shortens, in seconds and already scaled.
 
-    Lambda and SQS take whole seconds only, and a report must outlive its function, a wake its report: so these are
-    rounded up, have a least value that a cold start fits in, and stay in their order.
+    ``function_timeout`` < ``report_visibility`` < ``wake_visibility`` holds for every scale: a report stays hidden
+    longer than its function runs, and a wake longer than its report. Time-outs and visibility timeouts are integers,
+    because Lambda and SQS accept whole seconds only. Lower bounds leave time for a cold start.
     """
 
     model_config = ConfigDict(frozen=True)
 
     scale: float = 1.0
     schedule: float = 60.0
-    """Period of the reconciler."""
+    """The period of the reconciler."""
     function_timeout: int = 30
-    """The forwarder's and the sender's time-out."""
+    """The time-out of the forwarder and the sender."""
     report_visibility: int = 60
     wake_visibility: int = 180
     spare: float = 10.0
-    """Nothing new is started with less than this left of an invocation."""
+    """Remaining time of an invocation below which a function starts no new work."""
     connect_budget: float = 10.0
-    """The longest that all the connections of one batch of wakes may take to connect."""
+    """The time limit for connecting all connections of one batch of wakes."""
     poll: float = 55.0
-    """Seconds that a consumer polls."""
+    """The duration of one poll of the consumer."""
     poll_close: float = 45.0
-    """When a consumer begins to close."""
+    """The time after the start of a poll at which the consumer begins to close its feeds."""
     poll_timeout: int = 70
-    """The consumer's time-out."""
+    """The time-out of the consumer."""
     poll_visibility: int = 90
     lease: float = 20.0
     lease_renewal: float = 5.0
     recheck: float = 5.0
-    """Seconds between two reads of a connection's record by a drain or a poll."""
+    """The interval at which a drain or a poll checks whether its connection was changed."""
     downlink_timeout: float = 10.0
-    """The longest wait for the network server's answer."""
+    """The time-out of a call to the network server."""
 
     @classmethod
     def scaled(cls, scale: float) -> "Timing":
-        """The durations shortened by ``scale`` (60: a minute passes in a second)."""
+        """Return the durations divided by ``scale`` (60 shortens a minute to a second)."""
         if scale == 1:
             return cls()
         function = max(5, math.ceil(30 / scale))
@@ -81,55 +82,56 @@ class Timing(BaseModel):
 
 
 class Settings(BaseModel):
-    """The settings of a deployment; each is an environment variable of the same name in capitals."""
+    """The settings of a deployment. The environment variable of a setting has the same name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     resource_prefix: str = "iot-flow-dev"
-    """Begins the names of tables and queues, as in the data stack."""
+    """The prefix of the names of tables and queues; it must be that of the data stack."""
     secret_prefix: str = "iot-flow"  # noqa: S105  # a name, not a secret
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_client_id: str = ""
-    """The web page's client at the issuer (public, authorization code with PKCE); without one it takes tokens only."""
+    """The console's public client at the issuer (authorization code with PKCE). If empty, users paste a token."""
     oidc_scope: str = "openid connections:read connections:write"
-    """Scope that the page requests from the issuer; Cognito needs ``<resource server>/<scope>``."""
+    """The scopes that the console requests from the issuer; Cognito expects ``<resource server>/<scope>``."""
     tenant_claim: str = "custom:tenant"
     uplink_max_time_deviation: Annotated[float, BeforeValidator(_seconds)] = 300.0
-    """Seconds."""
+    """The maximum age of a report's Time, in seconds."""
     network_server_url: str = ""
-    """Base URL of the LRC, without ``/thingpark/...``."""
+    """The base URL of the LRC, without ``/thingpark/...``."""
     allowed_private_networks: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = []
     max_connections_per_tenant: int = Field(default=100, ge=1)
     connection_tests_per_minute: int = Field(default=30, ge=1)
-    """Limit for each tenant:
-
-    a test may hold a function for up to 25 seconds, and connects to an address that the caller chooses.
-    """
+    """The limit per tenant. A test occupies a function for up to 25 seconds and connects to a host of the caller's."""
     kms_key_id: str = ""
-    """A KMS key for the connections' queues; SSE-SQS without."""
+    """The KMS key of the connections' queues; if empty, the queues use SSE-SQS."""
     time_scale: float = Field(default=1.0, gt=0)
     log_level: str = "INFO"
 
     @property
     def timing(self) -> Timing:
+        """The durations, scaled by ``time_scale``."""
         return Timing.scaled(self.time_scale)
 
     def table(self, kind: str) -> str:
-        """The name of the table of one kind, such as ``connections``."""
+        """Return the name of the table of one kind, such as ``connections``."""
         return f"{self.resource_prefix}-{kind}"
 
     def queue(self, kind: str) -> str:
-        """The name of a queue, such as ``wakes``."""
+        """Return the name of a queue, such as ``wakes``."""
         return f"{self.resource_prefix}-{kind}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
-        """Raises pydantic's ValidationError, which names the variable."""
+        """Read the settings from environment variables; empty ones count as absent.
+
+        Raises pydantic.ValidationError, which names the setting.
+        """
         return cls.model_validate({k.lower(): v for k, v in environment.items() if k.isupper() and v != ""})
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The settings of this process."""
+    """Return the settings of this process."""
     return Settings.from_environment(os.environ)

@@ -1,31 +1,33 @@
-"""The exceptions of this project.
+"""Exceptions of this project, with the HTTP status, connection state or failure reason that each one leads to.
 
 ::
 
     Error
-     ├─ InvalidRequest          the caller's input is wrong; carries every violation with its JSON pointer      422
-     │   └─ Malformed           it is not JSON, or not UTF-8                                                400
-     ├─ Unauthorized            no token, or a bad one                                                      401
-     ├─ Forbidden               the token lacks the scope                                                   403
-     ├─ NotFound                unknown, or another tenant's                                                404
-     ├─ Conflict                a limit, or a name that is taken                                            409
-     ├─ PreconditionFailed      If-Match names an old version                                               412
-     ├─ TooLarge                                                                                            413
-     ├─ TooManyRequests         the tenant's rate of such calls; says when to come again                    429
-     ├─ Unavailable             an AWS service that we need does not answer; nothing was acknowledged       503
-     ├─ BrokerFault             the customer's broker or its configuration: an outage, never a lost message
-     │   ├─ BrokerUnreachable   DNS, TCP, TLS, time-out                                → UNREACHABLE
-     │   ├─ BrokerRefused       login or certificate refused                           → AUTHENTICATION_FAILED
-     │   └─ BrokerMisconfigured virtual host, exchange or permission                   → CLOSED
-     ├─ PatternError            a topic pattern cannot be used; says where and what to write instead
-     ├─ NotRoutable             a report has no usable routing key: failed for good
-     │   ├─ Unresolved          no alternative of an expression resolves                → PATTERN_UNRESOLVED
-     │   └─ TooLong             more than AMQP's 255 bytes                              → ROUTING_KEY_TOO_LONG
-     ├─ DownlinkInvalid         what the customer published cannot be sent to a device: rejected without requeue
-     ├─ DownlinkRejected        the network server answered 4xx
-     └─ DownlinkDelayed         the network server answered 5xx or not at all
+     ├─ InvalidRequest          the request violates the schema or a rule                  → 422
+     │   └─ Malformed           the body is not JSON or not UTF-8                          → 400
+     ├─ Unauthorized            the token is missing or invalid                            → 401
+     ├─ Forbidden               the token lacks the scope                                  → 403
+     ├─ NotFound                the object is unknown or belongs to another tenant         → 404
+     │   └─ QueueMissing        SQS does not know a connection's queue                     → 404
+     ├─ Conflict                a limit is reached or a name is taken                      → 409
+     ├─ PreconditionFailed      If-Match names an old version                              → 412
+     ├─ TooLarge                the body exceeds its limit                                 → 413
+     ├─ TooManyRequests         the tenant exceeds a rate limit                            → 429
+     ├─ Unavailable             an AWS service does not answer; nothing was acknowledged   → 503
+     ├─ PemError                a text is not usable PEM
+     ├─ BrokerFault             the tenant's broker or its configuration fails; reports are kept
+     │   ├─ BrokerUnreachable   DNS, TCP or TLS fails, or an operation times out           → UNREACHABLE
+     │   ├─ BrokerRefused       the broker refuses the login or the certificate            → AUTHENTICATION_FAILED
+     │   └─ BrokerMisconfigured virtual host, exchange or permission is missing            → CLOSED
+     ├─ PatternError            a topic pattern is invalid
+     ├─ NotRoutable             a report has no usable routing key and fails for good
+     │   ├─ Unresolved          no alternative of an expression resolves                   → PATTERN_UNRESOLVED
+     │   └─ TooLong             the routing key exceeds AMQP's 255 bytes                   → ROUTING_KEY_TOO_LONG
+     ├─ DownlinkInvalid         a downlink cannot be sent; rejected without requeue
+     ├─ DownlinkRejected        the network server answers 4xx
+     └─ DownlinkDelayed         the network server answers 5xx or does not answer
 
-SDK errors are translated where the SDK is used; nothing above an adapter sees pika's or botocore's.
+Adapters translate SDK errors into these classes, so no other code handles pika's or botocore's exceptions.
 """
 
 from dataclasses import dataclass
@@ -34,19 +36,19 @@ from chalicelib.vocabulary import ConnectionState, EventType, FailureReason
 
 
 class Error(Exception):
-    """The root: its text may be shown to the user and holds no secret."""
+    """The root of the tree. Its text may be shown to a user and contains no secret."""
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One thing that is wrong with a request: a JSON pointer (RFC 6901) and a sentence with the remedy."""
+    """One violation in a request: a JSON pointer (RFC 6901) and a sentence with the remedy."""
 
     pointer: str
     detail: str
 
 
 class InvalidRequest(Error):
-    """A request with violations, all of them at once."""
+    """A request that violates the schema or a rule; ``violations`` holds every violation found."""
 
     def __init__(self, violations: list[Violation]) -> None:
         super().__init__("; ".join(f"{violation.pointer}: {violation.detail}" for violation in violations))
@@ -62,39 +64,39 @@ class Malformed(InvalidRequest):
 
 
 class Unauthorized(Error):
-    """A request without a valid token."""
+    """A request whose token is missing or invalid."""
 
 
 class Forbidden(Error):
-    """A token without the required scope."""
+    """A request whose token lacks the scope."""
 
 
 class NotFound(Error):
-    """A thing that does not exist or belongs to another tenant."""
+    """An object that does not exist or belongs to another tenant; the answer does not reveal which."""
 
 
 class QueueMissing(NotFound):
-    """A connection's queue does not exist, or SQS does not know it everywhere yet."""
+    """A connection's queue does not exist, or SQS has not propagated its creation yet."""
 
 
 class PemError(Error):
-    """A text is not usable PEM; says where and what to write instead."""
+    """A text that is not usable PEM; the message names the block and the remedy."""
 
 
 class Conflict(Error):
-    """A limit, or a name that is in use."""
+    """A change that exceeds a limit or uses a name that is taken."""
 
 
 class PreconditionFailed(Error):
-    """An If-Match that names an old version."""
+    """A change based on an old version of the object."""
 
 
 class TooLarge(Error):
-    """A body over its size limit."""
+    """A body that exceeds its limit."""
 
 
 class TooManyRequests(Error):
-    """``retry_after``: whole seconds."""
+    """A tenant's call above a rate limit; ``retry_after`` is the time to wait in whole seconds."""
 
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
@@ -102,11 +104,15 @@ class TooManyRequests(Error):
 
 
 class Unavailable(Error):
-    """An AWS service that does not answer. Nothing was acknowledged."""
+    """An AWS service that does not answer. Nothing was acknowledged, so the caller can retry."""
 
 
 class BrokerFault(Error):
-    """``type`` names the event; the text is one sentence: what failed and what to do about it."""
+    """A failure of the tenant's broker or its configuration; queued reports are kept.
+
+    ``type`` is the event type and ``state`` the connection state. The text is one sentence with the failure and
+    the remedy.
+    """
 
     state = ConnectionState.UNREACHABLE
 
@@ -116,25 +122,28 @@ class BrokerFault(Error):
 
 
 class BrokerUnreachable(BrokerFault):
-    """A failure of DNS, TCP, TLS or time."""
+    """DNS, TCP or TLS failed, or an operation timed out."""
 
     state = ConnectionState.UNREACHABLE
 
 
 class BrokerRefused(BrokerFault):
-    """A refused login or client certificate."""
+    """The broker refused the login or the certificate."""
 
     state = ConnectionState.AUTHENTICATION_FAILED
 
 
 class BrokerMisconfigured(BrokerFault):
-    """A wrong virtual host, exchange or permission."""
+    """The virtual host, the exchange or a permission is missing."""
 
     state = ConnectionState.CLOSED
 
 
 class PatternError(Error):
-    """``position`` counts the pattern's characters from 0."""
+    """An invalid topic pattern; ``position`` is the index of the wrong character, counted from 0.
+
+    The text counts characters from 1 and names the remedy.
+    """
 
     def __init__(self, detail: str, position: int) -> None:
         super().__init__(f"{detail} (at character {position + 1})")
@@ -142,25 +151,29 @@ class PatternError(Error):
 
 
 class NotRoutable(Error):
-    """``reason`` is that of the failed message."""
+    """A report without a usable routing key; ``reason`` becomes that of the failed message."""
 
     reason = FailureReason.PATTERN_UNRESOLVED
 
 
 class Unresolved(NotRoutable):
-    """A report without a value for an expression of the pattern."""
+    """No alternative of an expression resolves for this report."""
 
     reason = FailureReason.PATTERN_UNRESOLVED
 
 
 class TooLong(NotRoutable):
-    """A routing key over AMQP's 255 bytes."""
+    """A routing key above AMQP's 255 bytes."""
 
     reason = FailureReason.ROUTING_KEY_TOO_LONG
 
 
 class DownlinkInvalid(Error):
-    """``reason`` is ``MALFORMED``, ``INVALID`` or ``PAYLOAD_NOT_ENCODABLE``; the others are None where unknown."""
+    """A published downlink that cannot be sent to a device; the consumer rejects it without requeue.
+
+    ``reason`` is ``MALFORMED``, ``INVALID`` or ``PAYLOAD_NOT_ENCODABLE``. ``dev_eui``, ``f_port`` and
+    ``correlation_id`` are None if unknown.
+    """
 
     def __init__(
         self,
@@ -179,8 +192,8 @@ class DownlinkInvalid(Error):
 
 
 class DownlinkRejected(Error):
-    """A downlink that the network server answered with 4xx."""
+    """The network server answered a downlink with 4xx; the downlink is not retried."""
 
 
 class DownlinkDelayed(Error):
-    """A downlink that the network server answered with 5xx or not at all."""
+    """The network server answered a downlink with 5xx or did not answer; the downlink is retried."""

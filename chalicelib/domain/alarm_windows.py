@@ -1,4 +1,4 @@
-"""Windows in which an alarm checks the rate of uplinks, in the alarm's own time zone."""
+"""Time windows of alarms, computed in the alarm's time zone. An alarm checks the uplink rate only within them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,25 +13,27 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Window:
-    """Unix seconds; the end is exclusive."""
+    """A half-open interval [``start``, ``end``) in Unix seconds."""
 
     start: float
     end: float
 
 
 def window_at(alarm: Alarm, now: float) -> Window | None:
-    """The window that ``now`` is in, if there is one.
+    """Return the window that contains ``now`` (Unix seconds), or None.
 
-    Two dates with times and no recurrence are one window. With a recurrence, or with times of day only, there is a
-    window on each of its days, from the one time of day to the other, past midnight if the end is the earlier one.
-    A date then says when the first window is; the end's date says when the last one is if it is more than a day later.
-    Weekly without days means the weekday of the start's date. A local time that a change of the clocks leaves out is
-    taken as the moment after it, and of one that comes twice a window begins with the first and ends with the second.
+    - Two dates with times and no recurrence form a single window.
+    - A recurrence, or times of day only, form a window on each matching day, from the start's time of day to the
+      end's. The window extends past midnight if the end's time of day is not later.
+    - The start's date limits the first window. The end's date limits the last one if it is more than a day later.
+    - A weekly recurrence without days uses the weekday of the start's date.
+    - A local time that a clock change skips stands for the moment after the change. If a local time occurs twice,
+      a window starts at the first occurrence and ends at the second.
     """
     try:
         return next((window for window in _windows(alarm, now) if window.start <= now < window.end), None)
     except (OverflowError, ValueError):
-        # A date at the end of the calendar, which cannot be converted to another zone.
+        # A date at the limits of the calendar cannot be converted to another zone.
         return None
 
 
@@ -60,7 +62,7 @@ def _windows(alarm: Alarm, now: float) -> Iterator[Window]:
 
 
 def _local(moment: datetime, zone: tzinfo, fold: int) -> datetime:
-    """Return the moment of a text with an offset, otherwise the local time."""
+    """Return ``moment`` in ``zone``; a moment without an offset is local time there."""
     if moment.tzinfo is not None:
         return moment.astimezone(zone)
     return moment.replace(tzinfo=zone, fold=fold)

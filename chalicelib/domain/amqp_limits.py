@@ -1,4 +1,4 @@
 """Limits of AMQP 0-9-1."""
 
 MAX_SHORT_STRING = 255
-"""Bytes of UTF-8 of a name: a routing key, an exchange, a queue, a virtual host."""
+"""The maximum length of a routing key or of an exchange, queue or virtual host name, in bytes of UTF-8."""

@@ -1,4 +1,4 @@
-"""Application servers of the network server."""
+"""Application servers, whose keys sign the requests between the network server and the connector."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,14 +6,14 @@ from chalicelib.kernel.documents import Document
 
 
 class ApplicationServerRequest(Document):
-    """The body that registers an application server."""
+    """The body of a registration: the AS_ID and the key that it shares with the network server."""
 
     as_id: str = Field(min_length=1, max_length=255, pattern=r"^[\w.@:-]+$")
     as_key: str = Field(min_length=1, max_length=255, repr=False)
 
 
 class ApplicationServer(BaseModel):
-    """An application server as the network server knows it; its key is in Secrets Manager under ``secret_id``."""
+    """A registered application server. Secrets Manager stores its key under ``secret_id``."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,7 +1,7 @@
-"""A connection's breaker: transitions and the time of the next attempt. Pure functions.
+"""Circuit breaker of a connection: its next state and the time of the next probe. Pure functions.
 
-The breaker is open while ``outage_since`` is set: only a probe connects, and forwarders let wakes go. That is safe
-because closing the breaker (``recovered``) always leaves a pending wake-up, after which the reconciler wakes the
+The breaker is open while ``outage_since`` is set. Then only a probe connects to the broker, and drains discard
+wakes. Discarding loses nothing: ``recovered`` always schedules a pending wake-up, so the reconciler wakes the
 connection.
 """
 
@@ -21,13 +21,14 @@ _PHASES: dict[ReconnectStrategy, tuple[tuple[float, float], ...]] = {
     ReconnectStrategy.NORMAL: ((_HOUR, 5 * _MINUTE), (_DAY, _HOUR), (float("inf"), _DAY)),
     ReconnectStrategy.AGGRESSIVE: ((3 * _HOUR, 3 * _MINUTE), (7 * _DAY, 30 * _MINUTE), (float("inf"), _HOUR)),
 }
-"""(how long the phase lasts, time between attempts), one after the other, in seconds."""
+"""Successive phases of an outage: (duration of the phase, interval between probes), in seconds."""
 
 MAX_JITTER = _MINUTE
+"""The maximum random delay added to an interval, in seconds."""
 
 
 def interval(strategy: ReconnectStrategy, outage: float) -> float | None:
-    """Return the seconds until the next attempt after ``outage`` seconds of outage; None after the last attempt."""
+    """Return the seconds until the next probe after ``outage`` seconds of outage; None if the strategy gives up."""
     for length, period in _PHASES[strategy]:
         if outage < length:
             return period
@@ -36,7 +37,10 @@ def interval(strategy: ReconnectStrategy, outage: float) -> float | None:
 
 
 def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float, scale: float) -> Connection:
-    """The connection after an attempt that ended in ``fault``. ``jitter`` is in 0…1, ``scale`` is TIME_SCALE."""
+    """Return the connection with the breaker opened by ``fault`` and the next probe scheduled.
+
+    ``now`` is in Unix seconds, ``jitter`` is between 0 and 1, and ``scale`` is TIME_SCALE.
+    """
     since = now if connection.outage_since is None else connection.outage_since
     period = interval(connection.configuration.reconnect_strategy, (now - since) * scale)
     probe_at = None if period is None else now + (period + jitter * MAX_JITTER) / scale
@@ -53,8 +57,11 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
 
 
 def recovered(connection: Connection, now: float, token: str, wake_at: float) -> Connection:
-    """The connection after the broker answered. Leaves a mark, due at ``wake_at`` or when an earlier one was: wakes
-    were let go while the breaker was open."""
+    """Return the connection with the breaker closed and a pending wake-up with ``token``.
+
+    The wake-up is due at ``wake_at`` (Unix seconds), or earlier if one was pending already. It replaces the wakes
+    that were discarded while the breaker was open.
+    """
     return connection.model_copy(
         update={
             "state": ConnectionState.OPENED,
@@ -71,5 +78,8 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float) ->
 
 
 def nack_delay(attempts: int, scale: float) -> int:
-    """Seconds that a device waits after its report was nacked for the nth time: 5 s, doubling up to 15 min."""
+    """Return the seconds that a device backs off after its report was nacked ``attempts`` times.
+
+    The delay starts at 5 s and doubles up to 15 min.
+    """
     return backoff(attempts, first=5, longest=900, scale=scale)

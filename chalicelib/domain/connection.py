@@ -1,4 +1,4 @@
-"""Connections: requests, records and secrets."""
+"""Connections to the tenants' brokers: request, record and secrets."""
 
 from typing import Annotated, Any, Literal
 
@@ -13,14 +13,18 @@ from chalicelib.vocabulary import ConnectionState
 
 
 class Recurrence(Document):
-    """Days on which an alarm applies."""
+    """The days of an alarm's windows: every day, or the days of the week in ``byDays``."""
 
     frequency: Literal["daily", "weekly"]
     by_days: list[Annotated[str, Field(max_length=16)]] = Field(default=[], max_length=7)
 
 
 class Alarm(Document):
-    """An alarm on a low rate of uplinks within a daily or weekly window."""
+    """A minimum uplink rate within time windows; a lower rate raises an event with ``message``.
+
+    ``startTime`` and ``endTime`` are ISO 8601 dates with times, or times of day. They are local to ``timezone``
+    unless they have an offset.
+    """
 
     start_time: str = Field(max_length=64)
     end_time: str = Field(max_length=64)
@@ -31,7 +35,7 @@ class Alarm(Document):
 
 
 class ConnectionRequest(Document):
-    """The body of a create or a replace, without the read-only fields."""
+    """The body of a create or replace request, without the read-only fields."""
 
     connector_id: ConnectorId
     name: str = Field(min_length=1, max_length=128)
@@ -41,7 +45,11 @@ class ConnectionRequest(Document):
 
 
 class Connection(BaseModel):
-    """A connection as it is kept: secrets are elsewhere, only their names and version are here."""
+    """The stored record of a connection, including the state of its breaker. It contains no secret value.
+
+    Changes through the API are conditional on ``version`` and breaker changes on ``epoch``, so concurrent changes
+    cannot overwrite each other.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,13 +59,13 @@ class Connection(BaseModel):
     active: bool
     alarms: list[Alarm] = []
     configuration: AmqpConfiguration
-    """``MASK`` stands where a secret is."""
+    """The configuration with ``MASK`` in place of each secret."""
     secret_version: str | None = None
-    """Secrets Manager's version id; None for a connection without secrets."""
+    """The version id in Secrets Manager; None if the configuration has no secret field."""
     old_bindings: list[tuple[str, str]] = []
-    """(exchange, binding key) pairs that the downlink queue may still have and is to be freed of."""
+    """Obsolete bindings of the downlink queue as (exchange, binding key); the next poll unbinds them."""
     certificate_ends: float | None = None
-    """Unix seconds; None without a client certificate."""
+    """The expiry of the client certificate in Unix seconds; None if there is no certificate."""
     version: int = 1
     created_at: str
     updated_at: str
@@ -65,21 +73,25 @@ class Connection(BaseModel):
     state: ConnectionState
     state_reason: str | None = None
     epoch: int = 0
-    """Grows with each change of the breaker; conditional writes are made on it."""
+    """Incremented by each change of the breaker or of the configuration; breaker changes are conditional on it."""
     failures: int = 0
-    """Attempts that failed since the outage began."""
+    """The number of failed attempts since the outage began."""
     outage_since: float | None = None
-    """Unix seconds; None while the breaker is closed."""
+    """The start of the outage in Unix seconds; None while the breaker is closed."""
     probe_at: float | None = None
+    """The due time of the next probe in Unix seconds; None if no probe is scheduled."""
     wake_at: float | None = None
+    """The due time of the pending wake-up in Unix seconds; None if no wake-up is pending."""
     wake_token: str | None = None
+    """The token of the pending wake-up; its removal is conditional on the token."""
 
     @property
     def breaker_open(self) -> bool:
+        """Return whether only a probe may connect to the broker."""
         return self.outage_since is not None
 
     def to_json(self) -> dict[str, Any]:
-        """As the API shows it; ``nextAttempt`` only while the broker is about to be tried again."""
+        """Return the document of the API; it has ``nextAttempt`` only while a probe is scheduled."""
         document = {
             "id": self.id,
             "connectorId": CONNECTOR_ID,
@@ -100,7 +112,7 @@ class Connection(BaseModel):
 
 
 class ConnectionSecrets(BaseModel):
-    """Secrets of one connection in Secrets Manager. The text form never shows a value."""
+    """The secrets of one connection, stored as one secret in Secrets Manager. ``repr`` shows no value."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
 

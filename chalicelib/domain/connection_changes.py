@@ -1,4 +1,4 @@
-"""Changes of a connection's record. Pure functions."""
+"""Fields of a connection's record that follow from a change of its configuration. Pure functions."""
 
 from typing import Any
 
@@ -9,23 +9,26 @@ from chalicelib.domain.validation.certificates import certificate_end
 from chalicelib.vocabulary import ConnectionState
 
 _MAX_BINDINGS = 8
-"""Changes of pattern or exchange that are remembered while the broker is unreachable."""
+"""The maximum number of old bindings kept while the broker is unreachable; older ones are dropped."""
 
 
 def any_secret(secrets: ConnectionSecrets) -> bool:
+    """Return whether at least one secret is set."""
     return secrets != ConnectionSecrets()
 
 
 def certificate_ends(secrets: ConnectionSecrets) -> float | None:
+    """Return the expiry of the client certificate in Unix seconds; None if there is no certificate."""
     return None if secrets.certificate is None else certificate_end(secrets.certificate)
 
 
 def first_state(active: bool) -> ConnectionState:
+    """Return the state before the first attempt to connect."""
     return ConnectionState.OPENING if active else ConnectionState.DEACTIVATED
 
 
 def fresh(now: float, *, active: bool) -> dict[str, Any]:
-    """The breaker as in a connection just made; the epoch is another matter."""
+    """Return the breaker fields of a new connection, except its epoch. A probe is due ``now`` if it is active."""
     return {
         "state": first_state(active),
         "state_reason": None,
@@ -37,7 +40,7 @@ def fresh(now: float, *, active: bool) -> dict[str, Any]:
 
 
 def old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:
-    """Return the bindings that the downlink queue may still have and must lose."""
+    """Return the obsolete bindings that the downlink queue may still have after a change to ``configuration``."""
     had = [*stored.old_bindings, _binding(stored.configuration)]
     return [binding for binding in dict.fromkeys(had) if binding and binding != _binding(configuration)][
         -_MAX_BINDINGS:

@@ -8,7 +8,7 @@ from chalicelib.kernel.documents import Document
 
 
 class CheckStep(Document):
-    """One step of a connection's test; ``detail`` says what was found, or what to do about it."""
+    """One step of a connection test; ``detail`` is the finding or, after a failure, the error and its remedy."""
 
     name: Literal["resolve", "connect", "tls", "authenticate", "vhost", "exchange", "downlink"]
     ok: bool
@@ -17,7 +17,7 @@ class CheckStep(Document):
 
 
 class CheckResult(Document):
-    """A connection's test: the steps up to the first that failed."""
+    """The result of a connection test: the steps up to the first failure."""
 
     ok: bool
     steps: list[CheckStep]

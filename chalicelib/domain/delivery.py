@@ -7,7 +7,7 @@ from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 
 class Result(StrEnum):
-    """Results of a publish."""
+    """The next step for a message after a publish: delete, retry or record as failed."""
 
     DELIVERED = "DELIVERED"
     RETRY = "RETRY"
@@ -16,10 +16,10 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Outcome of a publish.
+    """The outcome of one publish.
 
-    A failed message has a FailureReason; a retried one has a RetryReason, or the event type of the fault that ended its
-    connection.
+    ``reason`` is a FailureReason for a failed message. For a retried message it is a RetryReason, or the event type
+    of the fault that closed the AMQP connection.
     """
 
     result: Result

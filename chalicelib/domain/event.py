@@ -1,4 +1,4 @@
-"""Events of the event log."""
+"""Events: entries of a tenant's event log."""
 
 from enum import StrEnum
 from typing import Any
@@ -10,7 +10,7 @@ from chalicelib.vocabulary import EventType
 
 
 class Level(StrEnum):
-    """Severity of an event."""
+    """The severity of an event."""
 
     INFO = "info"
     WARNING = "warning"
@@ -18,7 +18,11 @@ class Level(StrEnum):
 
 
 class Event(Document):
-    """An entry of the event log."""
+    """An entry of a tenant's event log.
+
+    ``message`` is a sentence with the failure and its remedy. ``details`` depends on ``type``. ``connectionId`` is
+    null if the event does not concern a single connection.
+    """
 
     id: str
     time: str

@@ -1,4 +1,4 @@
-"""Messages that failed for good."""
+"""Failed messages: reports and downlinks that are not retried."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -12,14 +12,14 @@ from chalicelib.vocabulary import FailureReason
 
 
 class Direction(StrEnum):
-    """Direction of a message."""
+    """The direction of a message: from a device (uplink) or to a device (downlink)."""
 
     UPLINK = "uplink"
     DOWNLINK = "downlink"
 
 
 class FailedMessage(Document):
-    """A message that failed for good, with the reason and the body."""
+    """A message that is not retried, with the failure reason and the body."""
 
     id: str
     time: str
@@ -32,14 +32,14 @@ class FailedMessage(Document):
     attempts: int = 1
     body: str
     message_id: Annotated[str, Field(exclude=True)] = ""
-    """The AMQP ``message_id``, which a replay keeps."""
+    """The AMQP ``message_id``; a replay reuses it."""
     report_format: Annotated[SkipJsonSchema[str], Field(exclude=True)] = DEFAULT_FORMAT
     """The report format of ``body``."""
     as_key_secret: Annotated[str | None, Field(exclude=True)] = None
-    """Secrets Manager's name of the AS key that came with a downlink."""
+    """The name in Secrets Manager of the AS key that a downlink contained."""
 
 
 class MessageStatus(StrEnum):
-    """Status of a listed message. Queued messages are not listed, because SQS cannot list them."""
+    """The status of a listed message. Queued messages cannot be listed, because SQS cannot be queried."""
 
     FAILED = "failed"

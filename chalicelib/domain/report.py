@@ -1,20 +1,20 @@
-"""Reports in the product's own terms, whatever network server sent them."""
+"""Reports, independent of the network server that sent them."""
 
 from dataclasses import dataclass
 from typing import Any
 
 NO_DEVICE = "-"
-"""The message group of reports without a DevEUI."""
+"""The SQS message group of reports without a DevEUI."""
 DEFAULT_FORMAT = "thingpark"
-"""The report format of a stored body that names none."""
+"""The report format of a stored body without a format name."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A report as it was received.
+    """A report received from a network server: its unchanged document and the fields that the connector reads.
 
-    ``text`` is the whole document, ``root`` its type, ``fields`` the object that topic patterns read. ``time`` is the
-    report's own time in Unix seconds, None when it has none with an offset. ``dev_eui`` is upper case.
+    ``text`` is the whole document, ``root`` its type, and ``fields`` the object that topic patterns read. ``time`` is
+    the report's time in Unix seconds, or None if the report has no time with an offset. ``dev_eui`` is upper case.
     """
 
     format: str
@@ -30,5 +30,5 @@ class Report:
 
     @property
     def group(self) -> str:
-        """The device: reports of one group keep their order."""
+        """The SQS message group: the DevEUI, because the reports of one device keep their order."""
         return self.dev_eui or NO_DEVICE

@@ -1,4 +1,4 @@
-"""Bodies of the shared queues: wakes, poll jobs and downlinks."""
+"""Messages of the shared queues: wakes, poll jobs and downlink jobs."""
 
 from typing import Any
 
@@ -6,9 +6,12 @@ from chalicelib.kernel.documents import Document
 
 
 class Wake(Document):
-    """Names a connection with something to send. ``message_id``: the report it was sent for; none from the
-    reconciler. ``probe``: the breaker's epoch that this attempt is for. ``helper``: sent by a drain that found a
-    backlog, as the nth beside it."""
+    """A request to the forwarder to drain the queue of one connection.
+
+    - ``message_id``: the report that caused the wake; None if no single report did.
+    - ``probe``: the epoch of an open breaker; the wake starts a probe while the epoch is unchanged.
+    - ``helper``: the position of a helper drain in its chain, counted from 1; 0 for an ordinary drain.
+    """
 
     tenant: str
     connection_id: str
@@ -18,28 +21,29 @@ class Wake(Document):
 
 
 class PollTarget(Document):
-    """A connection in a poll job."""
+    """A connection to poll for downlinks."""
 
     tenant: str
     connection_id: str
 
 
 class PollJob(Document):
-    """Up to 50 connections whose downlinks are to be consumed; ``sent_at`` in Unix seconds."""
+    """A request to poll up to 50 connections for downlinks; ``sent_at`` is in Unix seconds."""
 
     sent_at: float
     targets: list[PollTarget]
 
 
 class DownlinkJob(Document):
-    """A validated downlink on its way to the network server; no key of an application server is in it."""
+    """A validated downlink to send to the network server. It contains no key of an application server."""
 
     tenant: str
     connection_id: str
     downlink: dict[str, Any]
-    """The fields inside the ``DevEUI_downlink`` root, AS_KEY removed."""
+    """The fields of the ``DevEUI_downlink`` root without AS_KEY."""
     as_key_secret: str | None = None
-    """Secrets Manager's name of the AS key that came with the downlink."""
+    """The name in Secrets Manager of the AS key that the downlink contained."""
     received_at: float
+    """Unix seconds."""
     deduplication_id: str = ""
-    """The one that SQS was given, by which it is counted as waiting."""
+    """The deduplication id of the SQS message; the statistics count waiting downlinks by it."""

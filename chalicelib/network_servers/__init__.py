@@ -1,1 +1,1 @@
-"""The words of each supported network server: its reports, downlinks and tokens."""
+"""Formats of the supported network servers: reports, downlinks and tokens, one package each."""

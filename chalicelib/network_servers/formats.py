@@ -1,4 +1,4 @@
-"""The report formats that the connector reads. A new one is added here."""
+"""The supported report formats. To support another network server, add its format to FORMATS."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ DEFAULT: ReportFormat = FORMATS[DEFAULT_FORMAT]
 
 
 def format_named(name: str) -> ReportFormat:
-    """Return the format of a stored report. Raises InvalidRequest for a name that this release does not know."""
+    """Return the format of a stored report. Raises InvalidRequest for an unknown name."""
     if name not in FORMATS:
-        raise InvalidRequest([Violation("", f"The report format {name} is unknown to this release.")])
+        raise InvalidRequest([Violation("", f"The report format {name} is not supported by this release.")])
     return FORMATS[name]

@@ -8,7 +8,7 @@ from chalicelib.kernel.documents import Document
 
 @dataclass(frozen=True)
 class Connector:
-    """A connector type, as ``GET /connectors`` shows it."""
+    """A connector type and the model of its configuration; ``GET /connectors`` lists it."""
 
     id: str
     name: str

@@ -1,6 +1,6 @@
-"""The AMQP 0-9-1 connector: its id, its configuration, and the rules between its fields.
+"""The AMQP 0-9-1 connector: its id, its configuration and the rules between its fields.
 
-A new field of the configuration is added here; see CONTRIBUTING for what else shows or reads it.
+To add a configuration field, add it to AmqpConfiguration; CONTRIBUTING lists the code that shows or reads it.
 """
 
 from enum import StrEnum
@@ -20,14 +20,14 @@ ConnectorId = Literal["actility-amqp-0.9.1-iot"]
 CONNECTOR_ID: ConnectorId = get_args(ConnectorId)[0]
 NAME = "AMQP 0-9-1"
 DEFAULT_PORTS = {"TCP": 5672, "SSL": 5671}
-"""By protocol. A stored secret is sent to no other host and port than it was saved for."""
+"""The default port by protocol. A stored secret is sent only to the host and port that it was saved for."""
 SECRET_FIELDS = ("password", "privateKey", "certificate", "trustedCaCertificate", "downlinkAsKey")
 PEM_FIELDS = {
     "certificate": "certificate",
     "privateKey": "private_key",
     "trustedCaCertificate": "trusted_ca_certificate",
 }
-"""The fields with PEM texts: name in the document, name in the model."""
+"""The fields with PEM texts: name in the document to name in the model."""
 
 FIELDS_THAT_GO_TOGETHER: list[JsonValue] = [
     {
@@ -49,17 +49,16 @@ FIELDS_THAT_GO_TOGETHER: list[JsonValue] = [
 
 
 class BrokerProtocol(StrEnum):
-    """Transport to the broker."""
+    """The transport to the broker: plain TCP or TLS (SSL)."""
 
     TCP = "TCP"
     SSL = "SSL"
 
 
 class AmqpConfiguration(Document):
-    """Address of the tenant's broker, and what is published there.
+    """The tenant's broker, the login, and the settings of uplinks and downlinks.
 
-    Source: the connector's specification. ``domain.validation`` checks what types cannot express (PEM, patterns,
-    hosts).
+    Source: the connector's specification. ``domain.validation`` checks PEM texts, patterns and hosts.
     """
 
     model_config = ConfigDict(json_schema_extra={"allOf": FIELDS_THAT_GO_TOGETHER})
@@ -92,9 +91,9 @@ class AmqpConfiguration(Document):
 
 
 def together(values: Values, wrong_places: set[str]) -> list[Violation]:
-    """Check the rules of FIELDS_THAT_GO_TOGETHER, with a sentence for each violation.
+    """Return the violations of FIELDS_THAT_GO_TOGETHER, each with a sentence.
 
-    ``wrong_places``: JSON pointers of fields that are wrong already.
+    ``wrong_places`` contains the JSON pointers of fields with another violation; they do not count as missing.
     """
 
     def violation(name: str, detail: str) -> list[Violation]:
@@ -115,7 +114,9 @@ def together(values: Values, wrong_places: set[str]) -> list[Violation]:
     if values.get("protocol") == "TCP":
         for name in PEM_FIELDS:
             if name in values:
-                violations += violation(name, "This is used with the protocol SSL only; remove it, or choose SSL.")
+                violations += violation(name, "This field requires the protocol SSL; remove it or choose SSL.")
     if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
-        violations += violation("downlinkTopicPattern", "This is mandatory; add it, or set downlinkEnabled to false.")
+        violations += violation(
+            "downlinkTopicPattern", "This field is mandatory; add it or set downlinkEnabled to false."
+        )
     return violations

@@ -1,15 +1,15 @@
-"""Parts of a configuration that every connector shares."""
+"""Configuration types that all connectors share."""
 
 from enum import StrEnum
 
 from chalicelib.kernel.durations import parse_duration
 
 MASK = "*****"
-"""Stands for a stored secret."""
+"""Placeholder of a stored secret in answers and requests."""
 
 
 class ReconnectStrategy(StrEnum):
-    """Schedules by which a broken connection is tried again; ``domain.breaker`` has their times."""
+    """The schedule of reconnect attempts during an outage; ``domain.breaker`` defines the intervals."""
 
     CALM = "CALM"
     NORMAL = "NORMAL"
@@ -17,6 +17,6 @@ class ReconnectStrategy(StrEnum):
 
 
 def duration(value: str) -> str:
-    """Validate a duration such as ``5m``."""
+    """Return ``value`` if it is a duration such as ``5m``. Raises ValueError."""
     parse_duration(value)
     return value

@@ -1,4 +1,4 @@
-"""Downlinks that customers publish, the network server's request for them, and the report of a rejected one."""
+"""Downlinks of ThingPark: validation of published documents, the LRC's request, and the report of a rejection."""
 
 import json
 import re
@@ -16,11 +16,11 @@ from chalicelib.network_servers.thingpark.reports import DOWNLINK, integer, pars
 from chalicelib.vocabulary import FailureReason
 
 MAX_DOWNLINK_SIZE = 64 * 1024
-"""Bytes; a LoRaWAN frame has some hundred."""
+"""The maximum size of a published document, in bytes."""
 MAX_PAYLOAD = 242
-"""Bytes of the longest LoRaWAN frame in any region."""
+"""The longest LoRaWAN payload of any region, in bytes."""
 MAX_VALIDITY = 31 * 86400
-"""Seconds."""
+"""The longest relative ValidityTime, in seconds."""
 
 _MAX_PORT = 224
 _MAX_FRAME_COUNTER = 2**32 - 1
@@ -31,15 +31,17 @@ _FLAGS = {"0": "0", "1": "1", "false": "0", "true": "1"}
 
 
 def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: AmqpConfiguration) -> dict[str, Any]:
-    """The validated fields of a ``DevEUI_downlink``, named as in the document; those not given are absent.
+    """Return the validated fields of a ``DevEUI_downlink``, named as in the document.
 
-    ``DevEUI`` (upper case), ``FPort`` (integer) and ``payload_hex`` are always there. ``Confirmed`` and
-    ``FlushDownlinkQueue`` are ``"0"`` or ``"1"``, ``ValidityTime`` is an ISO 8601 time or a string of seconds.
-    ``AS_ID`` is the body's or the configuration's. ``AS_KEY`` is there only if the body has one, or a configuration
-    that holds its secrets; the caller takes it out before anything is queued.
+    - ``DevEUI`` (upper case), ``FPort`` (integer) and ``payload_hex`` are always present; absent fields stay absent.
+    - ``Confirmed`` and ``FlushDownlinkQueue`` are ``"0"`` or ``"1"``.
+    - ``ValidityTime`` is an ISO 8601 time or a string of seconds.
+    - ``AS_ID`` is the body's or, by default, the configuration's.
+    - ``AS_KEY`` is present only if the body or the configuration contains it in plain text. The caller removes it
+      before the downlink is queued.
 
-    ``pattern``: the connection's downlinkTopicPattern, which says where a routing key has the DevEUI. Raises
-    DownlinkInvalid.
+    ``pattern`` is the connection's downlinkTopicPattern; it locates the DevEUI in ``routing_key``. A DevEUI in both
+    the body and the routing key must agree. Raises DownlinkInvalid.
     """
     dev_eui = parse_dev_eui(_dev_eui_of_key(pattern, routing_key))
     fields = _fields(body, dev_eui)
@@ -52,13 +54,15 @@ def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: A
 
 
 class _Refused(Exception):
+    """A violation in a downlink; ``parse_downlink`` adds the fields that identify the downlink."""
+
     def __init__(self, detail: str, reason: FailureReason = FailureReason.INVALID) -> None:
         super().__init__(detail)
         self.reason = reason
 
 
 def _known(given: Mapping[str, Any], configuration: AmqpConfiguration) -> tuple[int | None, str | None]:
-    """FPort and CorrelationID of a downlink that is refused, by which its sender knows it again."""
+    """Return FPort and CorrelationID of a refused downlink, so that its sender can identify it; None if invalid."""
     f_port = correlation_id = None
     with suppress(_Refused):
         f_port = _f_port(given.get("FPort", configuration.downlink_port))
@@ -73,27 +77,31 @@ def _dev_eui_of_key(pattern: str, routing_key: str) -> str | None:
 
 def _fields(body: bytes, dev_eui: str | None) -> dict[str, Any]:
     if len(body) > MAX_DOWNLINK_SIZE:
-        raise DownlinkInvalid(FailureReason.INVALID, f"a downlink is at most {MAX_DOWNLINK_SIZE} bytes", dev_eui)
+        raise DownlinkInvalid(
+            FailureReason.INVALID, f"the downlink has {len(body)} bytes; the maximum is {MAX_DOWNLINK_SIZE}", dev_eui
+        )
     try:
         _, document = parse_json(body)
     except Malformed as error:
         raise DownlinkInvalid(FailureReason.MALFORMED, error.detail, dev_eui) from None
     fields = document.get(DOWNLINK) if isinstance(document, dict) and len(document) == 1 else None
     if not isinstance(fields, dict):
-        raise DownlinkInvalid(FailureReason.INVALID, 'a downlink is an object {"DevEUI_downlink": {...}}', dev_eui)
+        raise DownlinkInvalid(FailureReason.INVALID, 'a downlink must be an object {"DevEUI_downlink": {...}}', dev_eui)
     return fields
 
 
 def _dev_eui(fields: Mapping[str, Any], from_key: str | None) -> str:
     if "DevEUI" not in fields:
         if from_key is None:
-            raise DownlinkInvalid(FailureReason.INVALID, "DevEUI is missing in the body and in the routing key")
+            raise DownlinkInvalid(
+                FailureReason.INVALID, "DevEUI is missing from the body and from the routing key; add it to either"
+            )
         return from_key
     dev_eui = parse_dev_eui(fields["DevEUI"])
     if dev_eui is None:
         raise DownlinkInvalid(FailureReason.INVALID, "DevEUI must be 16 hexadecimal digits", from_key)
     if from_key is not None and from_key != dev_eui:
-        detail = f"the body names the device {dev_eui}, the routing key {from_key}; they must agree"
+        detail = f"the body names the device {dev_eui}, but the routing key names {from_key}; they must agree"
         raise DownlinkInvalid(FailureReason.INVALID, detail, dev_eui)
     return dev_eui
 
@@ -108,7 +116,7 @@ def _validated(given: Mapping[str, Any], configuration: AmqpConfiguration) -> di
             downlink[name] = validate(name, given[name])
     if "AS_ID" not in downlink and configuration.downlink_as_id is not None:
         downlink["AS_ID"] = configuration.downlink_as_id
-    # A masked key is stored in the connection's secret, where the sender reads it.
+    # A masked key stays in Secrets Manager; the sender reads it there.
     if "AS_KEY" not in downlink and configuration.downlink_as_key not in (None, MASK):
         downlink["AS_KEY"] = configuration.downlink_as_key
     return downlink
@@ -118,9 +126,12 @@ def _payload(given: Mapping[str, Any]) -> str:
     if "payload_hex" in given and "payload" in given:
         raise _Refused("send either payload_hex or payload, not both")
     if "payload" in given:
-        raise _Refused("payload cannot be encoded; send the frame as payload_hex", FailureReason.PAYLOAD_NOT_ENCODABLE)
+        raise _Refused(
+            "payload requires an encoder, which is not available; send the frame as payload_hex",
+            FailureReason.PAYLOAD_NOT_ENCODABLE,
+        )
     if "payload_hex" not in given:
-        raise _Refused("payload_hex is missing")
+        raise _Refused("payload_hex is missing; add the frame as hexadecimal digits")
     payload = given["payload_hex"]
     if not isinstance(payload, str) or not _HEXADECIMAL.fullmatch(payload):
         raise _Refused("payload_hex must be a string of hexadecimal digits, two for each byte")
@@ -131,7 +142,7 @@ def _payload(given: Mapping[str, Any]) -> str:
 
 def _f_port(value: object) -> int:
     if value is None:
-        raise _Refused("FPort is missing, and the connection has no downlinkPort")
+        raise _Refused("FPort is missing and the connection has no downlinkPort; set one of them")
     port = integer(value, _MAX_PORT)
     if port is None or port == 0:
         raise _Refused(f"FPort must be a number from 1 to {_MAX_PORT}")
@@ -192,7 +203,10 @@ _OPTIONAL = {
 
 
 def valid_until(downlink: Mapping[str, Any], received_at: float) -> float | None:
-    """Until when a downlink may be sent, in Unix seconds; None when it has no ValidityTime."""
+    """Return the time in Unix seconds after which the downlink must not be sent; None if it has no ValidityTime.
+
+    ``received_at`` is in Unix seconds. A relative ValidityTime counts from it.
+    """
     validity = downlink.get("ValidityTime")
     if validity is None:
         return None
@@ -201,9 +215,9 @@ def valid_until(downlink: Mapping[str, Any], received_at: float) -> float | None
 
 
 def query_parameters(downlink: Mapping[str, Any], as_id: str, time_iso: str) -> list[tuple[str, str]]:
-    """The LRC's parameters, decoded and without Token, in the order in which they are sent and hashed.
+    """Return the LRC's parameters, decoded and without Token, in the order in which they are sent and hashed.
 
-    ``downlink``: as parse_downlink returns it. ``time_iso``: now, in ISO 8601 with an offset.
+    ``downlink`` is a result of ``parse_downlink``. ``time_iso`` is the current time in ISO 8601 with an offset.
     """
     values: Sequence[tuple[str, object]] = (
         ("DevEUI", downlink["DevEUI"]),
@@ -229,7 +243,10 @@ def rejected_report(
     correlation_id: str | None = None,
     customer_id: str | None = None,
 ) -> bytes:
-    """A ``DevEUI_downlink_Rejected`` document, as the network server would report it; ``cause`` is one sentence."""
+    """Return a ``DevEUI_downlink_Rejected`` document like that of the network server.
+
+    ``cause`` is one sentence; it is cut to 300 characters.
+    """
     fields = {
         "Time": time_iso,
         "DevEUI": dev_eui,

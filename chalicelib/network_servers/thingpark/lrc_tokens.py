@@ -1,4 +1,4 @@
-"""The LRC's tokens: SHA-256 over the request and a key that the application server and the network server share.
+"""Tokens of the LRC: SHA-256 of the request and a key that application server and network server share.
 
 Source: ThingPark's tunnel interface between the LRC and application servers.
 """
@@ -16,16 +16,16 @@ from chalicelib.network_servers.thingpark.reports import UPLINK, integer, parse_
 LRC_ORDER = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _ORDERS = (LRC_ORDER, ("AS_ID", "LrnDevEui", "LrnFPort", "LrnInfos", "Time"))
 _MAX_AHEAD = 60.0
-"""Seconds that the network server's clock may be ahead of ours."""
+"""The maximum lead of the network server's clock over ours, in seconds."""
 _MAX_PORT = 255
 
 
 def uplink_token_matches(query_items: Sequence[tuple[str, str]], report: Report, as_key: str, token: str) -> bool:
-    """Whether ``token`` is the LRC's for this report.
+    """Return whether ``token`` is the LRC's token for this report.
 
-    ``query_items``: the URL-decoded query in the order received, with or without Token. API Gateway does not promise
-    to keep the order, so a token that fits one of the LRC's own orders is as good. LrnDevEui and LrnFPort must be
-    the body's.
+    ``query_items`` is the URL-decoded query in the order received, with or without Token. API Gateway may reorder the
+    query, so a token that matches one of the LRC's orders is accepted, too. LrnDevEui and LrnFPort must match the
+    report.
     """
     items = [(name, _plus(value) if name == "Time" else value) for name, value in query_items if name != "Token"]
     names = [name for name, _ in items]
@@ -43,31 +43,34 @@ def uplink_token_matches(query_items: Sequence[tuple[str, str]], report: Report,
 def _orders(items: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
     yield items
     for order in _ORDERS:
-        # sorted() is stable: what the LRC does not send today keeps its place at the end.
+        # sorted() is stable, so unknown parameters stay at the end in the order received.
         yield sorted(items, key=lambda item: order.index(item[0]) if item[0] in order else len(order))
 
 
 def downlink_token(query_items: Sequence[tuple[str, str]], as_key: str) -> str:
-    """The token of a downlink request: ``query_items`` decoded, in the order sent, without Token."""
+    """Return the token of a downlink request.
+
+    ``query_items`` are the decoded parameters without Token, in the order sent.
+    """
     return _digest(_query(query_items) + as_key)
 
 
 def check_time(text: str, now: float, max_deviation: float) -> None:
-    """Raises Unauthorized unless Time is at most ``max_deviation`` seconds old, and at most a minute ahead.
+    """Check that Time is at most ``max_deviation`` seconds old and at most a minute ahead.
 
-    ``text`` is the URL-decoded parameter; ``now`` in Unix seconds.
+    ``text`` is the URL-decoded parameter, ``now`` is in Unix seconds. Raises Unauthorized.
     """
     time = parse_time(_plus(text))
     if time is None:
         raise Unauthorized("Time is not an ISO 8601 time with an offset, such as 2026-01-31T12:00:00.000+01:00")
     if now - time > max_deviation:
-        raise Unauthorized(f"Time is {now - time:.0f} s old; the most is {max_deviation:.0f} s. Check the clocks")
+        raise Unauthorized(f"Time is {now - time:.0f} s old; the maximum is {max_deviation:.0f} s. Check the clocks")
     if time - now > _MAX_AHEAD:
         raise Unauthorized(f"Time is {time - now:.0f} s ahead of this server; check the network server's clock")
 
 
 def _plus(text: str) -> str:
-    """Restore the ``+`` of a time: it arrives as a space when the URL did not escape it."""
+    """Restore an unescaped ``+``, which URL decoding turns into a space; ISO 8601 times contain no spaces."""
     return text.replace(" ", "+")
 
 
@@ -87,13 +90,13 @@ def _same_device(query: dict[str, str], report: Report) -> bool:
         return False
     port = query.get("LrnFPort")
     if port is None or port == "":
-        # Reports about a device, rather than of a frame, come without.
+        # Reports that concern a device and not a frame have no LrnFPort.
         return report.f_port is None or report.root != UPLINK
     return integer(port, _MAX_PORT) == (report.f_port or 0)
 
 
 def _body_elements(report: Report) -> str:
-    """The elements of the body that the token covers, one after the other as they are written there."""
+    """Return the body's elements that the token covers, concatenated as they are written in the body."""
 
     def written(name: str, default: str = "") -> str:
         return _written(report.fields.get(name), default)

@@ -1,4 +1,4 @@
-"""ThingPark's report format."""
+"""The report format of ThingPark."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from chalicelib.network_servers.thingpark.reports import FORMAT, parse_report
 
 
 class ThingParkReports:
-    """Reports of the LRC (``ReportFormat``)."""
+    """The ReportFormat of ThingPark's network server, the LRC."""
 
     name = FORMAT
 
     def parse(self, body: bytes) -> Report:
-        """Read a report; see ``parse_report``."""
+        """Parse a report; see ``parse_report``."""
         return parse_report(body)
 
     def check_time(self, query: Sequence[tuple[str, str]], now: float, max_deviation: float) -> None:
-        """Check the query parameter Time."""
+        """Check the query parameter Time. Raises Unauthorized."""
         check_time(dict(query).get("Time", ""), now, max_deviation)
 
     def is_signed(self, query: Sequence[tuple[str, str]], report: Report, key: str) -> bool:
-        """Check the query parameter Token."""
+        """Return whether the query parameter Token matches; the caller checks that it is present."""
         return uplink_token_matches(query, report, key, dict(query)["Token"])
 
     def rejection(

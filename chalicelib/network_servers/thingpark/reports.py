@@ -11,7 +11,7 @@ from chalicelib.kernel.text import is_utf8
 from chalicelib.kernel.times import parse_time
 
 MAX_REPORT_SIZE = 256 * 1024
-"""Bytes."""
+"""The maximum size of a report, in bytes."""
 UPLINK = "DevEUI_uplink"
 DOWNLINK = "DevEUI_downlink"
 FORMAT = "thingpark"
@@ -23,31 +23,31 @@ _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 _MAX_FRAME_COUNTER = 2**32 - 1
 _MAX_PORT = 255
 _MAX_CUSTOMER_ID = 255
-"""Characters: an AMQP header frame has a limit, and a report must not be able to exceed it."""
+"""The maximum length of CustomerID in characters; it keeps the AMQP header frame below its limit."""
 
 
 def parse_report(body: bytes) -> Report:
-    """The report in ``body``, read strictly.
+    """Parse ``body`` strictly, as UTF-8 JSON with one root.
 
-    Raises TooLarge, Malformed (no JSON), or InvalidRequest (JSON, but no report).
+    Raises TooLarge, Malformed (not JSON), or InvalidRequest (JSON, but not a report).
     """
     if len(body) > MAX_REPORT_SIZE:
-        raise TooLarge(f"a report is at most {MAX_REPORT_SIZE} bytes; this one has {len(body)}")
+        raise TooLarge(f"the report has {len(body)} bytes; the maximum is {MAX_REPORT_SIZE}")
     text, document = parse_json(body)
     return _report(text, document)
 
 
 def _report(text: str, document: Any) -> Report:
     if not isinstance(document, dict):
-        raise _invalid("", 'a report is an object with one root, such as {"DevEUI_uplink": {...}}')
+        raise _invalid("", 'a report must be an object with one root, such as {"DevEUI_uplink": {...}}')
     if len(document) != 1:
-        raise _invalid("", f"a report has a single root, such as DevEUI_uplink; this one has {len(document)}")
+        raise _invalid("", f"the report has {len(document)} roots; send exactly one, such as DevEUI_uplink")
     root, fields = next(iter(document.items()))
     pointer = json_pointer([root[:80]])
     if root == DOWNLINK:
-        raise _invalid(pointer, "a DevEUI_downlink is not a report; publish it to the broker of a connection")
+        raise _invalid(pointer, "DevEUI_downlink is not a report; publish it to the broker of a connection")
     if not _ROOT.fullmatch(root):
-        raise _invalid(pointer, "the root is not that of a report; use DevEUI_uplink, another DevEUI_* or BS_alarm")
+        raise _invalid(pointer, "the root does not name a report; use DevEUI_uplink, another DevEUI_* or BS_alarm")
     if not isinstance(fields, dict):
         raise _invalid(pointer, "the root's value must be an object with the report's fields")
     return Report(
@@ -77,17 +77,17 @@ def _dev_eui(fields: dict[str, Any], pointer: str) -> str | None:
         return None
     dev_eui = parse_dev_eui(value)
     if dev_eui is None:
-        raise _invalid(f"{pointer}/DevEUI", "a DevEUI is a string of 16 hexadecimal digits")
+        raise _invalid(f"{pointer}/DevEUI", "DevEUI must be a string of 16 hexadecimal digits")
     return dev_eui
 
 
 def parse_dev_eui(value: object) -> str | None:
-    """The DevEUI in upper case; None when ``value`` is not a string of 16 hexadecimal digits."""
+    """Return the DevEUI in upper case; None if ``value`` is not a string of 16 hexadecimal digits."""
     return value.upper() if isinstance(value, str) and _DEV_EUI.fullmatch(value) else None
 
 
 def integer(value: object, maximum: int) -> int | None:
-    """``value`` (a JSON number, or a string of digits) as an integer from 0 to ``maximum``, else None."""
+    """Return ``value`` (a JSON number or a string of digits) as an integer from 0 to ``maximum``, else None."""
     if isinstance(value, str):
         number = int(value) if _INTEGER.fullmatch(value) else -1
     elif isinstance(value, float):

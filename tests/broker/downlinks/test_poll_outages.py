@@ -229,7 +229,7 @@ def test_invalid_downlinks_are_rejected_with_an_event_and_a_report(polls: Polls)
     assert all("DevEUI_downlink_Rejected" in report.body and device in report.body for report in reports)
     rejected = json.loads(reports[-1].body)["DevEUI_downlink_Rejected"]
     assert (rejected["FPort"], rejected["CorrelationID"]) == (2, "AB12")
-    assert rejected["DownlinkRejectionCause"].startswith("PAYLOAD_NOT_ENCODABLE: there is no encoder")
+    assert rejected["DownlinkRejectionCause"].startswith("PAYLOAD_NOT_ENCODABLE: payload requires an encoder")
 
 
 def test_connection_deactivated_during_a_poll_stops_consuming(polls: Polls) -> None:
