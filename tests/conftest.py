@@ -5,7 +5,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# How long an example takes says more of the machine than of the code.
+# The duration of an example depends on the machine rather than the code.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 

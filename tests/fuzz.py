@@ -31,11 +31,11 @@ from tests.corpora.topic_patterns import FIELDS, HOSTILE, PATTERNS, hostile_repo
 from tests.timing import thread_seconds
 
 MAX_SECONDS = 0.05
-"""Of the processor's time, for one pattern to be compiled, and for one to be evaluated."""
+"""Processor time for one pattern to be compiled, or one report to be evaluated."""
 MAX_PATTERN = 1024
 """Characters; validation lets no longer one pass."""
 ATTEMPTS = 3
-"""The least of so many counts, for the machine has other things to do."""
+"""Attempts of a measurement; the least counts, because the machine has other work."""
 
 _SNIPPETS = (
     "{", "}", "|", "'", '"', "[", "]", "(", ")", "?", "@", "$", "..", ".", "*", "/", "\\", "=~", "==", "&&", "||", "!",

@@ -1,7 +1,6 @@
-"""``make schemathesis``: a local stack of its own, and the requests that schemathesis makes of its description.
+"""``make schemathesis``: start a local stack and send the requests that schemathesis derives from its description.
 
-Every check of schemathesis, with valid and invalid requests, call by call and in sequences; ``schemathesis.toml``
-beside this file says where the description cannot tell all. A failure makes the exit code 1.
+The configuration file adds what the description cannot express. A failure makes the exit code 1.
 """
 
 import argparse
@@ -33,7 +32,8 @@ def main() -> int:
             "run", f"{info['apiUrl']}/openapi.json", "--checks", "all", "--workers", "2", "--continue-on-failure",
             "--max-examples", str(arguments.examples), "--seed", str(arguments.seed),
         ]  # fmt: skip
-        # By the environment, for a command line can be read by others. What it remembers of a run is for none other.
+        # The token is passed in the environment, because other users can read a command line. The run's memory is
+        # private.
         token = {"API_TOKEN": info["token"]}
         return subprocess.run(command, cwd=directory, env=os.environ | token, check=False).returncode
 

@@ -181,7 +181,7 @@ MANGLED: dict[str, tuple[Callable[[str], str], str]] = {
     "huge, of dashes": (lambda _: "-" * 60_000, "not PEM"),
     "huge, of one letter": (lambda text: within(text, "A" * 60_000), "cannot be read"),
 }  # fmt: skip
-"""What a text becomes, and words of the sentence that refuses it, be it a certificate, a key or a bundle of CAs."""
+"""Expected result of a text, and words of the sentence that refuses it."""
 
 ENCRYPTED = BestAvailableEncryption(b"secret")
 WRONG_CERTIFICATES: dict[str, tuple[Callable[[], str], str]] = {

@@ -329,7 +329,7 @@ def _nested(depth: int, leaf: Any) -> Any:
 
 
 def hostile_reports() -> dict[str, Any]:
-    """Made anew for who asks: they are large."""
+    """Built on each call, because the reports are large."""
     return {
         "many numbers": {"a": list(range(60_000))},
         "many texts": {"a": ["a" * 30] * 8_000},

@@ -40,7 +40,7 @@ def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer) -> Iterator[Se
     with mock_aws():
         made = Services(SETTINGS)
         made.issuer = Issuer(ISSUER, issuer.fetch)
-        # The brokers of these tests have names that nobody answers to.
+        # No broker has the names in these tests.
         made.queue_remover = RecordingRemover()  # type: ignore[assignment]  # a cached property takes what it is given
         data_stack.create(made.dynamodb, made.sqs, SETTINGS.resource_prefix, SETTINGS.timing)
         before = wiring.services()

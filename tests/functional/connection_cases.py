@@ -1,4 +1,4 @@
-"""What the tests of the connections' API begin with, and how they look at what is left."""
+"""Requests and checks for the tests of the connections' API."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def secrets_of(services: Services, connection_id: str, tenant: str = "demo") -> 
 
 
 def left_behind(services: Services) -> dict[str, Any]:
-    """Everything that a connection consists of, in all of AWS."""
+    """Everything that AWS holds of a connection."""
     table = services.settings.table("connections")
     items = services.dynamodb.scan(TableName=table)["Items"]
     queues = services.sqs.list_queues(QueueNamePrefix=services.settings.queue("uplinks-")).get("QueueUrls", [])
@@ -88,7 +88,7 @@ class Failing:
 
 
 def finish(services: Services) -> int:
-    """What the reconciler does, an hour later."""
+    """Run the reconciler an hour later."""
     later = Services(services.settings, lambda: services.clock() + 3600)
     return later.connections.finish()
 

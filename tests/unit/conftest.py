@@ -1,4 +1,4 @@
-"""What several unit tests start from."""
+"""Fixtures of several unit tests."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A forwarder on ports in memory, and a broker that does what a test tells it."""
+"""The uplink flow on ports in memory, with a scripted broker."""
 
 import itertools
 import json
@@ -56,7 +56,7 @@ class ScriptedBroker:
     lost_at: set[str] = field(default_factory=set)
     """Bodies at which the connection is lost, the others having been confirmed."""
     on_publish: Callable[[int], object] = lambda _: None
-    """Told how many messages are published at once."""
+    """Called with the number of messages of each publish."""
 
     def open(self, _connection: Connection, _secrets: ConnectionSecrets, deadline: float) -> "ScriptedPublisher":
         if self.down:

@@ -1,4 +1,4 @@
-"""A walk through every view of the web page, for the screenshots and the tests."""
+"""Walks through every view of the web page; the screenshots and the tests use them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A connection is changed: secrets, versions, writers at the same moment, connecting anew."""
+"""Changes of connections: PUT, PATCH, concurrent writers, restart."""
 
 from collections.abc import Callable
 from typing import Any
@@ -153,8 +153,7 @@ def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Se
     interrupt(services, lambda: Services(services.settings).connections.patch("demo", made["id"], {"name": "C"}, None))
     expect_problem(api.call("PATCH", path, {"configuration": {"password": "lost"}}, if_match='"3"'), 412)
     assert secrets_of(services, made["id"]).password == "from A"
-    # Of the four versions that were put, the two that lost and the one that was replaced have no label of ours.
-    # (Moto takes all labels of a version that loses AWSCURRENT; AWS takes that one.)
+    # Two of the four stored versions lost; they and the first one are gone.
     labels = services.secretsmanager.describe_secret(SecretId=f"iot-flow/demo/{made['id']}")["VersionIdsToStages"]
     current = services.connection_store.get("demo", made["id"]).secret_version
     assert not [
@@ -170,7 +169,7 @@ def test_a_change_that_comes_too_late_for_a_delete_leaves_no_secret_behind(api: 
 
 
 def interrupt(services: Services, other: Callable[[], Any]) -> None:
-    """Lets somebody else in just before the next replace is written."""
+    """Lets another writer in before the next replace."""
     store = services.connection_store
     real = store.replace
 

@@ -1,4 +1,4 @@
-"""What is done to a connection, and what is seen of it each minute, as its owner reads it in the event log."""
+"""Events of changes to a connection."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

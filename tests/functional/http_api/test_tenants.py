@@ -91,7 +91,7 @@ def test_another_tenant_gets_and_changes_nothing(
     assert belongings(services, connection_id) == before
     if ("{" in route.path and not route.path.startswith("/connectors")) or route.is_one_connections:
         expect_problem(answer, 404)
-        # Not to be told from what does not exist.
+        # An unknown connection and another tenant's have the same answer.
         assert answer.body.decode().replace(connection_id, UNKNOWN) == of_nobody.body.decode()
     elif route.method == "GET" and route.path in LISTS:
         assert (answer.status, answer.json) == (200, [])

@@ -1,4 +1,4 @@
-"""The sender, when something goes wrong that nobody thought of."""
+"""The downlink sender when an unforeseen error occurs."""
 
 import json
 import time

@@ -103,9 +103,9 @@ def weekly(*days: str) -> dict[str, Any]:
         ),
         (alarm("2026-11-23T08:00", "2026-12-23T18:00", DAILY), "2026-12-24T09:00", None),
         (alarm("2026-11-23T08:00", "2026-12-23T18:00", DAILY), "2026-12-01T20:00", None),
-        # A time of day with an offset of its own.
+        # A time of day with an offset.
         (alarm("08:00Z", "10:00Z", DAILY), "2026-11-23T09:30", ("2026-11-23T09:00", "2026-11-23T11:00")),
-        # What cannot be converted is no window.
+        # A text that cannot be converted has no window.
         (alarm("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", DAILY), "2026-11-23T09:30", None),
     ],
 )

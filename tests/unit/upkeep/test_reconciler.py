@@ -1,4 +1,4 @@
-"""What the reconciler does each minute."""
+"""The reconciler's work of each minute."""
 
 from dataclasses import replace
 

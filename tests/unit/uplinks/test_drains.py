@@ -1,4 +1,4 @@
-"""How a drain divides its time and its work: slow queues, backlogs and their helpers, and the end of an outage."""
+"""Drains with slow queues, backlogs, helpers and probes."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tests.unit.flow import LOST, UNREACHABLE, Flow
 
 
 class SlowQueues(MemoryUplinkQueues):
-    """Queues whose every receive takes so many seconds, on a clock that nothing else moves."""
+    """Queues whose every receive takes ``seconds``, on a clock that only they move."""
 
     seconds = 0.15
     passed = 0.0

@@ -1,4 +1,4 @@
-"""Reports that nobody took for two weeks: told of a day before, counted as lost at the end."""
+"""Reports that waited for two weeks: the tenant is warned a day before; then they are counted as lost."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,7 +46,7 @@ class Scene(Flow):
         self.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
 
     def check(self) -> None:
-        """One sweep, within five minutes. Nobody forwards anything: the broker is not tried."""
+        """One sweep, within five minutes. No forwarder runs, so the broker is not tried."""
         for _ in range(SWEEP_RUNS):
             self.reconciler.run()
             self.wakes.delete([record.receipt for record in self.take()])

@@ -1,4 +1,4 @@
-"""Notes of what was told: one of many is first, and a claim ends when it is said to, not when DynamoDB removes it."""
+"""Claims: one of many callers succeeds, and a claim ends at its time."""
 
 from chalicelib.adapters.aws.claims import DynamoDbClaims
 from chalicelib.entry.services import Services

@@ -1,4 +1,4 @@
-"""How a broker's address is written, and which ones are refused."""
+"""Spellings of broker addresses, and the ones that are refused."""
 
 from ipaddress import ip_address, ip_network
 

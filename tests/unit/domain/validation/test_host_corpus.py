@@ -1,4 +1,4 @@
-"""A corpus of hosts: what is not public is refused when saved and when opened, and nobody is ever connected to."""
+"""The corpus of hosts: each is refused when saved and when opened, and no connection is made."""
 
 import socket
 import time
@@ -43,7 +43,7 @@ class Listener:
         self._socket.close()
 
     def callers(self) -> int:
-        """How many connected since the last time; on one machine a connection waits here before its maker goes on."""
+        """Number of connects since the last call."""
         count = 0
         with suppress(BlockingIOError):
             while True:
@@ -82,8 +82,7 @@ def configuration(host: str) -> dict[str, object]:
 
 
 def opened(host: str, allowed: tuple[Network, ...] = (), seconds: float = REFUSAL) -> BaseException | None:
-    """What ends the opening of a connection, however it was saved. A refusal ends it at once, on a busy machine after
-    a while; a listener that is allowed says nothing, so that only the deadline does."""
+    """The fault that ends the opening of a connection, however it was saved."""
     connection = Connection(
         tenant="acme",
         id="01C",
