@@ -33,7 +33,7 @@ class Placeholder:
             if value is not None:
                 return value
         if self.fallback is None:
-            raise Unresolved(f"{{{self.text[:200]}}} resolves to no text, number or boolean in this report")
+            raise Unresolved(f"{{{self.text[:200]}}} has no text, number or boolean in this report")
         return self.fallback
 
 

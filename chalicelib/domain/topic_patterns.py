@@ -15,7 +15,7 @@ from chalicelib.errors import PatternError
 MAX_EXPRESSION = 512
 """Characters between two braces."""
 MAX_NESTING = 12
-"""Brackets and parentheses within each other."""
+"""Levels of nested brackets and parentheses."""
 MAX_DESCENTS = 2
 """Maximum number of ``..`` in one alternative: each multiplies the work."""
 MAX_FILTERS = 4
@@ -110,7 +110,7 @@ def _bracket(character: str, at: int, closers: list[str]) -> None:
     if character in "[(":
         closers.append("]" if character == "[" else ")")
         if len(closers) > MAX_NESTING:
-            raise PatternError(f"more than {MAX_NESTING} brackets within each other; simplify the expression", at)
+            raise PatternError(f"more than {MAX_NESTING} levels of nested brackets; simplify the expression", at)
     elif not closers or closers.pop() != character:
         raise PatternError(f"'{character}' has no opening bracket; add it or remove this one", at)
 
@@ -137,7 +137,7 @@ def _alternatives(pattern: str, opening: int, bars: list[int], closing: int) -> 
         text = raw.strip()
         position = begin + 1 + len(raw) - len(raw.lstrip())
         if not text:
-            raise PatternError("there is nothing to look up; write a name, such as {DevEUI}", begin)
+            raise PatternError("the expression is empty; write a name, such as {DevEUI}", begin)
         if text.startswith(("'", '"')):
             if end != closing:
                 raise PatternError("a literal always resolves, so it must be the last alternative", position)
@@ -149,9 +149,9 @@ def _alternatives(pattern: str, opening: int, bars: list[int], closing: int) -> 
 
 def _literal(text: str, position: int) -> Literal:
     if text[0] != "'":
-        raise PatternError("a literal stands in single quotes, such as 'none'", position)
+        raise PatternError("write a literal in single quotes, such as 'none'", position)
     if _closing(text, 0, "quote") != len(text) - 1:
-        raise PatternError("something follows the literal; separate alternatives by |", position)
+        raise PatternError("unexpected text after the literal; separate alternatives by |", position)
     return Literal(re.sub(r"\\(.)", r"\1", text[1:-1]))
 
 
@@ -168,7 +168,7 @@ def _path(text: str, position: int) -> Path:
         text = "$." + text
     bare = _QUOTED.sub("''", text)
     if bare.count("..") > MAX_DESCENTS:
-        raise PatternError(f"'..' stands more than {MAX_DESCENTS} times; name the path instead", position)
+        raise PatternError(f"'..' occurs more than {MAX_DESCENTS} times; write the path instead", position)
     if bare.count("?") > MAX_FILTERS:
         raise PatternError(f"there are more than {MAX_FILTERS} filters; simplify the expression", position)
     return Path(text, position, _steps(text))

@@ -32,7 +32,7 @@ _DETAILS = {
     413: "The body is too large",
     415: "The body's media type is not taken",
     422: "The request is not valid; all its violations are listed",
-    429: "Too many such calls; Retry-After says when to come again",
+    429: "Too many calls; Retry-After gives the seconds to wait",
     500: "An internal error",
     503: "A service that is needed does not answer",
 }

@@ -111,7 +111,7 @@ class _Parser(Parser):
         raise JSONPathSyntaxError("'_' is not supported", token=stream.current())
 
     def parse_singular_query_selector(self, stream: TokenStream) -> SingularQuerySelector:
-        raise JSONPathSyntaxError("a name in brackets stands in quotes", token=stream.current())
+        raise JSONPathSyntaxError("write a name in brackets in quotes", token=stream.current())
 
     def parse_regex(self, stream: TokenStream) -> BaseExpression:
         token = stream.next()

@@ -51,7 +51,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise Malformed(f"the key {name[:60]!r} stands twice in one object; send it once")
+        raise Malformed(f"the key {name[:60]!r} occurs twice in one object; send it once")
     return members
 
 

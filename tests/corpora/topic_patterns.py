@@ -205,11 +205,11 @@ PATTERNS: dict[str, list[tuple[str, Expected]]] = {
         ("x.{A}.{B", Wrong(6, "not closed")),
     ],
     "expressions of nothing": [
-        ("{}", Wrong(0, "nothing to look up")),
-        ("a.{ }", Wrong(2, "nothing to look up")),
-        ("{a|}", Wrong(2, "nothing to look up")),
-        ("{|a}", Wrong(0, "nothing to look up")),
-        ("{a||b}", Wrong(2, "nothing to look up")),
+        ("{}", Wrong(0, "expression is empty")),
+        ("a.{ }", Wrong(2, "expression is empty")),
+        ("{a|}", Wrong(2, "expression is empty")),
+        ("{|a}", Wrong(0, "expression is empty")),
+        ("{a||b}", Wrong(2, "expression is empty")),
     ],
     "quotes, brackets and literals that do not fit": [
         ("{a['b}", Wrong(3, "quote is not closed")),
@@ -221,7 +221,7 @@ PATTERNS: dict[str, list[tuple[str, Expected]]] = {
         ("{a[0}", Wrong(4, "must stand in quotes")),
         ("{'x'|a}", Wrong(1, "last alternative")),
         ("{a|'x'|b}", Wrong(3, "last alternative")),
-        ("{a|'x' y}", Wrong(3, "follows the literal")),
+        ("{a|'x' y}", Wrong(3, "after the literal")),
         ('{a|"x"}', Wrong(3, "single quotes")),
     ],
     "what is no JSONPath": [
@@ -253,8 +253,8 @@ PATTERNS: dict[str, list[tuple[str, Expected]]] = {
         ("{x|$..a..b..c}", Wrong(3, "more than 2 times")),
         ("{$[?@.a][?@.b][?@.c][?@.d][?@.e]}", Wrong(1, "more than 4 filters")),
         ("{a[?(@ =~ /x/)]}" * 9, Wrong(7, "more than 8 regular")),
-        ("{$" + "[?(" * 20 + "}", Wrong(20, "within each other")),
-        ("{" + "[" * 13 + "}", Wrong(13, "within each other")),
+        ("{$" + "[?(" * 20 + "}", Wrong(20, "nested brackets")),
+        ("{" + "[" * 13 + "}", Wrong(13, "nested brackets")),
     ],
     "characters that are none": [
         ("\ud800", Wrong(0, "surrogate")),

@@ -42,7 +42,7 @@ def _alarm(alarm: Values, place: str) -> list[Violation]:
     for position, member in enumerate(recurrence if isinstance(recurrence, list) else []):
         days = member.get("byDays") if isinstance(member, dict) else None
         if isinstance(days, list) and not all(isinstance(day, str) and is_day(day) for day in days):
-            detail = "Days are monday to sunday, or their first two or three letters; correct them."
+            detail = "Write days as monday to sunday, or as their first two or three letters."
             violations.append(Violation(f"{place}/recurrence/{position}/byDays", detail))
     return violations
 

@@ -58,7 +58,7 @@ def parse_host_port(text: str, default_port: int) -> tuple[str, int]:
         if not bracket or not isinstance(literal_address(host), IPv6Address):
             raise ValueError("Only an IPv6 address may stand in brackets, such as [2001:db8::1]:5671.")
         if rest and not rest.startswith(":"):
-            raise ValueError("After an IPv6 address in brackets only :port may follow.")
+            raise ValueError("Only :port may follow an IPv6 address in brackets.")
         return host, _port(rest[1:]) if rest else default_port
     if text.count(":") > 1:
         raise ValueError("Write an IPv6 address in brackets, such as [2001:db8::1]:5671.")
@@ -78,9 +78,9 @@ def _check_host(host: str) -> None:
         raise ValueError("This is not the name of a host: a part between dots has 1 to 63 characters.") from error
     labels = name.split(".")
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):  # noqa: PLR2004  # RFC 1035
-        raise ValueError("This is not the name of a host: only letters, digits, hyphens and dots may stand in it.")
+        raise ValueError("This is not the name of a host: it may contain only letters, digits, hyphens and dots.")
     if labels[-1].isdigit():
-        raise ValueError("This is neither the name of a host nor an address: a name does not end in a number.")
+        raise ValueError("This is neither the name of a host nor an address: a host name cannot end in a number.")
 
 
 def _port(text: str) -> int:

@@ -95,7 +95,10 @@ def _certificates(text: str, pointer: str, violations: list[Violation]) -> list[
         return []
     if len(found) > MAX_CERTIFICATES:
         violations.append(
-            Violation(pointer, f"There are more than {MAX_CERTIFICATES} certificates; keep those that matter.")
+            Violation(
+                pointer,
+                f"There are more than {MAX_CERTIFICATES} certificates; keep the client's certificate and its chain.",
+            )
         )
         return []
     certificates = []
@@ -149,7 +152,7 @@ def _load_key(found: list[Block]) -> tuple[str, PrivateKeyTypes | None]:
         key = load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
         if isinstance(key, rsa.RSAPrivateKey):
             if key.key_size > MAX_RSA:
-                return f"The RSA key has {key.key_size} bits; the most is {MAX_RSA}.", None
+                return f"The RSA key has {key.key_size} bits; the maximum is {MAX_RSA}.", None
             # The length is checked first, because loading a key takes time quadratic in it.
             key = load_pem_private_key(data, None)
         weakness = _weakness(key.public_key())
@@ -160,7 +163,7 @@ def _load_key(found: list[Block]) -> tuple[str, PrivateKeyTypes | None]:
 
 def _wrong_kind(block: Block, wanted: str) -> str:
     if block.encrypted or block.label in _KEY_LABELS:
-        return "A private key stands here; it belongs into the field for the private key, and nothing else there."
+        return "This field contains a private key. Put it, and nothing else, into the field for the private key."
     kind = _KINDS.get(block.label, "something else")
     return f"This is {kind}. Paste {wanted} here, nothing else."
 
@@ -173,9 +176,9 @@ def _validity(certificate: x509.Certificate, position: int, now: float) -> list[
     moment = datetime.fromtimestamp(now, UTC)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if end < moment:
-        detail = f"{_which(position)} expired on {end:%Y-%m-%d %H:%M} UTC; paste one that is valid."
+        detail = f"{_which(position)} expired on {end:%Y-%m-%d %H:%M} UTC; paste a valid certificate."
     elif begin > moment:
-        detail = f"{_which(position)} is not valid before {begin:%Y-%m-%d %H:%M} UTC; paste one that is valid."
+        detail = f"{_which(position)} is not valid before {begin:%Y-%m-%d %H:%M} UTC; paste a valid certificate."
     else:
         return []
     return [Violation(CERTIFICATE, detail)]
@@ -223,9 +226,7 @@ def _match(chain: list[x509.Certificate], key: PrivateKeyTypes) -> list[Violatio
     wanted = public(key.public_key())
     positions = [position for position, member in enumerate(chain) if public(member.public_key()) == wanted]
     if not positions:
-        return [
-            Violation(PRIVATE_KEY, "The private key does not belong to the certificate; paste the two of one pair.")
-        ]
+        return [Violation(PRIVATE_KEY, "The private key does not belong to the certificate; paste a matching pair.")]
     if 0 not in positions:
-        return [Violation(CERTIFICATE, "The client's own certificate must come first, its CAs after it.")]
+        return [Violation(CERTIFICATE, "Put the client's certificate first, its CA certificates after it.")]
     return []

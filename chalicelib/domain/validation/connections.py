@@ -89,7 +89,7 @@ def check_structure(document: object, stored: Connection) -> None:
 def _identity_violations(document: Mapping[str, Any], stored: Connection) -> list[Violation]:
     if document.get("id") in (None, stored.id):
         return []
-    return [Violation("/id", "This is not the connection's id; leave it out or send its own.")]
+    return [Violation("/id", "This is not the id of the connection; omit it or send the right one.")]
 
 
 def split_secrets(configuration: AmqpConfiguration) -> tuple[AmqpConfiguration, ConnectionSecrets]:

@@ -68,12 +68,12 @@ def blocks(text: str) -> list[Block]:
         if end is None or end["edge"] != "END":
             raise PemError(f"The {_name(begin)} has no END line; the text was cut off, paste the whole file.")
         if end["label"] != begin["label"]:
-            raise PemError(f"The {_name(begin)} ends as another kind; paste the file as it is.")
+            raise PemError(f"The {_name(begin)} has an END line of another kind; paste the file unchanged.")
         if begin["label"] not in _PARAMETERS:
             label = _SYNONYMS.get(begin["label"], begin["label"])
             found.append(_block(label, text[begin.end() : end.start()].lstrip("-")))
     if not found:
-        raise PemError("There are only parameters in the text, neither a certificate nor a key.")
+        raise PemError("The text contains only parameters, neither a certificate nor a key.")
     return found
 
 
@@ -95,7 +95,7 @@ def _block(label: str, content: str) -> Block:
         raise PemError(f"The block {label} is empty; paste the whole file.")
     bare = body.rstrip("=")
     if not _BASE64.fullmatch(body) or len(bare) % 4 == 1:
-        raise PemError(f"The block {label} is not base64 all through; paste the file as it is.")
+        raise PemError(f"The block {label} is not valid base64; paste the file unchanged.")
     return Block(label, bare + "=" * (-len(bare) % 4))
 
 

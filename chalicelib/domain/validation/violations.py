@@ -86,9 +86,9 @@ def text_violations(value: object, place: str, *, breaks: str = "", allow_blank:
     if not isinstance(value, str):
         return []
     if any(unicodedata.category(character) == "Cc" and character not in breaks for character in value):
-        return [Violation(place, "There is a control character in this text; remove it.")]
+        return [Violation(place, "The text contains a control character. Remove it.")]
     if not allow_blank and value and not value.strip():
-        return [Violation(place, "There are only blanks here; write a name.")]
+        return [Violation(place, "The name contains only blanks. Enter a name.")]
     return []
 
 

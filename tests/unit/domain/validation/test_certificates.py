@@ -79,8 +79,8 @@ DER = base64.b64decode("".join(certificate().splitlines()[1:-1]))
         ("--BEGIN CERTIFICATE--kCFG\u2026QJvW3--END CERTIFICATE--", "shortened with dots"),
         ("--BEGIN CERTIFICATE----END CERTIFICATE--", "BEGIN|damaged|empty|END"),
         ("--BEGIN CERTIFICATE-- --END CERTIFICATE--", "empty"),
-        ("--BEGIN CERTIFICATE--kC!G--END CERTIFICATE--", "not base64"),
-        ("--BEGIN CERTIFICATE--kCFGA=--END CERTIFICATE--", "not base64"),
+        ("--BEGIN CERTIFICATE--kC!G--END CERTIFICATE--", "not valid base64"),
+        ("--BEGIN CERTIFICATE--kCFGA=--END CERTIFICATE--", "not valid base64"),
         (f"--BEGIN CERTIFICATE--{BODY}--END CERTIFICATE--", "cannot be read"),
         (REQUEST, "signing request"),
         (PUBLIC, "public key"),
@@ -138,7 +138,7 @@ def test_a_key_of_another_certificate_is_refused() -> None:
 
 def test_the_clients_own_certificate_comes_first() -> None:
     violations = check_certificate_pair(certificate(curve_key()) + certificate(), key_text(), NOW)
-    assert "must come first" in violations[0].detail
+    assert "certificate first" in violations[0].detail
 
 
 def test_all_that_is_wrong_with_a_pair_is_said_at_once() -> None:
