@@ -1,9 +1,4 @@
-"""One connection's drain: receive, publish, settle; and what to do with the wakes that asked for it.
-
-A wake may be let go only if its own report was settled here, or after a mark was written (or the breaker was opened,
-which leaves a mark when it closes). An empty receive proves nothing: another forwarder may hold the device's group,
-and an answer of SQS may have been lost.
-"""
+"""Drain of one connection's queue: receive, publish and settle its reports, and decide about their wakes."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -32,19 +27,27 @@ from chalicelib.uplinks.settlement import (
 )
 from chalicelib.vocabulary import ConnectionState, EventType, RetryReason
 
+CHUNK_REPORTS = 100
+CHUNK_BYTES = 4 << 20
+"""Limits of one chunk held in memory; a single report may have 256 KB."""
 HELPERS = 3
-"""Further drains that run side by side when a drain finds a backlog; they share the queue's devices."""
+"""Longest chain of helper drains after one drain with a backlog. They run in parallel and share the queue's devices."""
 
-_STILL_THERE = {EventType.CONFIRM_TIMEOUT, EventType.BROKER_BLOCKED}
-"""Faults of a broker that took the connection: opening another at once would end in the same."""
+_STILL_CONNECTED = {EventType.CONFIRM_TIMEOUT, EventType.BROKER_BLOCKED}
+"""Faults of a broker that accepts connections: an immediate reconnect would end in the same fault."""
 
 
 class _OutOfTime(Exception):
-    """There is too little time left to try the broker: its silence would prove nothing."""
+    """Too little time is left to connect: a broker's silence in that time proves no fault."""
 
 
 class Drain:
-    """Publishes one connection's queued reports, and decides about the wakes that asked for it."""
+    """One run over a connection's queue: receive reports, publish them, and delete, release or keep each one.
+
+    It lets a wake go only if this forwarder settled the wake's own report, or after it wrote a pending wake-up.
+    Opening the breaker also counts, because closing it writes one. An empty receive is no proof: another forwarder
+    may hold the device's group, and an answer of SQS may be lost.
+    """
 
     _connection: Connection
 
@@ -59,13 +62,12 @@ class Drain:
         )
         self._read_at = 0.0
         self._stop_at = 0.0
-        self._connecting = 0.0
-        """Seconds spent on it so far."""
+        self._connect_seconds = 0.0
 
     def run(self, stop_at: float) -> None:
-        """Returns when the wakes may be let go. ``stop_at``: time.monotonic() after which nothing new is started.
+        """Drain the queue and return when the wakes may be let go; start no new work after ``stop_at`` (monotonic).
 
-        Raises Unavailable when they may not: neither settled nor marked.
+        Raises Unavailable if their reports are not settled and no pending wake-up was written.
         """
         self._stop_at = stop_at
         try:
@@ -74,7 +76,7 @@ class Drain:
             self._context.pool.close(self._id)
             return
         if not self._connection.active:
-            # Activating it sends a wake, which finds what waits.
+            # Activation sends a wake, which starts a drain of the queued reports.
             self._context.pool.close(self._id)
             return
         probe = any(wake.probe == self._connection.epoch for wake in self._wakes)
@@ -85,12 +87,12 @@ class Drain:
         except _OutOfTime:
             self._plan_wake(0)
         except BrokerFault as fault:
-            self._break(fault)
+            self._open_breaker(fault)
             return
         except (NotFound, Unavailable) as error:
-            # A queue that is not found may be so new that SQS does not know it everywhere, and a secret may have been
-            # replaced since the record was read. Only if the connection is gone nothing is left: then the mark is not
-            # written, and its socket must not stay.
+            # NotFound does not prove that the connection is deleted: SQS may not know a new queue everywhere yet, or
+            # a secret was replaced after the record was read. The store ignores a pending wake-up for a deleted
+            # connection, whose socket is closed here.
             if isinstance(error, NotFound):
                 self._context.pool.close(self._id)
             log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
@@ -104,18 +106,18 @@ class Drain:
         self._read_at = self._context.monotonic()
 
     def _plan_wake(self, seconds: float) -> None:
-        """Require a pending wake-up in ``seconds``, when the rest is visible again."""
+        """Require a pending wake-up, because reports are left that can be received in ``seconds``."""
         due = self._context.clock() + seconds
-        self._state.mark_at = due if self._state.mark_at is None else min(due, self._state.mark_at)
+        self._state.wake_at = due if self._state.wake_at is None else min(due, self._state.wake_at)
 
     @property
-    def _last(self) -> float:
-        """When what was begun before ``stop_at`` is given up."""
+    def _abort_at(self) -> float:
+        """Monotonic time at which an operation that began before ``stop_at`` is aborted."""
         return self._stop_at + self._context.timing.spare / 2
 
     def _drain(self, probe: bool) -> None:
         if probe:
-            # A probe connects first, so that a slow queue cannot postpone it for ever.
+            # A probe connects before it receives: otherwise a slow queue could use up the time of every probe.
             self._publisher()
         while self._context.monotonic() < self._stop_at:
             if self._context.monotonic() - self._read_at > self._context.timing.recheck:
@@ -124,58 +126,65 @@ class Drain:
                     self._context.pool.close(self._id)
                 if not self._connection.active or self._connection.breaker_open:
                     return
-            # Receive first, connect then: an idle connection costs its broker nothing.
-            chunk = self._receive()
-            if not chunk.reports:
+            # Receive first and connect second: an empty queue opens no connection to the broker.
+            reports = self._receive()
+            if not reports:
                 if probe and self._connection.state != ConnectionState.OPENED:
-                    self._publisher().check(self._last)
-                    self._recovered()
+                    self._publisher().check(self._abort_at)
+                    self._close_breaker()
                 return
-            for part in self._parts(chunk.reports):
-                self._settle_chunk(part)
-            self._request_helper(chunk)
-            # A probe goes on to the empty receive: wakes of what waits were let go.
-            if len(chunk.reports) < BATCH and self._own_message_ids() <= self._state.settled and not probe:
+            for chunk in self._chunks(reports):
+                self._settle_chunk(chunk)
+            self._request_helper(reports)
+            # A probe drains the whole queue: the wakes of its reports were let go while the breaker was open.
+            if len(reports) < BATCH and self._own_message_ids() <= self._state.settled and not probe:
                 return
         self._plan_wake(0)
 
-    def _receive(self) -> Chunk:
-        try:
-            chunk = receive_chunk(self._context, self._id, self._stop_at)
-        except Unavailable:
-            self._plan_wake(self._context.timing.report_visibility)
-            raise
-        if chunk.failed:
-            self._plan_wake(self._context.timing.report_visibility)
-        return chunk
+    def _request_helper(self, reports: list[ReceivedReport]) -> None:
+        """Start the next helper drain after a full chunk was published; each helper drain starts its successor.
 
-    def _request_helper(self, chunk: Chunk) -> None:
-        """After a full chunk that the broker confirmed, ask for one more drain, which asks for the next.
-
-        Sending all wakes at once does not help: Lambda may put them in one batch, which starts one drain. New reports
-        have their own wakes.
-        """
-        if self._state.helped or not chunk.full:
+        Sending all wakes at once does not help: Lambda may put them in one batch, which starts one drain. A report's
+        own wake starts no helper, because each new report brings another wake."""
+        backlog = len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
+        if self._state.helper_decided or not backlog:
             return
-        self._state.helped = True
+        self._state.helper_decided = True
         helpers = [wake.helper for wake in self._wakes if wake.message_id is None]
         if not helpers or min(helpers) >= HELPERS:
             return
         try:
             self._context.wakes.send([Wake(tenant=self._tenant, connection_id=self._id, helper=min(helpers) + 1)])
         except Unavailable as error:
-            # This drain goes on alone.
-            log.warning("no help", extra={"connection": self._id, "reason": str(error)})
+            log.warning("helper drain not started", extra={"connection": self._id, "reason": str(error)})
 
     def _own_message_ids(self) -> set[str]:
         return {wake.message_id for wake in self._wakes if wake.message_id}
 
-    def _parts(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
-        """Yield all reports as one part.
+    def _receive(self) -> list[ReceivedReport]:
+        held: list[ReceivedReport] = []
+        size = 0
+        began = self._context.monotonic()
+        # Receiving takes at most half of the remaining time: a slow queue leaves enough to publish what it gave.
+        until = began + max(0.0, self._stop_at - began) / 2
+        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or self._context.monotonic() < until):
+            try:
+                received = self._context.queues.receive(self._id, CHUNK_REPORTS - len(held))
+            except Unavailable:
+                self._plan_wake(self._context.timing.report_visibility)
+                if held:
+                    break
+                raise
+            held += received
+            size += sum(len(report.body) for report in received)
+            if len(received) < BATCH:
+                break
+        return held
 
-        A device whose report was received many times, perhaps because it kills this function, comes last, one report at
-        a time, so that it affects no other device.
-        """
+    def _chunks(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
+        """Yield the reports of all ordinary devices together, then those of suspect devices one by one.
+
+        A report that was received repeatedly may crash this function; alone and last it delays no other device."""
         devices = suspects(reports, self._context.random())
         alone = {group[0].group for group in devices}
         if others := [report for report in reports if report.group not in alone]:
@@ -189,7 +198,7 @@ class Drain:
                     break
                 yield [report]
                 if report.message_id not in self._state.settled:
-                    # It may have been released with a delay already; the others wait for it.
+                    # The report may be released with a delay; the device's later reports wait to keep their order.
                     self._hold_back(group[index + 1 :])
                     break
 
@@ -198,18 +207,19 @@ class Drain:
         self._plan_wake(0)
 
     def _publisher(self) -> Publisher:
-        """Raises BrokerFault, or _OutOfTime before it connects with less time than the broker is due: the time that
-        SQS took, or a connection that was changed or lost late in a drain, must not be held against it."""
+        """Return an open publisher. Raises BrokerFault, or _OutOfTime if too little time is left to connect.
+
+        Time that SQS took, or a reconnect late in the drain, must not count as a fault of the broker."""
         budget = self._context.timing.connect_budget
         began = self._context.monotonic()
-        deadline = min(began + budget - self._connecting, self._last)
+        deadline = min(began + budget - self._connect_seconds, self._abort_at)
         due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
         if deadline - began < due and not self._context.pool.is_warm(self._connection):
             raise _OutOfTime
         try:
             return self._context.pool.get(self._connection, deadline)
         finally:
-            self._connecting += self._context.monotonic() - began
+            self._connect_seconds += self._context.monotonic() - began
 
     def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
         outcomes: dict[str, Outcome] = {}
@@ -233,42 +243,39 @@ class Drain:
             raise fault
 
     def _publish(self, messages: list[OutgoingMessage]) -> PublishResult:
-        """Publishes; once in an invocation again on a new connection what a lost connection left unconfirmed."""
+        """Publish. Once per drain, republish on a new connection what a lost connection left unconfirmed."""
         try:
             publisher = self._publisher()
         except (BrokerFault, _OutOfTime) as fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
-        result = publisher.publish(messages, self._last)
+        result = publisher.publish(messages, self._abort_at)
         if result.fault is None:
             return result
         self._context.pool.discard(self._id)
-        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_THERE
+        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_CONNECTED
         if self._state.reconnected or not lost:
             return result
         self._state.reconnected = True
-        again = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
+        unconfirmed = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
         try:
-            second = self._publish(again)
+            second = self._publish(unconfirmed)
         except (NotFound, Unavailable) as error:
-            # No secret to log in with: what was confirmed before must be settled all the same.
+            # The secret cannot be read, so no reconnect is possible; earlier confirms must still be settled.
             return PublishResult(result.outcomes, error)
         return PublishResult({**result.outcomes, **second.outcomes}, second.fault)
 
     def _settle(
-        self,
-        reports: list[ReceivedReport],
-        outcomes: dict[str, Outcome],
-        routing_keys: dict[str, str],
+        self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
     ) -> None:
         delivered = [r for r in reports if outcomes[r.receipt].result == Result.DELIVERED]
         given_up = [r for r in reports if outcomes[r.receipt].result == Result.FAILED]
         retried = [r for r in reports if outcomes[r.receipt].result == Result.RETRY]
         confirmed = [r for r in delivered if r.receipt in routing_keys]
-        # Confirmed reports are deleted even if a later step fails.
+        # Delete confirmed reports first: a later failure must not cause duplicates.
         self._delete(delivered)
         self._state.counts["uplinksDelivered"] += len(confirmed)
         if confirmed and self._connection.state != ConnectionState.OPENED:
-            self._recovered()
+            self._close_breaker()
         try:
             self._give_up(given_up, outcomes, routing_keys)
         finally:
@@ -277,15 +284,15 @@ class Drain:
     def _delete(self, reports: list[ReceivedReport]) -> None:
         if not reports:
             return
-        left = set(self._context.queues.delete_messages(self._id, [report.receipt for report in reports]))
-        if left:
+        undeleted = set(self._context.queues.delete_messages(self._id, [report.receipt for report in reports]))
+        if undeleted:
             self._plan_wake(self._context.timing.report_visibility)
-        self._state.settled |= {report.message_id for report in reports if report.receipt not in left}
+        self._state.settled |= {report.message_id for report in reports if report.receipt not in undeleted}
 
     def _give_up(
         self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
     ) -> None:
-        """Keeps the reports as failed, with the reason, and only then deletes them."""
+        """Store the reports as failed messages, and only then delete them from the queue."""
         context = self._context
         failed, lost = failed_and_lost(reports, outcomes, routing_keys, context.clock())
         if failed:
@@ -300,14 +307,14 @@ class Drain:
         delays = {report.group: 0 for report in reports}
         for report in reports:
             if outcomes[report.receipt].reason is RetryReason.NACKED:
-                # A queue's word, not the connection's: the device waits, longer each time.
+                # A nack concerns one route, not the connection: only this device backs off.
                 delays[report.group] = breaker.nack_delay(report.attempts, self._context.timing.scale)
         for delay in set(delays.values()):
-            part = [report.receipt for report in reports if delays[report.group] == delay]
-            self._context.queues.release(self._id, part, delay)
+            receipts = [report.receipt for report in reports if delays[report.group] == delay]
+            self._context.queues.release(self._id, receipts, delay)
             self._plan_wake(delay)
 
-    def _recovered(self) -> None:
+    def _close_breaker(self) -> None:
         # This drain and its helpers send the backlog. Reports that another forwarder holds are visible again when the
         # pending wake-up is due; an earlier one would double the number of drains.
         after = self._breaker.close(self._connection, self._context.timing.report_visibility)
@@ -316,7 +323,7 @@ class Drain:
         else:
             self._connection = after
 
-    def _break(self, fault: BrokerFault) -> None:
+    def _open_breaker(self, fault: BrokerFault) -> None:
         """Open the breaker, or leave a pending wake-up when another function changed the breaker first."""
         self._context.pool.discard(self._id)
         if self._breaker.open(self._connection, fault) is None:
@@ -330,13 +337,12 @@ class Drain:
             return False
 
     def _finish(self) -> None:
-        """Returns when the wakes may be let go."""
-        progress = self._state
+        """Let the wakes go if their reports are settled, else after a pending wake-up was written."""
         own = self._own_message_ids()
-        if progress.mark_at is None:
-            if own <= progress.settled if own else self._is_empty():
+        if self._state.wake_at is None:
+            if own <= self._state.settled if own else self._is_empty():
                 return
-            # Another forwarder holds or has already settled these reports.
+            # Another forwarder holds or has already settled the reports of these wakes.
             self._plan_wake(self._context.timing.report_visibility)
-        assert progress.mark_at is not None  # noqa: S101
-        self._context.connections.set_pending_wake(self._tenant, self._id, progress.mark_at, str(ULID()))
+        assert self._state.wake_at is not None  # noqa: S101
+        self._context.connections.set_pending_wake(self._tenant, self._id, self._state.wake_at, str(ULID()))

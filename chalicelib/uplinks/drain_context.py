@@ -16,7 +16,7 @@ from chalicelib.uplinks.publisher_pool import PublisherPool
 
 @dataclass(frozen=True)
 class DrainContext:
-    """Dependencies of a drain."""
+    """Dependencies of ``Drain`` and ``Forwarder``. ``clock``: Unix seconds; ``random``: 0 to 1."""
 
     connections: BreakerStore
     queues: UplinkQueues
@@ -28,20 +28,20 @@ class DrainContext:
     random: Callable[[], float]
     timing: Timing
     monotonic: Clock = time.monotonic
-    """Measures deadlines; a simulation has its own."""
+    """Clock of all deadlines; a simulation injects another one."""
 
 
 @dataclass
 class DrainState:
-    """Progress of a drain."""
+    """Progress of one drain."""
 
     settled: set[str] = field(default_factory=set)
-    """Message ids."""
+    """Message ids of the reports that this drain deleted from the queue."""
     counts: Counter[str] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
     """Devices with a confirmed uplink."""
     reconnected: bool = False
-    helped: bool = False
-    """A helper was asked for, or none is to be."""
-    mark_at: float | None = None
-    """When a mark is due because of something that was left; None when nothing was."""
+    helper_decided: bool = False
+    """A helper drain was requested, or this drain must not request one."""
+    wake_at: float | None = None
+    """Unix seconds of the pending wake-up that the remaining reports need; None if no report is left."""

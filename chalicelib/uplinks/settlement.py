@@ -1,4 +1,4 @@
-"""Settlement of single reports, and events of those that do not reach the broker."""
+"""Settlement of single reports: their AMQP message, or their failure and its event."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,23 +20,15 @@ from chalicelib.uplinks.outgoing import expired, is_sent, outgoing
 from chalicelib.vocabulary import EventType, FailureReason
 
 ALONE_FROM = 10
-"""Receives after which a report is published alone."""
+"""Receive count from which a report is published alone, because it may crash the function."""
 
 
 def prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
-    """Return the message to publish for a report, or the outcome of a report that needs no publish."""
-    try:
-        return _prepare(report, connection, now)
-    except Exception:  # noqa: BLE001  # one report must not hold back the others; it is kept as failed
-        log.exception("report not handled", extra={"connection": connection.id, "messageId": report.message_id})
-        return Outcome(Result.FAILED, FailureReason.NOT_HANDLED, FailureReason.NOT_HANDLED.sentence)
-
-
-def _prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
+    """Return the message to publish, or the outcome of a report that needs no publish."""
     try:
         parsed = format_named(report.format).parse(report.body.encode())
     except InvalidRequest as error:
-        # It was good when it was accepted: another version of this program did that. It must not block its device.
+        # Another version of this program accepted the report. It must not block the later reports of its device.
         return Outcome(Result.FAILED, FailureReason.INVALID, str(error))
     if expired(parsed, connection.configuration, now, report.sent_at):
         return Outcome(Result.FAILED, FailureReason.EXPIRED)
@@ -49,10 +41,10 @@ def _prepare(report: ReceivedReport, connection: Connection, now: float) -> Outg
 
 
 def suspects(reports: Sequence[ReceivedReport], random: float) -> list[list[ReceivedReport]]:
-    """The devices of which a report was received again and again, perhaps because it kills the function.
+    """Return the reports of each device that has a repeatedly received report, which may crash the function.
 
-    ``random`` (0…1) says which is the first: if it was the same each time, one that kills would keep the others of
-    them from ever being sent.
+    ``random`` (0 to 1) rotates the devices: with a fixed order, a report that crashes the function would block all
+    devices behind it.
     """
     groups: dict[str, list[ReceivedReport]] = {}
     for report in reports:
@@ -65,7 +57,7 @@ def suspects(reports: Sequence[ReceivedReport], random: float) -> list[list[Rece
 def failed_and_lost(
     reports: Sequence[ReceivedReport], outcomes: Mapping[str, Outcome], routing_keys: Mapping[str, str], now: float
 ) -> tuple[list[FailedMessage], list[ReceivedReport]]:
-    """Of reports that ended in failure: those to be kept, and those that are too old to be."""
+    """Split failed reports into failed messages to store and expired reports, which are only counted."""
     lost = [report for report in reports if outcomes[report.receipt].reason is FailureReason.EXPIRED]
     failed = [
         _failed_message(now, report, outcomes[report.receipt], routing_keys.get(report.receipt))
@@ -76,7 +68,6 @@ def failed_and_lost(
 
 
 def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routing_key: str | None) -> FailedMessage:
-    """Build the failed message of a report."""
     return FailedMessage(
         id=str(ULID()),
         time=iso_time(now),
@@ -93,37 +84,38 @@ def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routin
 
 
 def report_failed(monitoring: Monitoring, connection: Connection, failed: Sequence[FailedMessage]) -> None:
-    """One event for each reason."""
+    """Report one event for each failure reason, with the first message as its example."""
     for reason, number in Counter(document.reason for document in failed).items():
         example = next(document for document in failed if document.reason == reason)
         monitoring.event(
             connection,
             Level.WARNING,
             reason.uplink_event,
-            f"{number} uplink(s) failed and are kept as failed messages: {example.detail}",
+            f"{number} uplink(s) failed permanently and are stored as failed messages: {example.detail}",
             {"count": number, "devEUI": example.dev_eui},
         )
 
 
 def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[ReceivedReport]) -> None:
+    """Report expired uplinks in one event. ``lost`` must not be empty."""
     validity = connection.configuration.uplink_time_validity
     monitoring.event(
         connection,
         Level.WARNING,
         EventType.UPLINK_EXPIRED,
-        f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were not sent",
+        f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were discarded.",
         {"count": len(lost), "devEUI": lost[0].group},
     )
 
 
 def report_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence[ReceivedReport]) -> None:
-    """Report devices whose reports kill the function. The data stack's alarm matches this event's log line."""
+    """Report uplinks that many drains could not settle; an alarm of the data stack counts this event in the log."""
     attempts = max(report.attempts for report in stuck)
     monitoring.event(
         connection,
         Level.ERROR,
         EventType.UPLINK_STUCK,
-        f"{len(stuck)} uplink(s) were received {attempts} times without a result. The reports of their devices are "
-        "published one by one and stay queued until the broker confirms them",
+        f"{len(stuck)} uplink(s) were tried {attempts} times without a result. The uplinks of their devices are sent "
+        "one by one and are kept until the broker confirms them.",
         {"count": len(stuck), "devEUI": stuck[0].group, "attempts": attempts},
     )
