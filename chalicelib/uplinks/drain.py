@@ -45,7 +45,7 @@ class Drain:
     """One run over a connection's queue: receive reports, publish them, and delete, release or keep each one.
 
     It lets a wake go only if this forwarder settled the wake's own report, or after it wrote a pending wake-up.
-    Opening the breaker also counts, because closing it writes one. An empty receive is no proof: another forwarder
+    Opening the breaker also counts, because closing it writes one. An empty receive proves nothing: another forwarder
     may hold the device's group, and an answer of SQS may be lost.
     """
 

@@ -1,4 +1,4 @@
-"""Wakes in, uplinks out: the drains of the connections that a batch of wakes names, side by side."""
+"""Forwarder: one drain for each connection that a batch of wakes names, all in parallel."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from chalicelib.uplinks.drain_context import DrainContext
 
 
 class Forwarder:
-    """Handles batches of wakes: drains the connections that they name, side by side.
+    """Handles batches of wakes: groups them by connection and drains the connections in parallel.
 
-    A wake is let go only if its own report was settled by this forwarder, or after a pending wake-up was written.
+    It deletes a wake only if its drain let it go: the wake's report is settled, or a pending wake-up was written.
     """
 
     def __init__(self, context: DrainContext, executor: Executor) -> None:
@@ -25,12 +25,11 @@ class Forwarder:
         self._executor = executor
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
-        """Drain the connections that these wakes name. ``deadline``: time.monotonic() at which Lambda ends the
-        function.
+        """Drain until shortly before ``deadline``, the time.monotonic() at which Lambda ends the function.
 
-        Returns when every wake may be deleted. Otherwise deletes those that may and raises Unavailable; the others come
-        back after their visibility timeout. A broker's fault never raises, because that would slow the wakes of all
-        connections.
+        Return if every wake may be deleted. Otherwise delete those that may and raise Unavailable: SQS delivers the
+        others again after their visibility timeout. A broker fault does not raise: it must not delay the wakes of
+        other connections.
         """
         self._context.wakes.extend([record.receipt for record in records])
         stop_at = deadline - self._context.timing.spare
@@ -40,7 +39,7 @@ class Forwarder:
             try:
                 wake = Wake.model_validate_json(record.body)
             except ValidationError:
-                # Only this program writes wakes: one that cannot be read names no connection to mark.
+                # An unreadable wake names no connection, so no pending wake-up can be written for it.
                 log.exception("unreadable wake dropped", extra={"messageId": record.message_id})
                 done.append(record.receipt)
                 continue
@@ -57,7 +56,7 @@ class Forwarder:
                 kept += len(pairs)
         if kept:
             self._context.wakes.delete(done)
-            raise Unavailable(f"{kept} wake(s) are neither settled nor marked and will be repeated")
+            raise Unavailable(f"{kept} wake(s) have unsettled reports and no pending wake-up; SQS delivers them again")
 
     def _drain(self, key: tuple[str, str], wakes: list[Wake], stop_at: float) -> bool:
         tenant, connection_id = key
@@ -65,7 +64,7 @@ class Forwarder:
         try:
             Drain(self._context, tenant, connection_id, wakes).run(stop_at)
         except Exception:  # noqa: BLE001
-            # An error of one connection must not affect the others of the batch; the raise above reports it after them.
+            # One connection's error must not stop the others of the batch; handle() raises after all drains ended.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
             return False
         seconds = round(self._context.monotonic() - began, 3)

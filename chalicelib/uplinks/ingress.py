@@ -1,7 +1,4 @@
-"""Ingress: check reports and store them for every active connection of the tenant before answering.
-
-A 200 is safe because every queue has the report, and the shared queue has a wake that names it for each.
-"""
+"""Ingress: check reports and store them in the queue of every active connection of the tenant."""
 
 import hashlib
 from collections.abc import Sequence
@@ -39,9 +36,10 @@ class IngressContext:
 
 
 class Ingress:
-    """Accepts reports.
+    """Accepts reports and stores them durably before they are acknowledged.
 
-    A report is answered only after the queue of every matching connection has it and a wake for each was sent.
+    A 200 means that the queue of every active connection has the report, and that the shared wake queue has one wake
+    for each of these queues that names the report.
     """
 
     def __init__(self, context: IngressContext) -> None:
@@ -49,16 +47,18 @@ class Ingress:
         self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
 
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], body: bytes) -> None:
-        """A report with the LRC's query parameters. Raises Unauthorized, InvalidRequest or Unavailable."""
+        """Store a report that the LRC signed with its query parameters.
+
+        Raises Unauthorized, InvalidRequest or Unavailable."""
         parameters = dict(query)
-        # This check precedes the body, so that a caller without credentials learns nothing about it.
+        # Check the credentials before the body: a caller without a token must not learn how its body parses.
         if not parameters.get("Token") or not parameters.get("AS_ID"):
             raise Unauthorized("send the LRC's AS_ID, Time and Token, or a bearer token with the scope uplinks:write")
         report = DEFAULT.parse(body)
         self.store(self._authenticate(query, report), report)
 
     def accept(self, tenant: str, body: bytes) -> None:
-        """A report of a tenant whose bearer token was verified."""
+        """Store a report of a tenant whose bearer token was verified. Raises InvalidRequest or Unavailable."""
         self.store(tenant, DEFAULT.parse(body))
 
     def _authenticate(self, query: Sequence[tuple[str, str]], report: Report) -> str:
@@ -66,13 +66,13 @@ class Ingress:
         for tenant, as_key in self._context.application_servers.keys(dict(query)["AS_ID"]):
             if DEFAULT.is_signed(query, report, as_key):
                 return tenant
-        raise Unauthorized("the Token does not fit the report and the key of this AS_ID")
+        raise Unauthorized("the Token does not match the report and the key of this AS_ID")
 
     def store(self, tenant: str, report: Report, only: Sequence[Connection] | None = None) -> None:
-        """Stores a report for each active connection, or for those in ``only``.
+        """Store a report for each active connection, or for those in ``only``, and send their wakes.
 
-        Raises Unavailable when not every queue and the wakes have it: the network server then repeats it, and the
-        deduplication id keeps what is stored already from being stored twice.
+        Raises Unavailable if a queue or the wake queue did not accept it. The network server then repeats the report;
+        the deduplication id prevents duplicates in the queues that already have it.
         """
         connections = self._active_connections(tenant) if only is None else only
         sending = [(c, self._context.executor.submit(self._send, c, report)) for c in connections]
@@ -92,7 +92,7 @@ class Ingress:
             raise failure
 
     def _send(self, connection: Connection, report: Report) -> str | None:
-        """The report's AMQP message id; None when the connection was deleted meanwhile."""
+        """Return the report's AMQP message id, or None if the connection was deleted meanwhile."""
         name = message_id(connection.id, report)
         try:
             self._context.queues.send(
@@ -104,14 +104,14 @@ class Ingress:
                 deduplication_id=hashlib.sha256(f"report {name}".encode()).hexdigest(),
             )
         except NotFound as error:
-            # A queue is made before its connection and removed after it: either the connection is gone, or SQS
-            # does not know the new queue everywhere yet, and the report must be sent again.
+            # A queue is created before its connection and deleted after it. So either the connection is deleted, or
+            # SQS does not know the new queue everywhere yet and the report must be repeated.
             try:
                 self._context.connections.get(connection.tenant, connection.id)
             except NotFound:
                 log.info("report not stored for a deleted connection", extra={"connection": connection.id})
                 return None
-            raise Unavailable("the connection's queue is not ready yet") from error
+            raise Unavailable("the connection's queue is not ready yet; send the report again") from error
         return name
 
     def _active_connections(self, tenant: str) -> list[Connection]:

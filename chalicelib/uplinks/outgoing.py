@@ -1,4 +1,4 @@
-"""AMQP messages that reports become."""
+"""Conversion of reports to AMQP messages."""
 
 import hashlib
 
@@ -12,10 +12,10 @@ from chalicelib.ports.publishing import OutgoingMessage
 
 
 def message_id(connection_id: str, report: Report) -> str:
-    """The same for every repeat of the same report on the same connection, so that duplicates can be dropped.
+    """Return the AMQP message id, identical for every repeat of a report on a connection, to detect duplicates.
 
-    SHA-256 over connection, DevEUI, FCntUp, the body's Time and the body, each preceded by its length, so that no two
-    different reports are written the same.
+    It is the hex SHA-256 of connection id, DevEUI, FCntUp, the body's Time and the body. Each is preceded by its
+    length, so that different reports never hash the same bytes.
     """
     time = report.fields.get("Time")
     counter = report.f_cnt_up
@@ -35,7 +35,7 @@ def message_id(connection_id: str, report: Report) -> str:
 
 
 def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:
-    """The headers of a message; those that the report has no value for are absent."""
+    """Return the message's headers, without those that the report has no value for."""
     headers: dict[str, str | int | None] = {
         "devEUI": report.dev_eui,
         "fPort": report.f_port,
@@ -47,14 +47,14 @@ def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:
 
 
 def is_sent(report: Report, configuration: AmqpConfiguration) -> bool:
-    """Return whether reports of this type are published: with ``sendMetadata`` only uplinks are."""
+    """Return whether the connection sends reports of this kind; with ``sendMetadata`` it sends only uplinks."""
     return not configuration.send_metadata or report.is_uplink
 
 
 def expired(report: Report, configuration: AmqpConfiguration, now: float, accepted_at: float | None = None) -> bool:
-    """Return whether an uplink is older than ``uplinkTimeValidity``. ``now`` and ``accepted_at``: Unix seconds.
+    """Return whether an uplink is older than ``uplinkTimeValidity``; ``now`` and ``accepted_at`` in Unix seconds.
 
-    ``accepted_at`` replaces the Time of an uplink without one; without either, nothing expires.
+    ``accepted_at`` replaces a missing Time; an uplink without both does not expire.
     """
     if configuration.uplink_time_validity is None or not report.is_uplink:
         return False
@@ -63,7 +63,8 @@ def expired(report: Report, configuration: AmqpConfiguration, now: float, accept
 
 
 def body_of(report: Report, configuration: AmqpConfiguration) -> str:
-    """Return the body to publish: the report as received, unless an option of the configuration cuts it."""
+    """Return the body to publish: the received report, or the part that ``sendMetadata`` or
+    ``sendRawDecodedFormat`` selects."""
     if not configuration.send_metadata and not configuration.send_raw_decoded_format:
         return report.text
     begin, end = member_spans(report.text)[report.root]
@@ -76,7 +77,7 @@ def body_of(report: Report, configuration: AmqpConfiguration) -> str:
 
 
 def outgoing(report: Report, connection: Connection, key: str, message_id: str) -> OutgoingMessage:
-    """The message to publish. Raises routing's Unresolved or TooLong."""
+    """Return the message to publish. Raises NotRoutable."""
     timestamp = int(report.time) if report.time is not None and report.time >= 0 else None
     return OutgoingMessage(
         key=key,

@@ -1,4 +1,4 @@
-"""The AMQP connections that stay open in a warm environment."""
+"""Pool of AMQP connections that stay open between the invocations of a warm Lambda environment."""
 
 import threading
 from collections import OrderedDict
@@ -8,12 +8,14 @@ from chalicelib.ports.publishing import Publisher, PublisherFactory
 from chalicelib.ports.secrets import SecretStore
 
 MAX_WARM = 64
+"""Publishers kept open in one environment."""
 
 
 class PublisherPool:
-    """One publisher a connection, replaced when the configuration's version changes; the least recently used go first.
+    """An LRU pool with at most one publisher per connection.
 
-    Not shared between threads for one connection: the wakes of a connection are drained by one thread.
+    ``get`` never returns a publisher of an older configuration version. Different threads may use different
+    connections; only one thread at a time may use one connection, as ``Forwarder`` guarantees.
     """
 
     def __init__(self, factory: PublisherFactory, secrets: SecretStore) -> None:
@@ -23,7 +25,7 @@ class PublisherPool:
         self._lock = threading.Lock()
 
     def get(self, connection: Connection, deadline: float) -> Publisher:
-        """The publisher that is open already, or a new one. ``deadline``: time.monotonic(). Raises BrokerFault."""
+        """Return the open publisher, or open one before ``deadline`` (time.monotonic()). Raises BrokerFault."""
         with self._lock:
             version, publisher = self._warm.get(connection.id, (0, None))
             if publisher and publisher.usable and version == connection.version:
@@ -40,20 +42,20 @@ class PublisherPool:
         return publisher
 
     def is_warm(self, connection: Connection) -> bool:
-        """Whether ``get`` would find a publisher that is open."""
+        """Return whether ``get`` would find an open publisher."""
         with self._lock:
             version, publisher = self._warm.get(connection.id, (0, None))
             return publisher is not None and publisher.usable and version == connection.version
 
     def discard(self, connection_id: str) -> None:
-        """Resets the connection's socket, if there is one."""
+        """Reset the connection's socket, if it has one."""
         with self._lock:
             _, publisher = self._warm.pop(connection_id, (0, None))
         if publisher:
             publisher.abort()
 
     def close(self, connection_id: str) -> None:
-        """Closes in order: the connection was deactivated or deleted."""
+        """Close the connection's publisher with an AMQP handshake, after a deactivation or deletion."""
         with self._lock:
             _, publisher = self._warm.pop(connection_id, (0, None))
         if publisher:

@@ -20,19 +20,22 @@ from chalicelib.ports.queues import BATCH, RETENTION, ReceivedReport, UplinkQueu
 from chalicelib.vocabulary import EventType
 
 NOTICE = 86400.0
-"""Seconds before reports are dropped in which the tenant is warned."""
+"""Seconds between the warning and the end of a report's retention."""
 MARGIN = 1800.0
-"""Seconds by which we are earlier than SQS, which does not count what it drops."""
+"""Seconds by which this service deletes reports before SQS, which does not count the messages that it drops."""
 PERIOD = 900.0
-"""Minimum seconds between two checks of a queue."""
+"""Shortest time in seconds between two checks of a queue, because each check hides reports for a moment."""
 LONGEST_PERIOD = 3 * 86400.0
-"""The longest: how many reports wait is an approximate number."""
+"""Longest time in seconds between two checks; the depth that SQS reports is approximate."""
 _BATCHES = 100
-"""Maximum batches deleted in one check."""
+"""Upper limit of batches that one check receives."""
 
 
 class Retention:
-    """Warns of reports that are about to expire, and deletes and counts them before SQS drops them."""
+    """Expires queued reports of connections whose breaker is open.
+
+    Every report that it deletes is reported and counted as lost; SQS drops none silently.
+    """
 
     def __init__(self, queues: UplinkQueues, claims: Claims, monitoring: Monitoring, clock: Clock) -> None:
         self._queues = queues
@@ -41,7 +44,7 @@ class Retention:
         self._clock = clock
 
     def check(self, connection: Connection) -> None:
-        """Looks at what waits for a broker in an outage, if a look is due. A service that is down costs a look."""
+        """Check the queue if a check is due. Does not raise Unavailable: the next run repeats a failed check."""
         key = f"retention#{connection.tenant}#{connection.id}"
         try:
             if self._claims.held(key):
@@ -52,12 +55,12 @@ class Retention:
                 self._warn(connection, now, oldest)
             self._claims.claim(key, _next_check(connection, now, oldest))
         except (NotFound, Unavailable) as error:
-            log.warning("reports not checked", extra={"connection": connection.id, "reason": str(error)})
+            log.warning("retention not checked", extra={"connection": connection.id, "reason": str(error)})
 
     def _oldest(self, connection: Connection, now: float) -> float:
-        """Return when the oldest remaining report was accepted; now for an empty queue, because later reports are
-        younger.
-        """
+        """Delete the expired reports; return the Unix time at which the oldest remaining report was accepted.
+
+        Return ``now`` for an empty queue, because later reports are younger."""
         for _ in range(_BATCHES):
             reports = self._queues.receive(connection.id, BATCH)
             old = [report for report in reports if report.sent_at <= now - (RETENTION - MARGIN)]
@@ -71,20 +74,20 @@ class Retention:
     def _drop(self, connection: Connection, reports: Sequence[ReceivedReport]) -> None:
         if not reports:
             return
-        # The event comes first: reporting twice is better than losing a report silently.
+        # Report before deleting: a crash may repeat the event, but never loses a report silently.
         self._monitoring.event(
             connection,
             Level.ERROR,
             EventType.UPLINKS_LOST,
-            f"{len(reports)} report(s) waited for 14 days, the maximum, and are lost. Repair the connection to prevent "
-            "further losses.",
+            f"{len(reports)} report(s) were deleted after waiting 14 days for the broker, the longest possible time. "
+            "Repair the connection, or more reports will be lost.",
             {"count": len(reports), "oldest": iso_time(reports[0].sent_at)},
         )
         left = self._queues.delete_messages(connection.id, [report.receipt for report in reports])
         self._monitoring.count(connection, {"uplinksLost": len(reports) - len(left)})
 
     def _warn(self, connection: Connection, now: float, oldest: float) -> None:
-        """Once a day, for as long as reports go on being dropped."""
+        """Warn at most once a day that the oldest reports are about to expire."""
         if not self._claims.claim(f"retention-told#{connection.tenant}#{connection.id}", now + NOTICE):
             return
         ends = iso_time(oldest + _kept(connection))
@@ -92,14 +95,16 @@ class Retention:
             connection,
             Level.WARNING,
             EventType.UPLINKS_EXPIRE,
-            f"Reports have waited for the broker since {iso_time(oldest)} and will be dropped from {ends} on. Repair "
-            "the connection before that.",
+            f"Reports have waited for the broker since {iso_time(oldest)} and will be deleted from {ends} on. "
+            "Repair the connection before then.",
             {"oldest": iso_time(oldest), "ends": ends},
         )
 
 
 def _kept(connection: Connection) -> float:
-    """Return the seconds that reports may wait. A validity of a day or less needs no warning a day before."""
+    """Return the seconds that a report may wait: its validity if that is longer than a day, else the retention.
+
+    A validity of at most a day leaves no time for a warning a day earlier."""
     validity = connection.configuration.uplink_time_validity
     seconds = float(RETENTION) if validity is None else parse_duration(validity)
     return min(seconds, RETENTION) if seconds > NOTICE else RETENTION
