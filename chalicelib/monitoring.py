@@ -1,4 +1,4 @@
-"""Log lines, events and counters: each occurrence is reported by one call."""
+"""Monitoring: structured log lines, the tenants' events and the counters of connections."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ _STANDARD = set(vars(logging.makeLogRecord({})))
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line: an input cannot forge a line of the log."""
+    """A formatter that writes one JSON object per line, so that user input cannot forge a log line."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -34,14 +34,14 @@ class _JsonFormatter(logging.Formatter):
         }
         entry.update({k: v for k, v in vars(record).items() if k not in _STANDARD})
         if record.exc_info and record.exc_info[1]:
-            # Frames only: an exception's text may quote what the caller sent.
+            # Log the frames only: an exception's text may quote the caller's input.
             entry["error"] = type(record.exc_info[1]).__name__
             entry["frames"] = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(record.exc_info[2])]
         return json.dumps(entry, default=str)
 
 
 def configure_logging(level: str) -> None:
-    """Structured lines on stdout, where Lambda picks them up."""
+    """Write structured lines of at least ``level`` to stdout, from which Lambda collects them."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     log.handlers = [handler]
@@ -50,7 +50,10 @@ def configure_logging(level: str) -> None:
 
 
 class Monitoring:
-    """Events and counters of a connection. A store that is down costs an event, never a message."""
+    """Events and counters of connections.
+
+    Its methods do not raise when a store fails: an outage may lose events and counts, but never stops a message.
+    """
 
     def __init__(self, events: EventLog, statistics: StatisticsWriter, clock: Clock) -> None:
         self._events = events
@@ -65,7 +68,7 @@ class Monitoring:
         message: str,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Logs, and adds to the tenant's event log. No secret may be in ``message`` or ``details``."""
+        """Log an event and store it for the tenant. ``message`` and ``details`` must not contain secrets."""
         extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details or {}}
         log.log(logging.getLevelNamesMapping()[level.upper()], message, extra=extra)
         event = Event(
@@ -83,20 +86,20 @@ class Monitoring:
             log.exception("event not stored", extra={"type": type_, "reason": str(error)})
 
     def count(self, connection: Connection, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
-        """Adds to the counters of this minute. ``devices``: those with a delivered uplink among the counted."""
+        """Add to the counters of this minute. ``devices``: DevEUIs with a delivered uplink among those counted."""
         wanted = {name: n for name, n in counts.items() if n}
         if wanted:
             with _log_failures(connection.id):
                 self._statistics.add(connection.tenant, connection.id, wanted, devices)
 
     def downlinks_waiting(self, connection: Connection, names: Sequence[str]) -> None:
-        """Counts downlinks as waiting, each by the deduplication id that SQS was given."""
+        """Count downlinks as waiting. ``names``: their SQS deduplication ids."""
         if names:
             with _log_failures(connection.id):
                 self._statistics.mark_waiting(connection.tenant, connection.id, names)
 
     def downlink_done(self, tenant: str, connection_id: str, name: str) -> None:
-        """Counts a downlink as waiting no more; also one whose connection is gone."""
+        """Stop counting a downlink as waiting, even if its connection was deleted."""
         with _log_failures(connection_id):
             self._statistics.clear_waiting(tenant, connection_id, name)
 
@@ -106,7 +109,7 @@ def _log_failures(connection_id: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # Any exception: an error in counting must not stop a message.
+        # Catch every exception: even a programming error in the counters must not stop a message.
         log.exception(
             "statistics not stored",
             extra={"connection": connection_id, "reason": str(error) if isinstance(error, Unavailable) else ""},

@@ -1,1 +1,1 @@
-"""Work done once a minute: due wakes and probes, poll jobs, alarms, notices."""
+"""Work done once a minute: due wakes and probes, poll jobs, alarms, expiring reports."""

@@ -1,4 +1,4 @@
-"""Checks that run every minute for the tenants: rate of uplinks, silent connections, end of certificates."""
+"""Alarms: minutely checks of uplink rates, silent connections and expiring certificates."""
 
 import hashlib
 from collections.abc import Callable
@@ -18,14 +18,17 @@ from chalicelib.vocabulary import ConnectionState, EventType
 
 _DAY = 86400.0
 _NOTICES = (7, 30)
-"""Days before a certificate's end, the nearest first."""
+"""Days before a certificate's end at which the tenant is warned, the nearest first."""
 _COUNTERS = ("uplinksDelivered", "uplinksFailed", "uplinksLost")
 _MINUTES = 60
 _LONGEST_TEXT = 300
 
 
 class Alarms:
-    """Checks a connection's alarms, certificate and silence. Claims ensure that each condition is reported once."""
+    """Checks one connection at a time and reports each finding once: a claim prevents a second event.
+
+    It also restarts connections with the AGGRESSIVE reconnect strategy after an hour without uplinks.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Alarms:
         restart: Callable[[str, str], object],
         clock: Clock,
     ) -> None:
-        """``restart``: of a tenant's connection, as a user asks for it."""
+        """``restart`` takes a tenant and a connection id, and restarts the connection as the API does."""
         self._counters = counters
         self._claims = claims
         self._monitoring = monitoring
@@ -43,27 +46,27 @@ class Alarms:
         self._clock = clock
 
     def concerns(self, connection: Connection) -> bool:
-        """Return whether ``check`` could find something, according to the record."""
+        """Return whether ``check`` could find something, judged by the record alone."""
         now, ends = self._clock(), connection.certificate_ends
         ends_soon = ends is not None and ends - now <= max(_NOTICES) * _DAY
         return bool(connection.alarms) or ends_soon or _may_be_restarted(connection, now)
 
     def check(self, connection: Connection) -> None:
-        """Report each condition once. When a store is down, the check of this minute is skipped."""
+        """Report each finding once. Does not raise Unavailable: the next run repeats a failed check."""
         try:
             for alarm in connection.alarms:
                 self._check_rate(connection, alarm)
             self._check_certificate(connection)
             self._check_silence(connection)
         except Unavailable as error:
-            log.warning("not checked", extra={"connection": connection.id, "reason": str(error)})
+            log.warning("alarms not checked", extra={"connection": connection.id, "reason": str(error)})
 
     def _check_rate(self, connection: Connection, alarm: Alarm) -> None:
         now = self._clock()
         window = window_at(alarm, now)
         if window is None:
             return
-        # The key covers the alarm's fields, so that a changed alarm may be raised again.
+        # The key contains the alarm's content, so that a changed alarm may report again in the same window.
         digest = hashlib.sha256(alarm.model_dump_json().encode()).hexdigest()[:16]
         key = f"alarm#{connection.tenant}#{connection.id}#{digest}#{int(window.start)}"
         if self._claims.held(key):
@@ -75,12 +78,12 @@ class Alarms:
     def _uplinks_of_last_hour(self, connection: Connection, now: float) -> int:
         minute = int(now // 60)
         counters = self._counters.counters(connection.tenant, connection.id, minute - _MINUTES, minute)
-        # A failed uplink shows that its device sends; the alarm is about silent devices.
+        # Failed and lost uplinks count too: the alarm detects silent devices, not a broken connection.
         return sum(counted.get(name, 0) for counted in counters.values() for name in _COUNTERS)
 
     def _report_rate(self, connection: Connection, alarm: Alarm, window: Window, uplinks: int) -> None:
         minimum = alarm.uplink_rate_min_per_hour
-        text = f"{uplinks} uplink(s) in the last hour; the alarm requires at least {minimum}."
+        text = f"{uplinks} uplink(s) in the last hour, the alarm requires at least {minimum}."
         if alarm.message:
             text = f"{alarm.message[:_LONGEST_TEXT]} ({text[:-1]})."
         details = {
@@ -92,14 +95,14 @@ class Alarms:
         self._monitoring.event(connection, Level.WARNING, EventType.LOW_UPLINK_RATE, text, details)
 
     def _check_silence(self, connection: Connection) -> None:
-        """Restart an AGGRESSIVE connection without an uplink for an hour, in case the connection causes the silence."""
+        """Restart an AGGRESSIVE connection after an hour without uplinks, in case the connection causes the silence."""
         now = self._clock()
         if not _may_be_restarted(connection, now) or self._uplinks_of_last_hour(connection, now):
             return
         try:
             self._restart(connection.tenant, connection.id)
         except (Conflict, NotFound) as error:
-            log.info("not restarted", extra={"connection": connection.id, "reason": str(error)})
+            log.info("connection not restarted", extra={"connection": connection.id, "reason": str(error)})
 
     def _check_certificate(self, connection: Connection) -> None:
         now, ends = self._clock(), connection.certificate_ends
@@ -112,16 +115,14 @@ class Alarms:
         if self._claims.held(key) or not self._claims.claim(key, ends + _DAY):
             return
         left = int((ends - now) // _DAY)
-        text = (
-            f"The client certificate expires at {iso_time(ends)}, in {left} day(s). Set a new certificate and its key."
-        )
+        text = f"The client certificate expires at {iso_time(ends)}, in {left} day(s). Set a new certificate and key."
         self._monitoring.event(
             connection, Level.WARNING, EventType.CERTIFICATE_EXPIRES, text, {"ends": iso_time(ends), "days": left}
         )
 
 
 def _may_be_restarted(connection: Connection, now: float) -> bool:
-    """As far as the record says: it has been open for an hour."""
+    """Return whether the record shows an active AGGRESSIVE connection that has been open for an hour."""
     if connection.configuration.reconnect_strategy != ReconnectStrategy.AGGRESSIVE or not connection.startup_time:
         return False
     opened = datetime.fromisoformat(connection.startup_time).timestamp()

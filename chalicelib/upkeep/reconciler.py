@@ -1,10 +1,4 @@
-"""The work of each minute: due pending wake-ups, due probes, and poll jobs.
-
-In addition each connection is swept once in five minutes. Reports without a wake (the request was killed between queue
-and wake, or a queue's depth was wrong) get one.
-
-The reconciler never connects to a broker, and pages everything, so that its memory stays flat.
-"""
+"""Reconciler: the minutely run that sends due wakes, probes and poll jobs, and finds reports without a wake."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +17,7 @@ from chalicelib.ports.queues import BATCH, PollQueue, UplinkQueues, WakeQueue
 
 TARGETS_PER_JOB = 50
 SWEEP_RUNS = 5
-"""Runs in which every connection is swept once."""
+"""Number of runs in which every connection is swept once."""
 
 
 class AlarmChecks(Protocol):
@@ -59,9 +53,11 @@ class ReconcilerContext:
 
 
 class Reconciler:
-    """Sends the wakes, probes and poll jobs that are due.
+    """Runs once a minute and makes sure that no stored report waits forever.
 
-    A pending wake-up is cleared only after its wake was sent, and only if its token is still the one that was read.
+    It sends wakes for due pending wake-ups, probes for open breakers, and poll jobs for the consumers. Each run also
+    sweeps a fifth of the connections for queued reports without a wake: a request may end between queue and wake, or
+    SQS may report a wrong depth. It never connects to a broker and pages every list, so its memory use is constant.
     """
 
     def __init__(self, context: ReconcilerContext) -> None:
@@ -69,26 +65,25 @@ class Reconciler:
         self._concerned: list[Connection] = []
 
     def run(self) -> None:
-        """Raises Unavailable when an AWS service fails, but only after all the rest was done; the next run goes on
-        where this one stopped."""
+        """Run every step. Raises Unavailable after the last step if a step failed; the next run continues its work."""
         now = self._context.clock()
         self._concerned.clear()
         failure: Unavailable | None = None
         numbers: dict[str, int] = {}
         steps: dict[str, Callable[[], int]] = {
             "pollJobs": lambda: self._send_polls(now) if self._poll_is_due(now) else 0,
-            "marks": lambda: self._send_marks(now),
+            "marks": lambda: self._send_pending_wakes(now),
             "probes": lambda: self._send_probes(now),
             "swept": lambda: self._sweep(now),
             "finished": self._context.finish,
-            # Last, for messages do not wait for it.
+            # Last, because no message waits for an alarm.
             "alarms": self._check_alarms,
         }
         for name, step in steps.items():
             try:
                 numbers[name] = step()
             except Unavailable as error:
-                log.warning("reconciled in part", extra={"step": name, "reason": str(error)})
+                log.warning("reconciler step failed", extra={"step": name, "reason": str(error)})
                 failure = error
         log.info("reconciled", extra=numbers)
         if failure:
@@ -99,12 +94,13 @@ class Reconciler:
             self._context.alarms.check(connection)
         return len(self._concerned)
 
-    def _send_marks(self, now: float) -> int:
+    def _send_pending_wakes(self, now: float) -> int:
         number = 0
         for part in batched(self._context.connections.pending_wakes_due(now), BATCH):
             self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             for connection in part:
-                # Only the mark that was read: a newer one stands for something that this wake may come too early for.
+                # Clear only the pending wake-up that was read: a newer one may be for reports that this wake is too
+                # early for.
                 self._context.connections.clear_pending_wake(
                     connection.tenant, connection.id, connection.wake_token or ""
                 )
@@ -116,13 +112,13 @@ class Reconciler:
         for part in batched(self._context.connections.probes_due(now), BATCH):
             self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id, probe=c.epoch) for c in part])
             for connection in part:
-                # Should the forwarder never come to it, the probe is due again when its wake would be.
+                # If the forwarder never handles the wake, the probe is due again after the wake's visibility timeout.
                 self._context.connections.postpone_probe(connection, now + self._context.timing.wake_visibility)
             number += len(part)
         return number
 
     def _sweep(self, now: float) -> int:
-        """A fifth of the connections at each run, so that the calls are spread out."""
+        """Send wakes for queued reports without one, in a fifth of the connections, to spread the SQS calls."""
         number = 0
         for part in batched((c for c in self._in_turn(now) if self._is_forgotten(c)), BATCH):
             log.warning("swept", extra={"connections": [c.id for c in part]})
@@ -131,6 +127,7 @@ class Reconciler:
         return number
 
     def _in_turn(self, now: float) -> Iterator[Connection]:
+        """Yield this run's fifth of the active connections; check the retention of those with an open breaker."""
         turn = int(now / self._context.timing.schedule) % SWEEP_RUNS
         for connection in self._context.connections.all_active():
             if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
@@ -139,7 +136,7 @@ class Reconciler:
                 yield connection
 
     def _is_forgotten(self, connection: Connection) -> bool:
-        """Reports wait, and nothing is due that would have them sent."""
+        """Return whether reports are queued and neither a pending wake-up nor a probe is scheduled."""
         if connection.breaker_open or connection.wake_at is not None or connection.probe_at is not None:
             return False
         try:
@@ -148,7 +145,7 @@ class Reconciler:
             return False
 
     def _poll_is_due(self, now: float) -> bool:
-        """Each time; but where times are scaled so far that a poll lasts longer than a period, only as often."""
+        """Return True in each run, unless scaled timing makes a poll longer than the schedule: then once per poll."""
         period = self._context.timing.poll + 1
         return self._context.timing.schedule >= period or int(now / period) != int(
             (now - self._context.timing.schedule) / period
@@ -164,9 +161,7 @@ class Reconciler:
         return number
 
     def _all_active(self) -> Iterator[Connection]:
-        """Yield the active connections, and keep those with due checks for the last step, so that all are read only
-        once.
-        """
+        """Yield all active connections and remember those to check for alarms, which saves a second read."""
         for connection in self._context.connections.all_active():
             if self._context.alarms.concerns(connection):
                 self._concerned.append(connection)

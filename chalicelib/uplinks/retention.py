@@ -34,7 +34,7 @@ _BATCHES = 100
 class Retention:
     """Expires queued reports of connections whose breaker is open.
 
-    Every report that it deletes is reported and counted as lost; SQS drops none silently.
+    It deletes a report before SQS drops it silently, and reports and counts each deleted report as lost.
     """
 
     def __init__(self, queues: UplinkQueues, claims: Claims, monitoring: Monitoring, clock: Clock) -> None:

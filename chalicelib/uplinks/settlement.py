@@ -109,7 +109,7 @@ def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[R
 
 
 def report_stuck(monitoring: Monitoring, connection: Connection, stuck: Sequence[ReceivedReport]) -> None:
-    """Report uplinks that many drains could not settle; an alarm of the data stack counts this event in the log."""
+    """Report uplinks that were received repeatedly and never settled. ``stuck`` must not be empty."""
     attempts = max(report.attempts for report in stuck)
     monitoring.event(
         connection,

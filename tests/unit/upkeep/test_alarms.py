@@ -225,7 +225,7 @@ def test_too_few_uplinks_within_the_window_are_told_once(bench: Bench) -> None:
         bench.now += 60
     ((tenant, event),) = bench.events.events
     assert (tenant, event.type, event.connection_id, event.level) == ("demo", "LOW_UPLINK_RATE", "01J", "warning")
-    assert event.message == "The silos are silent (9 uplink(s) in the last hour; the alarm requires at least 10)."
+    assert event.message == "The silos are silent (9 uplink(s) in the last hour, the alarm requires at least 10)."
     assert event.details == {
         "uplinks": 9,
         "minimum": 10,
