@@ -15,7 +15,6 @@ from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResul
 from chalicelib.ports.queues import BATCH, ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
-from chalicelib.uplinks.receiving import Chunk, receive_chunk
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
     failed_and_lost,

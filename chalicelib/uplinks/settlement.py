@@ -24,7 +24,15 @@ ALONE_FROM = 10
 
 
 def prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
-    """Return the message to publish, or the outcome of a report that needs no publish."""
+    """Return the message to publish for a report, or the outcome of a report that needs no publish."""
+    try:
+        return _prepare(report, connection, now)
+    except Exception:  # noqa: BLE001  # one report must not hold back the others; it is kept as failed
+        log.exception("report not handled", extra={"connection": connection.id, "messageId": report.message_id})
+        return Outcome(Result.FAILED, FailureReason.NOT_HANDLED, FailureReason.NOT_HANDLED.sentence)
+
+
+def _prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
     try:
         parsed = format_named(report.format).parse(report.body.encode())
     except InvalidRequest as error:

@@ -99,7 +99,7 @@ class DynamoDbConnections:
     def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
         """Writes what the API changes. ``reset``: also state, reason, start-up time, failures, outage and next probe,
         and moves the epoch on, so that nothing that was begun with the old configuration is written any more;
-        otherwise they stay as they are. The mark always stays.
+        otherwise they stay as they are. The pending wake-up always stays.
 
         Raises PreconditionFailed when the version is another, NotFound when the connection is gone."""
         record = record_of(connection)
@@ -248,7 +248,7 @@ class DynamoDbConnections:
             only_token.names["#wakeAt"] = "wakeAt"
             if self._update(tenant, connection_id, only_token, earlier, {":at": wake_at}):
                 return
-        raise Unavailable("the mark is being changed by too many at once")
+        raise Unavailable("too many concurrent changes of the pending wake-up; try again")
 
     def clear_pending_wake(self, tenant: str, connection_id: str, token: str) -> None:
         update = Update({"wakeAt": None, "wakeToken": None})
