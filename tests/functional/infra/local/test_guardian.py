@@ -93,7 +93,14 @@ def test_next_start_ends_what_a_killed_guardian_left(tmp_path: Path) -> None:
 
 
 def test_stopped_guardian_cleans_up(tmp_path: Path) -> None:
-    code = STACK.replace("time.sleep(60)\n", "guardian.stop(5); print(guardian.exit_code(), child.exit_code())\n")
+    # The kernel may report the killed child a moment after the guardian has ended.
+    stopped = (
+        "guardian.stop(5)\n"
+        "from infra.local.waiting import wait_until\n"
+        "wait_until(lambda: child.exit_code() is not None, 10)\n"
+        "print(guardian.exit_code(), child.exit_code())\n"
+    )
+    code = STACK.replace("time.sleep(60)\n", stopped)
     (tmp_path / "local").mkdir()
     argv = [sys.executable, "-c", code, str(tmp_path / "local")]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as stack:
