@@ -25,10 +25,10 @@ _NOT_HANDLED = "The downlink cannot be handled because of an internal error. Pub
 
 
 class DownlinkIntake:
-    """Queues the downlinks that customers publish.
+    """Intake of the downlinks that customers publish: validates each one and queues it for the sender.
 
-    A downlink is acked only once SQS has accepted it, and rejected only when it can never be sent. Each message is
-    handled on its own: no exception of one affects another.
+    A downlink is acked only after SQS accepted it, and rejected only when it can never be sent. An exception on one
+    message never affects another message.
     """
 
     def __init__(
@@ -41,7 +41,10 @@ class DownlinkIntake:
         self._clock = clock
 
     def accept(self, connection: Connection, messages: Sequence[ReceivedDownlink]) -> list[Verdict]:
-        """A verdict for each message, in their order. Never raises for a message or an AWS service."""
+        """Return one verdict per message, in the order of ``messages``.
+
+        Does not raise: a message that SQS did not accept gets LATER, and its broker delivers it again.
+        """
         verdicts = [Verdict.LATER] * len(messages)
         jobs: list[tuple[int, DownlinkJob, str]] = []
         for index, message in enumerate(messages):
@@ -51,7 +54,7 @@ class DownlinkIntake:
                 verdicts[index] = self._reject(connection, error)
                 continue
             except Unavailable as error:
-                log.warning("downlink not taken", extra={"connection": connection.id, "reason": str(error)})
+                log.warning("downlink not accepted", extra={"connection": connection.id, "reason": str(error)})
                 break
             except Exception:  # noqa: BLE001  # one message must not hold back the others
                 log.exception("downlink not handled", extra={"connection": connection.id})
@@ -69,7 +72,7 @@ class DownlinkIntake:
         return verdicts
 
     def _job(self, connection: Connection, message: ReceivedDownlink) -> DownlinkJob | None:
-        """Build the job; None for our own publish that returned because the patterns overlap."""
+        """Build the job, or return None for an uplink that this connector published and that the binding matched."""
         if message.app_id == APP_ID and b'"DevEUI_downlink"' not in message.body:
             return None
         configuration = connection.configuration
@@ -85,7 +88,7 @@ class DownlinkIntake:
             received_at=self._clock(),
             deduplication_id=_deduplication_id(connection, message),
         )
-        # A job that JSON cannot hold must fail here, where it costs its own message only.
+        # A job that JSON cannot hold must fail here, where it affects its own message only.
         job.model_dump_json(by_alias=True)
         return job
 
@@ -102,15 +105,18 @@ class DownlinkIntake:
             try:
                 self._ingress.store(connection.tenant, report, only=[connection])
             except Unavailable as unavailable:
-                log.warning("rejection waits", extra={"connection": connection.id, "reason": str(unavailable)})
+                log.warning("rejection not stored", extra={"connection": connection.id, "reason": str(unavailable)})
                 return Verdict.LATER
         self._monitoring.event(connection, Level.WARNING, error.reason.downlink_event, error.detail, details)
         self._monitoring.count(connection, {"downlinksFailed": 1})
         return Verdict.REJECT
 
     def _send(self, jobs: Sequence[tuple[int, DownlinkJob, str]]) -> list[int]:
-        """The indexes that SQS accepted. At most one downlink of a device a call: SQS may take a part of a batch only,
-        and a device's later one must not pass an earlier one that was not taken."""
+        """Send the jobs and return the indexes of those that SQS accepted.
+
+        A call has at most one downlink of each device: SQS may accept only part of a batch, and a later downlink
+        must not overtake an earlier one of the same device.
+        """
         accepted: list[int] = []
         left = list(jobs)
         stopped: set[str] = set()
@@ -131,11 +137,11 @@ class DownlinkIntake:
             if not batch:
                 break
             try:
-                taken = self._queue.send([(job, name) for _, job, name in batch])
+                stored = self._queue.send([(job, name) for _, job, name in batch])
             except Unavailable as error:
-                log.warning("downlinks not taken", extra={"reason": str(error)})
-                taken = [False] * len(batch)
-            for (index, job, _), ok in zip(batch, taken, strict=True):
+                log.warning("downlinks not accepted", extra={"reason": str(error)})
+                stored = [False] * len(batch)
+            for (index, job, _), ok in zip(batch, stored, strict=True):
                 if ok:
                     accepted.append(index)
                 else:
@@ -144,7 +150,7 @@ class DownlinkIntake:
 
 
 def _deduplication_id(connection: Connection, message: ReceivedDownlink) -> str:
-    """The message's own id, if it has one; two downlinks without one may be alike and both be meant."""
+    """Return a hash of the AMQP message id, or a new id: equal downlinks without a message id may both be intended."""
     if not message.message_id:
         return str(ULID())
     return hashlib.sha256(f"{connection.id} {message.message_id}".encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Polls: for most of a minute, one loop consumes the downlinks of up to fifty connections.
 
-A lease per connection keeps it to one consumer at a time: schedules can fire twice, and the next job may come before
-this one ends; it then waits for the lease, so that the connection is taken over without a gap.
+A lease restricts each connection to one consumer: a schedule may fire twice, and the next job may arrive before the
+current one ends. The later poll waits for the lease and then takes the connection over without a gap.
 """
 
 import time
@@ -34,7 +34,7 @@ MAX_LOSSES = 3
 
 @dataclass(frozen=True)
 class PollContext:
-    """Dependencies of a poll."""
+    """Dependencies of ``PollHandler`` and ``Poll``."""
 
     connections: PolledConnections
     secrets: SecretStore
@@ -47,18 +47,20 @@ class PollContext:
     random: Callable[[], float]
     timing: Timing
     monotonic: Clock = time.monotonic
-    """Measures leases and deadlines; a simulation has its own."""
+    """Measures leases and deadlines, in seconds; a simulation passes another clock."""
 
 
 class PollHandler:
-    """Handles poll jobs: one ``Poll`` for each invocation."""
+    """Queue handler of poll jobs: runs one ``Poll`` per invocation and drops stale jobs, which have a successor."""
 
     def __init__(self, context: PollContext) -> None:
         self._context = context
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
-        """``deadline``: time.monotonic() at which Lambda ends the function. Nothing of a poll job is ever repeated:
-        the next minute brings another."""
+        """Poll the connections of the jobs. Lambda ends the function at ``deadline`` (monotonic).
+
+        A failed job is not repeated, because the reconciler sends a new one every minute.
+        """
         targets: dict[str, PollTarget] = {}
         for record in records:
             job = PollJob.model_validate_json(record.body)
@@ -73,14 +75,14 @@ class PollHandler:
 
 @dataclass
 class _PolledConnection:
-    """One connection's place in a poll."""
+    """State of one connection within a poll."""
 
     target: PollTarget
     connection: Connection | None = None
-    """Set while it is open, or being opened."""
+    """Set while the connection is open or being opened."""
     leased: bool = False
     step_at: float = 0.0
-    """time.monotonic() of its next step."""
+    """Monotonic time of the next step."""
     given_up: bool = False
     opened: bool = False
     losses: int = 0
@@ -88,7 +90,11 @@ class _PolledConnection:
 
 
 class Poll:
-    """One invocation: supervises leases and records in threads, while the loop serves the brokers."""
+    """One run over up to fifty connections: threads follow leases and records, one loop serves the brokers.
+
+    It opens a connection only while it holds the connection's lease. Each renewal stops consuming if the lease was
+    lost, the connection is inactive or the breaker is open. A fault of one connection never ends the others' poll.
+    """
 
     def __init__(self, context: PollContext, targets: Sequence[PollTarget]) -> None:
         self._context = context
@@ -101,6 +107,7 @@ class Poll:
         )
 
     def run(self, deadline: float) -> None:
+        """Consume until the poll's time has passed or ``deadline`` (monotonic) is near, then release all leases."""
         timing = self._context.timing
         began = self._context.monotonic()
         close_at = min(began + timing.poll_close, deadline - timing.spare)
@@ -111,7 +118,7 @@ class Poll:
             self._closing = True
             for polled in self._polled.values():
                 if polled.step:
-                    polled.step.exception()  # waits; it was logged where it was raised
+                    polled.step.exception()  # waits for the step, which logs its own exceptions
             self._release()
 
     def _release(self) -> None:
@@ -120,10 +127,10 @@ class Poll:
                 try:
                     self._context.leases.release(polled.target.connection_id, self._owner)
                 except Unavailable as error:
-                    log.warning("lease not released, it ends by itself", extra={"reason": str(error)})
+                    log.warning("lease not released, it will expire", extra={"reason": str(error)})
 
     def _tick(self) -> None:
-        """Called by the loop several times a second; never waits."""
+        """Start the steps that are due. The loop calls this several times a second, so it never blocks."""
         now = self._context.monotonic()
         for polled in self._polled.values():
             if polled.given_up or self._closing or now < polled.step_at or (polled.step and not polled.step.done()):
@@ -132,20 +139,20 @@ class Poll:
             polled.step = self._context.executor.submit(self._step, polled)
 
     def _step(self, polled: _PolledConnection) -> None:
-        """Takes or renews the lease, and follows what happens to the connection's record."""
+        """Acquire or renew the lease, and apply changes of the connection's record."""
         try:
             self._supervise(polled)
         except NotFound:
             if polled.connection:
-                # It was deleted: as far as the broker lets us, its queue goes too.
+                # The connection was deleted: delete its downlink queue too, if the broker permits it.
                 self._consumer.delete_queue(polled.target.connection_id)
             polled.given_up = True
         except Unavailable as error:
-            # Without a sure lease nothing is consumed; what is not acknowledged goes back.
+            # The lease is uncertain, so consuming stops; the broker requeues the unacknowledged downlinks.
             log.warning("poll interrupted", extra={"connection": polled.target.connection_id, "reason": str(error)})
             self._close(polled)
         except Exception:  # noqa: BLE001
-            # One connection's fault, known or not, must not end the poll of the others.
+            # An unforeseen error of one connection must not end the poll of the others.
             log.exception("poll failed", extra={"connection": polled.target.connection_id})
             self._close(polled)
             polled.given_up = True
@@ -158,7 +165,7 @@ class Poll:
     def _supervise(self, polled: _PolledConnection) -> None:
         tenant, connection_id = polled.target.tenant, polled.target.connection_id
         if not self._context.leases.acquire(connection_id, self._owner):
-            # Another consumer holds the lease: wait for it. A connection that lost its lease consumes no longer.
+            # Another consumer holds the lease: stop consuming, and try to acquire the lease again later.
             self._close(polled)
             polled.leased = False
             return
@@ -178,7 +185,7 @@ class Poll:
         self._consumer.open(current, secrets, current.old_bindings)
 
     def _on_batch(self, connection_id: str, messages: Sequence[ReceivedDownlink]) -> Sequence[Verdict]:
-        """Called in a thread."""
+        """Return a verdict for each downlink. Runs in a thread of the consumer."""
         polled = self._polled[connection_id]
         if polled.connection is None:
             return [Verdict.LATER] * len(messages)
@@ -198,7 +205,7 @@ class Poll:
         connection, polled.connection = polled.connection, None
         was_open, polled.opened = polled.opened, False
         if was_open and polled.losses < MAX_LOSSES:
-            # A broker that restarts, or a queue that was deleted: opened again with the next renewal of the lease.
+            # The broker restarted or the queue was deleted: the next lease renewal opens the connection again.
             polled.losses += 1
             log.info("downlink connection lost", extra={"connection": connection_id, "type": fault.type})
             return
@@ -210,11 +217,11 @@ class Poll:
         try:
             self._context.connections.forget_old_bindings(connection)
         except (NotFound, Unavailable) as error:
-            # The next poll removes them again, which costs a round trip.
+            # The next poll unbinds them again, at the cost of one round trip.
             log.warning("old bindings kept", extra={"connection": connection.id, "reason": str(error)})
 
     def _record(self, connection: Connection, fault: BrokerFault | None) -> None:
-        """Closes or opens the breaker, unless the forwarder has changed it since."""
+        """Close or open the breaker, unless the record was changed in the meantime."""
         try:
             current = self._context.connections.get(connection.tenant, connection.id)
             if current.version != connection.version or current.breaker_open or not current.active:

@@ -1,4 +1,4 @@
-"""Downlinks from our FIFO queue to the network server, in order per device."""
+"""Sending of queued downlinks to the network server, in order per device."""
 
 import json
 import time
@@ -33,14 +33,16 @@ from chalicelib.uplinks.ingress import Ingress
 from chalicelib.vocabulary import EventType, FailureReason
 
 MAX_AGE = 86400.0
-"""Seconds that a downlink without ValidityTime is tried."""
+"""Seconds after its reception during which a downlink without ValidityTime is retried."""
 MAX_ATTEMPTS = 10
 """Attempts of a downlink that fails with an unforeseen error."""
 INACTIVE_DELAY = 60
 """Seconds, before TIME_SCALE, until the next check of a deactivated connection's downlink."""
 
 
-class _Later(Exception):
+class _RetryLater(Exception):
+    """The downlink must stay queued and be retried after ``seconds``."""
+
     def __init__(self, seconds: int) -> None:
         super().__init__()
         self.seconds = seconds
@@ -48,7 +50,7 @@ class _Later(Exception):
 
 @dataclass(frozen=True)
 class SenderContext:
-    """Dependencies of ``DownlinkSender``. ``monotonic`` measures deadlines; a simulation has its own."""
+    """Dependencies of ``DownlinkSender``. ``monotonic`` measures deadlines; a simulation passes another clock."""
 
     connections: ConnectionReader
     secrets: SecretStore
@@ -66,20 +68,21 @@ class SenderContext:
 
 
 class DownlinkSender:
-    """Sends queued downlinks to the network server, in order per device.
+    """Queue handler that sends downlinks to the network server, in order per device.
 
-    A downlink leaves the queue when the network server accepted it, or when it was kept as failed and reported. The
-    ledger repeats a call at most once for each killed function.
+    A downlink leaves the queue only after the network server accepted it, after it was stored as failed and reported,
+    or when its connection was deleted. Only a downlink that cannot even be stored as failed is dropped with a log
+    line. The ledger limits repeated calls to one per killed function.
     """
 
     def __init__(self, context: SenderContext) -> None:
         self._context = context
 
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
-        """``deadline``: time.monotonic() at which Lambda ends the function.
+        """Send the downlinks. Lambda ends the function at ``deadline`` (monotonic).
 
-        Returns when every downlink was answered for good. Else deletes those that were and raises Unavailable: the
-        others come back after their delay, and hold what follows them to the same device.
+        Raises Unavailable if a downlink is not finished, after deleting the finished ones. SQS redelivers the others
+        after their delay and holds back the later downlinks of their devices until then.
         """
         devices: dict[str, list[QueueRecord]] = defaultdict(list)
         for record in records:
@@ -89,60 +92,61 @@ class DownlinkSender:
         done = [record.receipt for future in running for record in future.result()]
         if len(done) < len(records):
             self._context.queue.delete(done)
-            raise Unavailable(f"{len(records) - len(done)} downlink(s) will be tried again")
+            raise Unavailable(f"{len(records) - len(done)} downlink(s) are not finished and will be retried")
 
     def _send_in_order(self, records: list[QueueRecord], stop_at: float) -> list[QueueRecord]:
-        """Those that are finished; the first that is not ends it, so that none overtakes."""
+        """Send one device's downlinks and return the finished ones; stop at the first other one to keep the order."""
         for index, record in enumerate(records):
             if self._context.monotonic() > stop_at:
                 self._context.queue.delay([r.receipt for r in records[index:]], 0)
                 return records[:index]
             try:
                 self._send(record)
-            except _Later as later:
-                self._context.queue.delay([r.receipt for r in records[index:]], later.seconds)
+            except _RetryLater as retry:
+                self._context.queue.delay([r.receipt for r in records[index:]], retry.seconds)
                 return records[:index]
             except (NotFound, Unavailable) as error:
-                # Not found: a secret that was replaced since the record was read, or the connection with it.
-                log.warning("downlink waits for AWS", extra={"messageId": record.message_id, "reason": str(error)})
+                # NotFound: after the record was read, its secret was replaced or the connection was deleted.
+                log.warning("downlink not sent yet", extra={"messageId": record.message_id, "reason": str(error)})
                 return records[:index]
             except Exception:  # noqa: BLE001
-                # An unforeseen error must not repeat the batch's other devices, nor return for ever.
+                # An unforeseen error must neither repeat the downlinks of other devices nor recur without end.
                 log.exception("downlink not handled", extra={"messageId": record.message_id})
-                if record.attempts < MAX_ATTEMPTS or not self._given_up(record):
+                if record.attempts < MAX_ATTEMPTS or not self._give_up(record):
                     return records[:index]
         return records
 
-    def _given_up(self, record: QueueRecord) -> bool:
-        """Rejects a downlink that cannot be handled; False when that fails because of AWS."""
+    def _give_up(self, record: QueueRecord) -> bool:
+        """Reject a downlink that cannot be handled; return False if AWS is unavailable and it must stay queued."""
         try:
             job = DownlinkJob.model_validate_json(record.body)
             connection = self._context.connections.get(job.tenant, job.connection_id)
-            detail = f"it failed {record.attempts} times for a reason of ours"
+            detail = f"the downlink failed {record.attempts} times because of an internal error"
             self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record.attempts)
         except Unavailable:
             return False
         except Exception:  # noqa: BLE001
-            # The downlink cannot be kept, or its connection is gone: only the log has it.
+            # The downlink cannot be stored as failed, or its connection was deleted: only the log line remains.
             log.exception("downlink dropped", extra={"messageId": record.message_id, "attempts": record.attempts})
         return True
 
     def _send(self, record: QueueRecord) -> None:
         job = DownlinkJob.model_validate_json(record.body)
-        self._settle(record, job)
+        self._send_or_reject(record, job)
         if job.deduplication_id:
-            # However it ended, and at a repeat again, in case that this was not reached the first time.
+            # A repeat clears the count again, because a killed function may not have reached this line.
             self._context.monitoring.downlink_done(job.tenant, job.connection_id, job.deduplication_id)
 
-    def _settle(self, record: QueueRecord, job: DownlinkJob) -> None:
+    def _send_or_reject(self, record: QueueRecord, job: DownlinkJob) -> None:
+        """Return when the downlink is finished. Raises _RetryLater, NotFound or Unavailable if it must stay queued."""
         try:
             connection = self._context.connections.get(job.tenant, job.connection_id)
         except NotFound:
-            # Deleting a connection drops what waits.
+            # Deleting a connection discards its queued downlinks.
             log.info("downlink of a deleted connection dropped", extra={"connection": job.connection_id})
             return
         if not connection.active:
-            raise _Later(max(1, round(INACTIVE_DELAY / self._context.timing.scale)))
+            raise _RetryLater(max(1, round(INACTIVE_DELAY / self._context.timing.scale)))
         if self._context.ledger.was_sent(record.message_id):
             return
         until = valid_until(job.downlink, job.received_at) or job.received_at + MAX_AGE
@@ -151,7 +155,7 @@ class DownlinkSender:
                 connection,
                 job,
                 FailureReason.VALIDITY_PASSED,
-                "the network server did not take it in time",
+                "the network server did not accept the downlink before its validity ended",
                 record.attempts,
             )
             return
@@ -159,7 +163,7 @@ class DownlinkSender:
         if as_key is None:
             detail = (
                 f"no AS key is known for the application server '{as_id}'; set downlinkAsId and downlinkAsKey, "
-                "or register it with POST /application-servers"
+                "or register the application server with POST /application-servers"
             )
             self._reject(connection, job, FailureReason.NO_APPLICATION_SERVER, detail, record.attempts)
             return
@@ -178,12 +182,15 @@ class DownlinkSender:
                 self._context.monitoring.event(
                     connection, Level.WARNING, EventType.DOWNLINK_DELAYED, str(error), _device(job)
                 )
-            raise _Later(seconds) from error
+            raise _RetryLater(seconds) from error
         self._context.ledger.record(record.message_id)
         self._context.monitoring.count(connection, {"downlinksDelivered": 1})
 
     def _application_server(self, connection: Connection, job: DownlinkJob) -> tuple[str, str | None]:
-        """The AS_ID to send with and its key: the downlink's own, the connection's, or the tenant's only one."""
+        """Return the AS_ID and AS key for the call: the downlink's, the connection's, or the tenant's only ones.
+
+        The AS key is None if no key is known. Raises NotFound or Unavailable.
+        """
         as_id = job.downlink.get("AS_ID")
         if as_id and job.as_key_secret:
             return as_id, self._context.secrets.get_as_key(job.as_key_secret)
@@ -203,7 +210,7 @@ class DownlinkSender:
     def _reject(
         self, connection: Connection, job: DownlinkJob, reason: FailureReason, detail: str, attempts: int
     ) -> None:
-        """Keep the downlink as failed and report it to the customer before returning."""
+        """Store the downlink as failed, send a rejection report to the customer and record an event."""
         now = iso_time(self._context.clock())
         self._context.failed.add(
             connection.tenant,
@@ -224,7 +231,7 @@ class DownlinkSender:
         )
         report = DEFAULT.rejection(
             dev_eui=job.downlink["DevEUI"],
-            # The same at a repeat, so that it is deduplicated.
+            # The time of reception is the same in a repeat, so that SQS deduplicates the report.
             time_iso=iso_time(job.received_at),
             cause=f"{reason}: {detail}",
             f_port=job.downlink["FPort"],
