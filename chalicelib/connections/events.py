@@ -1,4 +1,4 @@
-"""Events of changes to connections. They name changed fields, never values."""
+"""Events of changes to connections. They name the changed fields and never contain values."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _OWN = frozenset(
 
 
 class ConnectionEvents:
-    """Writes the events of changes that an owner makes to a connection."""
+    """Writes the events of changes that a tenant makes to a connection."""
 
     def __init__(self, monitoring: Monitoring) -> None:
         self._monitoring = monitoring
@@ -22,7 +22,7 @@ class ConnectionEvents:
         self._add(connection, EventType.CREATED, "The connection was created.", {"active": connection.active})
 
     def changed(self, before: Connection, after: Connection, *, secrets: bool) -> None:
-        """``secrets``: whether a stored secret was changed, which the record does not show."""
+        """Write the events of a change. ``secrets``: True if a secret changed, which the record does not show."""
         if before.active != after.active:
             event = EventType.ACTIVATED if after.active else EventType.DEACTIVATED
             self._add(after, event, f"The connection was {event.lower()}.", {})

@@ -1,4 +1,4 @@
-"""Preview of the message that would be published for a report, without a broker."""
+"""Preview of the AMQP message for a report, made without a broker."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from chalicelib.uplinks.outgoing import is_sent, message_id, outgoing
 from chalicelib.vocabulary import ConnectionState
 
 CONNECTION_ID = "preview"
-"""Stands in for the connection's id, in the header and in what the message id is made of."""
+"""Placeholder of the connection id, in the header and in the input of the message id."""
 _PATTERN = "/configuration/uplinkTopicPattern"
 _KNOWN = {
     "": ["configuration", "uplink"],
@@ -29,7 +29,7 @@ _KNOWN = {
 
 
 class PreviewConfiguration(AmqpConfiguration):
-    """A configuration of which a preview needs no more than the pattern and what cuts the body."""
+    """A configuration whose broker fields are optional: a preview needs only the pattern and the body's settings."""
 
     model_config = ConfigDict(json_schema_extra=None)
 
@@ -45,7 +45,7 @@ class PreviewRequest(Document):
 
 
 class PreviewProperties(BaseModel):
-    """AMQP's properties, named as AMQP names them."""
+    """AMQP properties under their AMQP names."""
 
     content_type: str
     content_encoding: str
@@ -57,7 +57,7 @@ class PreviewProperties(BaseModel):
 
 
 class Preview(Document):
-    """Message that would be published. ``body`` is its text."""
+    """The message that the connector would publish. ``body`` is its text."""
 
     routing_key: str
     headers: dict[str, str | int]
@@ -66,14 +66,14 @@ class Preview(Document):
 
 
 def preview(text: str, document: Any) -> Preview:
-    """The message that a configuration makes of an uplink, both in ``document``, which ``text`` is the JSON of.
+    """Return the message for the configuration and uplink in ``document``, the parsed form of the JSON in ``text``.
 
-    The uplink is taken from the text, so that its bytes are those that would be sent. Raises InvalidRequest where
-    configuration, pattern or uplink cannot be used, TooLarge.
+    The uplink is cut from the text, so that the preview has the same bytes as a real message. Raises InvalidRequest
+    if the configuration, the pattern or the uplink is invalid, TooLarge if the uplink is too large.
     """
     if not isinstance(document, dict):
         raise InvalidRequest(
-            [Violation("", 'This is an object with the members "configuration" and "uplink"; send one.')]
+            [Violation("", 'The body must be an object with the members "configuration" and "uplink".')]
         )
     configuration, violations = _configuration(document)
     report = None
@@ -90,7 +90,8 @@ def preview(text: str, document: Any) -> Preview:
 
 def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
     if not is_sent(report, configuration):
-        raise InvalidRequest([Violation("/uplink", "With sendMetadata only a DevEUI_uplink is sent; this is not one.")])
+        detail = "With sendMetadata, only reports of type DevEUI_uplink are published; preview a report of this type."
+        raise InvalidRequest([Violation("/uplink", detail)])
     connection = Connection(
         tenant="-",
         id=CONNECTION_ID,
@@ -121,7 +122,7 @@ def _configuration(document: dict[str, Any]) -> tuple[AmqpConfiguration | None, 
     request = None
     if not violations:
         try:
-            # From text, as everywhere: only then a string is accepted for an enumeration and for nothing else.
+            # Strict validation accepts a string for an enumeration only when it parses JSON text.
             text = json.dumps(document)
             request = PreviewRequest.model_validate_json(text, strict=True, by_alias=True, by_name=False)
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Failed messages put back into their queues, oldest first, so that a device's keep their order."""
+"""Replay of failed messages: put them back into their queues, oldest first, in order per device."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ _CHUNK = 50
 
 
 class ReplayIds(Document):
-    """Messages to replay, by id."""
+    """A request to replay up to 1000 failed messages, given by their ids."""
 
     ids: list[str] = Field(max_length=1000)
 
@@ -60,8 +60,11 @@ class ReplayContext:
 
 
 class Replay:
-    """Each message is written to its queue first and removed from the failed ones then: a crash in between costs a
-    repeat, which deduplication swallows for five minutes, and never a message."""
+    """Replays and purges failed messages for the API.
+
+    A message is sent to its queue before it is removed from the failed messages. A crash in between loses no message;
+    it may repeat one, which SQS deduplicates for five minutes.
+    """
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
@@ -69,8 +72,8 @@ class Replay:
     def replay(self, tenant: str, connection_id: str, ids: Sequence[str] | None) -> int:
         """Put the messages of ``ids`` back, or all that failed before now; return their number.
 
-        Unknown ids, and messages that another call has put back, are skipped. Raises NotFound; Unavailable when a queue
-        does not accept a message, which then stays among the failed ones.
+        Unknown ids, and messages that another call has put back, are skipped. Raises NotFound, or Unavailable when a
+        queue does not accept a message, which then remains a failed message.
         """
         connection = self._context.connections.get(tenant, connection_id)
         stop_at, replayed = time.monotonic() + SECONDS, 0
@@ -89,7 +92,7 @@ class Replay:
         return replayed
 
     def purge(self, tenant: str, connection_id: str, direction: Direction | None) -> None:
-        """Drops the failed messages, those of one direction or all. Raises NotFound."""
+        """Delete the failed messages of one direction, or of both if it is None. Raises NotFound."""
         connection = self._context.connections.get(tenant, connection_id)
         self._context.failed.purge(tenant, connection.id, direction)
         details = {} if direction is None else {"direction": direction.value}
@@ -98,7 +101,7 @@ class Replay:
 
     def _wanted(self, connection: Connection, ids: Sequence[str] | None) -> Iterable[FailedMessage]:
         if ids is None:
-            # Up to now: what is put back can fail again at once, and must not go round and round.
+            # Exclude messages that fail from this moment: a replayed message that fails again would cause a loop.
             return self._context.failed.oldest_first(connection.tenant, connection.id, last_id(self._context.clock()))
         return self._some(connection, sorted({each for each in ids if is_id(each)}))
 
@@ -128,9 +131,7 @@ class Replay:
     def _send_in_order(
         self, connection: Connection, messages: Sequence[FailedMessage]
     ) -> tuple[list[FailedMessage], Unavailable | None]:
-        """Return the messages that were sent; the first one that is not accepted ends the loop, so that none overtakes
-        it.
-        """
+        """Send one device's messages and return the sent ones; stop at the first failure, which keeps their order."""
         sent: list[FailedMessage] = []
         for message in messages:
             try:
@@ -158,8 +159,8 @@ class Replay:
             connection_id=connection.id,
             downlink=json.loads(message.body)[DOWNLINK],
             as_key_secret=message.as_key_secret,
-            # A new attempt: a ValidityTime in seconds counts from here.
+            # A replay is a new reception: a ValidityTime in seconds counts from this moment.
             received_at=self._context.clock(),
         )
         if not all(self._context.downlinks.send([(job, deduplication_id)])):
-            raise Unavailable("SQS did not take the downlink")
+            raise Unavailable("SQS did not accept the downlink")

@@ -1,4 +1,4 @@
-"""The connections as their owners manage them: made, read, changed, deleted, restarted."""
+"""Management of connections: create, read, change, delete and restart."""
 
 import time
 from collections.abc import Callable
@@ -27,9 +27,9 @@ from chalicelib.ports.secrets import SecretStore
 from chalicelib.vocabulary import ConnectionState
 
 _REMOVAL_SECONDS = 5.0
-"""The longest that a delete waits for the broker."""
+"""Seconds that a delete waits for the broker."""
 _SHORT_REMOVAL_SECONDS = 2.0
-"""The same for a connection whose broker may not answer; most of these attempts would only wait."""
+"""Seconds that a delete waits for a broker that may not answer, because most of these attempts time out."""
 _UNSURE = {ConnectionState.OPENING, ConnectionState.AUTHENTICATING, ConnectionState.UNREACHABLE}
 _TRIES = 12
 """Attempts to reapply a change that lost a race. Enough for twelve concurrent writers of one connection to all succeed.
@@ -41,12 +41,13 @@ UNFINISHED_AFTER = 600.0
 
 @dataclass(frozen=True)
 class Filter:
-    """Filter of a list: a part of the name in any case, and the state."""
+    """Filter of a list of connections: a part of the name, ignoring case, and the state."""
 
     name: str | None = None
     state: ConnectionState | None = None
 
     def matches(self, connection: Connection) -> bool:
+        """Return whether the connection passes the filter; an empty filter passes all."""
         named = self.name is None or self.name.casefold() in connection.name.casefold()
         return named and (self.state is None or connection.state == self.state)
 
@@ -68,8 +69,11 @@ class ManagementContext:
 
 
 class ConnectionService:
-    """Record, secret and queue of a connection come and go together, whatever fails or is killed in between:
-    a record is written last and removed first, and a note of what was begun stays until it ended."""
+    """Creates, changes, deletes and restarts connections for the API.
+
+    Record, secret and queue of a connection exist together or are cleaned up, even if a function is killed. The record
+    is written last and deleted first, and a pending entry marks an unfinished create or delete until ``finish``.
+    """
 
     def __init__(self, context: ManagementContext) -> None:
         self._context = context
@@ -77,7 +81,10 @@ class ConnectionService:
         self._allowed = context.settings.allowed_private_networks
 
     def create(self, tenant: str, document: Any) -> Connection:
-        """Makes a connection; it connects at once. Raises InvalidRequest, Conflict at the tenant's limit."""
+        """Create a connection and request an immediate connect.
+
+        Raises InvalidRequest, or Conflict when the tenant's limit is reached.
+        """
         now = self._context.clock()
         request = parse_connection(document, stored=None, now=now, allowed=self._allowed)
         configuration, secrets = split_secrets(request.configuration)
@@ -85,7 +92,7 @@ class ConnectionService:
         self._context.store.reserve(tenant, connection_id, self._limit)
         try:
             version = self._context.secrets.put(tenant, connection_id, secrets) if any_secret(secrets) else None
-            # Before the record: ingress must never see a connection that has no queue.
+            # The queue comes before the record: ingress must never see a connection without a queue.
             self._context.queues.create(connection_id)
             connection = Connection(
                 tenant=tenant,
@@ -111,7 +118,7 @@ class ConnectionService:
         return connection
 
     def get(self, tenant: str, connection_id: str) -> Connection:
-        """Raises NotFound."""
+        """Return a connection. Raises NotFound."""
         return self._context.store.get(tenant, connection_id)
 
     def page(self, tenant: str, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Connection], str | None]:
@@ -131,19 +138,23 @@ class ConnectionService:
     def replace(
         self, tenant: str, connection_id: str, document: Any, allowed_versions: frozenset[str] | None
     ) -> Connection:
-        """PUT. ``allowed_versions``: those of If-Match, None for any. Raises InvalidRequest, NotFound,
-        PreconditionFailed."""
+        """Replace a connection (PUT). ``allowed_versions``: the versions in If-Match, None for any.
+
+        Raises InvalidRequest, NotFound, PreconditionFailed, or Conflict after too many concurrent changes.
+        """
         return self._change(tenant, connection_id, lambda _: document, allowed_versions)
 
     def patch(self, tenant: str, connection_id: str, patch: Any, allowed_versions: frozenset[str] | None) -> Connection:
-        """PATCH: a JSON merge patch of what is read. Raises as ``replace`` does."""
+        """Apply a JSON merge patch to the document that GET returns (PATCH). Raises as ``replace`` does."""
         return self._change(
             tenant, connection_id, lambda stored: merge_patch(stored.to_json(), patch), allowed_versions
         )
 
     def delete(self, tenant: str, connection_id: str, allowed_versions: frozenset[str] | None = None) -> None:
-        """Deletes it with its secret and its backlog. One that failed halfway can be repeated. Raises NotFound,
-        PreconditionFailed."""
+        """Delete a connection with its secret and its backlog; a delete that failed halfway can be repeated.
+
+        Raises NotFound, PreconditionFailed.
+        """
         try:
             stored = self._context.store.get(tenant, connection_id)
             _check_version(stored, allowed_versions)
@@ -152,13 +163,16 @@ class ConnectionService:
             if not self._context.store.is_pending(tenant, connection_id):
                 raise
         else:
-            # Without the record no function creates the queue again; the secret still exists for the login.
+            # Without the record no function declares the downlink queue again; the login still needs the secret.
             self._remove_downlink_queue(stored)
             self._context.events.deleted(stored)
         self._clean_up(tenant, connection_id)
 
     def restart(self, tenant: str, connection_id: str) -> Connection:
-        """Forgets the retry schedule and connects at once. Raises NotFound, Conflict when it is not active."""
+        """Reset the retry schedule and request an immediate connect.
+
+        Raises NotFound, Conflict when the connection is inactive, Unavailable after too many concurrent changes.
+        """
         for _ in range(_TRIES):
             stored = self._context.store.get(tenant, connection_id)
             if not stored.active:
@@ -173,7 +187,10 @@ class ConnectionService:
         raise Unavailable("too many concurrent changes of the connection; try again")
 
     def finish(self) -> int:
-        """Ends the creates and deletes that were killed; returns how many. For the reconciler."""
+        """Finish the creates and deletes of killed functions and return the number of connections that were cleaned up.
+
+        The reconciler calls this once a minute.
+        """
         finished = 0
         for tenant, connection_id in self._context.store.unfinished(self._context.clock() - UNFINISHED_AFTER):
             try:
@@ -198,7 +215,7 @@ class ConnectionService:
                 # A document that no version could accept is reported first.
                 check_structure(document_for(stored), stored)
             _check_version(stored, allowed_versions)
-            # Another writer was faster: try again on top of its change, if the caller allows it.
+            # Another writer was faster: reapply the change to its version, if the caller allows that version.
             with suppress(PreconditionFailed):
                 return self._write(stored, document_for(stored))
         raise Conflict("the connection was changed by other requests at the same time; read it again")
@@ -211,7 +228,7 @@ class ConnectionService:
         unchanged = secrets == had
         version = stored.secret_version
         if not unchanged:
-            # Even if none is left: the old ones go away only when a newer version takes their place.
+            # Store a version even without secrets: only a newer version replaces the old secrets.
             version = self._context.secrets.put(tenant, connection_id, secrets)
         changed = stored.model_copy(
             update={
@@ -232,7 +249,7 @@ class ConnectionService:
         try:
             self._context.store.replace(changed, stored.version, reset=reset)
         except PreconditionFailed:
-            # It is sure that no record names it; after a time-out one may.
+            # No record names the new version. This is certain here only: after a time-out, a record may name it.
             self._drop(stored, version)
             raise
         except NotFound:
@@ -241,7 +258,7 @@ class ConnectionService:
             raise
         self._drop(changed, stored.secret_version)
         if reset:
-            # The epoch grew on top of what the forwarder may have written meanwhile.
+            # The store increased the epoch, which the forwarder may have increased before.
             changed = changed.model_copy(update={"epoch": self._epoch(changed)})
             self._connect(changed)
         self._context.events.changed(stored, changed, secrets=not unchanged)
@@ -251,18 +268,18 @@ class ConnectionService:
         try:
             return self._context.secrets.of(stored)
         except NotFound as error:
-            # Another writer, or a delete, was faster: the record says which.
+            # Another writer or a delete was faster; reading the record again shows which one.
             raise PreconditionFailed("the connection was changed meanwhile") from error
 
     def _epoch(self, connection: Connection) -> int:
         try:
             return self._context.store.get(connection.tenant, connection.id).epoch
         except (NotFound, Unavailable):
-            # The change is made; connecting at once is all that depends on it, and the reconciler sees to that, too.
+            # The change is stored. Only the immediate connect needs the epoch, and the reconciler connects as well.
             return connection.epoch + 1
 
     def _drop(self, current: Connection, version: str | None) -> None:
-        """Delete a version of the secret unless it is current. A failure leaves only a label behind."""
+        """Delete a version of the secret unless it is current. A failure leaves an unused version label behind."""
         if version is None or version == current.secret_version:
             return
         try:
@@ -271,8 +288,10 @@ class ConnectionService:
             log.warning("secret version not dropped", extra={"connection": current.id, "reason": str(error)})
 
     def _connect(self, connection: Connection) -> None:
-        """Asks the forwarder and the consumer to connect now. If that fails, the request does not: ``probe_at`` is
-        in the record, so the reconciler asks within a minute."""
+        """Send a probe to the forwarder and a poll job to the consumer.
+
+        A failure does not fail the request: the record has ``probe_at``, so the reconciler probes within a minute.
+        """
         if not connection.active:
             return
         tenant, connection_id = connection.tenant, connection.id
@@ -285,19 +304,21 @@ class ConnectionService:
             log.warning("not connected at once", extra={"connection": connection_id, "reason": str(error)})
 
     def _remove_downlink_queue(self, connection: Connection) -> None:
-        """As far as the broker lets us, in whatever state the connection is: a fault of the exchange or a permission
-        that is missing need not hinder this."""
+        """Try to delete the downlink queue at the broker, in any state of the connection.
+
+        The attempt may succeed despite a fault: a wrong exchange or a missing permission need not prevent a delete.
+        """
         seconds = _SHORT_REMOVAL_SECONDS if connection.state in _UNSURE else _REMOVAL_SECONDS
         try:
             secrets = self._stored_secrets(connection)
             self._context.remover.remove(connection, secrets, time.monotonic() + seconds)
         except (BrokerFault, PreconditionFailed, Unavailable) as error:
-            log.warning("downlink queue left at its broker", extra={"connection": connection.id, "reason": str(error)})
+            log.warning("downlink queue not deleted", extra={"connection": connection.id, "reason": str(error)})
 
     def _undo(self, tenant: str, connection_id: str) -> None:
-        """Removes what a failed create made; the note of it stays where that fails, too."""
+        """Delete the record, queue and secret of a failed create; if that fails, the pending entry stays."""
         try:
-            # A write whose answer was lost may have been made.
+            # DynamoDB may have stored a record although its answer was lost.
             with suppress(NotFound):
                 self._context.store.delete(tenant, connection_id)
             self._clean_up(tenant, connection_id)

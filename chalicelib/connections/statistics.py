@@ -1,4 +1,4 @@
-"""Statistics of a connection over an hour or a day: counters, waiting messages, active devices, a time series."""
+"""Statistics of a connection over an hour or a day: counters, waiting messages, active devices and a time series."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from chalicelib.ports.queues import UplinkQueues
 
 
 class Period(StrEnum):
-    """Periods of the statistics."""
+    """Periods that statistics cover: the last hour or the last day."""
 
     HOUR = "1h"
     DAY = "1d"
 
 
 _STEPS = {Period.HOUR: (60, 1), Period.DAY: (96, 15)}
-"""Entries of the series, and the minutes of each."""
+"""Number of entries in the series, and minutes per entry."""
 
 
 class Counts(Document):
-    """Messages of one direction. ``waiting`` is the number at this moment, the others are those of the period."""
+    """Messages of one direction. ``waiting`` is the current number; the other counts cover the period."""
 
     delivered: int
     failed: int
@@ -34,8 +34,10 @@ class Counts(Document):
 
 
 class Step(Document):
-    """One entry of the series, named by its beginning; ``uplinks`` and ``downlinks`` are the delivered ones,
-    ``failed`` those of both directions that failed for good."""
+    """One entry of the series. ``time`` is its beginning.
+
+    ``uplinks`` and ``downlinks`` count delivered messages, ``failed`` the permanent failures of both directions.
+    """
 
     time: str
     uplinks: int
@@ -44,7 +46,7 @@ class Step(Document):
 
 
 class Statistics(Document):
-    """Statistics of a connection."""
+    """Statistics of one connection over a period."""
 
     active_devices: int
     uplinks: Counts
@@ -53,7 +55,7 @@ class Statistics(Document):
 
 
 class ConnectionStatistics:
-    """Works out the statistics of a connection."""
+    """Computes the statistics of a connection from its counters and its queue."""
 
     def __init__(self, statistics: StatisticsReader, queues: UplinkQueues, clock: Clock) -> None:
         self._statistics = statistics
@@ -61,7 +63,7 @@ class ConnectionStatistics:
         self._clock = clock
 
     def of(self, connection: Connection, period: Period) -> Statistics:
-        """Totals and series are of the same minutes, so that the series adds up to the totals."""
+        """Return the statistics of a period. Totals and series cover the same minutes, so the series adds up."""
         now = int(self._clock() // 60)
         first = first_minute(period, now)
         tenant, connection_id = connection.tenant, connection.id
@@ -80,19 +82,21 @@ class ConnectionStatistics:
         try:
             return sum(self._queues.depth(connection_id))
         except NotFound:
-            # A queue that is not there holds nothing: the connection is being created or deleted just now.
+            # The queue does not exist while the connection is being created or deleted.
             return 0
 
 
 def first_minute(period: Period, now: int) -> int:
-    """The first minute of a period that ends with the minute ``now``, which is counted as far as it has come; the
-    entries of a day begin at whole quarters of an hour."""
+    """Return the first minute (Unix time / 60) of a period that ends with the current, incomplete minute ``now``.
+
+    The entries of a day begin at whole quarters of an hour.
+    """
     entries, width = _STEPS[period]
     return (now // width - entries + 1) * width
 
 
 def series(period: Period, first: int, counters: Mapping[int, Mapping[str, int]]) -> list[Step]:
-    """An entry for each step of the period, also where nothing happened."""
+    """Return one entry for each step of the period, with zeros for idle steps."""
     entries, width = _STEPS[period]
     sums: list[Counter[str]] = [Counter() for _ in range(entries)]
     for minute, counts in counters.items():

@@ -1,4 +1,4 @@
-"""Trying a connection before or after it is saved, step by step."""
+"""Connection tests: check a connection at its broker, step by step."""
 
 import time
 from typing import Any
@@ -19,7 +19,7 @@ from chalicelib.ports.testing import ConnectionTester
 from chalicelib.vocabulary import ConnectionState
 
 SECONDS = 21.0
-"""Seconds that a test may take; the whole call has 25, and closing takes up to two."""
+"""Seconds that a test may take. The whole call has 25 seconds, and closing takes up to two."""
 _KIND = "connection-test"
 
 
@@ -44,11 +44,13 @@ class ConnectionTests:
         self._allowed = settings.allowed_private_networks
 
     def test_unsaved(self, tenant: str, document: Any) -> CheckResult:
-        """``document``: a connection as it would be created, or no more than its ``configuration``.
+        """Test a connection before it is saved. ``document``: the connection as for a create; only its
+        ``configuration`` is required.
 
-        Raises InvalidRequest, TooManyRequests."""
+        Raises InvalidRequest, TooManyRequests.
+        """
         if not isinstance(document, dict):
-            raise InvalidRequest([Violation("", 'This is an object with the member "configuration"; send one.')])
+            raise InvalidRequest([Violation("", 'The body must be an object with the member "configuration".')])
         now = self._clock()
         whole = {"connectorId": CONNECTOR_ID, "name": "-"} | document
         request = parse_connection(whole, stored=None, now=now, allowed=self._allowed)
@@ -66,7 +68,7 @@ class ConnectionTests:
         return self._run(connection, secrets)
 
     def test_saved(self, tenant: str, connection_id: str) -> CheckResult:
-        """Also one that is not active. Raises NotFound, TooManyRequests."""
+        """Test a stored connection, even an inactive one. Raises NotFound, TooManyRequests."""
         connection = self._connections.get(tenant, connection_id)
         return self._run(connection, self._secrets.of(connection))
 
