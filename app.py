@@ -1,4 +1,4 @@
-"""Routes, queue and schedule handlers. No logic: each delegates with one call."""
+"""Routes, queue handlers and the schedule handler. Each delegates with one call and contains no logic."""
 
 from typing import cast
 
@@ -17,7 +17,7 @@ _PATCH = ["application/merge-patch+json", "application/json"]
 
 
 def _request() -> Request:
-    # It is None outside of a request only.
+    # Chalice sets current_request to None only outside of a request.
     return cast("Request", app.current_request)
 
 
@@ -161,8 +161,8 @@ def console_asset(asset: str) -> Response:
     return services().console_api.asset(_request(), asset)
 
 
-# A path parameter of API Gateway cannot hold a slash, and its siblings cannot be parameters of other names: each folder
-# of the page has a route.
+# Each folder of the page has a route: a path parameter of API Gateway cannot contain a slash, and sibling parameters
+# must have the same name.
 
 
 @app.route("/console/parts/{asset}", methods=["GET"])
@@ -180,8 +180,8 @@ def console_view(asset: str) -> Response:
     return services().console_api.asset(_request(), asset, "views")
 
 
-# Queues and schedule. Each handler deletes what it settled and raises where something must come again: Chalice cannot
-# ask for partial batch responses, and what a handler returns from normally is deleted.
+# Queues and schedule. Lambda deletes the whole batch when a handler returns, and Chalice does not support partial batch
+# responses. A handler therefore deletes the finished messages and raises when others must be redelivered.
 
 
 @app.on_sqs_message(queue=settings().queue("wakes"), batch_size=10, maximum_concurrency=50)

@@ -1,1 +1,1 @@
-"""Wiring and the entry points' helpers: the only room that knows every other."""
+"""Wiring and helpers of the entry points: the only package that may import every other package."""

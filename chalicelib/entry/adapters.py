@@ -1,5 +1,5 @@
-"""The clients and adapters of one process, each built when it is first needed; a part of the wiring."""
-# ruff: noqa: PLC0415  # late, as ``bootstrap`` says
+"""Wiring of the clients and adapters: builds each one when it is first used."""
+# ruff: noqa: PLC0415  # imports are late, as ``chalicelib.entry.services`` explains
 
 import time
 from functools import cached_property
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class Adapters:
-    """Clients and adapters of one process:
+    """Clients and adapters of one process: DynamoDB, SQS, Secrets Manager, brokers and the network server.
 
-    DynamoDB, SQS, Secrets Manager, brokers, the network server. Each is built when it is first used.
+    Each is built at its first use. ``given`` replaces the settings of the environment.
     """
 
     def __init__(self, given: Settings | None = None, clock: Clock = time.time) -> None:

@@ -1,4 +1,4 @@
-"""Invocations of queue handlers, converted from Lambda's event."""
+"""Conversion of Lambda's SQS events into queue records and deadlines."""
 
 import time
 from typing import Any, Protocol
@@ -7,16 +7,16 @@ from chalicelib.ports.queues import QueueRecord
 
 
 class LambdaEvent(Protocol):
-    """The part of Chalice's event classes that is used."""
+    """The members of Chalice's event classes that the handlers use."""
 
     context: Any
-    """Lambda's context object; Chalice's own annotation of it is another."""
+    """Lambda's context object. Chalice annotates it with a different type."""
 
     def to_dict(self) -> dict[str, Any]: ...
 
 
 def records(event: LambdaEvent) -> list[QueueRecord]:
-    """The messages of an SQS event, in their order."""
+    """Return the messages of an SQS event, in their order."""
     return [
         QueueRecord(
             receipt=record["receiptHandle"],
@@ -30,6 +30,6 @@ def records(event: LambdaEvent) -> list[QueueRecord]:
 
 
 def deadline(event: LambdaEvent) -> float:
-    """The time.monotonic() at which Lambda ends the function."""
+    """Return the monotonic time at which Lambda ends the function."""
     milliseconds: int = event.context.get_remaining_time_in_millis()
     return time.monotonic() + milliseconds / 1000

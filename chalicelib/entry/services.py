@@ -1,9 +1,9 @@
-"""The only wiring: builds clients, adapters and services, each when it is first needed.
+"""Wiring of the services: builds each service when it is first used.
 
-Adapters (``bootstrap_adapters``) and services are imported where they are built: boto3 and cryptography cost a cold
-start a third of a second, and no function needs all of them.
+Adapters (``chalicelib.entry.adapters``) and services are imported where they are built: importing boto3 and
+cryptography adds a third of a second to a cold start, and no function needs all modules.
 """
-# ruff: noqa: PLC0415  # see above
+# ruff: noqa: PLC0415  # imports are late, as the docstring explains
 
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Services(Adapters):
-    """All services of one process. A test sets an attribute to replace a service by its double."""
+    """All services of one process, each built at its first use. A test assigns a double to an attribute."""
 
     # Services
 
@@ -71,7 +71,7 @@ class Services(Adapters):
         from chalicelib.uplinks.drain_context import DrainContext
         from chalicelib.uplinks.forwarder import Forwarder
 
-        parts = DrainContext(
+        context = DrainContext(
             connections=self.connection_store,
             queues=self.uplink_queues,
             wakes=self.wake_queue,
@@ -82,7 +82,7 @@ class Services(Adapters):
             random=random.random,
             timing=self.settings.timing,
         )
-        return Forwarder(parts, _threads("drain", 10))
+        return Forwarder(context, _threads("drain", 10))
 
     @cached_property
     def reconciler(self) -> "Reconciler":
@@ -126,7 +126,7 @@ class Services(Adapters):
         from chalicelib.downlinks.polls import PollContext, PollHandler
 
         intake = DownlinkIntake(self.downlink_queue, self.secret_store, self.ingress, self.monitoring, self.clock)
-        parts = PollContext(
+        context = PollContext(
             connections=self.connection_store,
             secrets=self.secret_store,
             leases=self.leases,
@@ -138,7 +138,7 @@ class Services(Adapters):
             random=random.random,
             timing=self.settings.timing,
         )
-        return PollHandler(parts)
+        return PollHandler(context)
 
     @cached_property
     def downlink_sender(self) -> "DownlinkSender":
@@ -295,16 +295,16 @@ _services = Services()
 
 
 def services() -> Services:
-    """Those of this process."""
+    """Return the services of this process."""
     return _services
 
 
 def start() -> None:
-    """Prepare a fresh process."""
+    """Configure logging. ``app.py`` calls this once per process."""
     configure_logging(settings().log_level)
 
 
 def use(replacement: Services) -> None:
-    """Makes ``services`` answer with others; for tests."""
-    global _services  # noqa: PLW0603  # one place, which the handlers share
+    """Make ``services`` return ``replacement``. Only tests call this."""
+    global _services  # noqa: PLW0603  # all handlers share one instance
     _services = replacement

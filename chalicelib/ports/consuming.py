@@ -11,7 +11,7 @@ from chalicelib.errors import BrokerFault
 
 @dataclass(frozen=True)
 class ReceivedDownlink:
-    """A message from a downlink queue. ``tag``: what to acknowledge it with."""
+    """A message from a downlink queue. ``tag`` identifies it in an ack or reject."""
 
     connection_id: str
     tag: Any
@@ -26,9 +26,9 @@ class Verdict(StrEnum):
     """Answers of the consumer to a received message."""
 
     ACK = "ACK"
-    """The message is safely queued on our side."""
+    """SQS has accepted the message, or the message is an uplink that this connector published."""
     REJECT = "REJECT"
-    """The message can never be sent: rejected without requeue, so that a dead-letter exchange gets it."""
+    """The message can never be sent: the consumer rejects it without requeue, and a dead-letter exchange may get it."""
     LATER = "LATER"
     """The message could not be queued: the consumer closes, and the broker redelivers in order."""
 
