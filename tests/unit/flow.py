@@ -1,4 +1,4 @@
-"""The uplink flow on ports in memory, with a scripted broker."""
+"""The uplink flow on in-memory ports, with a scripted broker."""
 
 import itertools
 import json
@@ -42,19 +42,19 @@ LOST = BrokerUnreachable(EventType.CONNECTION_LOST, "the broker closed the conne
 
 @dataclass
 class ScriptedBroker:
-    """Confirms everything, unless it is ``down`` or ``answer`` says otherwise."""
+    """A broker that confirms every message unless it is ``down`` or ``answer`` returns another outcome."""
 
     down: BrokerFault | None = None
     answer: Callable[[OutgoingMessage], Outcome] = lambda _: DELIVERED
     received: list[OutgoingMessage] = field(default_factory=list)
     opened: int = 0
     fault: BrokerFault | None = None
-    """Ends the next publish, once, before anything is confirmed."""
+    """Fault that ends the next publish before any confirm; it occurs once."""
     takes: float = 0.0
-    """Seconds that it must be given to connect in."""
+    """Seconds that a connect needs; with an earlier deadline it times out."""
     monotonic: Callable[[], float] = time.monotonic
     lost_at: set[str] = field(default_factory=set)
-    """Bodies at which the connection is lost, the others having been confirmed."""
+    """Bodies at which the connection is lost after the previous messages were confirmed."""
     on_publish: Callable[[int], object] = lambda _: None
     """Called with the number of messages of each publish."""
 
@@ -106,7 +106,7 @@ class ScriptedPublisher:
 
 
 class NoChecks:
-    """Alarms and retention that have nothing to do."""
+    """Alarm and retention checks without effect."""
 
     def concerns(self, _connection: Connection) -> bool:
         return False
@@ -116,7 +116,10 @@ class NoChecks:
 
 
 class Flow:
-    """Reports in, wakes by hand, and what the broker got. ``factory`` leads to a real broker instead."""
+    """Test bench of the uplink flow: accepts reports, forwards wakes on request and shows the broker's messages.
+
+    ``factory`` replaces the scripted broker by a real one.
+    """
 
     def __init__(self, factory: PublisherFactory | None = None) -> None:
         self.now = 1_000_000.0
@@ -174,7 +177,7 @@ class Flow:
         return self.now
 
     def use_queues(self, queues: MemoryUplinkQueues) -> None:
-        """Replaces the connections' queues, before anything is stored."""
+        """Replace the connections' queues; call it before a report is stored."""
         self.queues = queues
         self.ingress = Ingress(replace(self.ingress_context, queues=queues))
 
@@ -202,13 +205,13 @@ class Flow:
         return connection
 
     def post(self, device: int = 1, **fields: object) -> str:
-        """Accepts an uplink and returns its body."""
+        """Accept an uplink and return its body."""
         body = json.dumps({"DevEUI_uplink": {"DevEUI": f"{device:016X}", "FCntUp": next(self._numbers), **fields}})
         self.ingress.store(TENANT, parse_report(body.encode()))
         return body
 
     def take(self) -> list[QueueRecord]:
-        """The wakes sent so far, as an event source mapping would hand them over."""
+        """Receive the wakes sent up to this call, as an event source mapping delivers them."""
         return self.wakes.take()
 
     def forward(self, records: Sequence[QueueRecord] | None = None, seconds: float = 30) -> None:

@@ -15,7 +15,7 @@ from tests.unit.flow import TENANT, Flow
 
 
 class Server:
-    """A network server at which the call for one device ends in a fault of ours, and that for another is refused."""
+    """A network server whose call raises an unforeseen error for device 1 and a rejection for device 9."""
 
     def __init__(self) -> None:
         self.taken: list[str] = []
@@ -68,13 +68,13 @@ def scene() -> Iterator[Scene]:
     flow.executor.shutdown()
 
 
-def test_a_downlink_that_cannot_be_handled_does_not_hold_up_other_devices(scene: Scene) -> None:
+def test_unforeseen_error_does_not_delay_other_devices(scene: Scene) -> None:
     with pytest.raises(Unavailable):
         scene.handle(scene.record(1), scene.record(2))
     assert scene.server.taken == [f"{2:016X}"]
 
 
-def test_a_downlink_that_can_never_be_handled_is_rejected_at_last(scene: Scene) -> None:
+def test_downlink_is_rejected_after_last_failed_attempt(scene: Scene) -> None:
     scene.handle(scene.record(1, MAX_ATTEMPTS))
     (failed,) = scene.flow.failed.messages[TENANT, "c1"]
     assert failed.reason == "NOT_HANDLED"
@@ -82,19 +82,19 @@ def test_a_downlink_that_can_never_be_handled_is_rejected_at_last(scene: Scene) 
     assert "DevEUI_downlink_Rejected" in json.loads(report.body)
 
 
-def test_a_downlink_that_cannot_be_read_is_dropped_at_last(scene: Scene) -> None:
+def test_unreadable_downlink_is_dropped_after_last_attempt(scene: Scene) -> None:
     scene.handle(QueueRecord("r", "m", "{}", "1", MAX_ATTEMPTS))
     assert scene.flow.failed.messages == {}
 
 
-def test_a_downlink_that_the_network_server_refuses_is_kept_and_reported_with_what_its_sender_knows_it_by(
+def test_rejected_downlink_is_stored_and_reported_with_correlation_id(
     scene: Scene,
 ) -> None:
     # Given
     fields = {"DevEUI": f"{9:016X}", "FPort": 3, "payload_hex": "0a", "CorrelationID": "AB12"}
     job = DownlinkJob(tenant=TENANT, connection_id="c1", downlink=fields, received_at=scene.flow.now)
 
-    # When it is tried for the third time
+    # When: the downlink is sent for the third time
     scene.handle(QueueRecord("r9", "m9", job.model_dump_json(by_alias=True), "9", 3))
 
     # Then

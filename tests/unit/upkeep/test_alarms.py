@@ -1,4 +1,4 @@
-"""Alarms: their windows in their own time zones, one event a window; silence; and the end of certificates."""
+"""Alarms: windows in their time zones, one event per window, silent connections and expiring certificates."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -109,12 +109,12 @@ def weekly(*days: str) -> dict[str, Any]:
         (alarm("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", DAILY), "2026-11-23T09:30", None),
     ],
 )
-def test_windows_in_paris(wanted: Alarm, now: str, window: tuple[str, str] | None) -> None:
+def test_windows_follow_local_time_of_paris(wanted: Alarm, now: str, window: tuple[str, str] | None) -> None:
     expected = None if window is None else Window(at(window[0], PARIS), at(window[1], PARIS))
     assert window_at(wanted, at(now, PARIS)) == expected
 
 
-def test_a_night_in_which_the_clocks_change_has_an_hour_less_or_more() -> None:
+def test_window_over_clock_change_is_an_hour_shorter_or_longer() -> None:
     nightly = alarm("22:00", "06:00", DAILY)
     spring = window_at(nightly, at("2026-03-29T01:00", PARIS))
     autumn = window_at(nightly, at("2026-10-25T01:00", PARIS))
@@ -123,7 +123,7 @@ def test_a_night_in_which_the_clocks_change_has_an_hour_less_or_more() -> None:
     assert (spring.end - spring.start, autumn.end - autumn.start) == (7 * 3600, 9 * 3600)
 
 
-def test_times_that_the_change_of_the_clocks_leaves_out_or_repeats() -> None:
+def test_window_handles_local_times_that_clock_change_skips_or_repeats() -> None:
     # 02:30 does not exist on 2026-03-29 and comes twice on 2026-10-25.
     skipped = window_at(alarm("02:30", "04:00", DAILY), at("2026-03-29T03:45", PARIS))
     assert skipped == Window(at("2026-03-29T01:30"), at("2026-03-29T02:00"))
@@ -137,7 +137,7 @@ def test_times_that_the_change_of_the_clocks_leaves_out_or_repeats() -> None:
     now=st.floats(0, 4e9),
     zone=st.sampled_from([PARIS, "UTC", "America/St_Johns", "Pacific/Apia", "Australia/Lord_Howe"]),
 )
-def test_a_window_has_now_in_it_and_lasts_a_day_at_most(start: Any, end: Any, now: float, zone: str) -> None:
+def test_window_contains_now_and_lasts_at_most_a_day(start: Any, end: Any, now: float, zone: str) -> None:
     window = window_at(alarm(start.isoformat(), end.isoformat(), DAILY, timezone=zone), now)
     if window is not None:
         assert window.start <= now < window.end
@@ -172,7 +172,7 @@ class ScriptedCounters:
 
 
 class Bench:
-    """Alarms with a clock that a test sets."""
+    """Alarms on in-memory ports, with a clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = at("2026-11-23T09:00", PARIS)
@@ -215,7 +215,7 @@ def connection(*alarms: Alarm, certificate_ends: float | None = None) -> Connect
     )
 
 
-def test_too_few_uplinks_within_the_window_are_told_once(bench: Bench) -> None:
+def test_low_uplink_rate_is_reported_once_per_window(bench: Bench) -> None:
     watched = connection(alarm("08:00", "18:00", DAILY, message="The silos are silent"))
     bench.count(5, uplinksDelivered=6, downlinksDelivered=100)
     bench.count(59, uplinksFailed=2, uplinksLost=1)
@@ -234,7 +234,7 @@ def test_too_few_uplinks_within_the_window_are_told_once(bench: Bench) -> None:
     }
 
 
-def test_the_next_window_may_tell_anew_and_so_may_a_changed_alarm(bench: Bench) -> None:
+def test_next_window_and_changed_alarm_report_again(bench: Bench) -> None:
     first, second = alarm("08:00", "18:00", DAILY), alarm("08:00", "18:00", DAILY, uplinkRateMinPerHour=20)
     bench.alarms.check(connection(first))
     bench.now += DAY
@@ -245,7 +245,7 @@ def test_the_next_window_may_tell_anew_and_so_may_a_changed_alarm(bench: Bench) 
     assert bench.types() == ["LOW_UPLINK_RATE"] * 3
 
 
-def test_enough_uplinks_or_no_window_tell_nothing(bench: Bench) -> None:
+def test_sufficient_uplinks_or_closed_window_report_nothing(bench: Bench) -> None:
     bench.count(0, uplinksDelivered=10)
     bench.alarms.check(connection(alarm("08:00", "18:00", DAILY), alarm("08:00", "18:00", uplinkRateMinPerHour=0)))
     bench.now = at("2026-11-23T20:00", PARIS)
@@ -255,17 +255,17 @@ def test_enough_uplinks_or_no_window_tell_nothing(bench: Bench) -> None:
     assert bench.types() == []
 
 
-def test_of_two_reconcilers_one_tells(bench: Bench) -> None:
+def test_only_one_of_two_reconcilers_reports(bench: Bench) -> None:
     watched = connection(alarm("08:00", "18:00"))
     bench.alarms.check(watched)
-    # The other one has not seen the note yet.
+    # The second reconciler does not see the claim yet.
     bench.claims.blind = True
     bench.now += 60
     bench.alarms.check(watched)
     assert bench.types() == ["LOW_UPLINK_RATE"]
 
 
-def test_statistics_that_cannot_be_read_cost_one_look(bench: Bench) -> None:
+def test_unreadable_statistics_are_checked_again_in_next_run(bench: Bench) -> None:
     def down(*_: Any) -> Mapping[int, Mapping[str, int]]:
         raise Unavailable("down")
 
@@ -278,27 +278,27 @@ def test_statistics_that_cannot_be_read_cost_one_look(bench: Bench) -> None:
     assert bench.types() == ["LOW_UPLINK_RATE"]
 
 
-def test_a_certificates_end_is_told_thirty_and_seven_days_before(bench: Bench) -> None:
+def test_certificate_notices_come_thirty_and_seven_days_before_end(bench: Bench) -> None:
     watched = connection(certificate_ends=bench.now + 40 * DAY)
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     for day in range(45):
         for _ in range(3):
             if bench.alarms.concerns(watched):
                 bench.alarms.check(watched)
-        told += [(day, event.details["days"]) for _, event in bench.events.events[len(told) :]]
+        reported += [(day, event.details["days"]) for _, event in bench.events.events[len(reported) :]]
         bench.now += DAY
-    assert told == [(10, 30), (33, 7)]
+    assert reported == [(10, 30), (33, 7)]
     assert bench.types() == ["CERTIFICATE_EXPIRES"] * 2
 
 
-def test_a_certificate_that_ends_soon_is_told_once_and_a_new_one_again(bench: Bench) -> None:
+def test_expiring_certificate_is_reported_once_and_its_replacement_again(bench: Bench) -> None:
     for _ in range(2):
         bench.alarms.check(connection(certificate_ends=bench.now + 3 * DAY))
     bench.alarms.check(connection(certificate_ends=bench.now + 5 * DAY))
     assert bench.types() == ["CERTIFICATE_EXPIRES"] * 2
 
 
-def test_a_connection_without_alarms_and_certificate_is_of_no_concern(bench: Bench) -> None:
+def test_connection_without_alarms_and_expiring_certificate_needs_no_check(bench: Bench) -> None:
     assert not bench.alarms.concerns(connection())
     assert not bench.alarms.concerns(connection(certificate_ends=bench.now + 31 * DAY))
     assert bench.alarms.concerns(connection(alarm("08:00", "18:00")))
@@ -316,7 +316,7 @@ def test_a_connection_without_alarms_and_certificate_is_of_no_concern(bench: Ben
         ("CALM", 86400, None, False),
     ],
 )
-def test_an_aggressive_connection_that_was_silent_for_an_hour_is_opened_anew(
+def test_aggressive_connection_is_restarted_after_silent_hour(
     bench: Bench, strategy: str, open_for: int | None, uplink_ago: int | None, restarted: bool
 ) -> None:
     plain = connection()
@@ -333,7 +333,7 @@ def test_an_aggressive_connection_that_was_silent_for_an_hour_is_opened_anew(
     assert bench.restarted == (["01J"] if restarted else [])
 
 
-def test_an_outage_is_left_to_its_schedule(bench: Bench) -> None:
+def test_unreachable_aggressive_connection_is_not_restarted(bench: Bench) -> None:
     plain = connection()
     broken = plain.model_copy(
         update={

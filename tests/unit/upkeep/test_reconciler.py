@@ -1,4 +1,4 @@
-"""The reconciler's work of each minute."""
+"""The reconciler's minutely run."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def run(flow: Flow, minutes: int) -> None:
         flow.now += 60
 
 
-def test_reports_that_nobody_was_told_of_are_found_within_five_minutes(flow: Flow) -> None:
+def test_sweep_finds_reports_without_wake_within_five_minutes(flow: Flow) -> None:
     flow.post()
     flow.wakes.delete([record.receipt for record in flow.take()])
     run(flow, SWEEP_RUNS)
@@ -24,12 +24,12 @@ def test_reports_that_nobody_was_told_of_are_found_within_five_minutes(flow: Flo
     assert len(flow.broker.received) == 1
 
 
-def test_an_idle_connection_is_not_woken_by_the_sweep(flow: Flow) -> None:
+def test_sweep_sends_no_wake_for_idle_connection(flow: Flow) -> None:
     run(flow, 2 * SWEEP_RUNS)
     assert flow.wakes.sent == 0
 
 
-def test_a_connection_with_a_mark_needs_no_sweep(flow: Flow) -> None:
+def test_sweep_skips_connection_with_pending_wake(flow: Flow) -> None:
     flow.post()
     flow.wakes.delete([record.receipt for record in flow.take()])
     flow.connections.set_pending_wake(TENANT, "c1", flow.now + 3600, "token")
@@ -38,7 +38,7 @@ def test_a_connection_with_a_mark_needs_no_sweep(flow: Flow) -> None:
     assert flow.wakes.sent == before
 
 
-def test_what_fails_does_not_keep_the_rest_from_being_done(flow: Flow) -> None:
+def test_failed_step_does_not_stop_other_steps(flow: Flow) -> None:
     class Broken:
         def send(self, _job: PollJob) -> None:
             raise Unavailable("SQS does not answer")

@@ -14,7 +14,7 @@ from tests.unit.flow import LOST, UNREACHABLE, Flow
 
 
 class SlowQueues(MemoryUplinkQueues):
-    """Queues whose every receive takes ``seconds``, on a clock that only they move."""
+    """Queues whose receives take ``seconds`` each, measured by a clock that only the receives advance."""
 
     seconds = 0.15
     passed = 0.0
@@ -42,8 +42,8 @@ def slowed(flow: Flow, **timing: float) -> Flow:
     return flow
 
 
-def test_the_time_that_the_queue_took_is_not_held_against_the_broker(flow: Flow) -> None:
-    # Given: what is left of the drain once the reports are received is less than the broker is due
+def test_slow_queue_does_not_open_breaker(flow: Flow) -> None:
+    # Given: after receiving, less time is left than the broker may need to connect
     slowed(flow)
     flow.broker.takes = 4.9
     body = flow.post()
@@ -51,7 +51,7 @@ def test_the_time_that_the_queue_took_is_not_held_against_the_broker(flow: Flow)
     # When
     flow.forward(seconds=flow.settings.timing.spare + SlowQueues.seconds / 2)
 
-    # Then: no attempt, no fault; a mark, after which the report is delivered
+    # Then: no attempt and no fault, but a pending wake-up, after which the report is delivered
     assert not flow.state().breaker_open
     assert flow.event_types() == []
     assert flow.queues.depth("c1") == (1, 0)
@@ -61,7 +61,7 @@ def test_the_time_that_the_queue_took_is_not_held_against_the_broker(flow: Flow)
     assert flow.bodies() == [body]
 
 
-def test_a_slow_queue_does_not_put_off_a_probe(flow: Flow) -> None:
+def test_slow_queue_does_not_delay_probe(flow: Flow) -> None:
     slowed(flow)
     flow.broker.takes = 4.9
     body = flow.post()
@@ -72,14 +72,14 @@ def test_a_slow_queue_does_not_put_off_a_probe(flow: Flow) -> None:
     assert flow.state().state == "OPENED"
 
 
-def test_of_a_slow_queue_so_much_is_received_as_can_be_published(flow: Flow) -> None:
-    # Given: a hundred reports, of which a receive gives ten
+def test_drain_receives_from_slow_queue_only_what_it_can_publish(flow: Flow) -> None:
+    # Given: a hundred reports; each receive returns ten
     slowed(flow)
     flow.broker.takes = 4.9
     for device in range(100):
         flow.post(device)
 
-    # When: there is time for three receives before nothing new may be begun
+    # When: three receives fit before the drain must not start new work
     flow.forward(seconds=flow.settings.timing.spare + 3 * SlowQueues.seconds)
 
     # Then
@@ -87,8 +87,8 @@ def test_of_a_slow_queue_so_much_is_received_as_can_be_published(flow: Flow) -> 
     assert flow.state().wake_at == flow.now
 
 
-def test_a_connection_that_is_lost_late_in_a_drain_is_opened_again_with_the_time_it_is_due(flow: Flow) -> None:
-    # Given: longer ago than all connecting of a drain may take
+def test_connection_lost_late_in_drain_is_reopened_with_full_timeout(flow: Flow) -> None:
+    # Given: the drain began longer ago than its budget for connecting
     slowed(flow, connect_budget=0.1)
     flow.broker.takes = 0.05
     body = flow.post()
@@ -105,7 +105,7 @@ def test_a_connection_that_is_lost_late_in_a_drain_is_opened_again_with_the_time
     assert not flow.state().breaker_open
 
 
-def test_no_more_time_is_spent_on_connecting_than_its_budget(flow: Flow) -> None:
+def test_connecting_stops_at_its_time_budget(flow: Flow) -> None:
     slowed(flow, connect_budget=0.2)
     flow.broker.takes = 0.3
     flow.post()
@@ -115,7 +115,7 @@ def test_no_more_time_is_spent_on_connecting_than_its_budget(flow: Flow) -> None
 
 
 def backlog(flow: Flow, devices: int) -> None:
-    """Reports whose wakes are gone, as they are after an outage."""
+    """Queue reports and delete their wakes, as after an outage."""
     for number in range(devices):
         flow.post(number)
     while records := flow.take():
@@ -126,7 +126,7 @@ def helpers(flow: Flow) -> list[int]:
     return [Wake.model_validate_json(record.body).helper for record in flow.take()]
 
 
-def test_a_drain_that_finds_a_backlog_asks_for_one_helper_after_the_other(flow: Flow) -> None:
+def test_each_drain_with_backlog_starts_one_successor(flow: Flow) -> None:
     for helper in range(HELPERS):
         backlog(flow, 2 * CHUNK_REPORTS)
         flow.wake(helper=helper)
@@ -134,7 +134,7 @@ def test_a_drain_that_finds_a_backlog_asks_for_one_helper_after_the_other(flow: 
         assert helpers(flow) == [helper + 1]
 
 
-def test_the_last_helper_asks_for_none(flow: Flow) -> None:
+def test_last_helper_starts_no_successor(flow: Flow) -> None:
     backlog(flow, CHUNK_REPORTS)
     flow.wake(helper=HELPERS)
     flow.forward()
@@ -142,7 +142,7 @@ def test_the_last_helper_asks_for_none(flow: Flow) -> None:
     assert helpers(flow) == []
 
 
-def test_less_than_a_chunk_is_drained_alone(flow: Flow) -> None:
+def test_backlog_below_one_chunk_starts_no_helper(flow: Flow) -> None:
     backlog(flow, CHUNK_REPORTS - 1)
     flow.wake()
     flow.forward()
@@ -150,7 +150,7 @@ def test_less_than_a_chunk_is_drained_alone(flow: Flow) -> None:
     assert helpers(flow) == []
 
 
-def test_reports_that_come_in_have_wakes_of_their_own_and_need_no_helper(flow: Flow) -> None:
+def test_incoming_reports_have_wakes_and_start_no_helper(flow: Flow) -> None:
     for number in range(CHUNK_REPORTS):
         flow.post(number)
     first, *_ = flow.take()
@@ -159,7 +159,7 @@ def test_reports_that_come_in_have_wakes_of_their_own_and_need_no_helper(flow: F
     assert flow.wakes.sent == CHUNK_REPORTS
 
 
-def test_a_helper_is_asked_for_only_once_the_broker_has_taken_something(flow: Flow) -> None:
+def test_helper_starts_only_after_broker_confirmed_reports(flow: Flow) -> None:
     backlog(flow, 3 * CHUNK_REPORTS)
     flow.broker.down = UNREACHABLE
     flow.wake()
@@ -171,7 +171,7 @@ def test_a_helper_is_asked_for_only_once_the_broker_has_taken_something(flow: Fl
     assert helpers(flow) == [1]
 
 
-def test_without_its_helper_a_drain_goes_on_alone(flow: Flow) -> None:
+def test_drain_continues_when_helper_wake_cannot_be_sent(flow: Flow) -> None:
     backlog(flow, CHUNK_REPORTS)
     flow.wake()
 
@@ -186,13 +186,13 @@ def test_without_its_helper_a_drain_goes_on_alone(flow: Flow) -> None:
 
 
 class SparingQueues(MemoryUplinkQueues):
-    """Queues that give three reports at a time, as SQS may, however many wait."""
+    """Queues that return at most three reports per receive, as SQS may even for a longer queue."""
 
     def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
         return super().receive(connection_id, min(limit, 3))
 
 
-def test_a_probe_that_succeeds_sends_all_that_waits(flow: Flow) -> None:
+def test_successful_probe_drains_whole_queue(flow: Flow) -> None:
     # Given: reports of an outage, whose wakes were let go
     flow.use_queues(SparingQueues(60, flow.clock))
     flow.queues.create("c1")
@@ -213,7 +213,7 @@ def test_a_probe_that_succeeds_sends_all_that_waits(flow: Flow) -> None:
     assert flow.state().state == "OPENED"
 
 
-def test_the_mark_of_a_recovery_is_due_once_what_others_hold_is_back(flow: Flow) -> None:
+def test_pending_wake_after_recovery_is_due_after_report_visibility(flow: Flow) -> None:
     flow.broker.down = UNREACHABLE
     flow.post()
     flow.forward()

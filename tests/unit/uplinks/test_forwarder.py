@@ -1,4 +1,4 @@
-"""The rules of wakes, marks and the breaker, on ports in memory."""
+"""Rules of wakes, pending wake-ups and the breaker, tested on in-memory ports."""
 
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.domain.work_items import Wake
@@ -9,7 +9,7 @@ from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 from tests.unit.flow import LOST, TENANT, UNREACHABLE, Flow
 
 
-def test_a_report_is_published_and_settled(flow: Flow) -> None:
+def test_report_is_published_deleted_and_counted(flow: Flow) -> None:
     body = flow.post()
     flow.forward()
     assert flow.bodies() == [body]
@@ -18,7 +18,7 @@ def test_a_report_is_published_and_settled(flow: Flow) -> None:
     assert flow.statistics.devices[TENANT, "c1"] == {f"{1:016X}"}
 
 
-def test_the_first_confirm_opens_the_connection(flow: Flow) -> None:
+def test_first_confirm_opens_connection(flow: Flow) -> None:
     flow.post()
     flow.forward()
     assert flow.state().state == "OPENED"
@@ -26,13 +26,13 @@ def test_the_first_confirm_opens_the_connection(flow: Flow) -> None:
     assert flow.event_types() == ["OPENED"]
 
 
-def test_the_wake_of_a_creation_opens_the_connection_without_a_report(flow: Flow) -> None:
+def test_probe_opens_new_connection_without_report(flow: Flow) -> None:
     flow.wake(probe=0)
     flow.forward()
     assert flow.state().state == "OPENED"
 
 
-def test_order_per_device_is_that_of_acceptance(flow: Flow) -> None:
+def test_reports_of_device_keep_order_of_acceptance(flow: Flow) -> None:
     bodies = [flow.post(device) for _ in range(30) for device in (1, 2, 3)]
     flow.forward()
     for device in (1, 2, 3):
@@ -40,7 +40,7 @@ def test_order_per_device_is_that_of_acceptance(flow: Flow) -> None:
         assert [b for b in flow.bodies() if f"{device:016X}" in b] == own
 
 
-def test_a_broken_broker_opens_the_breaker_and_costs_no_report(flow: Flow) -> None:
+def test_unreachable_broker_opens_breaker_and_loses_no_report(flow: Flow) -> None:
     flow.broker.down = UNREACHABLE
     flow.post()
     flow.forward()
@@ -50,7 +50,7 @@ def test_a_broken_broker_opens_the_breaker_and_costs_no_report(flow: Flow) -> No
     assert flow.event_types() == [EventType.CONNECTION_REFUSED]
 
 
-def test_with_the_breaker_open_nobody_connects_and_wakes_are_let_go(flow: Flow) -> None:
+def test_open_breaker_prevents_connects_and_lets_wakes_go(flow: Flow) -> None:
     flow.broker.down = UNREACHABLE
     flow.post()
     flow.forward()
@@ -61,7 +61,7 @@ def test_with_the_breaker_open_nobody_connects_and_wakes_are_let_go(flow: Flow) 
     assert flow.queues.depth("c1") == (2, 0)
 
 
-def test_after_an_outage_everything_arrives_in_order(flow: Flow) -> None:
+def test_reports_arrive_in_order_after_outage(flow: Flow) -> None:
     flow.broker.down = UNREACHABLE
     bodies = []
     for _ in range(5):
@@ -76,7 +76,7 @@ def test_after_an_outage_everything_arrives_in_order(flow: Flow) -> None:
     assert (flow.state().state, flow.state().outage_since) == ("OPENED", None)
 
 
-def test_a_failed_probe_moves_the_next_one(flow: Flow) -> None:
+def test_failed_probe_postpones_next_probe(flow: Flow) -> None:
     flow.broker.down = UNREACHABLE
     flow.wake(probe=0)
     flow.forward()
@@ -89,7 +89,7 @@ def test_a_failed_probe_moves_the_next_one(flow: Flow) -> None:
     assert after.probe_at == flow.now + 300
 
 
-def test_a_probe_of_an_earlier_epoch_is_let_go(flow: Flow) -> None:
+def test_probe_of_earlier_epoch_does_not_connect(flow: Flow) -> None:
     flow.broker.down = UNREACHABLE
     flow.wake(probe=0)
     flow.forward()
@@ -99,7 +99,7 @@ def test_a_probe_of_an_earlier_epoch_is_let_go(flow: Flow) -> None:
     assert flow.broker.opened == 0
 
 
-def test_a_configuration_fault_never_costs_a_report(flow: Flow) -> None:
+def test_misconfigured_broker_loses_no_report(flow: Flow) -> None:
     flow.broker.fault = BrokerMisconfigured(EventType.EXCHANGE_MISSING, "the exchange does not exist")
     flow.post()
     flow.forward()
@@ -108,7 +108,7 @@ def test_a_configuration_fault_never_costs_a_report(flow: Flow) -> None:
     assert flow.failed.messages == {}
 
 
-def test_a_connection_lost_while_idle_is_opened_again_at_once(flow: Flow) -> None:
+def test_connection_lost_while_idle_is_reopened_immediately(flow: Flow) -> None:
     flow.post()
     flow.forward()
     flow.broker.fault = LOST
@@ -118,7 +118,7 @@ def test_a_connection_lost_while_idle_is_opened_again_at_once(flow: Flow) -> Non
     assert flow.state().state == "OPENED"
 
 
-def test_an_unroutable_report_is_kept_as_failed_and_frees_its_device(flow: Flow) -> None:
+def test_unroutable_report_is_stored_as_failed_and_unblocks_device(flow: Flow) -> None:
     bodies = [flow.post(), flow.post()]
 
     def answer(message: OutgoingMessage) -> Outcome:
@@ -136,7 +136,7 @@ def test_an_unroutable_report_is_kept_as_failed_and_frees_its_device(flow: Flow)
     assert "UNROUTABLE" in flow.event_types()
 
 
-def test_a_pattern_that_resolves_to_nothing_fails_for_good(flow: Flow) -> None:
+def test_report_fails_permanently_when_pattern_is_unresolved(flow: Flow) -> None:
     flow.connect("c2", uplinkTopicPattern="up.{CustomerData.name}")
     body = flow.post()
     flow.forward()
@@ -144,7 +144,7 @@ def test_a_pattern_that_resolves_to_nothing_fails_for_good(flow: Flow) -> None:
     assert (failed.reason, failed.body, failed.dev_eui) == ("PATTERN_UNRESOLVED", body, f"{1:016X}")
 
 
-def test_an_expired_uplink_is_counted_as_lost_with_an_event(flow: Flow) -> None:
+def test_expired_uplink_is_counted_as_lost_and_reported(flow: Flow) -> None:
     flow.connect("c2", uplinkTimeValidity="5m")
     flow.post(Time="1970-01-01T00:00:00Z")
     flow.forward()
@@ -152,7 +152,7 @@ def test_an_expired_uplink_is_counted_as_lost_with_an_event(flow: Flow) -> None:
     assert "UPLINK_EXPIRED" in flow.event_types()
 
 
-def test_a_nacked_device_waits_while_the_others_go_on(flow: Flow) -> None:
+def test_nack_delays_only_its_own_device(flow: Flow) -> None:
     first, second = flow.post(1), flow.post(1)
     other = flow.post(2)
     refused = {first}
@@ -170,7 +170,7 @@ def test_a_nacked_device_waits_while_the_others_go_on(flow: Flow) -> None:
     assert flow.bodies() == [other, first, second]
 
 
-def test_a_wake_whose_report_somebody_else_holds_leaves_a_mark(flow: Flow) -> None:
+def test_wake_for_report_held_elsewhere_leaves_pending_wake(flow: Flow) -> None:
     flow.post()
     flow.queues.receive("c1", 10)  # a forwarder that will be killed
     flow.forward()
@@ -181,7 +181,7 @@ def test_a_wake_whose_report_somebody_else_holds_leaves_a_mark(flow: Flow) -> No
     assert len(flow.broker.received) == 1
 
 
-def test_a_wake_without_a_report_is_marked_again_until_the_queue_is_empty(flow: Flow) -> None:
+def test_wake_without_report_leaves_pending_wake_while_queue_is_not_empty(flow: Flow) -> None:
     flow.post()
     flow.queues.receive("c1", 10)
     flow.take()
@@ -190,7 +190,7 @@ def test_a_wake_without_a_report_is_marked_again_until_the_queue_is_empty(flow: 
     assert flow.state().wake_at is not None
 
 
-def test_a_deactivated_connection_keeps_its_reports(flow: Flow) -> None:
+def test_deactivated_connection_keeps_its_reports(flow: Flow) -> None:
     flow.post()
     flow.connections.replace(flow.state().model_copy(update={"active": False}), 1)
     flow.forward()
@@ -198,7 +198,7 @@ def test_a_deactivated_connection_keeps_its_reports(flow: Flow) -> None:
     assert flow.broker.opened == 0
 
 
-def test_the_wakes_of_a_deleted_connection_are_let_go(flow: Flow) -> None:
+def test_wakes_of_deleted_connection_are_let_go(flow: Flow) -> None:
     flow.post()
     flow.connections.delete(TENANT, "c1")
     flow.queues.delete("c1")
@@ -206,7 +206,7 @@ def test_the_wakes_of_a_deleted_connection_are_let_go(flow: Flow) -> None:
     assert flow.broker.opened == 0
 
 
-def test_a_changed_configuration_is_used_from_the_next_drain_on(flow: Flow) -> None:
+def test_next_drain_uses_changed_configuration(flow: Flow) -> None:
     flow.post()
     flow.forward()
     changed = flow.state().configuration.model_copy(update={"uplink_topic_pattern": "new.{DevEUI}"})
@@ -217,14 +217,14 @@ def test_a_changed_configuration_is_used_from_the_next_drain_on(flow: Flow) -> N
     assert flow.broker.opened == 2
 
 
-def test_out_of_time_a_mark_is_left(flow: Flow) -> None:
+def test_drain_without_time_leaves_pending_wake(flow: Flow) -> None:
     flow.post()
     flow.forward(seconds=flow.settings.timing.spare)
     assert flow.broker.received == []
     assert flow.state().wake_at == flow.now
 
 
-def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow) -> None:
+def test_failing_connection_does_not_stop_others_in_batch(flow: Flow) -> None:
     flow.connect("c2")
     flow.post()
     del flow.connections.connections[TENANT, "c1"]
@@ -232,21 +232,21 @@ def test_one_connections_fault_does_not_cost_the_others_of_the_batch(flow: Flow)
     assert len(flow.broker.received) == 1
 
 
-def test_a_wake_that_cannot_be_read_is_dropped(flow: Flow) -> None:
+def test_unreadable_wake_is_dropped(flow: Flow) -> None:
     flow.post()
     records = flow.take()
     flow.forward([*records, records[0].__class__("r", "m", "{}")])
     assert len(flow.broker.received) == 1
 
 
-def test_the_same_report_again_is_sent_once(flow: Flow) -> None:
+def test_repeated_report_is_published_once(flow: Flow) -> None:
     body = flow.post(FCntUp=7)
     flow.post(FCntUp=7)
     flow.forward()
     assert flow.bodies() == [body]
 
 
-def test_a_wake_names_its_report() -> None:
+def test_wake_names_its_report() -> None:
     flow = Flow()
     flow.connect()
     flow.post()
@@ -256,7 +256,7 @@ def test_a_wake_names_its_report() -> None:
     flow.executor.shutdown()
 
 
-def test_a_queue_that_sqs_does_not_know_everywhere_yet_leaves_a_mark(flow: Flow) -> None:
+def test_missing_queue_leaves_pending_wake(flow: Flow) -> None:
     flow.post()
     records = flow.take()
     flow.queues.delete("c1")
@@ -264,7 +264,7 @@ def test_a_queue_that_sqs_does_not_know_everywhere_yet_leaves_a_mark(flow: Flow)
     assert flow.state().wake_at is not None
 
 
-def test_what_was_confirmed_is_settled_though_the_secret_is_not_to_be_had_for_the_rest(flow: Flow) -> None:
+def test_confirmed_reports_are_settled_when_secret_is_missing_for_reconnect(flow: Flow) -> None:
     flow.post(1)
     flow.forward()
     flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"secret_version": "gone"})
@@ -276,7 +276,7 @@ def test_what_was_confirmed_is_settled_though_the_secret_is_not_to_be_had_for_th
     assert flow.state().wake_at is not None
 
 
-def test_an_uplink_without_a_time_expires_from_its_acceptance_on(flow: Flow) -> None:
+def test_validity_of_uplink_without_time_starts_at_acceptance(flow: Flow) -> None:
     flow.connect("c2", uplinkTimeValidity="5m")
     flow.post()
     records = flow.take()
@@ -286,13 +286,13 @@ def test_an_uplink_without_a_time_expires_from_its_acceptance_on(flow: Flow) -> 
 
 
 def received_often(flow: Flow, times: int) -> None:
-    """As by functions that were killed."""
+    """Receive the reports without settling them, as killed functions do."""
     for _ in range(times):
         flow.queues.receive("c1", 10)
         flow.now += 61
 
 
-def test_a_report_that_was_received_again_and_again_is_sent_alone_and_told_of(flow: Flow) -> None:
+def test_repeatedly_received_report_is_sent_alone_and_reported(flow: Flow) -> None:
     bodies = [flow.post(1), flow.post(1), flow.post(2)]
     received_often(flow, ALONE_FROM - 1)
     fresh = flow.post(3)
@@ -306,7 +306,7 @@ def test_a_report_that_was_received_again_and_again_is_sent_alone_and_told_of(fl
     assert "UPLINK_STUCK" in flow.event_types()
 
 
-def test_a_device_whose_report_is_sent_alone_keeps_its_order_when_it_is_refused(flow: Flow) -> None:
+def test_device_sent_one_by_one_keeps_order_after_nack(flow: Flow) -> None:
     bodies = [flow.post(1), flow.post(1), flow.post(1)]
     received_often(flow, ALONE_FROM - 1)
     refused = {bodies[1]}

@@ -1,4 +1,4 @@
-"""Reports that waited for two weeks: the tenant is warned a day before; then they are counted as lost."""
+"""Retention of reports: a warning a day before two weeks have passed, then deletion and counting as lost."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +17,7 @@ HOUR, DAY = 3600.0, 86400.0
 
 
 class ExpiringClaims:
-    """``alarms.Notes`` that end when they are said to."""
+    """``ports.coordination.Claims`` that expire by the flow's clock."""
 
     def __init__(self, flow: Flow) -> None:
         self._flow = flow
@@ -46,13 +46,13 @@ class Scene(Flow):
         self.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
 
     def check(self) -> None:
-        """One sweep, within five minutes. No forwarder runs, so the broker is not tried."""
+        """Run the reconciler for one sweep, which takes five minutes. No forwarder runs, so no drain connects."""
         for _ in range(SWEEP_RUNS):
             self.reconciler.run()
             self.wakes.delete([record.receipt for record in self.take()])
             self.now += 60
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         return [event for event in self.event_types() if event.startswith("UPLINKS_")]
 
     def lost(self) -> int:
@@ -74,12 +74,12 @@ def scene() -> Iterator[Scene]:
     made.executor.shutdown()
 
 
-def test_a_day_before_reports_are_dropped_that_is_told_once_a_day(scene: Scene) -> None:
+def test_tenant_is_warned_once_a_day_before_reports_expire(scene: Scene) -> None:
     began = scene.now
     while scene.now < began + RETENTION - NOTICE - HOUR:
         scene.check()
         scene.now += 6 * HOUR
-    assert scene.told() == []
+    assert scene.reported() == []
 
     # When
     scene.now = began + RETENTION - NOTICE + PERIOD
@@ -88,15 +88,15 @@ def test_a_day_before_reports_are_dropped_that_is_told_once_a_day(scene: Scene) 
     scene.check()
 
     # Then
-    assert scene.told() == ["UPLINKS_EXPIRE"]
+    assert scene.reported() == ["UPLINKS_EXPIRE"]
     _, event = scene.events.events[-1]
     assert "1970-01-12T13:46:40.000Z" in event.message
     assert "1970-01-26T13:46:40.000Z" in event.message
     assert scene.waiting() == 1
 
 
-def test_at_the_end_they_are_counted_as_lost_before_sqs_drops_them_and_younger_ones_are_kept(scene: Scene) -> None:
-    # Given more than one look takes at once, and one that is a day younger
+def test_expired_reports_are_counted_as_lost_and_younger_ones_kept(scene: Scene) -> None:
+    # Given: more reports than one receive returns, and one that is a day younger
     for _ in range(24):
         scene.post(2)
     began = scene.now
@@ -108,11 +108,11 @@ def test_at_the_end_they_are_counted_as_lost_before_sqs_drops_them_and_younger_o
     scene.check()
 
     # Then
-    assert scene.told()[:3] == ["UPLINKS_LOST"] * 3
+    assert scene.reported()[:3] == ["UPLINKS_LOST"] * 3
     assert scene.lost() == 25
     assert scene.waiting() == 1
 
-    # When the broker is back
+    # When: the broker is reachable again
     scene.broker.down = None
     scene.wake(probe=scene.state().epoch)
     scene.forward()
@@ -122,7 +122,7 @@ def test_at_the_end_they_are_counted_as_lost_before_sqs_drops_them_and_younger_o
     assert "UPLINK_STUCK" not in scene.event_types()
 
 
-def test_a_queue_is_looked_into_a_few_times_in_two_weeks(scene: Scene) -> None:
+def test_queue_is_checked_few_times_in_two_weeks(scene: Scene) -> None:
     end = scene.now + RETENTION - MARGIN - HOUR
     while scene.now < end:
         scene.check()
@@ -131,20 +131,20 @@ def test_a_queue_is_looked_into_a_few_times_in_two_weeks(scene: Scene) -> None:
     assert report.attempts < 9
 
 
-def test_a_validity_that_is_shorter_is_told_of_a_day_before(scene: Scene) -> None:
+def test_tenant_is_warned_a_day_before_shorter_validity_ends(scene: Scene) -> None:
     state = scene.state()
     configuration = state.configuration.model_copy(update={"uplink_time_validity": "3d"})
     scene.connections.connections[TENANT, "c1"] = state.model_copy(update={"configuration": configuration})
     scene.now += DAY
     scene.check()
-    assert scene.told() == []
+    assert scene.reported() == []
     scene.now += DAY + PERIOD
     scene.check()
-    assert scene.told() == ["UPLINKS_EXPIRE"]
+    assert scene.reported() == ["UPLINKS_EXPIRE"]
     assert scene.waiting() == 1
 
 
-def test_an_open_connection_is_not_looked_at(scene: Scene) -> None:
+def test_open_connection_is_not_checked(scene: Scene) -> None:
     scene.broker.down = None
     scene.wake(probe=scene.state().epoch)
     scene.forward()
@@ -157,10 +157,10 @@ class ThrottledQueues(MemoryUplinkQueues):
         raise Unavailable(f"ThrottlingException for {limit} of {connection_id}")
 
 
-def test_a_queue_that_cannot_be_read_costs_one_look(scene: Scene) -> None:
+def test_unreadable_queue_is_checked_again_in_next_run(scene: Scene) -> None:
     scene.now += RETENTION - MARGIN
     throttled = ThrottledQueues(60, scene.clock)
     Retention(throttled, scene.claims, scene.monitoring, scene.clock).check(scene.state())
-    assert scene.told() == []
+    assert scene.reported() == []
     scene.check()
-    assert scene.told()[0] == "UPLINKS_LOST"
+    assert scene.reported()[0] == "UPLINKS_LOST"
