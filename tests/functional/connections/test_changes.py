@@ -26,7 +26,7 @@ from tests.functional.connection_cases import (
 from tests.functional.doubles import Api
 
 
-def test_a_put_keeps_masked_secrets_replaces_new_ones_and_removes_those_left_out(
+def test_put_keeps_masked_secrets_replaces_new_and_removes_omitted_ones(
     api: Api, services: Services, ssl: dict[str, Any]
 ) -> None:
     made = create(api, ssl)
@@ -52,7 +52,7 @@ def test_a_put_keeps_masked_secrets_replaces_new_ones_and_removes_those_left_out
     assert (kept_secrets.password, kept_secrets.certificate, kept_secrets.private_key) == ("changed", None, None)
 
 
-def test_a_secret_is_never_sent_to_a_new_host(api: Api, services: Services) -> None:
+def test_stored_secret_is_never_sent_to_new_host(api: Api, services: Services) -> None:
     made = create(api)
     path = f"/connections/{made['id']}"
     moved = changed(made, hostName="evil.example.com")
@@ -67,7 +67,7 @@ def test_a_secret_is_never_sent_to_a_new_host(api: Api, services: Services) -> N
     assert secrets_of(services, made["id"]).password == "sent anew"
 
 
-def test_a_new_certificate_must_fit_the_key_that_is_kept(api: Api, ssl: dict[str, Any]) -> None:
+def test_new_certificate_must_match_stored_key(api: Api, ssl: dict[str, Any]) -> None:
     made = create(api, ssl)
     other = trustme.CA().issue_cert("client.test").cert_chain_pems[0].bytes().decode()
     expect_problem(api.call("PATCH", f"/connections/{made['id']}", {"configuration": {"certificate": other}}), 422)
@@ -76,7 +76,7 @@ def test_a_new_certificate_must_fit_the_key_that_is_kept(api: Api, ssl: dict[str
     expect_problem(api.call("PATCH", f"/connections/{made['id']}", {"configuration": {"privateKey": pem}}), 422)
 
 
-def test_put_without_an_id_in_the_path_takes_it_from_the_body(api: Api) -> None:
+def test_put_without_id_in_path_uses_id_of_body(api: Api) -> None:
     made = create(api)
     renamed = api.call("PUT", "/connections", made | {"name": "renamed"})
     assert (renamed.status, renamed.json["name"], renamed.json["version"]) == (200, "renamed", 2)
@@ -91,7 +91,7 @@ def test_put_without_an_id_in_the_path_takes_it_from_the_body(api: Api) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/merge-patch+json"])
-def test_a_patch_changes_what_it_names(api: Api, content_type: str) -> None:
+def test_patch_changes_only_named_members(api: Api, content_type: str) -> None:
     made = create(api, changed(TCP, description="old"))
     path = f"/connections/{made['id']}"
     patch = {"name": "patched", "configuration": {"description": None, "exchangeName": "amq.topic"}}
@@ -105,7 +105,7 @@ def test_a_patch_changes_what_it_names(api: Api, content_type: str) -> None:
     expect_problem(api.call("PATCH", path, []), 422)
 
 
-def test_if_match_names_the_version_that_may_be_changed(api: Api) -> None:
+def test_change_is_refused_when_if_match_names_another_version(api: Api) -> None:
     made = create(api)
     path = f"/connections/{made['id']}"
     for tag in ('"2"', '"0"', "1", "nonsense", 'W/"1"', '"01"'):
@@ -118,13 +118,13 @@ def test_if_match_names_the_version_that_may_be_changed(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/connections/{id}", "/connections?id={id}"])
-def test_if_match_names_the_version_that_may_be_deleted(api: Api, services: Services, path: str) -> None:
+def test_delete_is_refused_when_if_match_names_another_version(api: Api, services: Services, path: str) -> None:
     made = create(api)
     path = path.replace("{id}", made["id"])
     for tag in ('"2"', "nonsense", 'W/"1"'):
         expect_problem(api.call("DELETE", path, if_match=tag), 412)
     with pytest.raises(PreconditionFailed):
-        # Changed between the look and the delete.
+        # Another request changed the connection between the read and the delete.
         services.connection_store.delete("demo", made["id"], 2)
     assert api.call("DELETE", path, if_match='"1"').status == 204
     expect_problem(api.call("DELETE", path, if_match='"1"'), 404)
@@ -134,13 +134,13 @@ def test_if_match_names_the_version_that_may_be_deleted(api: Api, services: Serv
 
 
 @pytest.mark.parametrize("document", [TCP | {"id": 5}, TCP | {"id": UNKNOWN}, TCP | {"name": ""}, []])
-def test_what_fits_no_version_is_told_before_that_the_version_is_another(api: Api, document: Any) -> None:
+def test_invalid_document_is_reported_before_version_conflict(api: Api, document: Any) -> None:
     path = f"/connections/{create(api)['id']}"
     for method in ("PUT", "PATCH"):
         expect_problem(api.call(method, path, document, if_match='"7"'), 422)
 
 
-def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Services) -> None:
+def test_concurrent_change_is_reapplied_or_refused(api: Api, services: Services) -> None:
     made = create(api)
     path = f"/connections/{made['id']}"
     interrupt(services, lambda: Services(services.settings).connections.patch("demo", made["id"], {"name": "B"}, None))
@@ -153,7 +153,7 @@ def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Se
     interrupt(services, lambda: Services(services.settings).connections.patch("demo", made["id"], {"name": "C"}, None))
     expect_problem(api.call("PATCH", path, {"configuration": {"password": "lost"}}, if_match='"3"'), 412)
     assert secrets_of(services, made["id"]).password == "from A"
-    # Two of the four stored versions lost; they and the first one are gone.
+    # Only the current version remains; the versions of the refused writes and the first one are deleted.
     labels = services.secretsmanager.describe_secret(SecretId=f"iot-flow/demo/{made['id']}")["VersionIdsToStages"]
     current = services.connection_store.get("demo", made["id"]).secret_version
     assert not [
@@ -161,7 +161,7 @@ def test_of_two_writers_the_second_goes_on_top_or_is_told(api: Api, services: Se
     ]
 
 
-def test_a_change_that_comes_too_late_for_a_delete_leaves_no_secret_behind(api: Api, services: Services) -> None:
+def test_change_after_concurrent_delete_leaves_no_secret(api: Api, services: Services) -> None:
     made = create(api)
     interrupt(services, lambda: Services(services.settings).connections.delete("demo", made["id"]))
     expect_problem(api.call("PATCH", f"/connections/{made['id']}", {"configuration": {"password": "late"}}), 404)
@@ -169,7 +169,7 @@ def test_a_change_that_comes_too_late_for_a_delete_leaves_no_secret_behind(api: 
 
 
 def interrupt(services: Services, other: Callable[[], Any]) -> None:
-    """Lets another writer in before the next replace."""
+    """Run another writer immediately before the next replace."""
     store = services.connection_store
     real = store.replace
 
@@ -181,7 +181,7 @@ def interrupt(services: Services, other: Callable[[], Any]) -> None:
     store.replace = interrupted  # type: ignore[method-assign]
 
 
-def test_a_changed_configuration_connects_anew_and_a_new_name_does_not(api: Api, services: Services) -> None:
+def test_changed_configuration_reconnects_and_new_name_does_not(api: Api, services: Services) -> None:
     made = create(api)
     store = services.connection_store
     record = store.get("demo", made["id"])
@@ -203,14 +203,14 @@ def test_a_changed_configuration_connects_anew_and_a_new_name_does_not(api: Api,
 
 
 def drain(services: Services) -> list[int | None]:
-    """The probes of the wakes that were sent."""
+    """Receive the sent wakes and return their probes."""
     wakes = []
     while messages := services.sqs.receive_message(QueueUrl=services.wake_queue.url).get("Messages"):
         wakes.append(Wake.model_validate_json(messages[0]["Body"]).probe)
     return wakes
 
 
-def test_deactivating_and_activating(api: Api, services: Services) -> None:
+def test_deactivation_stops_and_activation_reconnects(api: Api, services: Services) -> None:
     made = create(api)
     path = f"/connections/{made['id']}"
     services.connection_store.set_pending_wake("demo", made["id"], 5.0, "token")
@@ -225,7 +225,7 @@ def test_deactivating_and_activating(api: Api, services: Services) -> None:
     assert drain(services) == [3]
 
 
-def test_restart_forgets_the_schedule_and_keeps_the_version(api: Api, services: Services) -> None:
+def test_restart_resets_schedule_and_keeps_version(api: Api, services: Services) -> None:
     made = create(api)
     drain(services)
     record = services.connection_store.get("demo", made["id"])

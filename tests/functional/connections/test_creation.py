@@ -1,4 +1,4 @@
-"""A connection is made: what is taken, what is refused, and what is left when it fails halfway."""
+"""Creation of connections: accepted and refused documents, and the cleanup of failed creates."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.functional.connection_cases import (
 from tests.functional.doubles import Api
 
 
-def test_the_specifications_tcp_example_works_as_it_stands(api: Api, services: Services) -> None:
+def test_tcp_example_of_specification_works_unchanged(api: Api, services: Services) -> None:
     answer = api.call("POST", "/connections", TCP)
     assert answer.status == 201
     assert answer.headers["location"] == f"/connections/{answer.json['id']}"
@@ -43,7 +43,7 @@ def test_the_specifications_tcp_example_works_as_it_stands(api: Api, services: S
     assert services.uplink_queues.depth(document["id"]) == (0, 0)
 
 
-def test_the_specifications_ssl_example_works_with_a_real_certificate(
+def test_ssl_example_of_specification_works_with_real_certificate(
     api: Api, services: Services, ssl: dict[str, Any], pair: tuple[str, str]
 ) -> None:
     document = create(api, ssl)
@@ -54,7 +54,7 @@ def test_the_specifications_ssl_example_works_with_a_real_certificate(
     assert kept.private_key.split() == pair[1].split()
 
 
-def test_the_specifications_two_dash_pem_is_taken(api: Api, ssl: dict[str, Any]) -> None:
+def test_pem_with_two_dashes_of_specification_is_accepted(api: Api, ssl: dict[str, Any]) -> None:
     def two_dashes(pem: str) -> str:
         return re.sub(r"-----(BEGIN|END) ([A-Z ]+)-----", r"--\1 \2--", pem).replace("\n", "")
 
@@ -63,7 +63,7 @@ def test_the_specifications_two_dash_pem_is_taken(api: Api, ssl: dict[str, Any])
     create(api, changed(ssl, certificate=two_dashes(leaf), privateKey=two_dashes(configuration["privateKey"])))
 
 
-def test_a_create_asks_the_forwarder_and_the_consumer_to_connect_at_once(api: Api, services: Services) -> None:
+def test_create_sends_probe_and_poll_job_immediately(api: Api, services: Services) -> None:
     document = create(api)
     body = services.sqs.receive_message(QueueUrl=services.wake_queue.url)["Messages"][0]["Body"]
     wake = Wake.model_validate_json(body)
@@ -75,23 +75,23 @@ def test_a_create_asks_the_forwarder_and_the_consumer_to_connect_at_once(api: Ap
     assert [c.id for c in services.connection_store.probes_due(services.clock())] == [document["id"]]
 
 
-def test_an_inactive_one_is_deactivated_and_asks_for_nothing(api: Api, services: Services) -> None:
+def test_inactive_connection_is_deactivated_and_sends_no_wake(api: Api, services: Services) -> None:
     assert create(api, TCP | {"active": False})["state"] == "DEACTIVATED"
     assert "Messages" not in services.sqs.receive_message(QueueUrl=services.wake_queue.url)
     assert list(services.connection_store.all_active()) == []
 
 
-def test_without_downlinks_no_consumer_is_asked(api: Api, services: Services) -> None:
+def test_connection_without_downlinks_sends_no_poll_job(api: Api, services: Services) -> None:
     create(api, changed(TCP, downlinkEnabled=False))
     assert "Messages" not in services.sqs.receive_message(QueueUrl=services.poll_queue.url)
 
 
-def test_a_create_succeeds_when_only_the_wake_fails(api: Api, services: Services) -> None:
+def test_create_succeeds_when_only_the_wake_fails(api: Api, services: Services) -> None:
     services.sqs.delete_queue(QueueUrl=services.poll_queue.url)
     create(api)
 
 
-def test_all_faults_come_at_once(api: Api) -> None:
+def test_all_violations_are_reported_together(api: Api) -> None:
     document = {
         "connectorId": "other",
         "nmae": "x",
@@ -139,18 +139,18 @@ def test_all_faults_come_at_once(api: Api) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/connections", "/application-servers"])
-def test_bodies_that_are_no_documents_are_refused(api: Api, path: str, body: bytes, status: int) -> None:
+def test_bodies_that_are_not_json_objects_are_refused(api: Api, path: str, body: bytes, status: int) -> None:
     expect_problem(api.call("POST", path, raw=body, content_type="application/json; charset=utf-8"), status)
 
 
-def test_masks_are_refused_in_a_create(api: Api, services: Services) -> None:
+def test_masked_secrets_are_refused_in_create(api: Api, services: Services) -> None:
     answer = api.call("POST", "/connections", changed(TCP, password=MASK))
     expect_problem(answer, 422)
     assert answer.pointers == {"/configuration/password"}
     assert left_behind(services) == NOTHING
 
 
-def test_the_tenants_limit_is_a_conflict_and_leaves_nothing_behind(api: Api, services: Services) -> None:
+def test_create_beyond_tenant_limit_conflicts_and_leaves_nothing(api: Api, services: Services) -> None:
     for _ in range(5):
         create(api)
     before = left_behind(services)
@@ -168,9 +168,7 @@ def test_the_tenants_limit_is_a_conflict_and_leaves_nothing_behind(api: Api, ser
         ("connection_store", "create"),
     ],
 )
-def test_a_create_that_fails_at_any_step_leaves_nothing_behind(
-    api: Api, services: Services, part: str, method: str, after: bool
-) -> None:
+def test_failed_create_leaves_nothing(api: Api, services: Services, part: str, method: str, after: bool) -> None:
     setattr(services, part, Failing(getattr(services, part), method, after=after))
     expect_problem(api.call("POST", "/connections", TCP), 503)
     if method == "reserve":
@@ -180,14 +178,14 @@ def test_a_create_that_fails_at_any_step_leaves_nothing_behind(
 
 
 class _Killed(BaseException):
-    """As when Lambda ends the process: nothing of ours runs any more."""
+    """Simulates that Lambda ends the process: no handler of ``Exception`` runs."""
 
 
 @pytest.mark.parametrize(
     ("part", "method"),
     [("secret_store", "put"), ("uplink_queues", "create"), ("connection_store", "create")],
 )
-def test_what_a_killed_create_made_is_found_and_removed(
+def test_reconciler_removes_remains_of_killed_create(
     api: Api, services: Services, part: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: Any, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""A connection is deleted, with all that belongs to it, whatever fails on the way."""
+"""Deletion of connections with all their data, even when a step fails."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.functional.doubles import Api, RecordingRemover
 
 
 @pytest.mark.parametrize("path", ["/connections/{id}", "/connections?id={id}"])
-def test_a_delete_takes_everything_along(api: Api, services: Services, path: str) -> None:
+def test_delete_removes_all_data_of_connection(api: Api, services: Services, path: str) -> None:
     made = create(api)
     services.failed_messages.add("demo", made["id"], [failed()])
     services.secret_store.put_as_key("demo", made["id"], "0011")
@@ -21,10 +21,8 @@ def test_a_delete_takes_everything_along(api: Api, services: Services, path: str
 
 
 @pytest.mark.parametrize("state", ConnectionState)
-def test_a_delete_takes_the_downlink_queue_along_in_whatever_state_the_connection_is(
-    api: Api, services: Services, state: ConnectionState
-) -> None:
-    # Given: a missing permission, for instance, reads CLOSED, and does not hinder the removal
+def test_delete_removes_downlink_queue_in_any_state(api: Api, services: Services, state: ConnectionState) -> None:
+    # Given: any state, because a fault such as a missing permission (CLOSED) may not prevent the removal
     made = create(api)
     stored = services.connection_store.get("demo", made["id"])
     after = stored.model_copy(update={"state": state, "epoch": stored.epoch + 1})
@@ -39,7 +37,7 @@ def test_a_delete_takes_the_downlink_queue_along_in_whatever_state_the_connectio
     assert remover.removed == [(made["id"], "mypassword")]
 
 
-def test_a_delete_without_an_id_is_refused(api: Api) -> None:
+def test_delete_without_id_is_refused(api: Api) -> None:
     create(api)
     for path in ("/connections", "/connections?id="):
         expect_problem(api.call("DELETE", path), 422)
@@ -57,7 +55,7 @@ def test_a_delete_without_an_id_is_refused(api: Api) -> None:
         ("connection_store", "forget_pending"),
     ],
 )
-def test_a_delete_that_fails_at_any_step_can_be_repeated_and_is_ended_if_nobody_does(
+def test_failed_delete_can_be_repeated_or_is_finished_by_reconciler(
     api: Api, services: Services, part: str, method: str, after: bool
 ) -> None:
     real = getattr(services, part)

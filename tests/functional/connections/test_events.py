@@ -15,11 +15,11 @@ ALARM = {"startTime": "00:00", "endTime": "00:00", "uplinkRateMinPerHour": 5, "m
 
 
 def events(api: Api, path: str = "/events") -> list[Any]:
-    """Oldest first."""
+    """Return the events as (type, details), oldest first."""
     return [(event["type"], event["details"]) for event in api.call("GET", path).json][::-1]
 
 
-def test_the_life_of_a_connection_stands_in_its_events_without_any_value(api: Api) -> None:
+def test_events_record_all_changes_without_values(api: Api) -> None:
     # When
     made = create(api)
     path = f"/connections/{made['id']}"
@@ -62,20 +62,20 @@ def test_the_life_of_a_connection_stands_in_its_events_without_any_value(api: Ap
     assert "mypassword" not in whole
 
 
-def test_a_new_password_shows_as_a_changed_secret_and_no_more(api: Api) -> None:
+def test_new_password_is_reported_only_as_changed_secret(api: Api) -> None:
     made = create(api)
     api.call("PATCH", f"/connections/{made['id']}", {"configuration": {"password": "n3w-password"}})
     assert events(api)[-1] == ("UPDATED", {"version": 2, "fields": ["secrets"]})
     assert "n3w-password" not in api.call("GET", "/events").body.decode()
 
 
-def test_a_create_that_is_refused_leaves_no_event(api: Api) -> None:
+def test_refused_create_leaves_no_event(api: Api) -> None:
     api.call("POST", "/connections", changed(TCP, hostName="10.0.0.1"))
     api.call("POST", "/connections", changed(TCP, password=MASK))
     assert events(api) == []
 
 
-def test_the_reconciler_tells_a_low_rate_once_a_window(api: Api, services: Services) -> None:
+def test_reconciler_reports_low_rate_once_per_window(api: Api, services: Services) -> None:
     # Given
     quiet = create(api, TCP | {"alarms": [ALARM]})
     busy = create(api, TCP | {"alarms": [ALARM]})
@@ -89,10 +89,10 @@ def test_the_reconciler_tells_a_low_rate_once_a_window(api: Api, services: Servi
     Services(services.settings).reconciler.run()
 
     # Then
-    told = [event for event in api.call("GET", "/events").json if event["type"] == "LOW_UPLINK_RATE"]
-    assert [event["connectionId"] for event in told] == [quiet["id"]]
-    assert told[0]["message"].startswith("Silence")
-    assert told[0]["details"]["uplinks"] == 0
+    reported = [event for event in api.call("GET", "/events").json if event["type"] == "LOW_UPLINK_RATE"]
+    assert [event["connectionId"] for event in reported] == [quiet["id"]]
+    assert reported[0]["message"].startswith("Silence")
+    assert reported[0]["details"]["uplinks"] == 0
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def short_lived() -> dict[str, Any]:
     return changed(TCP, protocol="SSL", hostName="amqp.actility.com", **pair)
 
 
-def test_the_reconciler_tells_that_a_client_certificate_ends(
+def test_reconciler_reports_expiring_client_certificate(
     api: Api, services: Services, short_lived: dict[str, Any]
 ) -> None:
     made = create(api, short_lived)
@@ -116,10 +116,10 @@ def test_the_reconciler_tells_that_a_client_certificate_ends(
         services.reconciler.run()
     later = Services(services.settings, lambda: services.clock() + 14 * DAY)
     later.reconciler.run()
-    told = [details["days"] for type_, details in events(api, f"{path}/events") if type_ == "CERTIFICATE_EXPIRES"]
-    assert told == [19, 5]
+    reported = [details["days"] for type_, details in events(api, f"{path}/events") if type_ == "CERTIFICATE_EXPIRES"]
+    assert reported == [19, 5]
 
-    # One that is kept goes on ending, one that is removed does not.
+    # A stored certificate keeps its end; a removed one has none.
     api.call("PATCH", path, {"name": "Other"})
     assert services.connection_store.get("demo", made["id"]).certificate_ends
     api.call("PATCH", path, {"configuration": {"certificate": None, "privateKey": None}})

@@ -1,4 +1,4 @@
-"""Connections are read: pages, cursors, filters and names that are none."""
+"""Lists of connections: pages, cursors, filters and malformed ids."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.functional.connection_cases import (
 from tests.functional.doubles import Api, TestIssuer
 
 
-def test_the_list_is_newest_first_and_paged_with_link(api: Api) -> None:
+def test_list_is_newest_first_and_paged_with_link_header(api: Api) -> None:
     made = [create(api, TCP | {"name": f"Connection {n}", "active": n % 2 == 0})["id"] for n in range(5)]
     seen = []
     path: str | None = "/connections?limit=2&name=CONN"
@@ -37,13 +37,13 @@ def test_the_list_is_newest_first_and_paged_with_link(api: Api) -> None:
     "query",
     ["limit=0", "limit=101", "limit=x", "limit=", "limit=-1", "limit=1.0", "state=open", "cursor=x", "cursor="],
 )
-def test_query_parameters_that_mean_nothing_are_refused(api: Api, query: str) -> None:
+def test_invalid_query_parameters_are_refused(api: Api, query: str) -> None:
     answer = api.call("GET", f"/connections?{query}")
     expect_problem(answer, 422)
     assert answer.pointers == {f"/{query.partition('=')[0]}"}
 
 
-def test_a_cursor_of_another_list_is_refused(api: Api, issuer: TestIssuer) -> None:
+def test_cursor_of_another_list_is_refused(api: Api, issuer: TestIssuer) -> None:
     for _ in range(2):
         create(api)
     link = api.call("GET", "/connections?limit=1").headers["link"]
@@ -54,13 +54,13 @@ def test_a_cursor_of_another_list_is_refused(api: Api, issuer: TestIssuer) -> No
 
 
 @pytest.mark.parametrize("name", ["%23tenant", "x", "%20", "x" * 4000, "%E2%98%83", "..", UNKNOWN.lower()])
-def test_names_that_are_no_ids_are_not_found(api: Api, name: str) -> None:
+def test_malformed_ids_are_not_found(api: Api, name: str) -> None:
     create(api)
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/restart"), ("GET", "/messages"), ("GET", "/events")):
         expect_problem(api.call(method, f"/connections/{name}{path}"), 404)
 
 
-def test_paths_in_headers_begin_with_the_stage(api: Api) -> None:
+def test_paths_in_headers_begin_with_stage(api: Api) -> None:
     from app import app  # noqa: PLC0415  # the handler itself, as Lambda calls it
 
     event: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Failed messages put back into their queues, or dropped."""
+"""Replay and purge of failed messages."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def failed(number: int, direction: Direction = Direction.UPLINK, **changes: Any)
 
 @pytest.fixture
 def connection_id(api: Api, services: Services) -> str:
-    """A connection whose own wake is out of the way."""
+    """A connection whose creation wake was already received."""
     made = create(api)["id"]
     wakes(services)
     return str(made)
@@ -78,7 +78,7 @@ def left(api: Api, connection_id: str) -> list[str]:
     return [message["id"] for message in api.call("GET", f"/connections/{connection_id}/messages").json][::-1]
 
 
-def test_uplinks_go_back_in_order_with_their_old_message_id_and_a_wake_each(
+def test_replayed_uplinks_keep_order_and_message_id_and_have_one_wake_each(
     api: Api, services: Services, connection_id: str
 ) -> None:
     # Given
@@ -103,7 +103,7 @@ def test_uplinks_go_back_in_order_with_their_old_message_id_and_a_wake_each(
     assert replay(api, connection_id, {"all": True}).json == {"replayed": 0}
 
 
-def test_only_the_ids_that_are_named_and_there_go_back(api: Api, services: Services, connection_id: str) -> None:
+def test_replay_by_id_skips_unknown_and_repeated_ids(api: Api, services: Services, connection_id: str) -> None:
     messages = [failed(number, dev_eui=None if number == 2 else DEVICE) for number in range(4)]
     services.failed_messages.add("demo", connection_id, messages)
     ids = [messages[2].id, messages[0].id, messages[0].id, UNKNOWN, "no id at all", "\x00"]
@@ -117,9 +117,7 @@ def test_only_the_ids_that_are_named_and_there_go_back(api: Api, services: Servi
     assert replay(api, connection_id, {"ids": []}).json == {"replayed": 0}
 
 
-def test_downlinks_go_back_to_the_network_server_with_their_own_key(
-    api: Api, services: Services, connection_id: str
-) -> None:
+def test_replayed_downlinks_keep_order_and_as_key(api: Api, services: Services, connection_id: str) -> None:
     first = failed(1, Direction.DOWNLINK, as_key_secret="demo/x/1")
     second = failed(2, Direction.DOWNLINK)
     services.failed_messages.add("demo", connection_id, [second, first])
@@ -133,14 +131,14 @@ def test_downlinks_go_back_to_the_network_server_with_their_own_key(
     assert left(api, connection_id) == []
 
 
-def test_a_report_that_sqs_still_remembers_is_not_swallowed(api: Api, services: Services, connection_id: str) -> None:
+def test_replay_is_not_deduplicated_with_first_send(api: Api, services: Services, connection_id: str) -> None:
     message = failed(0)
     services.uplink_queues.send(
         connection_id, body=message.body, group=DEVICE, message_id=message.message_id, deduplication_id="first"
     )
     queued(services, connection_id)
     for _ in range(2):
-        # It fails a second time, as a failed message of its own.
+        # The second failure of the report is a new failed message.
         services.failed_messages.add("demo", connection_id, [message])
         assert replay(api, connection_id, {"all": True}).json == {"replayed": 1}
         assert len(queued(services, connection_id)) == 1
@@ -148,7 +146,7 @@ def test_a_report_that_sqs_still_remembers_is_not_swallowed(api: Api, services: 
 
 
 class _Refusing:
-    """A queue or store of which one method raises from its n-th call on."""
+    """A queue or store with one method that raises Unavailable after ``allowed`` calls."""
 
     def __init__(self, real: Any, method: str, allowed: int) -> None:
         self._real, self._method, self._allowed = real, method, allowed
@@ -165,7 +163,7 @@ class _Refusing:
     ("part", "method", "allowed"),
     [("uplink_queues", "send", 3), ("wake_queue", "send", 0), ("failed_messages", "remove", 0)],
 )
-def test_a_failure_on_the_way_loses_nothing_and_a_repeat_finishes_without_doubles(
+def test_failed_replay_loses_no_message_and_repeat_adds_no_duplicate(
     api: Api, services: Services, connection_id: str, part: str, method: str, allowed: int
 ) -> None:
     # Given
@@ -191,12 +189,12 @@ def test_a_failure_on_the_way_loses_nothing_and_a_repeat_finishes_without_double
     assert left(api, connection_id) == []
 
 
-def test_what_fails_again_at_once_does_not_go_round_and_round(api: Api, services: Services, connection_id: str) -> None:
+def test_messages_that_fail_again_are_not_replayed_in_a_loop(api: Api, services: Services, connection_id: str) -> None:
     services.failed_messages.add("demo", connection_id, [failed(number) for number in range(60)])
     real = services.failed_messages
 
     class Refilling:
-        """As if the forwarder failed each message again the moment it is put back."""
+        """Simulates a forwarder in which each replayed message fails again immediately."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(real, name)
@@ -223,7 +221,7 @@ def test_what_fails_again_at_once_does_not_go_round_and_round(api: Api, services
         ({"all": True, "status": "failed"}, "/status"),
     ],
 )
-def test_a_replay_that_does_not_say_what_is_refused(
+def test_replay_without_valid_selection_is_refused(
     api: Api, services: Services, connection_id: str, document: Any, pointer: str
 ) -> None:
     services.failed_messages.add("demo", connection_id, [failed(0)])
@@ -233,7 +231,7 @@ def test_a_replay_that_does_not_say_what_is_refused(
     assert len(left(api, connection_id)) == 1
 
 
-def test_nobody_replays_or_drops_what_is_anothers(
+def test_replay_and_purge_are_refused_for_unauthorized_callers(
     api: Api, issuer: TestIssuer, services: Services, connection_id: str
 ) -> None:
     services.failed_messages.add("demo", connection_id, [failed(0)])
@@ -245,7 +243,7 @@ def test_nobody_replays_or_drops_what_is_anothers(
     assert len(left(api, connection_id)) == 1
 
 
-def test_a_purge_drops_what_it_is_told_to(api: Api, services: Services, connection_id: str) -> None:
+def test_purge_deletes_only_requested_direction(api: Api, services: Services, connection_id: str) -> None:
     messages = [failed(n, (Direction.UPLINK, Direction.DOWNLINK)[n % 2]) for n in range(60)]
     services.failed_messages.add("demo", connection_id, messages)
     path = f"/connections/{connection_id}/messages"

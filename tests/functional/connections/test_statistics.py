@@ -1,4 +1,4 @@
-"""Statistics as the API gives them, on the tables that the services write."""
+"""Statistics of the API, read from the tables that the services write."""
 
 import time
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class _Clock:
 
 @pytest.fixture
 def clock(services: Services) -> _Clock:
-    # Before anything is built: each part is handed the clock when it is made.
+    # Set the clock first, because each service receives it when it is built.
     services.clock = _Clock()
     return services.clock
 
@@ -58,7 +58,7 @@ def statistics(api: Api, connection_id: str, period: str = "") -> Any:
     return answer.json
 
 
-def test_a_connection_that_did_nothing_has_zeros_for_every_minute(api: Api, connection_id: str) -> None:
+def test_idle_connection_has_zeros_for_every_minute(api: Api, connection_id: str) -> None:
     found = statistics(api, connection_id)
     assert found["activeDevices"] == 0
     assert found["uplinks"] == found["downlinks"] == NONE
@@ -67,7 +67,7 @@ def test_a_connection_that_did_nothing_has_zeros_for_every_minute(api: Api, conn
     assert found["series"][-1]["time"] == "2025-11-23T09:00:00.000Z"
 
 
-def test_counters_are_summed_over_the_hour_and_no_further(
+def test_counters_are_summed_over_last_hour_only(
     api: Api, services: Services, clock: _Clock, connection_id: str
 ) -> None:
     for minutes_ago, counts in [
@@ -90,7 +90,7 @@ def test_counters_are_summed_over_the_hour_and_no_further(
     }
 
 
-def test_a_day_comes_in_quarters_of_an_hour(api: Api, services: Services, clock: _Clock, connection_id: str) -> None:
+def test_day_has_quarter_hour_steps(api: Api, services: Services, clock: _Clock, connection_id: str) -> None:
     for seconds_ago in (86400, 86400 - 15 * 60, 1800, 1799, 60, 0):
         clock.now = NOW - seconds_ago
         services.statistics.add("demo", connection_id, {"uplinksDelivered": 1})
@@ -99,30 +99,30 @@ def test_a_day_comes_in_quarters_of_an_hour(api: Api, services: Services, clock:
     assert len(found["series"]) == 96
     assert found["series"][0]["time"] == "2025-11-22T09:15:00.000Z"
     assert found["series"][-1] == {"time": "2025-11-23T09:00:00.000Z", "uplinks": 1, "downlinks": 0, "failed": 0}
-    # That of exactly a day ago is in a quarter that is over.
+    # The uplink of exactly a day ago belongs to a quarter before the period.
     assert found["uplinks"]["delivered"] == 5 == sum(step["uplinks"] for step in found["series"])
     assert [step["uplinks"] for step in found["series"]][-3:] == [2, 1, 1]
 
 
-def test_what_is_in_the_queue_waits_held_or_not(api: Api, services: Services, connection_id: str) -> None:
+def test_visible_and_in_flight_reports_count_as_waiting(api: Api, services: Services, connection_id: str) -> None:
     for device in ("A", "B", "C"):
         services.uplink_queues.send(connection_id, body="{}", group=device, message_id=device, deduplication_id=device)
     assert len(services.uplink_queues.receive(connection_id, 1)) == 1
     assert statistics(api, connection_id)["uplinks"]["waiting"] == 3
 
 
-def test_a_queue_that_is_gone_holds_nothing(api: Api, services: Services, connection_id: str) -> None:
+def test_missing_queue_has_no_waiting_reports(api: Api, services: Services, connection_id: str) -> None:
     services.uplink_queues.delete(connection_id)
     assert statistics(api, connection_id)["uplinks"]["waiting"] == 0
 
 
 @pytest.mark.parametrize("period", ["2h", "1H", "", "60"])
-def test_another_period_is_refused(api: Api, connection_id: str, period: str) -> None:
+def test_unknown_period_is_refused(api: Api, connection_id: str, period: str) -> None:
     answer = api.call("GET", f"/connections/{connection_id}/statistics?period={period}")
     assert (answer.status, answer.pointers) == (422, {"/period"})
 
 
-def test_another_tenants_connection_is_not_found(api: Api, issuer: TestIssuer, connection_id: str) -> None:
+def test_connection_of_another_tenant_is_not_found(api: Api, issuer: TestIssuer, connection_id: str) -> None:
     answer = api.as_token(issuer.token("other")).call("GET", f"/connections/{connection_id}/statistics")
     assert answer.status == 404
 
@@ -142,13 +142,15 @@ def active(api: Api, connection_id: str, period: str = "1h") -> int:
     return int(statistics(api, connection_id, period)["activeDevices"])
 
 
-def test_a_device_is_active_once_however_often_it_sends(api: Api, services: Services, connection_id: str) -> None:
+def test_active_device_is_counted_once(api: Api, services: Services, connection_id: str) -> None:
     drained(services.statistics, connection_id, "A", "B")
     drained(services.statistics, connection_id, "B", "C")
     assert active(api, connection_id) == 3
 
 
-def test_the_last_hour_is_one_to_the_minute(api: Api, services: Services, clock: _Clock, connection_id: str) -> None:
+def test_active_devices_of_last_hour_are_exact_to_the_minute(
+    api: Api, services: Services, clock: _Clock, connection_id: str
+) -> None:
     for minutes_ago, device in [(60, "gone"), (59, "first"), (40, "often"), (31, "before"), (1, "often"), (0, "now")]:
         clock.now = NOW - minutes_ago * 60
         drained(services.statistics, connection_id, device)
@@ -159,7 +161,7 @@ def test_the_last_hour_is_one_to_the_minute(api: Api, services: Services, clock:
     assert active(api, connection_id) == 2
 
 
-def test_processes_that_write_at_the_same_time_lose_nothing_of_each_other(
+def test_concurrent_processes_keep_active_devices_of_each_other(
     api: Api, services: Services, connection_id: str
 ) -> None:
     processes = [another_process(services) for _ in range(3)]
@@ -169,10 +171,10 @@ def test_processes_that_write_at_the_same_time_lose_nothing_of_each_other(
     assert active(api, connection_id) == 15
 
 
-def test_a_busy_process_writes_a_sketch_once_a_minute(
+def test_busy_process_writes_sketch_once_a_minute(
     api: Api, services: Services, clock: _Clock, connection_id: str
 ) -> None:
-    # More than its credit: seven write units each time.
+    # Each write costs seven write units, more than the process's credit.
     drained(services.statistics, connection_id, *[f"device {number}" for number in range(1100)])
     for number in range(1000):
         drained(services.statistics, connection_id, f"more {number}")
@@ -183,7 +185,7 @@ def test_a_busy_process_writes_a_sketch_once_a_minute(
     assert active(api, connection_id) == 2101
 
 
-def test_devices_of_a_time_without_a_table_are_kept(
+def test_active_devices_are_kept_while_table_is_missing(
     api: Api, services: Services, clock: _Clock, connection_id: str
 ) -> None:
     process = DynamoDbStatistics(services.dynamodb, "missing", services.clock)
@@ -196,7 +198,7 @@ def test_devices_of_a_time_without_a_table_are_kept(
     assert active(api, connection_id) == 2
 
 
-def test_a_devices_last_minute_of_an_hour_is_written_in_the_next(
+def test_last_minute_of_hour_is_written_in_next_hour(
     api: Api, services: Services, clock: _Clock, connection_id: str
 ) -> None:
     clock.now = NOW - 45
@@ -207,10 +209,10 @@ def test_a_devices_last_minute_of_an_hour_is_written_in_the_next(
     assert active(api, connection_id) == 2
 
 
-# Downlinks that wait
+# Waiting downlinks
 
 
-def test_downlinks_wait_from_taken_to_settled(api: Api, services: Services, connection_id: str) -> None:
+def test_downlinks_count_as_waiting_until_cleared(api: Api, services: Services, connection_id: str) -> None:
     names = [f"name {number}" for number in range(130)]
     services.statistics.mark_waiting("demo", connection_id, names)
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 130
@@ -219,7 +221,9 @@ def test_downlinks_wait_from_taken_to_settled(api: Api, services: Services, conn
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 100
 
 
-def test_a_repeat_neither_counts_twice_nor_waits_again(api: Api, services: Services, connection_id: str) -> None:
+def test_repeated_downlink_is_counted_once_and_not_after_clearing(
+    api: Api, services: Services, connection_id: str
+) -> None:
     services.statistics.mark_waiting("demo", connection_id, ["a", "b", "a"])
     services.statistics.mark_waiting("demo", connection_id, ["b", "c"])
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 3
@@ -229,15 +233,13 @@ def test_a_repeat_neither_counts_twice_nor_waits_again(api: Api, services: Servi
     assert statistics(api, connection_id)["downlinks"]["waiting"] == 3
 
 
-def test_a_downlink_that_is_settled_before_it_was_counted_does_not_wait(
-    api: Api, services: Services, connection_id: str
-) -> None:
+def test_downlink_cleared_before_counting_does_not_wait(api: Api, services: Services, connection_id: str) -> None:
     services.statistics.clear_waiting("demo", connection_id, "quick")
     services.statistics.mark_waiting("demo", connection_id, ["quick"])
     assert statistics(api, connection_id)["downlinks"] == NONE
 
 
-def test_after_five_minutes_a_name_is_that_of_another_downlink(
+def test_name_denotes_new_downlink_after_five_minutes(
     api: Api, services: Services, clock: _Clock, connection_id: str
 ) -> None:
     services.statistics.clear_waiting("demo", connection_id, "again")
@@ -259,7 +261,7 @@ class _NetworkServer:
             raise self.fault
 
 
-def test_a_downlink_waits_until_the_network_server_has_it(api: Api, services: Services, clock: _Clock) -> None:
+def test_downlink_waits_until_network_server_accepts_it(api: Api, services: Services, clock: _Clock) -> None:
     own = {"downlinkAsId": "AS", "downlinkAsKey": "0" * 32, "downlinkPort": 1}
     made = api.call("POST", "/connections", CONNECTION | {"configuration": CONNECTION["configuration"] | own})
     connection = services.connection_store.get("demo", made.json["id"])
@@ -282,13 +284,13 @@ def test_a_downlink_waits_until_the_network_server_has_it(api: Api, services: Se
     network_server.fault = None
     services.downlink_sender.handle([record], time.monotonic() + 60)
     assert statistics(api, connection.id)["downlinks"] == NONE | {"delivered": 1}
-    # A killed consumer's, which comes again.
+    # The broker redelivers the message of a killed consumer.
     assert intake.accept(connection, [message]) == [Verdict.ACK]
     assert statistics(api, connection.id)["downlinks"] == NONE | {"delivered": 1}
 
 
 @pytest.mark.parametrize("fault", [Unavailable("down"), ValueError("a fault of ours")])
-def test_statistics_that_are_down_stop_nothing(services: Services, connection_id: str, fault: Exception) -> None:
+def test_failing_statistics_do_not_raise(services: Services, connection_id: str, fault: Exception) -> None:
     class Broken:
         def add(self, *_: object) -> None:
             raise fault

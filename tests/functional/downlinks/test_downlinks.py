@@ -1,4 +1,4 @@
-"""Downlinks from our queue to the network server, against moto."""
+"""Sending of queued downlinks to the network server, with moto's AWS."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ DEVICE = "70B3D5E75E000001"
 
 
 class RecordingNetworkServer:
-    """A ``ports.NetworkServer`` that takes everything."""
+    """A ``ports.NetworkServer`` that accepts every downlink."""
 
     def __init__(self) -> None:
         self.payloads: list[str] = []
@@ -77,7 +77,7 @@ def receive(services: Services) -> list[QueueRecord]:
     ]
 
 
-def test_a_deactivated_connection_holds_up_its_own_downlinks_only(
+def test_deactivated_connection_delays_only_its_own_downlinks(
     services: Services, network_server: RecordingNetworkServer
 ) -> None:
     inactive, active = create(services, 1, active=False), create(services, 2, active=True)
@@ -90,7 +90,7 @@ def test_a_deactivated_connection_holds_up_its_own_downlinks_only(
 
 
 class RecordingDelays:
-    """A ``ports.DownlinkQueue`` of which only the delays matter."""
+    """A ``ports.DownlinkQueue`` that records delays only."""
 
     def __init__(self) -> None:
         self.delays: list[int] = []
@@ -99,14 +99,12 @@ class RecordingDelays:
         self.delays.append(seconds)
 
     def delete(self, _receipts: Sequence[str]) -> None:
-        """Nothing was settled."""
+        """Ignore the call, because no downlink is finished."""
 
 
 @pytest.mark.parametrize(("scale", "seconds"), [(1.0, 60), (12.0, 5), (3000.0, 1)])
 @pytest.mark.usefixtures("network_server")
-def test_how_long_a_deactivated_connections_downlink_waits_is_scaled_as_other_times_are(
-    services: Services, scale: float, seconds: int
-) -> None:
+def test_retry_delay_of_deactivated_connection_is_scaled(services: Services, scale: float, seconds: int) -> None:
     scaled = Services(Settings(**{**services.settings.model_dump(), "time_scale": scale}))
     scaled.clock = lambda: NOW
     scaled.downlink_queue = queue = RecordingDelays()  # type: ignore[assignment]
