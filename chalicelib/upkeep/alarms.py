@@ -1,4 +1,4 @@
-"""Alarms: minutely checks of uplink rates, silent connections and expiring certificates."""
+"""Alarms: minutely checks of uplink rates and silent connections; certificate notices run with them."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,11 +14,10 @@ from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.coordination import Claims
 from chalicelib.ports.history import UplinkCounters
+from chalicelib.upkeep.certificate_notices import CertificateNotices
 from chalicelib.vocabulary import ConnectionState, EventType
 
 _DAY = 86400.0
-_NOTICES = (7, 30)
-"""Days before a certificate's end at which the tenant is warned, the nearest first."""
 _COUNTERS = ("uplinksDelivered", "uplinksFailed", "uplinksLost")
 _MINUTES = 60
 _LONGEST_TEXT = 300
@@ -44,19 +43,20 @@ class Alarms:
         self._monitoring = monitoring
         self._restart = restart
         self._clock = clock
+        self._certificates = CertificateNotices(claims, monitoring, clock)
 
     def concerns(self, connection: Connection) -> bool:
         """Return whether ``check`` could find something, judged by the record alone."""
-        now, ends = self._clock(), connection.certificate_ends
-        ends_soon = ends is not None and ends - now <= max(_NOTICES) * _DAY
-        return bool(connection.alarms) or ends_soon or _may_be_restarted(connection, now)
+        if connection.alarms or self._certificates.concerns(connection):
+            return True
+        return _may_be_restarted(connection, self._clock())
 
     def check(self, connection: Connection) -> None:
         """Report each finding once. Does not raise Unavailable: the next run repeats a failed check."""
         try:
             for alarm in connection.alarms:
                 self._check_rate(connection, alarm)
-            self._check_certificate(connection)
+            self._certificates.check(connection)
             self._check_silence(connection)
         except Unavailable as error:
             log.warning("alarms not checked", extra={"connection": connection.id, "reason": str(error)})
@@ -103,22 +103,6 @@ class Alarms:
             self._restart(connection.tenant, connection.id)
         except (Conflict, NotFound) as error:
             log.info("connection not restarted", extra={"connection": connection.id, "reason": str(error)})
-
-    def _check_certificate(self, connection: Connection) -> None:
-        now, ends = self._clock(), connection.certificate_ends
-        if ends is None or ends <= now:
-            return
-        days = next((days for days in _NOTICES if ends - now <= days * _DAY), None)
-        if days is None:
-            return
-        key = f"certificate#{connection.tenant}#{connection.id}#{int(ends)}#{days}"
-        if self._claims.held(key) or not self._claims.claim(key, ends + _DAY):
-            return
-        left = int((ends - now) // _DAY)
-        text = f"The client certificate expires at {iso_time(ends)}, in {left} day(s). Set a new certificate and key."
-        self._monitoring.event(
-            connection, Level.WARNING, EventType.CERTIFICATE_EXPIRES, text, {"ends": iso_time(ends), "days": left}
-        )
 
 
 def _may_be_restarted(connection: Connection, now: float) -> bool:
