@@ -15,19 +15,19 @@ from chalicelib.errors import PatternError, TooLong, Unresolved
 from chalicelib.kernel.text import is_utf8
 
 Lookup = Callable[[Mapping[str, Any]], Any]
-"""Finds the first match in a report's fields, or None."""
+"""A function that returns the first match in a report's fields, or None."""
 
 
 @dataclass(frozen=True)
 class Placeholder:
-    """An expression, ready to be evaluated. ``fallback``: its literal, if it has one."""
+    """A compiled expression. ``fallback`` is its literal, or None if it has none."""
 
     text: str
     lookups: tuple[Lookup, ...]
     fallback: str | None
 
     def resolve(self, fields: Mapping[str, Any]) -> str:
-        """Raises Unresolved or TooLong."""
+        """Return the value of the first lookup that resolves, else the fallback. Raises Unresolved or TooLong."""
         for lookup in self.lookups:
             value = _text(lookup(fields))
             if value is not None:
@@ -43,10 +43,10 @@ class Pattern:
 
     parts: tuple[str | Placeholder, ...]
     limited: Callable[[], AbstractContextManager[None]]
-    """Within it the expressions are evaluated, and end."""
+    """Return a context manager that bounds the cost of the evaluations inside it."""
 
     def key(self, fields: Mapping[str, Any]) -> str:
-        """The routing key for a report's fields. Raises Unresolved or TooLong."""
+        """Return the routing key for a report's fields. Raises Unresolved or TooLong."""
         with self.limited():
             key = "".join(part if isinstance(part, str) else part.resolve(fields) for part in self.parts)
         if len(key.encode("utf-8")) > MAX_SHORT_STRING:
@@ -56,7 +56,7 @@ class Pattern:
 
 @lru_cache(maxsize=1024)
 def compile_pattern(text: str) -> Pattern:
-    """The pattern, ready for use. Raises PatternError with the place and the remedy."""
+    """Compile a topic pattern. Raises PatternError with the position and the remedy."""
     if not is_utf8(text):
         raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
     parts: list[str | Placeholder] = []
@@ -74,17 +74,17 @@ def compile_pattern(text: str) -> Pattern:
 
 
 def _json_path() -> ModuleType:
-    # Most patterns are names; they need neither the JSONPath library nor RE2, which take long to import.
+    # Most patterns contain only names and need neither the JSONPath library nor RE2, which are slow to import.
     from chalicelib.kernel import json_path  # noqa: PLC0415
 
     return json_path
 
 
 def routing_key(pattern: str, report_fields: Mapping[str, Any]) -> str:
-    """The routing key that ``pattern`` gives for the fields inside a report's root.
+    """Return the routing key that ``pattern`` gives for the fields inside a report's root.
 
     The first match of the first alternative that resolves counts; objects, arrays and null do not resolve. Raises
-    Unresolved or TooLong, and PatternError for what should not have been saved.
+    Unresolved or TooLong, and PatternError for an invalid pattern.
     """
     return compile_pattern(pattern).key(report_fields)
 
@@ -97,7 +97,7 @@ def _lookup(path: Path) -> Lookup:
 
     def walk(fields: Mapping[str, Any]) -> Any:
         value = _walk(fields, steps)
-        # The device is written in upper case everywhere.
+        # The connector writes the DevEUI in upper case everywhere, so routing keys do, too.
         return value.upper() if upper and isinstance(value, str) else value
 
     return walk

@@ -13,14 +13,15 @@ from itertools import pairwise
 from chalicelib.errors import PatternError
 
 MAX_EXPRESSION = 512
-"""Characters between two braces."""
+"""Maximum number of characters between two braces."""
 MAX_NESTING = 12
-"""Levels of nested brackets and parentheses."""
+"""Maximum depth of nested brackets and parentheses."""
 MAX_DESCENTS = 2
 """Maximum number of ``..`` in one alternative: each multiplies the work."""
 MAX_FILTERS = 4
+"""Maximum number of filters in one alternative."""
 MAX_REGEXES = 8
-"""In one pattern: compiling each may take some milliseconds."""
+"""Maximum number of regular expressions in one pattern; compiling each may take some milliseconds."""
 
 Step = str | int
 
@@ -34,7 +35,10 @@ class Literal:
 
 @dataclass(frozen=True)
 class Path:
-    """An alternative that is a JSONPath. ``steps``: names and indexes, when it has nothing else; None otherwise."""
+    """A JSONPath alternative. ``steps`` are its names and indexes, or None if the path has other elements.
+
+    ``position`` is the index of the path in the pattern, counted from 0.
+    """
 
     text: str
     position: int
@@ -47,7 +51,7 @@ class Path:
 
 @dataclass(frozen=True)
 class Expression:
-    """Expression between two braces."""
+    """An expression between two braces; the first alternative that resolves gives its value."""
 
     text: str
     alternatives: tuple[Path | Literal, ...]
@@ -58,7 +62,7 @@ Part = str | Expression
 
 @lru_cache(maxsize=1024)
 def parse_pattern(pattern: str) -> tuple[Part, ...]:
-    """The literal texts and expressions of ``pattern``, in order. Raises PatternError."""
+    """Return the literal texts and expressions of ``pattern``, in order. Raises PatternError."""
     if pattern.count("=~") > MAX_REGEXES:
         raise PatternError(
             f"there are more than {MAX_REGEXES} regular expressions; join some with |", pattern.find("=~")
@@ -68,7 +72,7 @@ def parse_pattern(pattern: str) -> tuple[Part, ...]:
     while at < len(pattern):
         character = pattern[at]
         if character == "}":
-            raise PatternError("a closing brace without an opening one; write {DevEUI}, for instance", at)
+            raise PatternError("a closing brace without an opening one; write an expression such as {DevEUI}", at)
         if character != "{":
             at += 1
             continue
@@ -83,7 +87,7 @@ def parse_pattern(pattern: str) -> tuple[Part, ...]:
 
 
 def _expression(pattern: str, opening: int) -> tuple[Expression, int]:
-    """The expression whose brace is at ``opening``, and the place behind its closing brace."""
+    """Return the expression whose brace is at ``opening``, and the index after its closing brace."""
     bars: list[int] = []
     closers: list[str] = []
     at = opening + 1
@@ -106,7 +110,7 @@ def _expression(pattern: str, opening: int) -> tuple[Expression, int]:
 
 
 def _bracket(character: str, at: int, closers: list[str]) -> None:
-    """Keeps in ``closers`` what the brackets that are open must be closed with."""
+    """Update ``closers``, the stack of closing brackets that the open brackets need."""
     if character in "[(":
         closers.append("]" if character == "[" else ")")
         if len(closers) > MAX_NESTING:
@@ -124,7 +128,7 @@ def _closing(pattern: str, opening: int, what: str) -> int:
         elif pattern[at] == pattern[opening]:
             return at
         at += 1
-    raise PatternError(f"the {what} is not closed; write {pattern[opening]} behind it", opening)
+    raise PatternError(f"the {what} is not closed; write {pattern[opening]} after it", opening)
 
 
 def _alternatives(pattern: str, opening: int, bars: list[int], closing: int) -> Expression:
@@ -184,7 +188,7 @@ def _steps(text: str) -> tuple[Step, ...] | None:
 
 
 def words(pattern: str) -> list[list[Part]]:
-    """The dot-separated words of ``pattern``; a dot inside braces separates nothing."""
+    """Return the dot-separated words of ``pattern``; a dot inside braces does not separate words."""
     result: list[list[Part]] = [[]]
     for part in parse_pattern(pattern):
         if isinstance(part, Expression):
@@ -198,7 +202,7 @@ def words(pattern: str) -> list[list[Part]]:
 
 
 def binding_key(pattern: str) -> str:
-    """The binding key that receives what ``pattern`` describes: each word with an expression in it is ``*``."""
+    """Return the binding key that matches ``pattern``: ``*`` replaces each word that contains an expression."""
     return ".".join(
         "*" if any(isinstance(part, Expression) for part in word) else "".join(map(str, word))
         for word in words(pattern)
@@ -206,8 +210,9 @@ def binding_key(pattern: str) -> str:
 
 
 def dev_eui_word(pattern: str, routing_key: str) -> str | None:
-    """Return the part of ``routing_key`` at the place of ``{DevEUI}`` in ``pattern``; None when there is no such place
-    or the two do not match.
+    """Return the part of ``routing_key`` at the position of ``{DevEUI}`` in ``pattern``.
+
+    Return None if the pattern does not contain ``{DevEUI}`` or the routing key does not match.
     """
     pattern_words, key_words = words(pattern), routing_key.split(".")
     hashes = [index for index, word in enumerate(pattern_words) if word == ["#"]]
@@ -217,7 +222,7 @@ def dev_eui_word(pattern: str, routing_key: str) -> str | None:
         places = [at for at, part in enumerate(word) if isinstance(part, Expression)]
         if len(places) != 1 or not _names_device(word[places[0]]):
             continue
-        # Behind a '#', which stands for any number of words, the words are counted from the end.
+        # A '#' matches any number of words, so the words after it are counted from the end.
         place = index - len(pattern_words) if hashes and index > hashes[0] else index
         if not -len(key_words) <= place < len(key_words):
             return None

@@ -143,9 +143,9 @@ PAIRS: dict[str, tuple[Callable[[], CertificateIssuerPrivateKeyTypes], PrivateFo
 
 SHORTENED = ("--BEGIN {0}--kCFG...QJvW3--END {0}--", "--BEGIN {0}--kCFG\u2026QJvW3--END {0}--")
 MANGLED: dict[str, tuple[Callable[[str], str], str]] = {
-    "empty": (lambda _: "", "nothing but blanks"),
-    "only blanks": (lambda _: " \r\n\t ", "nothing but blanks"),
-    "only a byte order mark": (lambda _: "\ufeff", "nothing but blanks"),
+    "empty": (lambda _: "", "contains only blanks"),
+    "only blanks": (lambda _: " \r\n\t ", "contains only blanks"),
+    "only a byte order mark": (lambda _: "\ufeff", "contains only blanks"),
     "prose": (lambda _: "my certificate", "not PEM"),
     "HTML": (lambda _: "<!DOCTYPE html><html><body>Sign in</body></html>", "not PEM"),
     "JSON around nothing": (lambda _: "{}", "not PEM"),
@@ -177,7 +177,7 @@ MANGLED: dict[str, tuple[Callable[[str], str], str]] = {
                     "cannot be read"),
     "its last line lost": (lambda text: "".join([*text.splitlines(keepends=True)[:-2], text.splitlines()[-1]]),
                            "cannot be read"),
-    "huge, of blanks": (lambda _: " " * 60_000, "nothing but blanks"),
+    "huge, of blanks": (lambda _: " " * 60_000, "contains only blanks"),
     "huge, of dashes": (lambda _: "-" * 60_000, "not PEM"),
     "huge, of one letter": (lambda text: within(text, "A" * 60_000), "cannot be read"),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Alarms of a connection: times, time zones and days."""
+"""Validation of a connection's alarms: times, time zones and days."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime, time
@@ -32,7 +32,7 @@ def _alarm(alarm: Values, place: str) -> list[Violation]:
     checks: tuple[tuple[str, Callable[[str], object], str], ...] = (
         ("startTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
         ("endTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),
-        ("timezone", _zone, "This is not a time zone of the IANA database; write Europe/Paris, for instance."),
+        ("timezone", _zone, "This is not a time zone of the IANA database; write one such as Europe/Paris."),
     )
     for name, parse, sentence in checks:
         text = alarm.get(name)
@@ -48,19 +48,22 @@ def _alarm(alarm: Values, place: str) -> list[Violation]:
 
 
 def is_day(text: str) -> bool:
-    """Whether ``text`` names a day of the week."""
+    """Return whether ``text`` names a day of the week."""
     return day_number(text) is not None
 
 
 def day_number(text: str) -> int | None:
-    """0 for Monday: a day in full, or its first two or three letters, in any case. None for anything else."""
+    """Return the number of a day, 0 for Monday; None if ``text`` names no day.
+
+    Accepts the full English name or its first two or three letters, in any case.
+    """
     day = text.lower()
     names = [name for name in _DAYS if name == day or (len(day) in (2, 3) and name.startswith(day))]
     return _DAYS.index(names[0]) if names else None
 
 
 def parse_moment(text: str) -> datetime | time | None:
-    """A date with its time, or a time of day; None when it is neither in ISO 8601."""
+    """Parse an ISO 8601 date with time, or a time of day. Return None for any other text."""
     for parse in (datetime.fromisoformat, time.fromisoformat):
         try:
             return parse(text)

@@ -1,4 +1,4 @@
-"""Addresses of brokers: their spellings, and the ones that no connection may use."""
+"""Addresses of brokers: parsing of all spellings, and the addresses that no connection may use."""
 
 import re
 import unicodedata
@@ -12,12 +12,12 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _NEVER_PUBLIC: tuple[Network, ...] = (
     _COMPATIBLE,  # IPv4-compatible: no such host exists, some stacks unwrap it
-    IPv6Network("2001::/32"),  # Teredo: a tunnel to an address that cannot be judged
+    IPv6Network("2001::/32"),  # Teredo: a tunnel to an address that cannot be checked
     IPv6Network("64:ff9b:1::/48"),  # NAT64 of a local network
     ip_network("192.88.99.0/24"),  # 6to4 relays
     ip_network("168.63.129.16/32"),  # Azure's metadata and DNS, a public address that is local everywhere
     ip_network("100.64.0.0/10"),  # carrier-grade NAT; Alibaba's metadata lives there
-    # The ones below are counted as global by some releases of Python.
+    # Some releases of Python count the networks below as global.
     ip_network("192.0.0.0/24"),  # protocol assignments; Oracle's metadata lives there
     IPv6Network("3fff::/20"),  # documentation, since RFC 9637
     IPv6Network("5f00::/16"),  # segment routing within a provider, RFC 9602
@@ -40,8 +40,10 @@ def forbidden(address: Address, allowed: Sequence[Network]) -> bool:
 
 
 def literal_address(host: str) -> Address | None:
-    """The address that ``host`` spells, in any way a resolver would take: also decimal, hexadecimal, octal, short
-    and full-width. None for a name."""
+    """Return the address that ``host`` spells, or None for a name.
+
+    Accepts every spelling that a resolver accepts: also decimal, hexadecimal, octal, short and full-width.
+    """
     text = _plain(host).partition("%")[0].removesuffix(".")
     try:
         return ip_address(text)
@@ -50,7 +52,10 @@ def literal_address(host: str) -> Address | None:
 
 
 def parse_host_port(text: str, default_port: int) -> tuple[str, int]:
-    """Splits ``host``, ``host:port``, ``[IPv6]`` or ``[IPv6]:port``. Raises ValueError with a sentence."""
+    """Split ``host``, ``host:port``, ``[IPv6]`` or ``[IPv6]:port`` into host and port.
+
+    Raises ValueError with a sentence for the user.
+    """
     if "://" in text:
         raise ValueError("Write the host without a scheme, such as broker.example.com or broker.example.com:5671.")
     if text.startswith("["):
@@ -84,7 +89,7 @@ def _check_host(host: str) -> None:
 
 
 def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:  # noqa: PLR2004  # what TCP has
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:  # noqa: PLR2004  # the range of TCP ports
         raise ValueError("The port must be a number from 1 to 65535.")
     return int(text)
 
@@ -94,7 +99,7 @@ def _plain(host: str) -> str:
 
 
 def _inet_aton(text: str) -> IPv4Address | None:
-    """One to four parts, each decimal, octal or hexadecimal; the last one fills the bytes that are left."""
+    """Parse one to four parts, each decimal, octal or hexadecimal; the last one fills the remaining bytes."""
     parts = text.split(".")
     if len(parts) > 4:  # noqa: PLR2004  # an IPv4 address has no more bytes
         return None
@@ -134,7 +139,7 @@ def _embedded(address: Address) -> list[IPv4Address]:
 def _local(address: Address) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped or address in _NAT64:
-            return False  # judged by the IPv4 address in it
+            return False  # the caller checks the embedded IPv4 address
         if address.is_site_local:
             return True
     return (

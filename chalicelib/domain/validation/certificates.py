@@ -28,11 +28,11 @@ TRUSTED_CA = "/configuration/trustedCaCertificate"
 
 MIN_RSA = 2048
 MAX_RSA = 8192
-"""Bits; checking a longer key takes seconds."""
+"""Maximum length of an RSA key in bits; checking a longer one takes seconds."""
 MIN_CURVE = 224
-"""Bits."""
+"""Minimum size of an elliptic curve in bits."""
 MAX_CERTIFICATES = 200
-"""In one bundle."""
+"""Maximum number of certificates in one bundle."""
 
 _KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 _WEAK_HASHES = frozenset({"md5", "sha1"})
@@ -42,7 +42,7 @@ _KINDS = {
     "PUBLIC KEY": "a public key",
     "RSA PUBLIC KEY": "a public key",
     "OPENSSH PRIVATE KEY": "a key in OpenSSH's format; convert it with ssh-keygen -p -m PEM",
-    "DSA PRIVATE KEY": "a DSA key, which TLS does not use any more",
+    "DSA PRIVATE KEY": "a DSA key, which TLS does not support",
     "PKCS7": "a PKCS#7 bundle; convert it with openssl pkcs7 -print_certs",
 }
 
@@ -78,7 +78,7 @@ def check_ca(text: str, now: float) -> list[Violation]:
 
 
 def certificate_end(certificate: str) -> float:
-    """When a client certificate that was checked ends, in Unix seconds: the first of its chain to end."""
+    """Return the expiry of a valid client certificate in Unix seconds: the earliest one in its chain."""
     chain = _certificates(certificate, CERTIFICATE, [])
     return min(member.not_valid_after_utc for member in chain).timestamp()
 
@@ -105,16 +105,16 @@ def _certificates(text: str, pointer: str, violations: list[Violation]) -> list[
     for position, block in enumerate(found):
         try:
             member = _load_certificate(block)
-        except Exception:  # noqa: BLE001  # a hostile certificate fails in many ways, and all of them mean this
-            which = _which(position)
-            violations.append(Violation(pointer, f"{which} cannot be read; export it again and paste the whole file."))
+        except Exception:  # noqa: BLE001  # the library raises many types on a hostile certificate
+            name = _certificate_name(position)
+            violations.append(Violation(pointer, f"{name} cannot be read; export it again and paste the whole file."))
             return []
         certificates.append(member)
     return certificates
 
 
 def _load_certificate(block: Block) -> x509.Certificate:
-    """Raises one of many errors, also for what the library would read only later, when it is asked for."""
+    """Load a certificate and all fields that the library reads lazily. Raises exceptions of many types."""
     from cryptography import x509  # noqa: PLC0415
 
     certificate = x509.load_pem_x509_certificate(block.text.encode("ascii"))
@@ -168,7 +168,7 @@ def _wrong_kind(block: Block, wanted: str) -> str:
     return f"This is {kind}. Paste {wanted} here, nothing else."
 
 
-def _which(position: int) -> str:
+def _certificate_name(position: int) -> str:
     return "The certificate" if position == 0 else f"Certificate {position + 1} of the chain"
 
 
@@ -176,9 +176,11 @@ def _validity(certificate: x509.Certificate, position: int, now: float) -> list[
     moment = datetime.fromtimestamp(now, UTC)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if end < moment:
-        detail = f"{_which(position)} expired on {end:%Y-%m-%d %H:%M} UTC; paste a valid certificate."
+        detail = f"{_certificate_name(position)} expired on {end:%Y-%m-%d %H:%M} UTC; paste a valid certificate."
     elif begin > moment:
-        detail = f"{_which(position)} is not valid before {begin:%Y-%m-%d %H:%M} UTC; paste a valid certificate."
+        detail = (
+            f"{_certificate_name(position)} is not valid before {begin:%Y-%m-%d %H:%M} UTC; paste a valid certificate."
+        )
     else:
         return []
     return [Violation(CERTIFICATE, detail)]
@@ -189,7 +191,7 @@ def _strength(certificate: x509.Certificate, position: int) -> list[Violation]:
     # Clients do not verify the signature of a root, so its age does not matter.
     if not weakness and certificate.issuer != certificate.subject:
         weakness = _weakness_of_signature(certificate)
-    return [Violation(CERTIFICATE, f"{_which(position)} is too weak: {weakness}.")] if weakness else []
+    return [Violation(CERTIFICATE, f"{_certificate_name(position)} is too weak: {weakness}.")] if weakness else []
 
 
 def _weakness_of_signature(certificate: x509.Certificate) -> str:
@@ -198,10 +200,10 @@ def _weakness_of_signature(certificate: x509.Certificate) -> str:
     try:
         algorithm = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        # MD2 and unknown algorithms are among them.
-        return "it is signed in a way that is not known here; have it signed with SHA-256"
+        # The library raises this for MD2 and for algorithms that it does not know.
+        return "its signature algorithm is unknown; have it signed with SHA-256"
     if algorithm is not None and algorithm.name in _WEAK_HASHES:
-        return f"it is signed with {algorithm.name.upper()}, which TLS refuses"
+        return f"it is signed with {algorithm.name.upper()}, which TLS refuses; have it signed with SHA-256"
     return ""
 
 
@@ -213,7 +215,7 @@ def _weakness(key: CertificatePublicKeyTypes | PublicKeyTypes) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size < MIN_CURVE:
         return f"a curve needs at least {MIN_CURVE} bits, this one has {key.curve.key_size}"
     if isinstance(key, dsa.DSAPublicKey):
-        return "TLS does not use DSA keys any more"
+        return "TLS does not support DSA keys; use an RSA or EC key"
     return ""
 
 

@@ -1,4 +1,7 @@
-"""Requests that create or replace a connection: every violation at once, before anything is saved."""
+"""Validation of requests that create or replace a connection.
+
+All violations are reported together, before anything is saved.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,12 +48,12 @@ def parse_connection(
     stored_secrets: ConnectionSecrets | None = None,
     allowed: Networks = (),
 ) -> ConnectionRequest:
-    """The request in ``document``, with its PEM texts normalised and stored secrets in place of their masks.
+    """Return the request in ``document``, with normalised PEM texts and stored secrets in place of their masks.
 
-    ``stored`` and ``stored_secrets``: the connection that is replaced, None for a new one. Without the secrets
-    ``MASK`` stays where one is kept, and a new certificate is not compared with a key that is kept. ``now``: Unix
-    seconds, for certificates. ``allowed``: private networks that a broker may be in. Raises InvalidRequest with every
-    violation.
+    ``stored`` and ``stored_secrets`` are those of the replaced connection, None for a new one. Without
+    ``stored_secrets``, masks stay in the result and a new certificate is not compared with the stored key.
+    ``now``: Unix seconds, to check certificates. ``allowed``: private networks in which a broker may be. Raises
+    InvalidRequest with all violations, at most MAX_VIOLATIONS.
     """
     if not isinstance(document, dict):
         raise InvalidRequest([Violation("", "A connection is a JSON object; send one.")])
@@ -77,7 +80,10 @@ def parse_connection(
 
 
 def check_structure(document: object, stored: Connection) -> None:
-    """Raises InvalidRequest for what could not be meant for any version of ``stored``: types, lengths, names, id."""
+    """Check the types, lengths, names and id of ``document``, which are invalid for every version of ``stored``.
+
+    Raises InvalidRequest with the violations.
+    """
     if not isinstance(document, dict):
         raise InvalidRequest([Violation("", "A connection is a JSON object; send one.")])
     _, violations = _structure({name: value for name, value in document.items() if name not in READ_ONLY})
@@ -100,7 +106,7 @@ def split_secrets(configuration: AmqpConfiguration) -> tuple[AmqpConfiguration, 
 
 
 def merge_secrets(configuration: AmqpConfiguration, stored: ConnectionSecrets) -> ConnectionSecrets:
-    """The secrets of a configuration: where it has ``MASK`` the stored one, and none where it has none."""
+    """Return the secrets of a configuration, with the stored secret in place of each ``MASK``."""
     given = {name: getattr(configuration, name) for name in ConnectionSecrets.model_fields}
     return ConnectionSecrets(
         **{name: getattr(stored, name) if value == MASK else value for name, value in given.items()}
@@ -122,7 +128,7 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
     if surrogates:
         return None, surrogates
     try:
-        # From text, because only then a string is accepted for an enumeration and for nothing else.
+        # Strict validation accepts strings for enumerations only when it parses JSON text.
         text = json.dumps(document)
         return ConnectionRequest.model_validate_json(text, strict=True, by_alias=True, by_name=False), []
     except ValidationError as error:
@@ -130,7 +136,7 @@ def _structure(document: Mapping[str, Any]) -> tuple[ConnectionRequest | None, l
 
 
 def surrogate_violations(document: object) -> list[Violation]:
-    """Lone surrogates, which JSON's escapes can write and UTF-8 cannot: the first MAX_VIOLATIONS."""
+    """Return the first MAX_VIOLATIONS lone surrogates: JSON escapes can write them, but UTF-8 cannot."""
     places = islice(_surrogates(document), MAX_VIOLATIONS)
     return [
         Violation(place, "This text contains a lone surrogate, which UTF-8 cannot encode. Remove it.")
@@ -246,7 +252,7 @@ def _pattern(values: Values, name: str) -> list[Violation]:
 
 
 def _certificates(values: Values, kept: Mapping[str, str], now: float) -> list[Violation]:
-    """``kept``: the stored secrets, so that a new certificate is compared with a key that stays."""
+    """Check new certificates and keys. ``kept``: the stored secrets, to compare a new certificate with a kept key."""
 
     def text(name: str) -> str | None:
         value = values.get(name)

@@ -1,4 +1,4 @@
-"""PEM in the forms in which people paste it, brought to the one that OpenSSL reads (RFC 7468)."""
+"""Normalisation of pasted PEM texts to the form that OpenSSL reads (RFC 7468)."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chalicelib.errors import PemError
 
 MAX_LABEL = 40
-"""Characters between BEGIN and the dashes; longer than any label in use."""
+"""Maximum number of characters between BEGIN and the dashes; no label in use is longer."""
 
 _ESCAPED_BREAK = re.compile(r"\\{1,2}[nrt]")
 # The dashes after a marker are matched by lookahead, because on one line they also precede the next marker. The
@@ -26,12 +26,15 @@ _SYNONYMS = {
     "NEW CERTIFICATE REQUEST": "CERTIFICATE REQUEST",
 }
 _PARAMETERS = frozenset({"EC PARAMETERS", "DSA PARAMETERS"})
-"""OpenSSL writes them before a key, which says the same itself."""
+"""Blocks that OpenSSL writes before a key; they are dropped, because the key contains the parameters."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """One thing in a PEM text. ``body``: its base64, without breaks."""
+    """One block of a PEM text. ``body`` is its base64 without line breaks, and is never shown by ``repr``.
+
+    An encrypted block has an empty ``body``.
+    """
 
     label: str
     body: str
@@ -47,10 +50,10 @@ class Block:
 
 
 def normalise_pem(text: str) -> str:
-    """``text`` as RFC 7468 has it: five dashes, lines of 64, nothing around or between the blocks.
+    """Return ``text`` in the form of RFC 7468: five dashes, lines of 64 characters, no text outside the blocks.
 
-    Understands line breaks lost or written as ``\\n``, CRLF, blanks, a byte order mark, the attributes that PKCS#12
-    exports leave between blocks, and markers with any number of dashes from two. Raises PemError.
+    Accepts line breaks lost or written as ``\\n``, CRLF, blanks and a byte order mark. Accepts the attributes that
+    PKCS#12 exports leave between blocks, and markers with two or more dashes. Raises PemError.
     """
     return "".join(block.text for block in blocks(text))
 
@@ -102,7 +105,7 @@ def _block(label: str, content: str) -> Block:
 def _without_markers(text: str) -> str:
     stripped = text.strip()
     if not stripped:
-        return "There is nothing but blanks; paste a PEM file."
+        return "The text contains only blanks; paste a PEM file."
     if _DAMAGED.search(stripped):
         return "The BEGIN and END lines are damaged; they look like -----BEGIN CERTIFICATE-----."
     if stripped.startswith(("ssh-", "ecdsa-")):

@@ -1,4 +1,4 @@
-"""Faults of a document as JSON pointers and sentences with a remedy: what pydantic finds, and what texts can have."""
+"""Violations of a document: pydantic's errors and checks of texts, as JSON pointers and sentences with a remedy."""
 
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -12,7 +12,7 @@ from chalicelib.errors import Violation
 from chalicelib.kernel.json_pointer import pointer
 
 MAX_VIOLATIONS = 100
-"""Violations in one answer."""
+"""Maximum number of violations in one response."""
 
 Values = Mapping[str, Any]
 """The fields of an object that are well-formed and not null, named as in the document."""
@@ -39,9 +39,9 @@ _SENTENCES = {
 
 
 def violations_of(error: ValidationError, known_names: Mapping[str, Sequence[str]]) -> list[Violation]:
-    """The violations of a document; no sentence shows a value, since it could be a secret.
+    """Return the violations of a document. No sentence shows a value, because it could be a secret.
 
-    ``known_names``: the fields of the object at a pointer, to propose one for a name that is unknown.
+    ``known_names``: the field names of the object at each pointer, to propose one for an unknown name.
     """
     violations = []
     for item in error.errors(include_url=False, include_input=False)[:MAX_VIOLATIONS]:
@@ -68,7 +68,7 @@ def _sentence(type_: str, context: Mapping[str, Any], message: str) -> str:
 
 
 def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Values:
-    """The fields of the object at ``place`` that have a value and no violation in their structure."""
+    """Return the fields of the object at ``place`` that are not null and have no structural violation."""
     if not isinstance(value, dict):
         return {}
     return {
@@ -79,9 +79,9 @@ def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Val
 
 
 def text_violations(value: object, place: str, *, breaks: str = "", allow_blank: bool = True) -> list[Violation]:
-    """Return the violations of a text:
+    """Return the violations of a text: control characters other than ``breaks``, and only blanks.
 
-    control characters other than ``breaks``, and text of blanks only. A value that is not a string has none.
+    The type is not checked: a value that is not a string has no violations.
     """
     if not isinstance(value, str):
         return []
@@ -93,7 +93,7 @@ def text_violations(value: object, place: str, *, breaks: str = "", allow_blank:
 
 
 def short_string_violations(value: object, place: str) -> list[Violation]:
-    """A name that AMQP cannot carry."""
+    """Return the violation of a name that is longer than an AMQP short string."""
     if isinstance(value, str) and len(value.encode("utf-8", "replace")) > MAX_SHORT_STRING:
         return [
             Violation(
