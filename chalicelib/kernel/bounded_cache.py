@@ -1,4 +1,4 @@
-"""A cache that cannot grow without end."""
+"""A bounded, thread-safe LRU cache."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """The values used last, at most ``size`` of them. For threads."""
+    """A thread-safe LRU cache of at most ``size`` values; ``put`` drops the least recently used one."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -17,12 +17,14 @@ class BoundedCache(Generic[K, V]):
         self._lock = Lock()
 
     def get(self, key: K) -> V | None:
+        """Return the value of ``key``, or None, and mark it as recently used."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
     def put(self, key: K, value: V) -> None:
+        """Store a value and drop the least recently used one if the cache is full."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
@@ -30,5 +32,6 @@ class BoundedCache(Generic[K, V]):
                 self._values.popitem(last=False)
 
     def drop(self, key: K) -> None:
+        """Remove a value; an unknown key is ignored."""
         with self._lock:
             self._values.pop(key, None)

@@ -9,21 +9,22 @@ _LATEST = 2**48 - 1
 
 
 def new_id(now: float) -> str:
-    """An id of the moment ``now``, in Unix seconds."""
+    """Return a new ULID for the time ``now``, in Unix seconds."""
     return str(ULID.from_timestamp(float(now)))
 
 
 def is_id(text: str) -> bool:
+    """Return whether ``text`` is a ULID in upper case."""
     return _ULID.fullmatch(text) is not None
 
 
 def first_id(moment: float) -> str:
-    """The least id that a thing of ``moment`` (Unix seconds) or later can have."""
+    """Return the smallest ULID of ``moment`` (Unix seconds) or later."""
     return str(ULID.from_bytes(_milliseconds(moment).to_bytes(6, "big") + bytes(10)))
 
 
 def last_id(moment: float) -> str:
-    """The greatest id that a thing of ``moment`` or earlier can have."""
+    """Return the greatest ULID of ``moment`` (Unix seconds) or earlier."""
     return str(ULID.from_bytes(_milliseconds(moment).to_bytes(6, "big") + b"\xff" * 10))
 
 

@@ -1,8 +1,8 @@
 """JSONPath with limits: python-jsonpath with counted steps and with regular expressions in RE2.
 
-Patterns and reports come from outside and must not keep a function busy: every node and comparison is counted, slow
-operations check the clock, and regular expressions run in linear time. The module is imported only for a pattern that
-needs JSONPath, because the library's import is slow.
+Patterns and reports are untrusted and must not keep a function busy: every node and comparison is counted, slow
+operations check the clock, and regular expressions run in linear time. Callers import this module only for a pattern
+that needs JSONPath, because the library's import is slow.
 """
 
 import time
@@ -27,19 +27,19 @@ from jsonpath.token import TOKEN_EOF, TOKEN_RE_FLAGS, TOKEN_SELF
 from chalicelib.errors import PatternError, Unresolved
 
 MAX_STEPS = 10_000
-"""Nodes and comparisons of one evaluation; a report has some hundred nodes."""
+"""Maximum number of nodes and comparisons in one evaluation; a report has some hundred nodes."""
 MAX_CPU = 0.015
-"""Seconds of this thread: what steps cannot measure, such as comparing two large objects."""
+"""Maximum CPU seconds of this thread; steps do not measure the comparison of two large objects, for example."""
 MAX_SUBJECT = 4096
-"""Characters of a text that a regular expression is tried on; a longer one does not match."""
+"""Maximum length in characters of a text for a regular expression; a longer text does not match."""
 MAX_REGEX = 256
-"""Characters."""
+"""Maximum length of a regular expression in characters."""
 _REGEX_MEMORY = 1 << 18
 """Bytes that RE2 may use for one expression; bounds nested repetitions such as (a{500}){500}."""
 _CLOCK_EVERY = 32
 """Steps between two reads of the clock, which is a system call."""
 _ELEMENTS_PER_STEP = 2
-"""The library passes over every element of an array or object; that costs half of making a node of it."""
+"""The library iterates over every element of an array or object; two elements cost as much as one node."""
 
 
 class _Exhausted(Exception):
@@ -59,14 +59,14 @@ class _Budget:
         if self.steps < 0:
             raise _Exhausted
         if before // _CLOCK_EVERY != self.steps // _CLOCK_EVERY:
-            self.look_at_clock()
+            self.check_deadline()
 
-    def look_at_clock(self) -> None:
+    def check_deadline(self) -> None:
         if time.thread_time() > self.deadline:
             raise _Exhausted
 
 
-# The library hands no state of ours through an evaluation, and several threads evaluate at a time.
+# The library does not pass our state through an evaluation, and several threads evaluate at the same time.
 _budget: ContextVar[_Budget] = ContextVar("_budget")
 
 
@@ -83,7 +83,7 @@ class _Match(JSONPathMatch):
         return _Match(filter_context={}, obj=obj, root=self.root)
 
     def add_child(self, *children: JSONPathMatch) -> None:
-        """Kept nowhere."""
+        """Discard the children: the connector does not navigate the tree of nodes."""
 
 
 class _Path(JSONPath):
@@ -97,7 +97,7 @@ class _Path(JSONPath):
 
 
 class _Parser(Parser):
-    """The library's, except for what would evade the counting or leave RE2 out."""
+    """The library's parser without the syntax that would evade the step count or RE2."""
 
     def parse_absolute_query(self, stream: TokenStream) -> BaseExpression:
         stream.next()
@@ -124,7 +124,7 @@ class _Parser(Parser):
 
 @lru_cache(maxsize=256)
 def _regex(pattern: str, flags: str) -> Any:
-    """Raises re2.error."""
+    """Compile a regular expression with RE2. Raises re2.error."""
     if len(pattern) > MAX_REGEX:
         raise re2.error(f"it is longer than {MAX_REGEX} characters")
     options = re2.Options()
@@ -140,7 +140,7 @@ def _text(error: Exception) -> str:
 
 
 class _RegexFunction(FilterFunction):
-    """RFC 9535's ``match`` and ``search``; a pattern that cannot be used matches nothing."""
+    """RFC 9535's ``match`` and ``search``; an invalid regular expression does not match."""
 
     arg_types = [ExpressionType.VALUE, ExpressionType.VALUE]  # noqa: RUF012  # as the base class has it
     return_type = ExpressionType.LOGICAL
@@ -151,7 +151,7 @@ class _RegexFunction(FilterFunction):
     def __call__(self, value: object, pattern: object) -> bool:
         if not isinstance(value, str) or not isinstance(pattern, str) or len(value) > MAX_SUBJECT:
             return False
-        _budget.get().look_at_clock()
+        _budget.get().check_deadline()
         try:
             return getattr(_regex(pattern, ""), self._method)(value) is not None
         except (re2.error, UnicodeEncodeError):
@@ -169,7 +169,7 @@ class _Environment(JSONPathEnvironment):
     def getitem(self, obj: Any, key: Any) -> Any:
         _budget.get().spend(1)
         if isinstance(key, slice):
-            _budget.get().look_at_clock()
+            _budget.get().check_deadline()
         return super().getitem(obj, key)
 
     def is_truthy(self, obj: object) -> bool:
@@ -181,20 +181,20 @@ class _Environment(JSONPathEnvironment):
         if operator in ("&&", "||"):
             return super().compare(left, operator, right)
         if isinstance(left, list | dict | str) and isinstance(right, list | dict | str):
-            _budget.get().look_at_clock()
+            _budget.get().check_deadline()
         if operator == "=~":
             return self._matches(left, right)
         return super().compare(left, operator, right)
 
     def _matches(self, left: object, right: object) -> bool:
-        """Jayway's ``=~``: the whole text matches; numbers and booleans are matched as they are written."""
+        """Evaluate Jayway's ``=~``, which matches the whole text; numbers and booleans match by their JSON text."""
         if isinstance(left, bool):
             left = "true" if left else "false"
         elif isinstance(left, int | float):
             left = str(left)
         if not isinstance(left, str) or not hasattr(right, "fullmatch") or len(left) > MAX_SUBJECT:
             return False
-        _budget.get().look_at_clock()
+        _budget.get().check_deadline()
         try:
             return right.fullmatch(left) is not None
         except UnicodeEncodeError:
@@ -203,14 +203,14 @@ class _Environment(JSONPathEnvironment):
 
 _ENVIRONMENT = _Environment(filter_caching=False)
 
-# The library's own functions fail with these on values they do not expect, such as typeof() of a number.
+# The library's functions raise these on unexpected values, such as typeof() of a number.
 _EVALUATION_ERRORS = (JSONPathError, RecursionError, AttributeError, TypeError, ValueError, LookupError)
 
 
 def compile_path(text: str, position: int) -> Callable[[Mapping[str, Any]], Any]:
-    """A function that finds the first match of a JSONPath, or None; it must be called within ``limited``.
+    """Return a function that returns the first match of a JSONPath, or None. Call it within ``limited`` only.
 
-    Raises PatternError; ``position`` is that of the path in its pattern.
+    ``position``: the index of the path in its pattern, for errors. Raises PatternError.
     """
     try:
         stream = TokenStream(_ENVIRONMENT.lexer.tokenize(text))
@@ -233,7 +233,7 @@ def compile_path(text: str, position: int) -> Callable[[Mapping[str, Any]], Any]
 
 @contextmanager
 def limited() -> Iterator[None]:
-    """The lookups inside share one budget; Unresolved is raised once it is used up."""
+    """Limit the lookups inside to one shared budget. Raises Unresolved when they exceed it."""
     token = _budget.set(_Budget())
     try:
         yield

@@ -1,4 +1,4 @@
-"""Parts of JSON Schema that pydantic lacks or reads differently."""
+"""Parts of JSON Schema that pydantic lacks or interprets differently."""
 
 from typing import Annotated, Any
 
@@ -11,14 +11,14 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-"""An integer as in JSON Schema, where 5000.0 is one."""
+"""An integer as JSON Schema defines it: 5000.0 is an integer."""
 
 
 def given(*names: str) -> JsonDict:
-    """A schema of objects that have all of these strings."""
+    """Return a schema of objects in which all these fields are strings."""
     return {"required": [*names], "properties": {name: {"type": "string"} for name in names}}
 
 
 def absent(*names: str) -> JsonDict:
-    """A schema of objects that have none of these fields, or null."""
+    """Return a schema of objects in which each of these fields is absent or null."""
     return {"properties": {name: {"type": "null"} for name in names}}

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, without the liberties that Python's parser takes."""
+"""Strict JSON (RFC 8259), without the extensions of Python's parser."""
 
 import json
 import math
@@ -8,15 +8,16 @@ from typing import Any, NoReturn
 from chalicelib.errors import Malformed
 
 MAX_DEPTH = 64
+"""Maximum depth of nested objects and arrays."""
 _MAX_DIGITS = 400
-"""Longer integers are beyond every float, and Python refuses to read those of more than 4300 digits."""
+"""Longer integers exceed every float, and Python refuses to parse more than 4300 digits."""
 
 
 def parse_json(body: bytes) -> tuple[str, Any]:
-    """The text of ``body`` and its value. Numbers too large for a float become the largest float.
+    """Return the text of ``body`` and its value. Numbers too large for a float become the largest float.
 
-    Raises Malformed for anything but UTF-8 and JSON, for NaN and Infinity, a key that stands twice in an object, and
-    a nesting deeper than MAX_DEPTH.
+    Raises Malformed if ``body`` is not UTF-8 or not JSON. NaN, Infinity, a repeated key of an object and a nesting
+    deeper than MAX_DEPTH are errors, too.
     """
     try:
         text = body.decode("utf-8")
@@ -29,7 +30,7 @@ def parse_json(body: bytes) -> tuple[str, Any]:
         raise Malformed(f"the body is not JSON: {error.msg[:100]} ({where})") from None
     except RecursionError:
         raise Malformed(_TOO_DEEP) from None
-    # Counting brackets is fast, and few documents have so many that they could be too deep.
+    # Counting brackets is fast and spares most documents the slow measurement of the depth.
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise Malformed(_TOO_DEEP)
     return text, value
@@ -104,7 +105,7 @@ def element_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-# Only the place where a value ends is wanted, so numbers stay text.
+# The callers need only the end of each value, so numbers stay text.
 _PLAIN = json.JSONDecoder(parse_float=str, parse_int=str)
 
 

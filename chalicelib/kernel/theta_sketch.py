@@ -11,19 +11,24 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 K = 10_000
+"""Number of hashes that a sketch keeps."""
 _HASH_BYTES = 5
 _RANGE = 1 << 8 * _HASH_BYTES
 _BOUND_BYTES = _HASH_BYTES + 1
-"""The end of the range needs one bit more."""
+"""Bytes of the bound; the end of the range needs one bit more than a hash."""
 _ENTRY_BYTES = _HASH_BYTES + 1
 
 
 def device_hash(dev_eui: str) -> int:
+    """Return the 40-bit hash of a device; hashes are distributed uniformly."""
     return int.from_bytes(hashlib.blake2b(dev_eui.encode(), digest_size=_HASH_BYTES).digest())
 
 
 class Sketch:
-    """The devices of one hour; ``minutes`` are those of the hour, 0 to 59."""
+    """The distinct devices of one hour. It keeps all added hashes below its bound, about ``size`` at most.
+
+    Each entry maps a hash to the last minute, 0 to 59, in which the device was seen.
+    """
 
     def __init__(self, entries: Mapping[int, int] | None = None, bound: int = _RANGE, size: int = K) -> None:
         self._entries = dict(entries or {})
@@ -31,7 +36,7 @@ class Sketch:
         self._size = size
 
     def __len__(self) -> int:
-        """Hashes that are kept."""
+        """Return the number of kept hashes."""
         return len(self._entries)
 
     def would_add(self, hash_: int, minute: int) -> bool:
@@ -43,7 +48,7 @@ class Sketch:
         if not self.would_add(hash_, minute):
             return False
         self._entries[hash_] = minute
-        # Seldom, for sorting costs more than a few hashes too many.
+        # Sorting is expensive, so the sketch is trimmed only when it is an eighth too large.
         if len(self._entries) > self._size + self._size // 8:
             self._trim()
         return True
@@ -59,19 +64,21 @@ class Sketch:
     def _trim(self) -> None:
         kept = sorted(hash_ for hash_ in self._entries if hash_ < self._bound)
         if len(kept) > self._size:
-            # All below the bound are kept, none from it on: that is what the estimate rests on.
+            # The estimate needs all hashes below the bound and none from the bound on.
             self._bound = kept[self._size]
             kept = kept[: self._size]
         if len(kept) < len(self._entries):
             self._entries = {hash_: self._entries[hash_] for hash_ in kept}
 
     def to_bytes(self) -> bytes:
+        """Return the bound (6 bytes) and the entries, each a hash (5 bytes) and a minute (1 byte), big endian."""
         self._trim()
         entries = [(hash_ << 8 | minute).to_bytes(_ENTRY_BYTES) for hash_, minute in self._entries.items()]
         return self._bound.to_bytes(_BOUND_BYTES) + b"".join(entries)
 
     @classmethod
     def from_bytes(cls, data: bytes, size: int = K) -> "Sketch":
+        """Return the sketch that ``to_bytes`` wrote."""
         entries = {}
         for start in range(_BOUND_BYTES, len(data), _ENTRY_BYTES):
             entry = int.from_bytes(data[start : start + _ENTRY_BYTES])
@@ -80,7 +87,7 @@ class Sketch:
 
     @staticmethod
     def count(sketches: Iterable[tuple["Sketch", int]]) -> int:
-        """The different devices of several hours. Each sketch comes with the first minute of its hour that counts."""
+        """Return the number of distinct devices of several hours; each sketch has the first minute that counts."""
         seen: set[int] = set()
         bound = _RANGE
         for sketch, first_minute in sketches:

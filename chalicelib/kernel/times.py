@@ -1,4 +1,4 @@
-"""Points in time as network servers write them."""
+"""Points in time in the formats of network servers."""
 
 import re
 from datetime import UTC, datetime
@@ -24,10 +24,10 @@ def parse_time(text: object) -> float | None:
 
 
 def iso(moment: datetime) -> str:
-    """UTC with milliseconds, such as ``2026-11-23T09:00:00.000Z``."""
+    """Return ``moment`` in UTC with milliseconds, such as ``2026-11-23T09:00:00.000Z``."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def iso_time(seconds: float) -> str:
-    """The same of Unix seconds."""
+    """Return Unix seconds in the format of ``iso``."""
     return iso(datetime.fromtimestamp(seconds, UTC))
