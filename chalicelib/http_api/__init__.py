@@ -1,1 +1,1 @@
-"""The HTTP API: tokens, bodies, problem documents and the handlers of the routes."""
+"""The HTTP side of the API: tokens, bodies, problem documents and the handlers of the routes."""

@@ -1,4 +1,4 @@
-"""Answers of ``/application-servers`` and below."""
+"""Handlers of ``/application-servers`` and below."""
 
 from urllib.parse import unquote
 
@@ -17,7 +17,7 @@ from chalicelib.ports.secrets import ApplicationServerStore
 
 
 class ApplicationServersApi:
-    """Handlers of ``/application-servers``."""
+    """Register, list and delete a tenant's application servers. Responses show AS keys as ``*****``."""
 
     def __init__(self, auth: TokenVerifier, servers: ApplicationServerStore) -> None:
         self._auth = auth
@@ -53,5 +53,5 @@ def _parse(document: object) -> ApplicationServerRequest:
     except ValidationError as error:
         raise InvalidRequest(violations_of(error, {"": ["asId", "asKey"]})) from None
     if wanted.as_key == MASK:
-        raise InvalidRequest([Violation("/asKey", "This is the mask of a key; send the key itself.")])
+        raise InvalidRequest([Violation("/asKey", "This is the mask of a stored key; send the key itself.")])
     return wanted

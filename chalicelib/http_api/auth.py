@@ -1,4 +1,4 @@
-"""Bearer tokens: JWTs of an OIDC issuer, verified with the keys it publishes."""
+"""Bearer tokens: JWTs of an OIDC issuer, verified with the keys that the issuer publishes."""
 
 import re
 from dataclasses import dataclass
@@ -13,33 +13,36 @@ if TYPE_CHECKING:
     from jwt import PyJWK
 
 ALGORITHMS = {"RSA": ("RS256", "RS384", "RS512"), "EC": ("ES256", "ES384", "ES512")}
-"""Algorithms by key type: the token does not choose, and no public key serves as an HMAC secret."""
+"""Allowed signature algorithms by key type. The token cannot choose HMAC, which would use a public key as a secret."""
 _LEEWAY = 10
-"""Seconds that the clocks may differ."""
+"""Allowed difference in seconds between the issuer's clock and this one."""
 _MAX_TOKEN = 16384
 _BEARER = re.compile(r"bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)", re.IGNORECASE)
 _TENANT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 READ, WRITE, UPLINKS = "connections:read", "connections:write", "uplinks:write"
-"""The scopes of a token."""
+"""The scopes that a token may carry."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The tenant and scopes of a token."""
+    """The tenant and the scopes of a verified token."""
 
     tenant: str
     scopes: frozenset[str]
 
     def require(self, scope: str) -> None:
-        """Raises Forbidden."""
+        """Check that the token has a scope. Raises Forbidden."""
         if scope not in self.scopes:
-            raise Forbidden(f"the token lacks the scope {scope}")
+            raise Forbidden(f"The token lacks the scope {scope}. Request a token with this scope.")
 
 
 class TokenVerifier:
-    """``audience``: the ``aud`` claim, or ``client_id`` in an access token of Cognito's, which has no ``aud``.
-    ``tenant_claim``: the name of the claim with the tenant."""
+    """Verifies bearer tokens and returns their callers.
+
+    ``audience``: the expected ``aud`` claim, or ``client_id`` in access tokens of Cognito, which have no ``aud``.
+    ``tenant_claim``: the name of the claim that holds the tenant.
+    """
 
     def __init__(self, issuer: Issuer, audience: str, tenant_claim: str) -> None:
         self._issuer = issuer
@@ -49,25 +52,27 @@ class TokenVerifier:
     def caller(self, request: Request, scope: str) -> Caller:
         """Return the caller of a request.
 
-        Raises Unauthorized, Forbidden when the token lacks ``scope`` or a tenant, Unavailable when the issuer's keys
-        are not available.
+        Raises Unauthorized, Forbidden when the token lacks ``scope`` or a tenant, and Unavailable when the issuer's
+        keys cannot be fetched.
         """
         claims = self._claims(request.headers.get("authorization", ""))
         tenant = claims.get(self._tenant_claim)
         if not isinstance(tenant, str) or not _TENANT.fullmatch(tenant):
-            raise Forbidden(f"the token names no tenant in its claim {self._tenant_claim}")
+            raise Forbidden(
+                f"The claim {self._tenant_claim} of the token must be a tenant's name: 1 to 64 letters, digits, _ or -."
+            )
         caller = Caller(tenant, _scopes(claims))
         caller.require(scope)
         return caller
 
     def _claims(self, header: str) -> dict[str, Any]:
-        import jwt  # noqa: PLC0415  # late: it brings cryptography, and the queue handlers need neither
+        import jwt  # noqa: PLC0415  # imports cryptography, which the queue handlers do not need
 
         if not header.strip():
-            raise Unauthorized("send a token: Authorization: Bearer <JWT>")
+            raise Unauthorized("The request has no token. Send the header Authorization: Bearer <JWT>.")
         match = _BEARER.fullmatch(header.strip()) if len(header) <= _MAX_TOKEN else None
         if match is None:
-            raise Unauthorized("the Authorization header holds no Bearer token")
+            raise Unauthorized("The Authorization header is not a bearer token. Send Authorization: Bearer <JWT>.")
         if not self._audience:
             raise Unavailable("OIDC_AUDIENCE is not set")
         try:
@@ -82,21 +87,21 @@ class TokenVerifier:
                 options={"require": ["exp", "iss"], "verify_aud": False},
             )
         except jwt.ExpiredSignatureError as error:
-            raise Unauthorized("the token is expired; get a new one") from error
+            raise Unauthorized("The token has expired. Request a new token.") from error
         except jwt.PyJWTError as error:
-            raise Unauthorized("the token is not valid") from error
-        if not self._meant_for_us(claims):
-            raise Unauthorized("the token is for another audience")
+            raise Unauthorized("The token is not valid. Request a new token from the configured issuer.") from error
+        if not self._has_our_audience(claims):
+            raise Unauthorized("The token is issued for another audience. Request a token for this API.")
         return claims
 
-    def _meant_for_us(self, claims: dict[str, Any]) -> bool:
+    def _has_our_audience(self, claims: dict[str, Any]) -> bool:
         audience = claims.get("aud", claims.get("client_id"))
         return self._audience in (audience if isinstance(audience, list) else [audience])
 
 
 def _algorithms(key: "PyJWK") -> list[str]:
     allowed = ALGORITHMS.get(str(key.key_type), ())
-    stated = key._jwk_data.get("alg")  # noqa: SLF001  # algorithm_name has a guess where the issuer stated none
+    stated = key._jwk_data.get("alg")  # noqa: SLF001  # algorithm_name guesses where the issuer states none
     return [name for name in allowed if stated in {None, name}]
 
 
@@ -105,6 +110,6 @@ def _scopes(claims: dict[str, Any]) -> frozenset[str]:
     for name in ("scope", "scp"):
         value = claims.get(name)
         words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
-        # Cognito writes <resource server>/<scope>.
+        # Cognito writes scopes as <resource server>/<scope>.
         scopes.update(str(word).rsplit("/", 1)[-1] for word in words)
     return frozenset(scopes)

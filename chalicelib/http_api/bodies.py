@@ -1,4 +1,4 @@
-"""Request parsing: JSON bodies, query parameters, If-Match."""
+"""Parsers of requests: JSON bodies, query parameters and If-Match."""
 
 import re
 from datetime import UTC, datetime
@@ -13,40 +13,40 @@ from chalicelib.kernel.strict_json import parse_json
 E = TypeVar("E", bound=StrEnum)
 
 MAX_BODY = 256 * 1024
-"""Bytes. The largest connection has some 100 KB of certificates."""
+"""Maximum size of a JSON body in bytes. The largest connection has about 100 KB of certificates."""
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 _STRONG_TAG = re.compile(r'(?:^|,)\s*"([^"]*)"\s*(?=,|$)')
 
 
 def raw_body(request: Request, limit: int) -> bytes:
-    """The request's body as it came. Raises TooLarge, or Malformed where it is not UTF-8."""
+    """Return the request's body unchanged; ``limit`` in bytes. Raises TooLarge, or Malformed if it is not UTF-8."""
     try:
         raw = request.raw_body
     except ValueError as error:
-        raise Malformed("the body is not UTF-8; send it as UTF-8") from error
+        raise Malformed("The body is not UTF-8. Encode it as UTF-8.") from error
     body: bytes = raw.encode() if isinstance(raw, str) else raw
     if len(body) > limit:
-        raise TooLarge(f"the body has {len(body)} bytes, the limit is {limit}")
+        raise TooLarge(f"The body has {len(body)} bytes; the limit is {limit} bytes. Send less at once.")
     return body
 
 
 def json_body(request: Request, limit: int = MAX_BODY) -> Any:
-    """The value of the request's body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
+    """Return the value of a JSON body. Raises TooLarge, or Malformed for anything but strict JSON in UTF-8."""
     _, value = json_text(request, limit)
     return value
 
 
 def json_text(request: Request, limit: int = MAX_BODY) -> tuple[str, Any]:
-    """The body's text and its value; raises as ``json_body`` does."""
+    """Return the text and the value of a JSON body. Raises TooLarge, Malformed."""
     body = raw_body(request, limit)
     if not body.strip():
-        raise Malformed("the body is empty; send a JSON document")
+        raise Malformed("The body is empty. Send a JSON document.")
     return parse_json(body)
 
 
 def if_match(request: Request) -> frozenset[str] | None:
-    """The versions that the caller allows; None when any will do. A weak tag never matches (RFC 9110, 13.1.1)."""
+    """Return the versions that If-Match allows, or None for any. A weak tag never matches (RFC 9110, 13.1.1)."""
     header = request.headers.get("if-match")
     if header is None or header.strip() == "*":
         return None
@@ -54,32 +54,39 @@ def if_match(request: Request) -> frozenset[str] | None:
 
 
 class Query:
-    """The query parameters. Faults are gathered; ``check`` raises them all at once."""
+    """Reads query parameters and collects their violations.
+
+    Each method returns a default for an invalid parameter; call ``check`` before you use the values.
+    """
 
     def __init__(self, request: Request) -> None:
         self._parameters = request.query_params
         self._violations: list[Violation] = []
 
     def text(self, name: str) -> str | None:
+        """Return a parameter, or None if it is absent."""
         return None if self._parameters is None else self._parameters.get(name)
 
     def required(self, name: str) -> str:
+        """Return a mandatory parameter, or an empty string and a violation if it is absent or empty."""
         value = self.text(name)
         if not value:
             self._violations.append(Violation(f"/{name}", f"The parameter {name} is mandatory; add it."))
         return value or ""
 
     def limit(self) -> int:
+        """Return the page size from the parameter ``limit``."""
         text = self.text("limit")
         if text is None:
             return DEFAULT_LIMIT
-        # At most three ASCII digits: Python takes other digits, signs and underscores, too.
+        # ASCII digits only, because int() also accepts other digits, signs and underscores.
         if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
             self._violations.append(Violation("/limit", f"This must be a whole number from 1 to {MAX_LIMIT}."))
             return DEFAULT_LIMIT
         return int(text)
 
     def choice(self, name: str, choices: type[E]) -> E | None:
+        """Return a parameter as a member of ``choices``, or None if it is absent."""
         text = self.text(name)
         if text is None:
             return None
@@ -90,12 +97,12 @@ class Query:
             return None
 
     def moment(self, name: str) -> float | None:
-        """Unix seconds of an ISO 8601 time; one without an offset is UTC."""
+        """Return the Unix seconds of an ISO 8601 time, or None if it is absent. A time without an offset is UTC."""
         text = self.text(name)
         if text is None:
             return None
         try:
-            # A plus that was not escaped arrives as a space.
+            # An unescaped plus sign of the offset arrives as a space.
             moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text.strip())
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError):
@@ -103,5 +110,6 @@ class Query:
             return None
 
     def check(self) -> None:
+        """Raise InvalidRequest with all violations if there are any."""
         if self._violations:
             raise InvalidRequest(self._violations)

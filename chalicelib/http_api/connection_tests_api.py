@@ -1,4 +1,4 @@
-"""Answers of ``/connections/test``, ``/connections/{id}/test`` and ``/connections/preview``: nothing is saved."""
+"""Handlers of ``/connections/test``, ``/connections/{id}/test`` and ``/connections/preview``; they save nothing."""
 
 from urllib.parse import unquote
 
@@ -14,26 +14,26 @@ from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
 
 
 class ConnectionTestsApi:
-    """Handlers of connection tests and previews."""
+    """Test a connection, or preview the message that it would publish for a report."""
 
-    def __init__(self, auth: TokenVerifier, trial: ConnectionTests) -> None:
+    def __init__(self, auth: TokenVerifier, tests: ConnectionTests) -> None:
         self._auth = auth
-        self._trial = trial
+        self._tests = tests
 
     @answered
     def test_unsaved(self, request: Request) -> Response:
-        """Needs the right to write: it connects to where the caller says."""
+        """Test the connection in the body. Requires the write scope, because the caller chooses the host."""
         caller = self._auth.caller(request, WRITE)
-        return json_response(self._trial.test_unsaved(caller.tenant, json_body(request)).to_json())
+        return json_response(self._tests.test_unsaved(caller.tenant, json_body(request)).to_json())
 
     @answered
     def test_saved(self, request: Request, connection_id: str) -> Response:
         caller = self._auth.caller(request, WRITE)
-        return json_response(self._trial.test_saved(caller.tenant, unquote(connection_id)).to_json())
+        return json_response(self._tests.test_saved(caller.tenant, unquote(connection_id)).to_json())
 
     @answered
     def preview(self, request: Request) -> Response:
-        """A calculation, so who may read may ask."""
+        """Calculate a message. The read scope is enough, because nothing is published."""
         self._auth.caller(request, READ)
         text, document = json_text(request, MAX_REPORT_SIZE + MAX_BODY)
         return json_response(preview(text, document).to_json())

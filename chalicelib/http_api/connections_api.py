@@ -1,4 +1,4 @@
-"""Answers of ``/connections`` and below."""
+"""Handlers of ``/connections`` and below."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -16,7 +16,7 @@ from chalicelib.vocabulary import ConnectionState
 
 
 class ConnectionsApi:
-    """Each method is one call of the API; everything is the caller's tenant's own."""
+    """Manage connections. Each method handles one call and sees the connections of the caller's tenant only."""
 
     def __init__(self, auth: TokenVerifier, connections: ConnectionService) -> None:
         self._auth = auth
@@ -47,7 +47,7 @@ class ConnectionsApi:
 
     @answered
     def replace(self, request: Request, connection_id: str | None = None) -> Response:
-        """Without ``connection_id`` the body says which."""
+        """Replace a connection; without ``connection_id`` the body's ``id`` names it."""
         caller = self._auth.caller(request, WRITE)
         document = json_body(request)
         wanted = _id_in(document) if connection_id is None else unquote(connection_id)
@@ -61,7 +61,7 @@ class ConnectionsApi:
 
     @answered
     def delete(self, request: Request, connection_id: str | None = None) -> Response:
-        """Without ``connection_id`` the query says which."""
+        """Delete a connection; without ``connection_id`` the query's ``id`` names it."""
         caller = self._auth.caller(request, WRITE)
         query = Query(request)
         wanted = query.required("id") if connection_id is None else unquote(connection_id)
@@ -83,6 +83,6 @@ def _id_in(document: Any) -> str:
     wanted = document.get("id") if isinstance(document, dict) else None
     if not isinstance(wanted, str) or not wanted:
         raise InvalidRequest(
-            [Violation("/id", "This names the connection and is mandatory here; add it, or use PUT /connections/{id}.")]
+            [Violation("/id", "The connection's id is mandatory here; add it, or use PUT /connections/{id}.")]
         )
     return wanted

@@ -1,4 +1,4 @@
-"""Answers of ``/connectors``."""
+"""Handlers of ``/connectors``."""
 
 from typing import Any
 
@@ -27,7 +27,9 @@ class ConnectorsApi:
         self._auth.caller(request, READ)
         found = next((connector for connector in CONNECTORS if connector.id == connector_id), None)
         if found is None:
-            raise NotFound("the connector does not exist")
+            raise NotFound(
+                f"The connector {connector_id[:40]} does not exist. GET /connectors lists the available connectors."
+            )
         return json_response(_document(found))
 
 

@@ -1,4 +1,4 @@
-"""Documents that only the API's description uses as models."""
+"""Models of request and response bodies that only the OpenAPI document uses."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,13 +10,13 @@ from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID, AmqpConfiguration
 from chalicelib.kernel.documents import Document
 from chalicelib.vocabulary import ConnectionState
 
-_IGNORED = "read-only: taken, so that what was read can be sent back, and ignored"
+_IGNORED = "read-only: accepted and ignored, so that a client can send back a document that it has read"
 
 
 class ConnectionReplacement(ConnectionRequest):
-    """A connection as it is to be; ``*****`` keeps a stored secret."""
+    """The new state of a connection; ``*****`` keeps a stored secret."""
 
-    id: Annotated[str | None, Field(description="if given, the connection's own")] = None
+    id: Annotated[str | None, Field(description="if present, the connection's id")] = None
     state: Annotated[Any, Field(description=_IGNORED)] = None
     state_reason: Annotated[Any, Field(description=_IGNORED)] = None
     startup_time: Annotated[Any, Field(description=_IGNORED)] = None
@@ -27,13 +27,13 @@ class ConnectionReplacement(ConnectionRequest):
 
 
 class NamedConnectionReplacement(ConnectionReplacement):
-    """The same, with the connection's id, which is mandatory here."""
+    """The new state of a connection, with the mandatory id of the connection."""
 
     id: Annotated[str, Field(min_length=1)]
 
 
 class ConnectionTrialRequest(Document):
-    """A connection as it would be created, or no more than its configuration."""
+    """A connection as in a request to create it, or its configuration only."""
 
     connector_id: ConnectorId = CONNECTOR_ID
     name: str = Field(default="-", min_length=1, max_length=128)
@@ -43,11 +43,11 @@ class ConnectionTrialRequest(Document):
 
 
 class ReadConfiguration(PreviewConfiguration):
-    """A configuration as it is read: each secret that is set is ``*****``, what is not set is absent."""
+    """A configuration in responses: each stored secret is ``*****``, and unset fields are absent."""
 
 
 class ReadConnection(Document):
-    """A connection as it is read."""
+    """A connection in responses."""
 
     id: str
     connector_id: ConnectorId
@@ -58,14 +58,16 @@ class ReadConnection(Document):
     state: ConnectionState
     state_reason: str | None
     startup_time: str | None
-    next_attempt: Annotated[str | None, Field(description="absent unless the broker waits to be tried again")] = None
+    next_attempt: Annotated[
+        str | None, Field(description="the next attempt to connect; absent while the breaker is closed")
+    ] = None
     created_at: str
     updated_at: str
     version: int
 
 
 class ReadApplicationServer(Document):
-    """An application server as it is read; its key is masked."""
+    """An application server in responses, with its key masked."""
 
     as_id: str
     as_key: Literal["*****"]
@@ -73,9 +75,9 @@ class ReadApplicationServer(Document):
 
 
 class ConnectorConnection(Document):
-    """The part of a connector that describes its connections."""
+    """The schema of a connector's connections."""
 
-    configuration_schema: dict[str, Any] = Field(description="the JSON Schema that a configuration is held to")
+    configuration_schema: dict[str, Any] = Field(description="the JSON Schema of a configuration")
 
 
 class Connector(Document):
@@ -87,45 +89,43 @@ class Connector(Document):
 
 
 class Accepted(Document):
-    """The report is stored for every connection that it is for."""
+    """The report is stored in the queue of every matching connection."""
 
     status: Literal[200]
 
 
 class Replayed(Document):
-    """The number of replayed messages."""
+    """The number of messages that were put back in the queue."""
 
     replayed: int = Field(ge=0)
 
 
 class Health(Document):
-    """The state of the API."""
+    """The answer of a working API."""
 
     status: Literal["ok"]
 
 
 class ProblemFault(Document):
-    """A violation in a problem document."""
+    """One violation of a request."""
 
-    pointer: str = Field(description="a JSON pointer (RFC 6901); that of a query parameter is its name")
+    pointer: str = Field(description="a JSON pointer (RFC 6901); for a query parameter, a slash and its name")
     detail: str
 
 
 class Problem(Document):
-    """RFC 9457."""
+    """A problem document (RFC 9457)."""
 
     type: str
     title: str
     status: int
     detail: str | None = None
     errors: list[ProblemFault] | None = None
-    request_id: str | None = Field(
-        default=None, description="id of a request that ended in a 500, to find it in the log"
-    )
+    request_id: str | None = Field(default=None, description="status 500 only: the id of the request in the log")
 
 
 class GatewayError(Document):
-    """Answer of the gateway itself."""
+    """An error that API Gateway answers itself."""
 
     code: Annotated[str | None, Field(alias="Code")] = None
     message: Annotated[str, Field(alias="Message")]

@@ -1,4 +1,4 @@
-"""Answers about what happened: events, and messages that failed for good."""
+"""Handlers that list events and messages that failed for good."""
 
 from urllib.parse import unquote
 
@@ -15,7 +15,7 @@ from chalicelib.ports.history import EventPages, FailedMessagePages
 
 
 class HistoryApi:
-    """Handlers of events and failed messages."""
+    """List events and failed messages, newest first, in pages."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class HistoryApi:
 
     @answered
     def events(self, request: Request, connection_id: str | None = None) -> Response:
-        """Without ``connection_id`` the tenant's, those of deleted connections included."""
+        """List a connection's events; without ``connection_id`` the tenant's, including deleted connections."""
         caller = self._auth.caller(request, READ)
         query = Query(request)
         since, until = query.moment("from"), query.moment("to")

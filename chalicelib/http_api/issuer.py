@@ -1,4 +1,4 @@
-"""An OIDC issuer's keys: discovered, fetched and kept."""
+"""The keys and endpoints of an OIDC issuer: discovery, fetching and caching."""
 
 import http.client
 import json
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 Fetch = Callable[[str], bytes]
 
 _KEPT = 3600.0
-"""Seconds until the keys are fetched again, so that a withdrawn key is forgotten."""
+"""Seconds until the keys are fetched again, so that a withdrawn key expires."""
 _PAUSE = 30.0
-"""Seconds between two fetches because of an unknown key: strangers' tokens must not make us ask the issuer."""
+"""Seconds between two fetches for unknown keys, so that forged tokens cannot cause one fetch each."""
 _PAUSE_AFTER_FAILURE = 5.0
 _TIMEOUT = 3.0
 _MAX_BYTES = 1 << 20
@@ -31,7 +31,10 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
 def fetch(url: str) -> bytes:
-    """The document at ``url``. Raises Unavailable. Plain HTTP is for an issuer on this computer only."""
+    """Return the document at ``url``. Plain HTTP is allowed for an issuer on this computer only.
+
+    Raises Unavailable.
+    """
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         raise Unavailable("the issuer's address does not begin with https://")
@@ -41,20 +44,23 @@ def fetch(url: str) -> bytes:
     except (OSError, urllib.error.URLError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(f"the issuer does not answer ({type(error).__name__})") from error
     if len(document) > _MAX_BYTES:
-        raise Unavailable("the issuer's answer is too long")
+        raise Unavailable(f"the issuer's answer exceeds {_MAX_BYTES} bytes")
     return document
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Endpoints at which a browser signs in and gets its token."""
+    """The URLs at which a browser signs in and gets its token."""
 
     authorization: str
     token: str
 
 
 class Issuer:
-    """``name``: the issuer's URL, as in the tokens' ``iss``. ``fetch`` raises Unavailable."""
+    """Provides the issuer's keys and endpoints. While the issuer is down, known keys stay valid.
+
+    ``name``: the issuer's URL, as in the tokens' ``iss``. ``fetch`` raises Unavailable. Thread-safe.
+    """
 
     def __init__(self, name: str, fetch: Fetch = fetch, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name = name
@@ -68,18 +74,21 @@ class Issuer:
         self._lock = Lock()
 
     def endpoints(self) -> Endpoints:
-        """Raises Unavailable when the issuer cannot be asked, or has none."""
+        """Return the sign-in endpoints. Raises Unavailable when the issuer does not answer or has no endpoints."""
         with self._lock:
             if self._endpoints is None:
                 discovered = self._discover()
                 names = ("authorization_endpoint", "token_endpoint")
                 if not all(isinstance(discovered.get(name), str) for name in names):
-                    raise Unavailable("the issuer's discovery document names no endpoints to sign in at")
+                    raise Unavailable("the issuer's discovery document lacks the authorization or token endpoint")
                 self._endpoints = Endpoints(*(discovered[name] for name in names))
             return self._endpoints
 
     def key(self, kid: str) -> "PyJWK":
-        """Raises Unauthorized when the issuer has no such key, Unavailable when it cannot be asked."""
+        """Return the key with the id ``kid``.
+
+        Raises Unauthorized when the issuer does not publish it, Unavailable when the issuer does not answer.
+        """
         with self._lock:
             now = self._monotonic()
             pause = _PAUSE_AFTER_FAILURE if self._failed else _PAUSE
@@ -90,14 +99,16 @@ class Issuer:
                 return self._keys[kid]
             if self._failed:
                 raise Unavailable("the issuer's keys could not be fetched")
-        raise Unauthorized("the token is signed with a key that the issuer does not publish")
+        raise Unauthorized(
+            "The token is signed with a key that the issuer does not publish. Request a new token from this issuer."
+        )
 
     def _refresh(self, now: float) -> None:
         self._tried_at = now
         try:
             self._keys = self._fetch_keys()
         except Unavailable as error:
-            # Known keys stay valid; a token of an unknown key is answered with a retry.
+            # Known keys stay valid. A token with another key gets a 503, so that its sender retries.
             self._failed = True
             log.warning("the issuer's keys could not be fetched", extra={"reason": str(error)})
             return
@@ -105,7 +116,7 @@ class Issuer:
         self._fetched_at = now
 
     def _fetch_keys(self) -> "dict[str, PyJWK]":
-        import jwt  # noqa: PLC0415  # late: it brings cryptography
+        import jwt  # noqa: PLC0415  # imports cryptography, which the queue handlers do not need
 
         discovered = self._discover()
         keys: dict[str, PyJWK] = {}
@@ -114,7 +125,7 @@ class Issuer:
             try:
                 key = jwt.PyJWK(entry)
             except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
-                # An issuer may publish kinds of keys that we do not know beside those that we do.
+                # An issuer may publish keys of unsupported types beside the supported ones.
                 log.info("key not usable", extra={"reason": type(error).__name__})
                 continue
             if entry.get("use", "sig") == "sig":
@@ -126,7 +137,7 @@ class Issuer:
             raise Unavailable("OIDC_ISSUER is not set")
         discovered = _json(self._fetch(f"{self.name.rstrip('/')}/.well-known/openid-configuration"))
         if discovered.get("issuer") != self.name:
-            raise Unavailable("the discovery document is another issuer's")
+            raise Unavailable("the discovery document names another issuer than OIDC_ISSUER")
         return discovered
 
 
@@ -136,5 +147,5 @@ def _json(document: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise Unavailable("the issuer's answer is not JSON") from error
     if not isinstance(value, dict):
-        raise Unavailable("the issuer's answer is not an object")
+        raise Unavailable("the issuer's answer is not a JSON object")
     return value

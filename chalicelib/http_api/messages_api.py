@@ -1,4 +1,4 @@
-"""Answers that put failed messages back or drop them."""
+"""Handlers that replay or delete failed messages."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from chalicelib.http_api.responses import json_response, no_content
 
 
 class MessagesApi:
-    """Handlers of replay and purge."""
+    """Replay or delete a connection's failed messages."""
 
     def __init__(self, auth: TokenVerifier, replay: Replay) -> None:
         self._auth = auth
@@ -33,7 +33,7 @@ class MessagesApi:
     def purge(self, request: Request, connection_id: str) -> Response:
         caller = self._auth.caller(request, WRITE)
         query = Query(request)
-        # Mandatory: a call that means something else, or forgot what it means, must not drop anything.
+        # Mandatory, so that a mistaken call deletes nothing.
         if query.required("status"):
             query.choice("status", MessageStatus)
         direction = query.choice("direction", Direction)
@@ -43,14 +43,14 @@ class MessagesApi:
 
 
 def _ids(document: Any) -> list[str] | None:
-    """The ids wanted; None for all."""
+    """Return the ids to replay, or None for all messages."""
     if not isinstance(document, dict):
-        raise InvalidRequest([Violation("", 'This is {"ids": [...]} or {"all": true}; send one of them.')])
+        raise InvalidRequest([Violation("", 'This must be {"ids": [...]} or {"all": true}; send one of them.')])
     if "ids" in document and "all" in document:
         raise InvalidRequest([Violation("/all", "Send either ids or all, not both.")])
     if document.get("all", True) is not True:
-        # pydantic takes 1 for true where a literal is asked for.
-        raise InvalidRequest([Violation("/all", "This must be true; name ids for anything less.")])
+        # pydantic accepts 1 for a literal true.
+        raise InvalidRequest([Violation("/all", "This must be true; use ids to replay single messages.")])
     try:
         if "all" in document:
             ReplayAll.model_validate(document, strict=True)

@@ -1,4 +1,4 @@
-"""The API's description: OpenAPI 3.1, made of the models that requests are held to."""
+"""The OpenAPI 3.1 document, generated from the models that validate requests."""
 
 import re
 from functools import lru_cache
@@ -18,39 +18,39 @@ from chalicelib.http_api.responses import json_response, path_of
 _REFERENCE = "#/components/schemas/{model}"
 _ALWAYS = (401, 403)
 _HEADERS = {
-    "Location": "the absolute path of what was made",
+    "Location": "the absolute path of the new resource",
     "ETag": "the version, for If-Match",
-    "Link": 'the next page, with rel="next"; absent on the last one',
+    "Link": 'the next page, with rel="next"; absent on the last page',
 }
 _DETAILS = {
     400: "The body is not JSON in UTF-8",
-    401: "No token, or one that is not valid",
-    403: "The token lacks the scope",
-    404: "It does not exist, or belongs to another tenant",
-    409: "A limit is reached, or the state does not allow it",
+    401: "The token is missing or invalid",
+    403: "The token lacks the scope or names no tenant",
+    404: "The resource does not exist or belongs to another tenant",
+    409: "A limit is reached, or the state of the resource does not allow the call",
     412: "If-Match names another version",
     413: "The body is too large",
-    415: "The body's media type is not taken",
-    422: "The request is not valid; all its violations are listed",
-    429: "Too many calls; Retry-After gives the seconds to wait",
-    500: "An internal error",
-    503: "A service that is needed does not answer",
+    415: "The media type of the body is not supported",
+    422: "The request is invalid; errors lists its violations",
+    429: "The tenant has reached the rate limit; try again after Retry-After seconds",
+    500: "Internal error; requestId identifies the request in the log",
+    503: "A required service does not answer; try again after Retry-After seconds",
 }
 _BY_GATEWAY = {415}
 
 
 class OpenApi:
-    """Handler of ``/openapi.json``."""
+    """Serve the OpenAPI document to everyone."""
 
     @answered
     def describe(self, request: Request) -> Response:
-        """Needs no token. The servers' address is the one that the request came to."""
+        """Return the document, with the path that the request used as the address of the server."""
         return json_response(document(path_of(request)))
 
 
 @lru_cache(maxsize=8)
 def document(base: str) -> dict[str, Any]:
-    """``base``: the path that the API's own paths follow, such as ``/api``."""
+    """Return the OpenAPI document. ``base``: the prefix of the API's paths, such as ``/api``."""
     paths: dict[str, dict[str, Any]] = {}
     for (method, path), operation in OPERATIONS.items():
         paths.setdefault(path, {})[method.lower()] = _operation(path, operation)
@@ -74,13 +74,13 @@ def document(base: str) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "A token of the OIDC issuer's, with the tenant and the scopes that a call names.",
+                    "description": "A token of the OIDC issuer, with the tenant and the scopes that the call requires.",
                 },
                 "lrc": {
                     "type": "apiKey",
                     "in": "query",
                     "name": "Token",
-                    "description": "The LRC's token, with AS_ID and Time: a hash of body, query and key.",
+                    "description": "The LRC's token, sent with AS_ID and Time: a hash of body, query and AS key.",
                 },
             },
         },
@@ -103,7 +103,7 @@ def _models() -> list[type[BaseModel]]:
 
 
 def _schema(part: Any) -> dict[str, Any]:
-    """A schema with models and lists of them in it, as JSON Schema has it."""
+    """Convert a model, a list with one model, or a schema that contains them to JSON Schema."""
     if isinstance(part, type):
         return {"$ref": _REFERENCE.format(model=part.__name__)}
     if isinstance(part, list):
@@ -132,8 +132,8 @@ def _operation(path: str, operation: Operation) -> dict[str, Any]:
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
     if operation.scope is None:
         return []
-    ways: list[dict[str, list[str]]] = [{"bearer": [operation.scope]}]
-    return [*ways, {"lrc": []}] if operation.lrc else ways
+    alternatives: list[dict[str, list[str]]] = [{"bearer": [operation.scope]}]
+    return [*alternatives, {"lrc": []}] if operation.lrc else alternatives
 
 
 def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
@@ -147,7 +147,7 @@ def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
         parameter = {"name": name, "in": "query", "description": description, "schema": schema}
         parameters.append(parameter | ({"required": True} if name in operation.required else {}))
     if HTTPStatus.PRECONDITION_FAILED in operation.problems:
-        description = "the version that may be changed, in quotes as in ETag; any without it"
+        description = "the version to change, in quotes as in ETag; without it, any version"
         parameters.append(
             {"name": "If-Match", "in": "header", "description": description, "schema": {"type": "string"}}
         )

@@ -1,4 +1,4 @@
-"""Operations of the API for its description: request, answers, required scope."""
+"""The table of all operations for the OpenAPI document: bodies, parameters, answers, scopes and examples."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,11 +26,14 @@ Model = type[BaseModel]
 
 @dataclass(frozen=True)
 class Operation:
-    """``answer``: a model, a list with one in it, or None for an empty body. ``body``: one of these models.
-    ``problems``: besides 401, 403, 500 and 503, which everything that needs a token can end in."""
+    """One operation of the API.
+
+    ``answer``: a model, a list with one model, a schema, or None for an empty body. ``body``: alternative models, or a
+    schema. ``problems``: statuses besides 401, 403, 500 and 503, which every operation with a scope may answer.
+    """
 
     name: str
-    """Name of the function in ``app.py``."""
+    """Name of the function in ``app.py``; the ``operationId``."""
     summary: str
     scope: str | None
     answer: Model | list[Model] | dict[str, Any] | None
@@ -42,7 +45,7 @@ class Operation:
     headers: tuple[str, ...] = ()
     problems: tuple[int, ...] = ()
     lrc: bool = False
-    """True if the LRC's token may replace the bearer token."""
+    """True if the LRC's token is accepted in place of a bearer token."""
     examples: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -53,22 +56,22 @@ def _enumeration(values: Any) -> dict[str, Any]:
 _CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{12,}$"}
 _TIME = {"type": "string", "format": "date-time"}
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "name": ("a part of the name, in any case", {"type": "string"}),
+    "name": ("a part of the name; upper and lower case are equal", {"type": "string"}),
     "state": ("only connections in this state", _enumeration(ConnectionState)),
-    "limit": ("entries of a page", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
-    "cursor": ("where the page begins: from the Link header of the page before", _CURSOR),
-    "from": ("not before", _TIME),
-    "to": ("not after", _TIME),
+    "limit": ("entries on a page", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
+    "cursor": ("the start of the page, from the Link header of the previous page", _CURSOR),
+    "from": ("only events at or after this time", _TIME),
+    "to": ("only events at or before this time", _TIME),
     "level": ("only events of this level", _enumeration(Level)),
     "direction": ("only messages of this direction", _enumeration(Direction)),
-    "status": ("the messages' status", _enumeration(MessageStatus)),
-    "period": ("the period of the statistics", _enumeration(Period) | {"default": Period.HOUR.value}),
+    "status": ("only messages with this status", _enumeration(MessageStatus)),
+    "period": ("the period, up to now", _enumeration(Period) | {"default": Period.HOUR.value}),
     "id": ("the connection's id", {"type": "string"}),
-    "LrnDevEui": ("the LRC's: the device", {"type": "string"}),
-    "LrnFPort": ("the LRC's: the port", {"type": "string"}),
-    "LrnInfos": ("the LRC's: where the report comes from", {"type": "string"}),
-    "AS_ID": ("the LRC's: the application server", {"type": "string"}),
-    "Time": ("the LRC's: when it sent the report", {"type": "string"}),
+    "LrnDevEui": ("set by the LRC: the device", {"type": "string"}),
+    "LrnFPort": ("set by the LRC: the port", {"type": "string"}),
+    "LrnInfos": ("set by the LRC: the origin of the report", {"type": "string"}),
+    "AS_ID": ("set by the LRC: the application server", {"type": "string"}),
+    "Time": ("set by the LRC: the time at which it sent the report", {"type": "string"}),
 }
 
 TCP: dict[str, Any] = {
@@ -109,18 +112,18 @@ _ID = "/connections/{id}"
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/health"): Operation("health", "Check that the API answers", None, doc.Health),
-    ("GET", "/openapi.json"): Operation("describe_api", "This document", None, {"type": "object"}),
-    ("GET", "/connectors"): Operation("list_connectors", "The connector types", READ, [doc.Connector]),
+    ("GET", "/openapi.json"): Operation("describe_api", "Get this document", None, {"type": "object"}),
+    ("GET", "/connectors"): Operation("list_connectors", "List the connector types", READ, [doc.Connector]),
     ("GET", "/connectors/{id}"): Operation(
-        "get_connector", "One connector type", READ, doc.Connector, problems=(404,)
+        "get_connector", "Get a connector type", READ, doc.Connector, problems=(404,)
     ),
     ("POST", "/connections"): Operation(
-        "create_connection", "Create a connection; it connects at once", WRITE, doc.ReadConnection, 201,
+        "create_connection", "Create a connection and connect to its broker", WRITE, doc.ReadConnection, 201,
         body=(ConnectionRequest,), headers=("Location", "ETag"), problems=(400, 409, 413, 415, 422),
         examples={"TCP": TCP},
     ),
     ("GET", "/connections"): Operation(
-        "list_connections", "The connections, newest first", READ, [doc.ReadConnection],
+        "list_connections", "List the connections, newest first", READ, [doc.ReadConnection],
         query=("name", "state", *_PAGE), headers=("Link",), problems=(422,),
     ),
     ("PUT", "/connections"): Operation(
@@ -145,7 +148,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         },
     ),
     ("GET", _ID): Operation(
-        "get_connection", "One connection", READ, doc.ReadConnection, headers=("ETag",), problems=(404,)
+        "get_connection", "Get a connection", READ, doc.ReadConnection, headers=("ETag",), problems=(404,)
     ),
     ("PUT", _ID): Operation(
         "replace_connection", "Replace the whole configuration", WRITE, doc.ReadConnection,
@@ -153,7 +156,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("PATCH", _ID): Operation(
         "patch_connection", "Change some fields: a JSON merge patch (RFC 7396)", WRITE, doc.ReadConnection,
-        body={"type": "object", "description": "the fields of a connection that are to change"},
+        body={"type": "object", "description": "the fields of the connection to change"},
         media_types=("application/merge-patch+json", "application/json"), headers=("ETag",), problems=_CHANGE,
         examples={"name": {"name": "Another name"}},
     ),
@@ -162,35 +165,35 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         problems=(404, 412),
     ),
     ("POST", f"{_ID}/restart"): Operation(
-        "restart_connection", "Forget the retry schedule and connect now", WRITE, doc.ReadConnection, 202,
+        "restart_connection", "Discard the retry schedule and connect now", WRITE, doc.ReadConnection, 202,
         headers=("ETag",), problems=(404, 409),
     ),
     ("POST", f"{_ID}/test"): Operation(
         "test_connection", "Test a saved connection", WRITE, CheckResult, problems=(404, 429)
     ),
     ("GET", f"{_ID}/statistics"): Operation(
-        "get_statistics", "Active devices, messages, and a time series", READ, Statistics,
+        "get_statistics", "Get active devices, message counts and a time series", READ, Statistics,
         query=("period",), problems=(404, 422),
     ),
     ("GET", f"{_ID}/messages"): Operation(
-        "list_messages", "The messages that failed for good, newest first", READ, [FailedMessage],
+        "list_messages", "List the messages that failed for good, newest first", READ, [FailedMessage],
         query=("direction", "status", *_PAGE), headers=("Link",), problems=(404, 422),
     ),
     ("DELETE", f"{_ID}/messages"): Operation(
-        "purge_messages", "Drop the failed messages", WRITE, None, 204,
+        "purge_messages", "Delete the failed messages", WRITE, None, 204,
         query=("status", "direction"), required=("status",), problems=(404, 422),
     ),
     ("POST", f"{_ID}/messages/replay"): Operation(
-        "replay_messages", "Put failed messages back into the queue; ids that are unknown are passed over", WRITE,
+        "replay_messages", "Put failed messages back in the queue; unknown ids are ignored", WRITE,
         doc.Replayed, 202, body=(ReplayIds, ReplayAll), problems=(400, 404, 413, 415, 422),
         examples={"all": {"all": True}, "some": {"ids": ["01JD0000000000000000000000"]}},
     ),
     ("GET", f"{_ID}/events"): Operation(
-        "list_connection_events", "The connection's events, newest first", READ, [Event],
+        "list_connection_events", "List a connection's events, newest first", READ, [Event],
         query=("from", "to", "level", *_PAGE), headers=("Link",), problems=(404, 422),
     ),
     ("GET", "/events"): Operation(
-        "list_events", "All events, newest first", READ, [Event],
+        "list_events", "List all events of the tenant, newest first", READ, [Event],
         query=("from", "to", "level", *_PAGE), headers=("Link",), problems=(422,),
     ),
     ("POST", "/application-servers"): Operation(
@@ -199,13 +202,13 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         problems=(400, 409, 413, 415, 422), examples={"server": {"asId": "TWA_100000001.1", "asKey": "0a1b2c3d"}},
     ),
     ("GET", "/application-servers"): Operation(
-        "list_application_servers", "The application servers", READ, [doc.ReadApplicationServer]
+        "list_application_servers", "List the application servers", READ, [doc.ReadApplicationServer]
     ),
     ("DELETE", "/application-servers/{asId}"): Operation(
-        "delete_application_server", "Remove an application server", WRITE, None, 204, problems=(404,)
+        "delete_application_server", "Delete an application server and its key", WRITE, None, 204, problems=(404,)
     ),
     ("POST", "/uplinks"): Operation(
-        "deliver_report", "Deliver a report, or with a bearer token an array of them", UPLINKS,
+        "deliver_report", "Deliver a report, or an array of reports with a bearer token", UPLINKS,
         {"anyOf": [doc.Accepted, [EntryResult]]}, body={"anyOf": [_REPORT, {"type": "array", "maxItems": 1000}]},
         query=_LRC, problems=(400, 413, 415, 422), lrc=True, examples={"uplink": UPLINK},
     ),

@@ -1,6 +1,6 @@
 """Errors as problem documents (RFC 9457).
 
-A decorator of the methods that answer, for Chalice's middleware never sees what a view raises: it is a 500 by then.
+Handlers are decorated, because Chalice turns an exception of a view into a 500 before any middleware sees it.
 """
 
 import json
@@ -42,26 +42,26 @@ _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-"""The first that fits counts."""
+"""Statuses by class of error; the first match applies."""
 
 
 def answered(
     handler: Callable[Concatenate[S, Request, P], Response],
 ) -> Callable[Concatenate[S, Request, P], Response]:
-    """For methods that answer a request, which is their first argument: what they raise becomes an answer, too."""
+    """Decorate a handler whose first argument is the request: its exceptions become problem documents."""
 
     @wraps(handler)
     def wrapper(self: S, request: Request, /, *args: P.args, **kwargs: P.kwargs) -> Response:
         try:
             return handler(self, request, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001  # the outermost: nothing may get past it
+        except Exception as error:  # noqa: BLE001  # the outermost handler: no exception may pass
             return problem(request, error)
 
     return wrapper
 
 
 def problem(request: Request, error: Exception) -> Response:
-    """Return the problem document of an error. An unforeseen error is a 500 with nothing but a request id."""
+    """Return the problem document of an error. Any other exception is a 500 that reveals a request id only."""
     status = next((status for type_, status in _STATUS if isinstance(error, type_)), None)
     if status is None:
         request_id = _request_id(request)
@@ -73,7 +73,7 @@ def problem(request: Request, error: Exception) -> Response:
         members["detail"] = error.detail
     elif isinstance(error, InvalidRequest):
         members["detail"] = (
-            f"{len(error.violations)} violation{'s' * (len(error.violations) > 1)} in the request; see errors"
+            f"The request has {len(error.violations)} violation{'s' * (len(error.violations) > 1)}; see errors."
         )
         members["errors"] = [
             {"pointer": violation.pointer, "detail": violation.detail} for violation in error.violations
@@ -84,8 +84,8 @@ def problem(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
-        # The service's name helps us, not the caller.
-        members["detail"] = "a service that is needed does not answer; try again in a few seconds"
+        # The reason names internal services, so it goes to the log only.
+        members["detail"] = "A required service does not answer. Try again in a few seconds."
         log.error("unavailable", exc_info=error, extra={"reason": str(error), "route": request.path})
     return _response(status, members, headers)
 

@@ -1,4 +1,4 @@
-"""Answers in JSON, and the absolute paths in their headers."""
+"""Builders of responses: JSON bodies, and absolute paths for headers."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from chalice.app import Request, Response
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A str body, for bytes of JSON work in ``chalice local`` only."""
+    """Return a JSON response. The body is a str, because bytes of JSON work in ``chalice local`` only."""
     return Response(
         body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
         status_code=status,
@@ -23,25 +23,27 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def no_content() -> Response:
+    """Return an empty 204."""
     return Response(body="", status_code=204, headers={"Cache-Control": "no-store"})
 
 
 def etag(version: int) -> str:
+    """Return the strong entity tag of a version."""
     return f'"{version}"'
 
 
 def path_of(request: Request, *segments: str) -> str:
-    """The absolute path of a resource of this API, with the stage (or a custom domain's base path) before it."""
-    own = str(request.context.get("path") or request.path).rstrip("/").split("/")
+    """Return the absolute path of a resource, including the stage or the base path of a custom domain."""
+    full = str(request.context.get("path") or request.path).rstrip("/").split("/")
     route = request.path.rstrip("/").split("/")
-    # The requested path ends in the route, in whatever spelling its parameters have.
-    prefix = own[: len(own) - len(route) + 1]
+    # The requested path ends with the route, so the rest of its segments is the prefix.
+    prefix = full[: len(full) - len(route) + 1]
     return "/".join([*prefix, *(quote(segment, safe="") for segment in segments)])
 
 
 def next_link(request: Request, cursor: str) -> str:
-    """The ``Link`` header of a page: the same request, from ``cursor`` on."""
-    own = str(request.context.get("path") or request.path).rstrip("/")
+    """Return the ``Link`` header of a page: the same request with the next page's ``cursor``."""
+    path = str(request.context.get("path") or request.path).rstrip("/")
     query = request.query_params
     given = [] if query is None else [(name, query[name]) for name in query if name != "cursor"]
-    return f'<{own}?{urlencode([*given, ("cursor", cursor)])}>; rel="next"'
+    return f'<{path}?{urlencode([*given, ("cursor", cursor)])}>; rel="next"'

@@ -1,4 +1,4 @@
-"""The statistics of a connection."""
+"""Handler of ``/connections/{id}/statistics``."""
 
 from urllib.parse import unquote
 
@@ -13,7 +13,7 @@ from chalicelib.http_api.responses import json_response
 
 
 class StatisticsApi:
-    """Handler of statistics."""
+    """Return the statistics of a connection for a period, by default the last hour."""
 
     def __init__(self, auth: TokenVerifier, connections: ConnectionService, statistics: ConnectionStatistics) -> None:
         self._auth = auth

@@ -1,4 +1,4 @@
-"""The answer of ``POST /uplinks``: the network server delivers a report."""
+"""Handler of ``POST /uplinks``, to which network servers and bridges deliver reports."""
 
 from chalice.app import Request, Response
 
@@ -12,7 +12,7 @@ from chalicelib.uplinks.ingress import Ingress
 
 
 class UplinksApi:
-    """Handler of ``POST /uplinks``."""
+    """Accept reports. A 200 means that the queue of every matching connection has stored the report."""
 
     def __init__(self, auth: TokenVerifier, ingress: Ingress, bulk: BulkIngress) -> None:
         self._auth = auth
@@ -21,9 +21,7 @@ class UplinksApi:
 
     @answered
     def deliver(self, request: Request) -> Response:
-        """With a bearer token, a report or an array of them; else a report with the LRC's token.
-
-        200 says that every matching connection's queue has the report."""
+        """Accept a report or an array of reports with a bearer token, or a report with the LRC's token."""
         if request.headers.get("authorization"):
             tenant = self._auth.caller(request, UPLINKS).tenant
             body = raw_body(request, MAX_BULK_SIZE)
@@ -33,7 +31,7 @@ class UplinksApi:
             self._ingress.accept(tenant, body)
         else:
             query = request.query_params
-            # The order received: Chalice keeps that of the event, and the token is tried with others, too.
+            # The LRC's token covers the parameters in their order; Chalice keeps the order of the event.
             items = [] if query is None else [(name, value) for name in query for value in query.getlist(name)]
             self._ingress.accept_from_lrc(items, raw_body(request, MAX_REPORT_SIZE))
         return json_response({"status": 200})
