@@ -1,1 +1,1 @@
-"""DynamoDB, SQS and Secrets Manager: the only modules that use boto3."""
+"""Adapters of the ports to DynamoDB, SQS and Secrets Manager. Only these modules use boto3."""

@@ -24,8 +24,11 @@ _CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 class DynamoDbApplicationServers:
-    """The items' keys are ``asId`` and ``tenant``. A key is a secret of a name that is never used again,
-    ``<prefix>/<tenant>/application-servers/<ULID>``, so it can be cached for as long as the process lives."""
+    """The application servers of all tenants.
+
+    The keys of an item are ``asId`` and ``tenant``. Each AS key is a secret with a name that is never reused,
+    ``<prefix>/<tenant>/application-servers/<ULID>``, so a process may cache the key without expiry.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class DynamoDbApplicationServers:
         self._keys: BoundedCache[str, str] = BoundedCache(_CACHED)
 
     def put(self, tenant: str, as_id: str, as_key: str) -> ApplicationServer:
-        """Raises Conflict when the tenant has it already: a key is changed by delete and put."""
+        """Register an application server. Raises Conflict when it exists; to change its key, delete it first."""
         now = self._clock()
         secret_id = f"{self._secret_prefix}/{tenant}/application-servers/{new_id(now)}"
         version = str(uuid.uuid4())
@@ -59,14 +62,16 @@ class DynamoDbApplicationServers:
                 )
             except ClientError as error:
                 if error_code(error) != _CONDITION_FAILED:
-                    # The write may have succeeded, so the key must stay.
+                    # The item may have been written, so its key must stay.
                     raise
                 self._delete_secret(secret_id)
-                raise Conflict(f"application server {as_id} exists; delete it first to change its key") from error
+                raise Conflict(
+                    f"The application server {as_id} exists already. To change its key, delete it first."
+                ) from error
         return server
 
     def of_tenant(self, tenant: str) -> list[ApplicationServer]:
-        """By asId."""
+        """Return the tenant's application servers in the order of their asIds."""
         items = query(
             self._dynamodb,
             TableName=self._table,
@@ -77,14 +82,17 @@ class DynamoDbApplicationServers:
         return [_from_item(item) for item in items]
 
     def delete(self, tenant: str, as_id: str) -> None:
-        """Raises NotFound. The key goes first: a delete that was cut off can be repeated."""
-        if not _possible(as_id):
-            raise NotFound("no application server has such a name")
+        """Delete an application server, its key first, so that an interrupted delete can be repeated.
+
+        Raises NotFound.
+        """
+        if not _is_valid_key(as_id):
+            raise NotFound(f"The application server does not exist. An asId has 1 to {_LONGEST_NAME} characters.")
         key = to_item({"asId": as_id, "tenant": tenant})
         with translated("DynamoDB"):
             answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         if "Item" not in answer:
-            raise NotFound(f"application server {as_id} does not exist")
+            raise NotFound(f"The application server {as_id} does not exist. Check the asId.")
         server = _from_item(from_item(answer["Item"]))
         self._delete_secret(server.secret_id)
         with translated("DynamoDB"):
@@ -96,13 +104,13 @@ class DynamoDbApplicationServers:
                     ExpressionAttributeValues=to_item({":secret": server.secret_id}),
                 )
             except ClientError as error:
-                # Another request deleted it, and may have created it again with another key.
+                # Another caller deleted it meanwhile, and perhaps registered it again with another key.
                 if error_code(error) != _CONDITION_FAILED:
                     raise
 
     def keys(self, as_id: str) -> list[tuple[str, str]]:
-        """(tenant, AS key) of every tenant that has this application server; one being deleted is left out."""
-        if not _possible(as_id):
+        """Return (tenant, AS key) of every tenant with this application server, except where it is being deleted."""
+        if not _is_valid_key(as_id):
             return []
         items = query(
             self._dynamodb,
@@ -137,8 +145,8 @@ class DynamoDbApplicationServers:
                     raise
 
 
-def _possible(as_id: str) -> bool:
-    # DynamoDB calls other keys an error; they come from a URL.
+def _is_valid_key(as_id: str) -> bool:
+    # DynamoDB rejects other keys with an error, and as_id may come from a URL.
     return 0 < len(as_id) <= _LONGEST_NAME
 
 

@@ -1,4 +1,4 @@
-"""Once-only records in the table ``coordination`` (``ports.coordination.Claims``)."""
+"""Claims in DynamoDB (``ports.Claims``): once-only records in the table ``coordination``."""
 
 from typing import TYPE_CHECKING
 
@@ -17,9 +17,10 @@ _LATEST = 2**53
 
 
 class DynamoDbClaims:
-    """A claim that was seen is remembered until it ends, so that it is not read again each minute.
+    """The claims of all functions. An item has the key ``id`` and its end ``expires`` in Unix seconds.
 
-    DynamoDB removes what has ended some days later, so a claim says itself that it counts no more.
+    A process caches an existing claim until its end, which saves a read each minute. ``expires`` decides whether a
+    claim holds, because DynamoDB removes expired items days late.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Clients of AWS, and how their errors become this project's."""
+"""AWS clients, and the translation of their errors to this project's."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from chalicelib.errors import Unavailable
 
 
 def client_configuration() -> Any:
-    """Time-outs in seconds that fit several tries into one request, and botocore's standard retries."""
-    from botocore.config import Config  # noqa: PLC0415  # late: only who builds clients needs it
+    """Return botocore's configuration: standard retries, and time-outs that fit several attempts into one request."""
+    from botocore.config import Config  # noqa: PLC0415  # imported only where a client is built
 
     return Config(
         connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=32
@@ -19,23 +19,23 @@ def client_configuration() -> Any:
 
 
 def aws_client(service: str) -> Any:
-    """A client of boto3, such as that of ``dynamodb``."""
-    import boto3  # noqa: PLC0415  # late, as above
+    """Return a boto3 client of a service, such as ``dynamodb``."""
+    import boto3  # noqa: PLC0415  # imported only where a client is built
 
-    # boto3's type hints have a separate overload for each service.
+    # boto3's type hints have one overload for each service name.
     return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
 
 
 def error_code(error: ClientError) -> str:
-    """What AWS calls the error, such as ``ConditionalCheckFailedException``."""
+    """Return the code that AWS gives the error, such as ``ConditionalCheckFailedException``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 @contextmanager
 def translated(service: str) -> Iterator[None]:
-    """Translate every SDK error to Unavailable; catch an expected error inside the block.
+    """Translate every SDK error of the block to Unavailable. Catch expected errors inside the block.
 
-    The text leaves out AWS's own message, because it can repeat the request.
+    The text leaves out AWS's message, because that can repeat the request with its secrets.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Items of the connections' table: conversion from and to connections."""
+"""Conversion between connections and the items of their table."""
 
 import json
 from typing import Any
@@ -10,27 +10,28 @@ GENERATION = "#tenant"
 """The id of the item with a tenant's generation and number of connections."""
 
 SHARDS = 8
-"""Partitions of each index; one partition accepts 1,000 writes a second."""
+"""Partitions of each index. A partition accepts 1,000 writes a second."""
 
 
 def pending_id(connection_id: str) -> str:
-    """The id of the item that stands for a create or delete in progress."""
+    """Return the id of the item that records a create or delete in progress."""
     return f"#pending#{connection_id}"
 
 
 def shard_of(connection_id: str) -> str:
+    """Return the index partition of a connection, from ``0`` to ``7``."""
     return str(crc32(connection_id.encode()) % SHARDS)
 
 
 def record_of(connection: Connection) -> dict[str, Any]:
-    """The attributes of a connection's item; those that are None are left out of it."""
+    """Return the attributes of a connection's item. Attributes that are None must be left out of the item."""
     return {
         "tenant": connection.tenant,
         "id": connection.id,
         "shard": shard_of(connection.id),
         "name": connection.name,
         "active": connection.active,
-        # As text: the API bounds how many they are, not how large their numbers, and DynamoDB's have 38 digits.
+        # As text, because the API does not bound the numbers in alarms and a DynamoDB number has 38 digits.
         "alarms": json.dumps([alarm.to_json() for alarm in connection.alarms], ensure_ascii=False),
         "configuration": {k: v for k, v in connection.configuration.to_json().items() if v is not None},
         "secretVersion": connection.secret_version,
@@ -53,7 +54,7 @@ def record_of(connection: Connection) -> dict[str, Any]:
 
 
 def connection_of(item: dict[str, Any]) -> Connection:
-    """The connection that an item was written from."""
+    """Return the connection of an item."""
     return Connection(
         tenant=item["tenant"],
         id=item["id"],

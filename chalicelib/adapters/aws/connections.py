@@ -1,28 +1,26 @@
 """Connections in DynamoDB (``ports.ConnectionStore``).
 
-Items of the table, by ``tenant`` and ``id``:
+The table has the keys ``tenant`` and ``id``, and three kinds of items by their ``id``:
 
-- a ULID: a connection. ``wakeAt``, ``probeAt`` and ``activeSince`` are there only while they apply, for the indexes.
+- a ULID: a connection. Its attributes ``wakeAt``, ``probeAt`` and ``activeSince`` exist only while they apply, which
+  keeps the indexes sparse.
 - ``#tenant``: the tenant's ``generation`` and number of ``connections``. Both change in the same transaction as the
-  connection itself, so that who reads the generation strongly consistently misses nothing.
-- ``#pending#<ULID>``: a connection whose secret or queue may exist while its record does not (yet, or any more). Left
-  behind by a create or a delete that was killed, and found by ``unfinished``.
+  connection, so a strongly consistent read of the generation reveals every change.
+- ``#pending#<ULID>``: a connection whose secret or queue may exist without a record. A create or delete that was killed
+  leaves this item behind, and ``unfinished`` finds it.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.connection_items import GENERATION, SHARDS, connection_of, pending_id, record_of
 from chalicelib.adapters.aws.dynamodb import (
     TRIES,
     Update,
-    await_turn,
+    conditional_update,
     from_item,
-    is_condition_failure,
     query,
     to_item,
     transact,
@@ -42,7 +40,10 @@ _BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "p
 
 
 class DynamoDbConnections:
-    """Every write is conditional; reads of the table are strongly consistent, those of the indexes follow it."""
+    """The connections of all tenants.
+
+    Every write is conditional. Reads of the table are strongly consistent; reads of the indexes lag behind it.
+    """
 
     def __init__(
         self, client: "DynamoDBClient", table: str, clock: Clock, sleep: Callable[[float], None] = time.sleep
@@ -52,10 +53,13 @@ class DynamoDbConnections:
         self._clock = clock
         self._sleep = sleep
 
-    # Calls of the API
+    # Changes by the API
 
     def reserve(self, tenant: str, connection_id: str, limit: int) -> None:
-        """Notes that a secret and a queue are about to be made. Raises Conflict when the tenant has ``limit``."""
+        """Record that a secret and a queue will be created.
+
+        Raises Conflict when the tenant has ``limit`` connections.
+        """
         failed = self._transact(
             [
                 {"Put": {"Item": self._pending(tenant, connection_id)}},
@@ -72,6 +76,7 @@ class DynamoDbConnections:
             raise _limit_reached(limit)
 
     def create(self, connection: Connection, limit: int) -> None:
+        """Store a new connection and remove its pending item. Raises Conflict at the limit or when it exists."""
         failed = self._transact(
             [
                 {
@@ -94,14 +99,16 @@ class DynamoDbConnections:
         if failed[1]:
             raise _limit_reached(limit)
         if failed[0]:
-            raise Conflict(f"connection {connection.id} exists")
+            raise Conflict(f"The connection {connection.id} exists already. Read the list of connections.")
 
     def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
-        """Writes what the API changes. ``reset``: also state, reason, start-up time, failures, outage and next probe,
-        and moves the epoch on, so that nothing that was begun with the old configuration is written any more;
-        otherwise they stay as they are. The pending wake-up always stays.
+        """Write the fields that the API changes. The pending wake-up always stays.
 
-        Raises PreconditionFailed when the version is another, NotFound when the connection is gone."""
+        ``reset``: also write state, reason, start-up time, failures, outage and next probe, and increment the epoch.
+        The new epoch rejects breaker updates of drains that began with the old configuration.
+
+        Raises PreconditionFailed when the stored version differs, NotFound when the connection is gone.
+        """
         record = record_of(connection)
         changes = {
             name: record[name]
@@ -123,7 +130,7 @@ class DynamoDbConnections:
             changes["activeSince"] = None
         update = Update(changes)
         if connection.active:
-            # An active connection keeps its place in the index.
+            # An active connection keeps its position in the index.
             update.set_once("activeSince", record["activeSince"])
         if reset:
             update.add("epoch", 1)
@@ -140,12 +147,13 @@ class DynamoDbConnections:
         )
         if failed[0]:
             self.get(connection.tenant, connection.id)
-            raise PreconditionFailed(f"the connection is not at version {expected_version} any more; read it again")
+            raise _changed_since(expected_version)
 
     def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
-        """Delete the record; with ``version`` only that version. Raises NotFound, PreconditionFailed.
+        """Delete the record; ``version`` restricts this to one version.
 
-        ``is_pending`` is true until ``forget_pending``, because the secret and the queue still exist.
+        The connection stays pending until ``forget_pending``, because its secret and queue still exist.
+        Raises NotFound, PreconditionFailed.
         """
         condition: dict[str, Any] = {"ConditionExpression": "attribute_exists(id)"}
         if version is not None:
@@ -161,23 +169,23 @@ class DynamoDbConnections:
         )
         if failed[0] and version is not None:
             self.get(tenant, connection_id)
-            raise PreconditionFailed(f"the connection is not at version {version} any more; read it again")
+            raise _changed_since(version)
         if failed[0]:
-            raise NotFound(f"connection {connection_id} does not exist")
+            raise _not_found(connection_id)
 
     def is_pending(self, tenant: str, connection_id: str) -> bool:
-        """Return whether a create or delete of this connection began and has not ended."""
+        """Return whether a create or delete of this connection is unfinished."""
         return is_id(connection_id) and bool(self._read(tenant, pending_id(connection_id)))
 
     def forget_pending(self, tenant: str, connection_id: str) -> None:
-        """Notes that nothing of a connection without a record is left."""
+        """Record that the secret and the queue of a connection without a record are deleted."""
         with translated("DynamoDB"):
             self._client.delete_item(
                 TableName=self._table, Key=to_item({"tenant": tenant, "id": pending_id(connection_id)})
             )
 
     def unfinished(self, before: float) -> Iterator[tuple[str, str]]:
-        """(tenant, connection id) of what was begun before ``before`` (Unix seconds) and not ended."""
+        """Yield (tenant, connection id) of unfinished creates and deletes begun before ``before`` (Unix seconds)."""
         for item in query(
             self._client,
             TableName=self._table,
@@ -193,14 +201,14 @@ class DynamoDbConnections:
     def get(self, tenant: str, connection_id: str) -> Connection:
         item = self._read(tenant, connection_id) if is_id(connection_id) else {}
         if not item:
-            raise NotFound(f"connection {connection_id[:40]} does not exist")
+            raise _not_found(connection_id)
         return connection_of(item)
 
     def of_tenant(self, tenant: str) -> list[Connection]:
         return list(self.newest_first(tenant))
 
     def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
-        """A tenant's connections, those older than the id ``before``; one page of the table in memory at a time."""
+        """Yield a tenant's connections that are older than the id ``before``, with one page in memory at a time."""
         for item in query(
             self._client,
             TableName=self._table,
@@ -208,10 +216,10 @@ class DynamoDbConnections:
             ExpressionAttributeValues=to_item({":tenant": tenant, ":before": before or "~"}),
             ScanIndexForward=False,
             ConsistentRead=True,
-            # A list shows a page: who asks for one must not wait for a megabyte.
+            # A caller of the API reads one page and must not wait for a megabyte.
             Limit=_PAGE,
         ):
-            # The items that are no connections sort before every ULID.
+            # The other kinds of items sort before every ULID.
             if not is_id(item["id"]):
                 return
             yield connection_of(item)
@@ -219,12 +227,14 @@ class DynamoDbConnections:
     def generation(self, tenant: str) -> int:
         return int(self._read(tenant, GENERATION).get("generation", 0))
 
-    # Calls of the forwarder and the reconciler
+    # Changes by the forwarder and the reconciler
 
     def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
-        """Writes state, reason, start-up time, epoch, failures, outage, probe and, if the connection has one, the
-        pending wake-up; False when the epoch was another. A pending wake-up of another writer stays: only
-        ``clear_pending_wake`` removes it."""
+        """Write state, reason, start-up time, epoch, failures, outage, probe and, if present, the pending wake-up.
+
+        Return False when the stored epoch differs. A pending wake-up of another writer stays, because only
+        ``clear_pending_wake`` removes it.
+        """
         record = record_of(connection)
         changes = {name: record[name] for name in (*_BREAKER, "epoch")}
         if connection.wake_at is not None:
@@ -235,7 +245,7 @@ class DynamoDbConnections:
         )
 
     def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
-        """An earlier pending wake-up keeps its time, because another function may depend on it; the token is new."""
+        """Store a pending wake-up. A stored one that is due earlier keeps its time and gets the new token."""
         later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
         earlier = "attribute_exists(id) AND #wakeAt <= :at"
         for _ in range(TRIES):
@@ -248,13 +258,14 @@ class DynamoDbConnections:
             only_token.names["#wakeAt"] = "wakeAt"
             if self._update(tenant, connection_id, only_token, earlier, {":at": wake_at}):
                 return
-        raise Unavailable("too many concurrent changes of the pending wake-up; try again")
+        raise Unavailable("too many concurrent writers changed the pending wake-up")
 
     def clear_pending_wake(self, tenant: str, connection_id: str, token: str) -> None:
         update = Update({"wakeAt": None, "wakeToken": None})
         self._update(tenant, connection_id, update, "#wakeToken = :token", {":token": token})
 
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
+        """Move the next probe unless the epoch has changed or no probe is scheduled."""
         update = Update({"probeAt": probe_at})
         update.names["#epoch"] = "epoch"
         expected = {":epoch": connection.epoch}
@@ -263,6 +274,7 @@ class DynamoDbConnections:
         )
 
     def forget_old_bindings(self, connection: Connection) -> None:
+        """Remove the list of old bindings unless the version has changed."""
         update = Update({"oldBindings": None})
         condition, values = "#version = :version", {":version": connection.version}
         update.names["#version"] = "version"
@@ -300,31 +312,15 @@ class DynamoDbConnections:
         return from_item(answer.get("Item", {}))
 
     def _update(self, tenant: str, connection_id: str, update: Update, condition: str, values: dict[str, Any]) -> bool:
-        for attempt in range(TRIES):
-            with translated("DynamoDB"):
-                try:
-                    self._client.update_item(
-                        TableName=self._table,
-                        Key=self._key(tenant, connection_id),
-                        **update.arguments(condition, values),
-                    )
-                except ClientError as error:
-                    if is_condition_failure(error):
-                        return False
-                    # The API changes the same item in a transaction, which takes some milliseconds.
-                    if error_code(error) != "TransactionConflictException" or attempt == TRIES - 1:
-                        raise
-                else:
-                    return True
-            await_turn(attempt, self._sleep)
-        raise AssertionError
+        arguments = {"Key": self._key(tenant, connection_id), **update.arguments(condition, values)}
+        return conditional_update(self._client, self._table, arguments, self._sleep)
 
     def _transact(self, actions: Sequence[dict[str, Any]]) -> list[bool]:
         return transact(self._client, self._table, actions, self._sleep)
 
     def _key(self, tenant: str, connection_id: str) -> dict[str, Any]:
         if not is_id(connection_id):
-            raise NotFound(f"connection {connection_id[:40]} does not exist")
+            raise _not_found(connection_id)
         return to_item({"tenant": tenant, "id": connection_id})
 
     def _pending(self, tenant: str, connection_id: str) -> dict[str, Any]:
@@ -343,4 +339,12 @@ class DynamoDbConnections:
 
 
 def _limit_reached(limit: int) -> Conflict:
-    return Conflict(f"there are {limit} connections already, which is the limit; delete one or ask for more")
+    return Conflict(f"The limit of {limit} connections is reached. Delete a connection or request a higher limit.")
+
+
+def _not_found(connection_id: str) -> NotFound:
+    return NotFound(f"The connection {connection_id[:40]} does not exist. Check the id.")
+
+
+def _changed_since(version: int) -> PreconditionFailed:
+    return PreconditionFailed(f"The connection has changed since version {version}. Read it and try again.")

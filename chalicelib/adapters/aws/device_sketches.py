@@ -1,13 +1,14 @@
-"""Sketches of active devices, one item for each connection and hour in DynamoDB.
+"""Active devices, as a sketch per connection and hour in DynamoDB.
 
-A sketch knows each device's last minute, so "within the last hour" is exact to the minute: the devices of this hour,
-and those of the previous hour that were seen in or after the same minute of it.
+A sketch contains the last minute of each device, so "within the last hour" is exact to the minute. It covers this
+hour's devices and those of the previous hour that were seen in or after the same minute.
 
-A changed sketch is written with the counters: at once while the process has credit for it, otherwise when a minute
-has passed since this process wrote the connection's sketch. A small or quiet connection's devices are therefore visible
-with its counters, and a busy one, whose sketch costs up to 60 write units, pays for one write a minute. A process that
-is frozen for good, or never drains the connection again, loses what it did not write: the devices of its last minute
-that no other process saw.
+A process writes new devices together with the counters. It writes at once while the connection has credit, otherwise a
+minute after its previous write. A small connection's devices thus appear with its counters, and a busy connection,
+whose sketch costs up to 60 write units, pays for one write a minute.
+
+A process that is frozen for good or does not drain the connection again loses its unwritten devices. These are the
+devices of its last minute that no other process saw.
 """
 
 import math
@@ -30,30 +31,30 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 8 * 86400
-"""Seconds."""
+"""Seconds after which a sketch expires."""
 _INTERVAL = 60.0
-"""Seconds between two writes of a connection's sketch by one process, once its credit is used up."""
+"""Seconds between two writes of a connection's sketch by one process without credit."""
 _CREDIT = 1000.0
-"""Write units (one for each KB begun) that a process may spend on earlier writes of one connection's sketch."""
+"""Write units that a process may spend on earlier writes of one connection's sketch. A unit is a KB or part of one."""
 _CREDIT_PER_SECOND = 0.1
 _TRIES = 6
-"""Attempts of a write that loses against other writers."""
+"""Attempts of a write that loses against concurrent writers."""
 _PAUSE = 0.01
-"""Seconds: the longest pause after the first such try; it grows with each."""
+"""Longest pause in seconds after the first lost attempt; it grows linearly."""
 _MOST_CONNECTIONS = 256
 _MOST_ENTRIES = 200_000
-"""Entries that a process remembers: about 100 bytes each."""
+"""Maximum number of entries in the memory of a process; an entry takes about 100 bytes."""
 _LATE = 2
-"""Hours after which what could not be written is dropped."""
+"""Hours after which unwritten devices are dropped."""
 
 
 @dataclass
 class _Hour:
     pending: Sketch = field(default_factory=Sketch)
     stored: Sketch | None = None
-    """Sketch that the table held at the last read; None before the first."""
+    """The sketch in the table when this process last read or wrote it; None before that."""
     revision: int = 0
-    """Version of the stored sketch; 0 without one."""
+    """Revision of ``stored``; 0 when the table has no sketch."""
 
 
 @dataclass
@@ -62,7 +63,7 @@ class _Connection:
     written_at: float = -math.inf
     credit: float = _CREDIT
     counted_at: float = 0.0
-    """When the credit was last added to."""
+    """Time of the last addition to the credit, in Unix seconds."""
     lock: Lock = field(default_factory=Lock)
 
     def entries(self) -> int:
@@ -70,8 +71,12 @@ class _Connection:
 
 
 class DynamoDbDeviceSketches:
-    """An item has the keys ``connection`` (``<tenant>#<id>#devices``) and ``sort`` (the hour's first), the sketch,
-    and a revision, by which processes that write at the same time find out about each other."""
+    """The sketches of all connections, with those of recently drained connections in memory. Thread-safe.
+
+    An item has the keys ``connection`` (``<tenant>#<id>#devices``) and ``sort`` (the first minute of the hour), the
+    sketch, and a revision. A write requires the revision that was read, so concurrent writers cannot overwrite each
+    other.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -81,7 +86,7 @@ class DynamoDbDeviceSketches:
         self._lock = Lock()
 
     def note(self, tenant: str, connection_id: str, devices: Collection[str]) -> None:
-        """Remembers devices that are active now; no input or output."""
+        """Record devices as active now, in memory only."""
         partition = _partition(tenant, connection_id)
         hour, minute = divmod(int(self._clock() // 60), 60)
         state = self._state(partition)
@@ -93,9 +98,9 @@ class DynamoDbDeviceSketches:
                     noted.pending.add(hash_, minute)
 
     def write(self, tenant: str, connection_id: str) -> None:
-        """Write the pending devices of a connection if a write is due.
+        """Store the recorded devices of a connection if a write is due. Raises Unavailable.
 
-        Devices that lose against other writers several times, or whose write raises Unavailable, stay pending.
+        Devices stay in memory for the next write after an error, or when concurrent writers win each attempt.
         """
         partition = _partition(tenant, connection_id)
         state = self._state(partition)
@@ -108,7 +113,10 @@ class DynamoDbDeviceSketches:
                     del state.hours[number]
 
     def active(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
-        """Devices seen in these minutes (Unix time / 60), both included; the last one must be the present."""
+        """Return the number of devices seen from ``first_minute`` to ``last_minute`` (Unix time / 60), both included.
+
+        ``last_minute`` must be the current minute.
+        """
         items = query(
             self._client,
             TableName=self._table,
@@ -149,7 +157,7 @@ class DynamoDbDeviceSketches:
         return True
 
     def _write(self, partition: str, number: int, hour: _Hour, state: _Connection, now: float) -> None:
-        # Whatever comes of it: a table that does not answer is not asked again at once.
+        # Set before the write, so that a table that does not answer is not called again at once.
         state.written_at = now
         key = to_item({"connection": partition, "sort": number * 60})
         for attempt in range(_TRIES):
@@ -162,9 +170,9 @@ class DynamoDbDeviceSketches:
             if self._put(key, number, hour):
                 hour.pending = Sketch()
                 return
-            # Another process wrote first; the pending devices are merged with its sketch, now or at the next write.
+            # Another process has written meanwhile: merge the pending devices with its sketch.
             hour.stored = None
-            time.sleep(random.uniform(0, _PAUSE * (attempt + 1)))  # noqa: S311  # to come between them, no secret
+            time.sleep(random.uniform(0, _PAUSE * (attempt + 1)))  # noqa: S311  # jitter, not cryptography
 
     def _read(self, key: dict[str, dict[str, str]], hour: _Hour) -> None:
         with translated("DynamoDB"):

@@ -1,4 +1,4 @@
-"""Downlinks that the network server accepted, in the table ``coordination`` (``ports.coordination.DownlinkLedger``)."""
+"""Ledger of sent downlinks in DynamoDB (``ports.DownlinkLedger``), in the table ``coordination``."""
 
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 15 * 86400
-"""Seconds: a day longer than SQS keeps a message."""
+"""Seconds that an entry is kept: a day longer than SQS keeps a message."""
 
 
 class DynamoDbDownlinkLedger:
-    """The ledger of sent downlinks in DynamoDB."""
+    """One item for each downlink that the network server accepted, with the key ``downlink#<SQS message id>``."""
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client

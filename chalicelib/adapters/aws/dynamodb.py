@@ -1,4 +1,4 @@
-"""DynamoDB's attribute values, queries that go through all pages, and transactions. Used by the stores only."""
+"""Helpers of the stores for DynamoDB: attribute values, queries over all pages, updates and transactions."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 Item = Mapping[str, Any]
-"""An item as the SDK has it: attribute name → ``{"S": "..."}``."""
+"""An item in the format of the SDK: attribute name → ``{"S": "..."}``."""
 
 TRIES = 6
-"""Attempts of a write that meets another write on the same item."""
+"""Attempts of a write that conflicts with another write of the same item."""
 _PAGES_PER_REQUEST = 20
 _FAILED = "ConditionalCheckFailed"
 
 
-def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one line a type
-    """The attribute value of a JSON value, or of bytes. Numbers travel as text, so no digit of a float is lost."""
+def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one return for each type
+    """Return the attribute value of a JSON value or of bytes. Numbers are sent as text and keep every digit."""
     match value:
         case None:
             return {"NULL": True}
@@ -42,12 +42,12 @@ def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one line a type
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """An item without the attributes that are None: an index is sparse only if they are missing."""
+    """Return the item of a mapping, without attributes that are None, because sparse indexes need them missing."""
     return {key: to_value(value) for key, value in values.items() if value is not None}
 
 
 def from_value(value: Mapping[str, Any]) -> Any:
-    """The value that ``to_value`` was given; whole numbers are int."""
+    """Return the value of an attribute value, the inverse of ``to_value``. Whole numbers become int."""
     ((kind, inner),) = value.items()
     match kind:
         case "NULL":
@@ -65,11 +65,12 @@ def from_value(value: Mapping[str, Any]) -> Any:
 
 
 def from_item(item: Item) -> dict[str, Any]:
+    """Return the values of an item by attribute name."""
     return {key: from_value(value) for key, value in item.items()}
 
 
 def query(client: "DynamoDBClient", **parameters: Any) -> Iterator[dict[str, Any]]:
-    """The items of all pages, one page in memory at a time."""
+    """Yield the items of all pages of a query, with one page in memory at a time."""
     while True:
         with translated("DynamoDB"):
             answer = client.query(**parameters)
@@ -81,18 +82,17 @@ def query(client: "DynamoDBClient", **parameters: Any) -> Iterator[dict[str, Any
 
 @dataclass(frozen=True)
 class Page:
-    """A page of items. ``last_id``: start of the next page; None on the last one."""
+    """A page of items. ``last_id``: the id after which the next page begins, or None on the last page."""
 
     items: list[dict[str, Any]]
     last_id: str | None
 
 
 def page(client: "DynamoDBClient", limit: int, max_bytes: int, **parameters: Any) -> Page:
-    """Return up to ``limit`` items of a query whose range key is ``id``; fewer when they are large or a filter rarely
-    matches.
+    """Return up to ``limit`` items of a query whose range key is ``id``.
 
-    ``max_bytes`` bounds the size of the items, because an answer of Lambda may have 6 MB; the first item is always
-    included.
+    The page is shorter when items are large or few match a filter. ``max_bytes`` bounds the size of the items, because
+    a Lambda response has at most 6 MB. The page contains at least one item if any matches.
     """
     found: list[dict[str, Any]] = []
     size = 0
@@ -112,13 +112,15 @@ def page(client: "DynamoDBClient", limit: int, max_bytes: int, **parameters: Any
 
 
 def _size(item: Item) -> int:
-    # A compressed body counts with what it is once unpacked, which is kept beside it.
+    # bodyBytes is the uncompressed size of a compressed body.
     return sum(len(value.get("S", "")) for value in item.values()) + int(item.get("bodyBytes", {"N": "0"})["N"])
 
 
 class Update:
-    """The expression of an UpdateItem: sets what has a value, removes what is None. Names are placeholders, for many
-    plain ones are reserved words."""
+    """The expression of an UpdateItem call: sets attributes that have a value and removes those that are None.
+
+    Attribute names are placeholders, because many names are reserved words.
+    """
 
     def __init__(self, changes: Mapping[str, Any]) -> None:
         self.names = {f"#{name}": name for name in changes}
@@ -128,19 +130,22 @@ class Update:
         self._additions: list[str] = []
 
     def set_once(self, name: str, value: Any) -> None:
-        """Sets an attribute if the item does not have it yet."""
+        """Set an attribute if the item does not have it yet."""
         self.names[f"#{name}"] = name
         self._values[f":{name}"] = value
         self._sets.append(f"#{name} = if_not_exists(#{name}, :{name})")
 
     def add(self, name: str, difference: int) -> None:
-        """Adds to a number, whatever it is by then."""
+        """Add to the current value of a number."""
         self.names[f"#{name}"] = name
         self._values[f":{name}"] = difference
         self._additions.append(f"#{name} :{name}")
 
     def arguments(self, condition: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The SDK's arguments. ``values``: the placeholders of ``condition``, which must not be those of a change."""
+        """Return the arguments of the SDK call.
+
+        ``values``: the values of the placeholders in ``condition``; they must differ from the changes' placeholders.
+        """
         clauses = [("SET", self._sets), ("REMOVE", self._removals), ("ADD", self._additions)]
         return {
             "UpdateExpression": " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses if parts),
@@ -153,9 +158,10 @@ class Update:
 def transact(
     client: "DynamoDBClient", table: str, actions: Sequence[Mapping[str, Any]], sleep: Callable[[float], None]
 ) -> list[bool]:
-    """Write in one transaction; return the actions whose condition failed, none when all was written.
+    """Run a transaction; return for each action whether its condition failed. Without a failure, all is written.
 
-    ``actions``: kind → arguments without the table. Waits for another transaction on the same item. Raises Unavailable.
+    ``actions``: kind → arguments without the table. Retries while other transactions change the same item.
+    Raises Unavailable.
     """
     request: list[Any] = [
         {kind: {"TableName": table, **arguments}} for action in actions for kind, arguments in action.items()
@@ -176,13 +182,37 @@ def transact(
     raise AssertionError
 
 
+def conditional_update(
+    client: "DynamoDBClient", table: str, arguments: Mapping[str, Any], sleep: Callable[[float], None]
+) -> bool:
+    """Run an UpdateItem call; return False if its condition failed.
+
+    ``arguments``: those of the SDK call without the table. Retries while transactions change the same item.
+    Raises Unavailable.
+    """
+    for attempt in range(TRIES):
+        with translated("DynamoDB"):
+            try:
+                client.update_item(TableName=table, **arguments)
+            except ClientError as error:
+                if is_condition_failure(error):
+                    return False
+                # A transaction of the API on the same item takes a few milliseconds.
+                if error_code(error) != "TransactionConflictException" or attempt == TRIES - 1:
+                    raise
+            else:
+                return True
+        await_turn(attempt, sleep)
+    raise AssertionError
+
+
 def await_turn(attempt: int, sleep: Callable[[float], None]) -> None:
-    """Wait, longer at each attempt, for another write on the same item."""
+    """Back off with jitter, longer at each attempt, while another writer changes the same item."""
     sleep(random.uniform(0.01, 0.04) * 2**attempt)  # noqa: S311  # not for cryptography
 
 
 def partition(tenant: str, *rest: str) -> str:
-    """The partition key of a tenant's items, such as ``<tenant>#<connection id>``."""
+    """Return a partition key of a tenant, such as ``<tenant>#<connection id>``."""
     return "#".join((tenant, *rest))
 
 

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 30 * 86400
-"""Seconds."""
+"""Seconds after which an event expires."""
 _ANSWER_BYTES = 2_000_000
 _FIELDS = ("id", "time", "level", "type", "connectionId", "message", "details")
 
 
 class DynamoDbEventLog:
-    """An item has the keys ``tenant`` and ``id`` (a ULID, so that ids sort by time) and the fields of the event."""
+    """The events of all tenants, kept for 30 days.
+
+    An item has the keys ``tenant`` and ``id`` (a ULID, so that ids sort by time) and the fields of the event.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -43,10 +46,10 @@ class DynamoDbEventLog:
         limit: int,
         cursor: str | None,
     ) -> tuple[list[Event], str | None]:
-        """Return events, newest first, and the next page's cursor.
+        """Return a page of events, newest first, and the cursor of the next page or None.
 
-        ``since`` and ``until``: Unix seconds, inclusive; without ``connection_id`` of the whole tenant. A page may be
-        short of ``limit`` and still have a next one. Raises InvalidRequest for a foreign cursor.
+        ``since`` and ``until`` are Unix seconds, both included. Without ``connection_id``, the page covers the whole
+        tenant. A page shorter than ``limit`` can have a next page. Raises InvalidRequest for a foreign cursor.
         """
         key, index = ("tenant", None) if connection_id is None else ("connection", "connections")
         scope_key = tenant if connection_id is None else partition(tenant, connection_id)
@@ -85,5 +88,5 @@ class DynamoDbEventLog:
 
 def _position(scope: str, cursor: str) -> str:
     position = cursors.decode(scope, cursor)
-    # A checked position is an id; this keeps a made-up one away from the key.
+    # The cursor's check value is not a signature, so a forged position must not reach the key.
     return position if is_id(position) else first_id(0)

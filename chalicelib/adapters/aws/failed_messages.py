@@ -17,20 +17,21 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 30 * 86400
-"""Seconds."""
+"""Seconds after which a message expires."""
 _PLAIN_BYTES = 1024
-"""Longer bodies are compressed."""
+"""Maximum size of an uncompressed body."""
 _MAX_BODY_BYTES = 300_000
-"""DynamoDB takes 400 KB an item. A report has 256 KB at most; only a downlink of the customer's own can be longer."""
+"""Maximum stored size. A DynamoDB item has at most 400 KB. Reports have at most 256 KB; downlinks can be longer."""
 _ANSWER_BYTES = 2_000_000
 _BATCH = 25
 _TRIES = 5
 
 
 class DynamoDbFailedMessages:
-    """An item has the keys ``connection`` (``<tenant>#<id>``) and ``id`` (a ULID). Adding one again changes nothing.
+    """The failed messages of all connections, kept for 30 days.
 
-    A body of more than 300,000 bytes of UTF-8 is kept up to there.
+    An item has the keys ``connection`` (``<tenant>#<id>``) and ``id`` (a ULID). Adding a message again changes nothing.
+    A body is truncated to 300,000 bytes of UTF-8.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class DynamoDbFailedMessages:
 
     def add(self, tenant: str, connection_id: str, messages: Sequence[FailedMessage]) -> None:
         scope, expires = partition(tenant, connection_id), int(self._clock()) + _KEPT
-        # By id: a batch with the same key twice is refused as a whole.
+        # Unique by id, because DynamoDB rejects a whole batch that contains a key twice.
         items = {message.id: _to_item(scope, expires, message) for message in messages}
         self._write([{"PutRequest": {"Item": item}} for item in items.values()])
 
@@ -55,9 +56,9 @@ class DynamoDbFailedMessages:
         cursor: str | None,
         direction: Direction | None = None,
     ) -> tuple[list[FailedMessage], str | None]:
-        """Return messages, newest first, and the next page's cursor.
+        """Return a page of messages, newest first, and the cursor of the next page or None.
 
-        Large bodies make a page short of ``limit``. Raises InvalidRequest for a foreign cursor.
+        A page with large bodies is shorter than ``limit``. Raises InvalidRequest for a foreign cursor.
         """
         connection = partition(tenant, connection_id)
         scope = f"failed#{connection}"
@@ -86,7 +87,7 @@ class DynamoDbFailedMessages:
         return messages, None if found.last_id is None else cursors.encode(scope, found.last_id)
 
     def some(self, tenant: str, connection_id: str, ids: Sequence[str]) -> list[FailedMessage]:
-        """Those of ``ids`` (at most 100, none twice) that there are, in any order."""
+        """Return the existing messages among ``ids`` (at most 100, each once), in any order. Raises Unavailable."""
         connection = partition(tenant, connection_id)
         wanted: dict[str, Any] = {
             self._table: {
@@ -101,7 +102,7 @@ class DynamoDbFailedMessages:
                 answer = self._client.batch_get_item(RequestItems=wanted)
             items = answer["Responses"].get(self._table, [])
             found += [_from_item(from_item(item)) for item in items]
-            # 16 MB an answer, so that there may be more without anything being wrong.
+            # A response has at most 16 MB, so unprocessed keys do not imply throttling.
             wanted = dict(answer.get("UnprocessedKeys", {}))
             idle = 0 if items else idle + 1
             if wanted and idle == _TRIES:
@@ -111,22 +112,22 @@ class DynamoDbFailedMessages:
         return found
 
     def oldest_first(self, tenant: str, connection_id: str, last: str) -> Iterator[FailedMessage]:
-        """All up to the id ``last``, a page in memory at a time."""
-        parameters = self._own(tenant, connection_id)
+        """Yield all messages up to the id ``last``, with one page in memory at a time."""
+        parameters = self._all_parameters(tenant, connection_id)
         parameters["ExpressionAttributeValues"] |= to_item({":last": last})
         parameters["KeyConditionExpression"] += " AND id <= :last"
         for item in query(self._client, **parameters):
             yield _from_item(item)
 
     def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
-        """No error for one that is gone."""
+        """Delete messages. Ids that do not exist are ignored."""
         connection = partition(tenant, connection_id)
         keys = [to_item({"connection": connection, "id": id_}) for id_ in ids]
         self._write([{"DeleteRequest": {"Key": key}} for key in keys])
 
     def purge(self, tenant: str, connection_id: str, direction: Direction | None = None) -> None:
-        """All, or those of one direction."""
-        parameters = self._own(tenant, connection_id)
+        """Delete all messages, or those of one direction."""
+        parameters = self._all_parameters(tenant, connection_id)
         parameters["ProjectionExpression"] = "id"
         if direction is not None:
             parameters["ExpressionAttributeValues"] |= to_item({":direction": direction.value})
@@ -140,8 +141,8 @@ class DynamoDbFailedMessages:
                 batch = []
         self.remove(tenant, connection_id, batch)
 
-    def _own(self, tenant: str, connection_id: str) -> dict[str, Any]:
-        """A query for all of a connection's."""
+    def _all_parameters(self, tenant: str, connection_id: str) -> dict[str, Any]:
+        """Return the parameters of a query for all messages of a connection."""
         return {
             "TableName": self._table,
             "KeyConditionExpression": "#connection = :connection",
@@ -179,7 +180,7 @@ def _to_item(connection: str, expires: int, message: FailedMessage) -> dict[str,
 
 def _from_item(item: dict[str, Any]) -> FailedMessage:
     if "bodyZlib" in item:
-        # A cut in the middle of a character leaves a part of it behind.
+        # Truncation can leave a part of a character at the end.
         body = zlib.decompress(item["bodyZlib"]).decode("utf-8", errors="ignore")
     else:
         body = item["bodyText"]

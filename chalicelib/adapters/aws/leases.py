@@ -1,4 +1,4 @@
-"""Leases in the table ``coordination``: one consumer for each connection (``ports.coordination.Leases``)."""
+"""Leases in DynamoDB (``ports.Leases``), in the table ``coordination``."""
 
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 3600
-"""Seconds after which DynamoDB may remove an expired lease."""
+"""Seconds after the last renewal at which DynamoDB may remove a lease."""
 
 
 class DynamoDbLeases:
-    """``seconds``: how long a lease holds without renewal. The attribute ``leaseUntil`` decides: DynamoDB removes
-    expired items days late."""
+    """The leases of all connections: at most one owner holds a connection's lease at a time.
+
+    ``seconds``: duration of a lease without renewal. The attribute ``leaseUntil`` decides whether a lease holds,
+    because DynamoDB removes expired items days late.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock, seconds: float) -> None:
         self._client = client
@@ -54,6 +57,6 @@ class DynamoDbLeases:
                     ExpressionAttributeValues=to_item({":owner": owner}),
                 )
             except ClientError as error:
-                # Another consumer holds the lease, so this one has nothing to release.
+                # Another owner holds the lease, so there is nothing to release.
                 if not is_condition_failure(error):
                     raise

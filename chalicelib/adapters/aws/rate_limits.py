@@ -1,4 +1,4 @@
-"""Counters of costly calls by tenant and minute in the table ``coordination`` (``ports.coordination.RateLimits``)."""
+"""Rate limits in DynamoDB (``ports.RateLimits``), in the table ``coordination``."""
 
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _WINDOW = 60
-"""Seconds."""
+"""Length of the counted interval in seconds."""
 _KEPT = 3600
+"""Seconds after which DynamoDB may remove a counter."""
 
 
 class DynamoDbRateLimits:
-    """One counter a tenant, kind and minute; DynamoDB removes it later."""
+    """Counters of costly calls, one for each tenant, kind and minute. A kind is a noun such as ``connection-test``."""
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -41,5 +42,10 @@ class DynamoDbRateLimits:
                 if not is_condition_failure(error):
                     raise
                 seconds = max(1, round((window + 1) * _WINDOW - now))
-                detail = f"at most {limit} calls per minute are allowed ({kind}); try again in {seconds} seconds"
-                raise TooManyRequests(detail, seconds) from error
+                raise TooManyRequests(_sentence(kind, limit, seconds), seconds) from error
+
+
+def _sentence(kind: str, limit: int, seconds: int) -> str:
+    name = kind.replace("-", " ")
+    allowed = f"At most 1 {name} per minute is" if limit == 1 else f"At most {limit} {name}s per minute are"
+    return f"{allowed} allowed. Try again in {seconds} {'second' if seconds == 1 else 'seconds'}."

@@ -20,17 +20,17 @@ _MISSING = "ResourceNotFoundException"
 _CACHED = 128
 _AS_KEYS = "as-keys"
 _AS_KEY_LABELS = 16
-"""A secret has 20 labels at most. A version that lost its label to another stays readable until there are 100."""
+"""Labels for AS keys. A secret has at most 20 labels; up to 100 versions without a label stay readable."""
 _HASH_ROUNDS = 20_000
 _MAX_BYTES = 65536
-"""What Secrets Manager takes."""
+"""Maximum size of a secret in Secrets Manager."""
 
 
 class SecretsManagerSecrets:
-    """Secrets of connections: one secret ``<prefix>/<tenant>/<connection id>`` for each.
+    """The secrets of all connections, one secret each: ``<prefix>/<tenant>/<connection id>``.
 
-    Each version has its own staging label ``v-<version id>``, which keeps it alive until ``drop_version``: a write that
-    loses a race overwrites nothing.
+    Each version has its own staging label ``v-<version id>``, which keeps the version until ``drop_version``. A write
+    that loses a race therefore overwrites nothing. Versions never change, so a process caches them.
     """
 
     def __init__(self, client: "SecretsManagerClient", prefix: str) -> None:
@@ -41,19 +41,19 @@ class SecretsManagerSecrets:
         self._as_key_names: BoundedCache[tuple[str, str, str], str] = BoundedCache(_CACHED)
 
     def put(self, tenant: str, connection_id: str, secrets: ConnectionSecrets) -> str:
-        """Stores a new version and returns its id. Raises InvalidRequest when all together is too large."""
+        """Store a new version and return its id. Raises InvalidRequest when the secrets exceed 64 KB in total."""
         text = json.dumps(secrets.model_dump(by_alias=True, exclude_none=True), ensure_ascii=False)
         if len(text.encode()) > _MAX_BYTES:
-            detail = "The certificates, key and passwords together exceed 64 KB; leave out what is not needed."
+            detail = "The certificates, key and passwords together exceed 64 KB; remove unneeded certificates."
             raise InvalidRequest([Violation("/configuration", detail)])
         name, version = self._name(tenant, connection_id), str(uuid.uuid4())
-        # AWSCURRENT as well: it cannot be taken from a version, so it must move on for an old one to go away.
+        # AWSCURRENT can only move to another version. It moves here, so that the old version can be dropped.
         self._put(name, version, text, [_label(version), "AWSCURRENT"])
         self._cache.put((tenant, connection_id, version), secrets)
         return version
 
     def get(self, tenant: str, connection_id: str, version: str) -> ConnectionSecrets:
-        """Raises NotFound when the version or the secret is gone."""
+        """Return a version. Raises NotFound when the version or the secret is gone."""
         key = (tenant, connection_id, version)
         if (cached := self._cache.get(key)) is not None:
             return cached
@@ -69,7 +69,7 @@ class SecretsManagerSecrets:
         return self.get(connection.tenant, connection.id, connection.secret_version)
 
     def drop_version(self, tenant: str, connection_id: str, version: str) -> None:
-        """Takes a version's labels; Secrets Manager removes it then. No error when it is gone."""
+        """Remove a version's labels, so that Secrets Manager deletes the version. Ignored when it is gone."""
         self._cache.drop((tenant, connection_id, version))
         for label in (_label(version), "AWSPREVIOUS"):
             with translated("Secrets Manager"):
@@ -78,15 +78,12 @@ class SecretsManagerSecrets:
                         SecretId=self._name(tenant, connection_id), VersionStage=label, RemoveFromVersionId=version
                     )
                 except ClientError as error:
-                    # The version has lost this label, or the secret does not exist.
+                    # The version does not have this label, or the secret does not exist.
                     if error_code(error) not in {_MISSING, "InvalidParameterException", "InvalidRequestException"}:
                         raise
 
     def delete(self, tenant: str, connection_id: str) -> None:
-        """Delete all versions and the AS keys of the connection's downlinks, without recovery.
-
-        Ignored when there are none.
-        """
+        """Delete all versions and the AS keys of downlinks, without recovery. Ignored when none exist."""
         name = self._name(tenant, connection_id)
         for secret in (name, f"{name}/{_AS_KEYS}"):
             with translated("Secrets Manager"):
@@ -99,13 +96,13 @@ class SecretsManagerSecrets:
     def put_as_key(self, tenant: str, connection_id: str, as_key: str) -> str:
         """Store the AS key of a downlink and return its name; equal keys have equal names.
 
-        The keys of a connection are versions of one secret, and the key determines the version id: a repeat stores
-        nothing, and many keys do not cost many secrets.
+        The AS keys of a connection are versions of one secret, and the version id is derived from the key. A repeated
+        key therefore adds no version, and many keys cost one secret only.
         """
         cached = (tenant, connection_id, as_key)
         if (name := self._as_key_names.get(cached)) is not None:
             return name
-        # Slow on purpose: the name travels in a queue, and must not be a way to try out short keys.
+        # A slow hash, because the name is sent through a queue and must not let a reader guess short keys.
         salt = f"{tenant}/{connection_id}".encode()
         digest = hashlib.pbkdf2_hmac("sha256", as_key.encode(), salt, _HASH_ROUNDS).hex()
         label = f"key-{int(digest[:4], 16) % _AS_KEY_LABELS}"
@@ -116,7 +113,7 @@ class SecretsManagerSecrets:
         return name
 
     def get_as_key(self, name: str) -> str:
-        """Raises NotFound when the connection was deleted."""
+        """Return a downlink's AS key. Raises NotFound when the connection was deleted."""
         if (cached := self._as_keys.get(name)) is not None:
             return cached
         tenant, connection_id, version = name.split("/")
@@ -140,7 +137,7 @@ class SecretsManagerSecrets:
             except ClientError as error:
                 if error_code(error) != _MISSING:
                     raise
-                self._make(name)
+                self._create_secret(name)
                 self._put_value(name, version, text, labels)
 
     def _put_value(self, name: str, version: str, text: str, labels: Sequence[str]) -> None:
@@ -148,7 +145,7 @@ class SecretsManagerSecrets:
             SecretId=name, ClientRequestToken=version, SecretString=text, VersionStages=list(labels)
         )
 
-    def _make(self, name: str) -> None:
+    def _create_secret(self, name: str) -> None:
         try:
             self._client.create_secret(Name=name)
         except ClientError as error:

@@ -1,4 +1,4 @@
-"""SQS: one FIFO queue a connection for its reports, and the shared queues of wakes, poll jobs and downlinks."""
+"""SQS: a FIFO queue for each connection's reports, and the shared queues of wakes, poll jobs and downlinks."""
 
 import base64
 import json
@@ -26,13 +26,13 @@ _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "Non
 _RECEIPT_GONE = {"ReceiptHandleIsInvalid", "InvalidParameterValue", "MessageNotInflight"}
 _DELETE_TRIES = 3
 _REFUSED_BY_SQS = "\ufffe\uffff"
-"""JSON may hold these as they are, an SQS message body may not."""
+"""Characters that JSON allows unescaped and that an SQS message body must not contain."""
 
 
 def _translated(error: Exception) -> Exception:
     if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _MISSING:
         return QueueMissing("the queue does not exist")
-    return Unavailable(f"SQS does not answer as it should ({type(error).__name__})")
+    return Unavailable(f"SQS does not answer or answers with an error ({type(error).__name__})")
 
 
 def _call(function: Callable[..., Any], **arguments: Any) -> Any:
@@ -43,7 +43,7 @@ def _call(function: Callable[..., Any], **arguments: Any) -> Any:
 
 
 class SharedQueue:
-    """A queue of the data stack, found by its name."""
+    """A queue of the data stack. Its URL is looked up by its name at the first use."""
 
     def __init__(self, client: "SQSClient", name: str) -> None:
         self._client = client
@@ -52,6 +52,7 @@ class SharedQueue:
 
     @property
     def url(self) -> str:
+        """URL of the queue. Raises QueueMissing, Unavailable."""
         if not self._url:
             self._url = _call(self._client.get_queue_url, QueueName=self._name)["QueueUrl"]
         return self._url
@@ -66,7 +67,7 @@ class SharedQueue:
         return accepted
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Raises Unavailable when something could not be deleted; it will come back then."""
+        """Delete messages. Raises Unavailable when one could not be deleted; SQS delivers that one again."""
         if _delete(self._client, self.url, receipts):
             raise Unavailable(f"messages of {self._name} could not be deleted")
 
@@ -75,7 +76,7 @@ class SharedQueue:
 
 
 class SqsWakeQueue(SharedQueue):
-    """The shared queue of wakes."""
+    """The shared queue of wakes (``ports.WakeQueue``)."""
 
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         super().__init__(client, settings.queue("wakes"))
@@ -83,25 +84,25 @@ class SqsWakeQueue(SharedQueue):
 
     def send(self, wakes: Sequence[Wake]) -> None:
         if not all(self._send([{"MessageBody": wake.model_dump_json(by_alias=True)} for wake in wakes])):
-            raise Unavailable("SQS did not take every wake")
+            raise Unavailable("SQS did not accept every wake")
 
     def extend(self, receipts: Sequence[str]) -> None:
         self._set_visibility(receipts, self._visibility)
 
 
 class SqsPollQueue(SharedQueue):
-    """The shared queue of poll jobs."""
+    """The shared queue of poll jobs (``ports.PollQueue``)."""
 
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         super().__init__(client, settings.queue("polls"))
 
     def send(self, job: PollJob) -> None:
         if not all(self._send([{"MessageBody": job.model_dump_json(by_alias=True)}])):
-            raise Unavailable("SQS did not take the poll job")
+            raise Unavailable("SQS did not accept the poll job")
 
 
 class SqsDownlinkQueue(SharedQueue):
-    """The shared FIFO queue of downlinks."""
+    """The shared FIFO queue of downlinks (``ports.DownlinkQueue``), in order per connection and device."""
 
     def __init__(self, client: "SQSClient", settings: Settings) -> None:
         super().__init__(client, settings.queue("downlinks.fifo"))
@@ -110,10 +111,10 @@ class SqsDownlinkQueue(SharedQueue):
         return self._send(
             [
                 {
-                    # ASCII only: SQS refuses some characters that JSON allows.
+                    # ASCII only, because SQS refuses some characters that JSON allows.
                     "MessageBody": json.dumps(job.to_json()),
-                    # The group includes the connection, because a deactivated connection delays its own downlinks for
-                    # minutes and must not delay those of another connection for the same device.
+                    # The group includes the connection: the waiting downlinks of a deactivated connection must not
+                    # hold up another connection's downlinks to the same device.
                     "MessageGroupId": f"{job.tenant}.{job.connection_id}.{job.downlink['DevEUI']}",
                     "MessageDeduplicationId": deduplication_id,
                 }
@@ -122,15 +123,18 @@ class SqsDownlinkQueue(SharedQueue):
         )
 
     def delay(self, receipts: Sequence[str], seconds: int) -> None:
-        """Later downlinks of the same device wait as well: their group is held by these."""
+        """Hide downlinks for ``seconds`` from now. Later downlinks of their groups wait, too."""
         self._set_visibility(receipts, seconds)
 
 
 class SqsUplinkQueues:
-    """The connections' FIFO queues: group = DevEUI, high throughput, 14 days, no redrive policy (it breaks order)."""
+    """The connections' high-throughput FIFO queues with 14 days of retention (``ports.UplinkQueues``).
+
+    The message group is the DevEUI. A redrive policy would break the order per device, so the queues have none.
+    ``base_url`` returns the URL of any queue of this account, from which the URLs of the connections' queues follow.
+    """
 
     def __init__(self, client: "SQSClient", settings: Settings, base_url: Callable[[], str]) -> None:
-        """``base_url``: gives the URL of any queue of this account, from which the others' follow."""
         self._client = client
         self._settings = settings
         self._base_url = base_url
@@ -190,7 +194,7 @@ class SqsUplinkQueues:
         )
 
     def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
-        # A new attempt id for each receive: the SDK's retry after a lost answer gets the same messages again.
+        # With an attempt id, the SDK's retry after a lost answer receives the same messages.
         answer = _call(
             self._client.receive_message,
             QueueUrl=self._url(connection_id),
@@ -242,11 +246,11 @@ def _received(message: dict[str, Any]) -> ReceivedReport:
 
 
 def _delete(client: "SQSClient", url: str, receipts: Sequence[str]) -> list[str]:
-    """Deletes with repeats; returns what could not be deleted."""
+    """Delete messages with retries; return the receipts of those that could not be deleted."""
     left = list(receipts)
     for attempt in range(_DELETE_TRIES):
         if attempt:
-            time.sleep(0.05 * 2**attempt)  # SQS asks for a pause before the same call is made again
+            time.sleep(0.05 * 2**attempt)  # SQS asks for a back-off before a retry
         failed: list[str] = []
         for part in batched(left, BATCH):
             entries: list[Any] = [{"Id": str(i), "ReceiptHandle": receipt} for i, receipt in enumerate(part)]
@@ -258,20 +262,20 @@ def _delete(client: "SQSClient", url: str, receipts: Sequence[str]) -> list[str]
                 log.warning("delete failed", extra={"reason": str(error)})
                 failed += part
                 continue
-            failed += [part[int(entry["Id"])] for entry in answer.get("Failed", []) if not _gone(entry)]
+            failed += [part[int(entry["Id"])] for entry in answer.get("Failed", []) if not _is_stale(entry)]
         left = failed
         if not left:
             break
     return left
 
 
-def _gone(entry: dict[str, Any]) -> bool:
-    # The receipt has expired: another consumer received the message and settles it.
+def _is_stale(entry: dict[str, Any]) -> bool:
+    # The receipt is stale because another process has received the message again and will settle it.
     return bool(entry.get("SenderFault")) and entry.get("Code") in _RECEIPT_GONE
 
 
 def _set_visibility(client: "SQSClient", url: str, receipts: Sequence[str], seconds: int) -> None:
-    """A failure is logged and no more: the messages then come back when their visibility time-out ends."""
+    """Set the visibility timeout. A failure is only logged, because the messages return when their timeout ends."""
     for part in batched(receipts, BATCH):
         entries: list[Any] = [
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds} for i, receipt in enumerate(part)

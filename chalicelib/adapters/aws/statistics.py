@@ -1,5 +1,8 @@
-"""A connection's statistics in DynamoDB (``ports.Statistics``): counters per minute here, the rest in stores of their
-own, in the same table."""
+"""Statistics in DynamoDB (``ports.StatisticsWriter``, ``ports.StatisticsReader``).
+
+This module keeps the counters per minute. ``device_sketches`` and ``waiting_downlinks`` keep the other statistics in
+the same table.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,12 +17,15 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _KEPT = 8 * 86400
-"""Seconds."""
+"""Seconds after which a counter expires."""
 _NO_COUNTERS = {"connection", "sort", "expires"}
 
 
 class DynamoDbStatistics:
-    """An item of counters has the keys ``connection`` (``<tenant>#<id>``) and ``sort`` (Unix time / 60)."""
+    """The statistics of all connections, kept for 8 days.
+
+    An item of counters has the keys ``connection`` (``<tenant>#<id>``) and ``sort`` (Unix time / 60).
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -30,7 +36,7 @@ class DynamoDbStatistics:
 
     def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
         if devices:
-            # First, so that they are kept for the next time when the counters cannot be written.
+            # Recorded first, so that the devices are kept for the next write if the counters cannot be written.
             self._devices.note(tenant, connection_id, devices)
         self._count(tenant, connection_id, counts)
         if devices:
@@ -43,11 +49,11 @@ class DynamoDbStatistics:
         self._downlinks.clear(tenant, connection_id, name)
 
     def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
-        """Taken from the broker and not settled yet."""
+        """Return the number of downlinks that were received from the broker and are not settled."""
         return self._downlinks.waiting(tenant, connection_id)
 
     def active_devices(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
-        """Devices with a delivered uplink in these minutes; ``last_minute`` is the present one."""
+        """Return the number of devices with a delivered uplink in these minutes; ``last_minute`` is the current one."""
         return self._devices.active(tenant, connection_id, first_minute, last_minute)
 
     def _count(self, tenant: str, connection_id: str, counts: Mapping[str, int]) -> None:
@@ -71,7 +77,7 @@ class DynamoDbStatistics:
     def counters(
         self, tenant: str, connection_id: str, first_minute: int, last_minute: int
     ) -> dict[int, dict[str, int]]:
-        """By minute, both ends included; minutes in which nothing happened are missing."""
+        """Return the counters by minute (Unix time / 60), both ends included. Idle minutes are missing."""
         items = query(
             self._client,
             TableName=self._table,

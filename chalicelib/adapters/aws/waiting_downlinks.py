@@ -1,9 +1,8 @@
-"""Downlinks between the broker and the network server, one DynamoDB item each.
+"""Downlinks between the broker and the network server, as one item each in DynamoDB.
 
-A counter would drift: the broker redelivers after a killed consumer, a customer publishes a message twice, and SQS
-drops the duplicate silently. An item is named after SQS's deduplication id, so that marking or clearing twice has no
-further effect. A cleared item stays for a while, so that neither a duplicate that SQS drops nor a late mark counts as
-waiting again.
+A counter would drift. A broker delivers a message again after a consumer was killed, a customer publishes it twice, and
+SQS drops the repeat silently. An item is keyed by SQS's deduplication id, so marking or clearing it twice is
+idempotent. A cleared item stays for a while, so that a repeat or a late mark does not make the downlink wait again.
 """
 
 import hashlib
@@ -21,17 +20,20 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _WAITING_KEPT = 14 * 86400
-"""Seconds: as long as SQS keeps a downlink."""
+"""Seconds that SQS keeps a downlink."""
 _REPEAT = 300
-"""Seconds in which SQS swallows a repeat."""
+"""SQS's deduplication interval in seconds."""
 _TRANSACTION = 100
-"""Items that DynamoDB takes at once."""
+"""Maximum number of items in a transaction."""
 _TRIES = 4
 
 
 class DynamoDbWaitingDownlinks:
-    """An item has the keys ``connection`` (``<tenant>#<id>#waiting``) and ``sort`` (a hash of the name),
-    and ``settledAt`` in Unix seconds once it does not wait any more."""
+    """The waiting downlinks of all connections.
+
+    An item has the keys ``connection`` (``<tenant>#<id>#waiting``) and ``sort`` (a hash of the name). It gets
+    ``settledAt`` (Unix seconds) when the downlink is settled.
+    """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
@@ -39,23 +41,28 @@ class DynamoDbWaitingDownlinks:
         self._clock = clock
 
     def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
-        """To be called once SQS has them: one that is counted has something that will settle it."""
+        """Mark downlinks as waiting. Call this after SQS accepted them, so that a sender clears each of them.
+
+        ``names``: their deduplication ids. Raises Unavailable.
+        """
         unique = list(dict.fromkeys(names))
         for start in range(0, len(unique), _TRANSACTION):
             self._put_waiting(_partition(tenant, connection_id), unique[start : start + _TRANSACTION])
 
     def clear(self, tenant: str, connection_id: str, name: str) -> None:
+        """Mark a downlink as settled."""
         now = int(self._clock())
         item = _key(_partition(tenant, connection_id), name) | {"settledAt": now, "expires": now + 2 * _REPEAT}
         with translated("DynamoDB"):
             self._client.put_item(TableName=self._table, Item=to_item(item))
 
     def waiting(self, tenant: str, connection_id: str) -> int:
+        """Return the number of waiting downlinks."""
         parameters: dict[str, Any] = {
             "TableName": self._table,
             "Select": "COUNT",
             "KeyConditionExpression": "#connection = :connection",
-            # DynamoDB removes what has expired when it finds the time.
+            # DynamoDB removes expired items days late.
             "FilterExpression": "attribute_not_exists(settledAt) AND expires > :now",
             "ExpressionAttributeNames": {"#connection": "connection"},
             "ExpressionAttributeValues": to_item(
@@ -73,7 +80,7 @@ class DynamoDbWaitingDownlinks:
             parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
     def _put_waiting(self, partition: str, names: list[str]) -> None:
-        """Mark all in one call, because an ack waits for it; repeat it without those that were marked before."""
+        """Store new items in one call, because an ack waits for it; retry without those that exist already."""
         now = int(self._clock())
         values = to_item({":repeat": now - _REPEAT})
         for _ in range(_TRIES):
@@ -102,7 +109,7 @@ class DynamoDbWaitingDownlinks:
                 else:
                     return
         if names:
-            raise Unavailable("downlinks that wait could not be counted")
+            raise Unavailable("the waiting downlinks could not be counted")
 
 
 def _partition(tenant: str, connection_id: str) -> str:
@@ -110,5 +117,5 @@ def _partition(tenant: str, connection_id: str) -> str:
 
 
 def _key(partition: str, name: str) -> dict[str, str | int]:
-    # DynamoDB's numbers have 38 digits, 15 bytes fit in.
+    # A DynamoDB number has 38 digits, which fit 15 bytes.
     return {"connection": partition, "sort": int.from_bytes(hashlib.sha256(name.encode()).digest()[:15])}
