@@ -1,4 +1,4 @@
-"""AWS as moto emulates it, with the data stack's tables and queues, and the API on top."""
+"""Fixtures: AWS emulated by moto with the data stack's tables and queues, and a client of the API."""
 
 from collections.abc import Iterator
 from typing import Any

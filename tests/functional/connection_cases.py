@@ -43,7 +43,7 @@ def secrets_of(services: Services, connection_id: str, tenant: str = "demo") -> 
 
 
 def left_behind(services: Services) -> dict[str, Any]:
-    """Everything that AWS holds of a connection."""
+    """Return all items, queues and secrets of connections in AWS."""
     table = services.settings.table("connections")
     items = services.dynamodb.scan(TableName=table)["Items"]
     queues = services.sqs.list_queues(QueueNamePrefix=services.settings.queue("uplinks-")).get("QueueUrls", [])
@@ -61,7 +61,7 @@ NOTHING: dict[str, Any] = {"items": [], "queues": [], "secrets": []}
 def expect_problem(answer: Answer, status: int) -> None:
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
-    # A problem may quote what was sent.
+    # A problem may quote the request, so a browser must not render it as HTML.
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json["status"] == status
     assert answer.json["title"]
@@ -69,7 +69,7 @@ def expect_problem(answer: Answer, status: int) -> None:
 
 
 class Failing:
-    """A double that fails one method, before or after it did its work."""
+    """A double that raises Unavailable in one method, before or after it runs the real one."""
 
     def __init__(self, real: Any, method: str, *, after: bool) -> None:
         self._real, self._method, self._after = real, method, after

@@ -1,4 +1,4 @@
-"""An issuer of tokens, and the API as a caller sees it."""
+"""Test doubles: an issuer of tokens, a client of the API and a recording queue remover."""
 
 import json
 import time
@@ -18,7 +18,7 @@ READ_ONLY = "connections:read"
 
 
 class TestIssuer:
-    """Signs tokens; ``fetch`` answers with what its discovery and JWKS addresses would."""
+    """Signs tokens. ``fetch`` returns its discovery document and its JWKS, and records the URLs."""
 
     __test__ = False
 
@@ -36,7 +36,7 @@ class TestIssuer:
         return json.dumps({"keys": [own | {"kid": self.kid, "use": "sig"}, *self.extra_keys]}).encode()
 
     def token(self, tenant: str | None = "demo", scope: str | None = ALL_SCOPES, **claims: Any) -> str:
-        """``claims`` replace those of a good token; one that is None is left out."""
+        """Return a signed token. ``claims`` replace those of a valid token; claims that are None are left out."""
         now = int(time.time())
         all_claims = {"iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 600, "tenant": tenant, "scope": scope}
         wanted = {name: value for name, value in (all_claims | claims).items() if value is not None}
@@ -45,6 +45,8 @@ class TestIssuer:
 
 @dataclass(frozen=True)
 class Answer:
+    """A response of the API, with header names in lower case."""
+
     status: int
     headers: dict[str, str]
     body: bytes
@@ -60,14 +62,14 @@ class Answer:
 
 @dataclass
 class Api:
-    """``token``: what is sent unless a call says otherwise; None sends none."""
+    """A client of the API that sends ``token`` with every call; None sends no token."""
 
     client: Client
     token: str | None
     headers: dict[str, str] = field(default_factory=dict)
 
     def call(self, method: str, path: str, document: Any = None, *, raw: bytes | None = None, **headers: str) -> Answer:
-        """``headers`` are written with underscores. ``raw`` is sent in place of a document."""
+        """Call the API. ``raw``: a body in place of ``document``. ``headers``: names with underscores for hyphens."""
         sent = {"Accept": "application/json", **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
         body = raw if raw is not None else b"" if document is None else json.dumps(document).encode()
         if body:
@@ -81,7 +83,7 @@ class Api:
 
 
 class RecordingRemover:
-    """A ``ports.DownlinkQueueRemover`` that remembers whose queue it was to delete, and with which password."""
+    """A ``ports.DownlinkQueueRemover`` that records (connection id, password) of each call."""
 
     def __init__(self) -> None:
         self.removed: list[tuple[str, str | None]] = []

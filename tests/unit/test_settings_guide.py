@@ -1,4 +1,4 @@
-"""The guide to deploying names every setting, and none that is not there."""
+"""The deployment guide lists exactly the settings that exist."""
 
 import re
 
@@ -6,7 +6,7 @@ from chalicelib.config import Settings
 from infra.local.processes import ROOT
 
 
-def test_the_table_of_settings_is_complete() -> None:
+def test_deployment_guide_lists_exactly_the_settings() -> None:
     guide = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
     section = guide.split("## 3. Settings")[1].split("## 4.")[0]
     assert set(re.findall(r"^\| `([A-Z_]+)`", section, re.MULTILINE)) == {

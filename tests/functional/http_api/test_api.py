@@ -1,4 +1,4 @@
-"""The HTTP API from outside: health, what happened, the connectors, application servers, and that no secret shows."""
+"""The HTTP API: health, events, failed messages, connectors and application servers. No answer shows a secret."""
 
 import json
 import re
@@ -24,14 +24,14 @@ from tests.functional.connection_cases import (
 from tests.functional.doubles import Api
 
 
-def test_health_and_the_gateways_own_answers_need_no_token(api: Api) -> None:
+def test_health_and_errors_of_the_gateway_need_no_token(api: Api) -> None:
     stranger = api.as_token(None)
     assert stranger.call("GET", "/health").json == {"status": "ok"}
     assert stranger.call("POST", "/connections", raw=b"<x/>", content_type="text/xml").status == 415
     assert stranger.call("DELETE", "/health").status == 405
 
 
-def test_failed_messages_are_shown_without_what_is_ours(api: Api, services: Services) -> None:
+def test_failed_messages_are_paged_without_internal_fields(api: Api, services: Services) -> None:
     made = create(api)
     messages = [failed(0), failed(1, Direction.DOWNLINK), failed(2)]
     services.failed_messages.add("demo", made["id"], messages)
@@ -50,7 +50,7 @@ def test_failed_messages_are_shown_without_what_is_ours(api: Api, services: Serv
         expect_problem(api.call("GET", f"{path}?{query}"), 422)
 
 
-def test_events_are_shown_by_connection_time_and_level(api: Api, services: Services) -> None:
+def test_events_are_filtered_by_connection_time_and_level(api: Api, services: Services) -> None:
     made = create(api)
     for n, level in enumerate((Level.INFO, Level.ERROR, Level.WARNING)):
         event = Event(
@@ -78,7 +78,7 @@ def test_events_are_shown_by_connection_time_and_level(api: Api, services: Servi
         expect_problem(api.call("GET", f"/events?{query}"), 422)
 
 
-def test_connectors_show_the_schema_that_requests_are_held_to(api: Api) -> None:
+def test_connectors_show_the_schema_of_their_configuration(api: Api) -> None:
     (listed,) = api.call("GET", "/connectors").json
     one = api.call("GET", "/connectors/actility-amqp-0.9.1-iot").json
     assert one == listed
@@ -88,7 +88,7 @@ def test_connectors_show_the_schema_that_requests_are_held_to(api: Api) -> None:
     expect_problem(api.call("GET", "/connectors/other"), 404)
 
 
-def test_application_servers_come_and_go_without_showing_a_key(api: Api, services: Services) -> None:
+def test_application_servers_are_created_and_deleted_with_masked_keys(api: Api, services: Services) -> None:
     made = api.call("POST", "/application-servers", {"asId": "TPX.AS:1@x", "asKey": "very secret"})
     assert made.status == 201
     assert made.headers["location"] == "/application-servers/TPX.AS%3A1%40x"
@@ -106,7 +106,7 @@ def test_application_servers_come_and_go_without_showing_a_key(api: Api, service
     assert left_behind(services)["secrets"] == []
 
 
-def test_a_fault_of_ours_is_a_500_that_says_nothing_and_a_log_line_without_the_secret(
+def test_unexpected_error_is_a_500_with_a_request_id_and_logs_no_secret(
     api: Api, services: Services, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken:
@@ -126,7 +126,7 @@ def test_a_fault_of_ours_is_a_500_that_says_nothing_and_a_log_line_without_the_s
     assert "mypassword" not in line + capsys.readouterr().out
 
 
-def test_no_secret_stands_anywhere_but_in_secrets_manager(
+def test_secrets_appear_in_secrets_manager_only(
     api: Api, services: Services, ssl: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")

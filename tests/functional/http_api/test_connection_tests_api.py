@@ -1,4 +1,4 @@
-"""Trying things without saving them: a connection's test and a message's preview."""
+"""Calls that save nothing: the test of a connection and the preview of a message."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ UPLINK: dict[str, Any] = {
 
 @dataclass
 class ScriptedTester:
-    """Answers with ``steps``, and keeps what it was asked to try."""
+    """A ``ports.ConnectionTester`` that returns ``steps`` and records the connections that it tested."""
 
     steps: Sequence[CheckStep] = (CheckStep(name="resolve", ok=True, milliseconds=1, detail="Found."),)
     tried: list[tuple[Connection, ConnectionSecrets]] = field(default_factory=list)
@@ -51,7 +51,7 @@ def tester(services: Services) -> ScriptedTester:
 
 
 @pytest.mark.parametrize("document", [TCP, {"configuration": TCP["configuration"]}], ids=["whole", "configuration"])
-def test_an_unsaved_connection_is_tried_and_not_saved(
+def test_unsaved_connection_is_tested_and_not_saved(
     api: Api, services: Services, tester: ScriptedTester, document: dict[str, Any]
 ) -> None:
     answer = api.call("POST", "/connections/test", document)
@@ -65,7 +65,7 @@ def test_an_unsaved_connection_is_tried_and_not_saved(
     assert left_behind(services) == {"items": [], "queues": [], "secrets": []}
 
 
-def test_a_failed_step_makes_the_test_fail_and_the_answer_still_200(api: Api, tester: ScriptedTester) -> None:
+def test_failed_step_fails_the_test_with_status_200(api: Api, tester: ScriptedTester) -> None:
     tester.steps = [
         CheckStep(name="resolve", ok=True, milliseconds=1, detail="Found."),
         CheckStep(name="connect", ok=False, milliseconds=2, detail="Refused: check the port."),
@@ -88,14 +88,14 @@ def test_a_failed_step_makes_the_test_fail_and_the_answer_still_200(api: Api, te
         (TCP | {"name": ""}, "/name"),
     ],
 )
-def test_what_could_not_be_saved_is_not_tried(api: Api, tester: ScriptedTester, document: Any, pointer: str) -> None:
+def test_invalid_connection_is_not_tested(api: Api, tester: ScriptedTester, document: Any, pointer: str) -> None:
     answer = api.call("POST", "/connections/test", document)
     expect_problem(answer, 422)
     assert pointer in answer.pointers
     assert tester.tried == []
 
 
-def test_a_saved_connection_is_tried_with_its_secrets_active_or_not(api: Api, tester: ScriptedTester) -> None:
+def test_saved_inactive_connection_is_tested_with_its_secrets(api: Api, tester: ScriptedTester) -> None:
     document = create(api, TCP | {"active": False})
     assert api.call("POST", f"/connections/{document['id']}/test").status == 200
     ((connection, secrets),) = tester.tried
@@ -103,7 +103,9 @@ def test_a_saved_connection_is_tried_with_its_secrets_active_or_not(api: Api, te
     assert api.call("GET", f"/connections/{document['id']}").json == document
 
 
-def test_nobody_tries_another_tenants_connection(api: Api, issuer: TestIssuer, tester: ScriptedTester) -> None:
+def test_other_tenant_or_read_only_token_cannot_test_a_connection(
+    api: Api, issuer: TestIssuer, tester: ScriptedTester
+) -> None:
     connection_id = create(api)["id"]
     expect_problem(api.as_token(issuer.token("other")).call("POST", f"/connections/{connection_id}/test"), 404)
     expect_problem(api.call("POST", f"/connections/{UNKNOWN}/test"), 404)
@@ -113,7 +115,7 @@ def test_nobody_tries_another_tenants_connection(api: Api, issuer: TestIssuer, t
     assert tester.tried == []
 
 
-def test_a_tenant_that_tries_too_often_is_told_when_to_come_again(
+def test_tenant_at_the_rate_limit_gets_429_with_retry_after(
     api: Api, issuer: TestIssuer, services: Services, tester: ScriptedTester
 ) -> None:
     services.settings = services.settings.model_copy(update={"connection_tests_per_minute": 3})
@@ -123,8 +125,9 @@ def test_a_tenant_that_tries_too_often_is_told_when_to_come_again(
     refused = api.call("POST", "/connections/test", TCP)
     expect_problem(refused, 429)
     assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert refused.json["detail"] == "At most 3 connection tests per minute are allowed. Try again in 30 seconds."
     assert len(tester.tried) == 3
-    # One that is refused for its faults counts nothing, and another tenant has a rate of its own.
+    # An invalid request does not count, and each tenant has its own limit.
     expect_problem(api.call("POST", "/connections/test", {}), 422)
     assert api.as_token(issuer.token("other")).call("POST", "/connections/test", TCP).status == 200
 
@@ -139,7 +142,7 @@ def preview(api: Api, uplink: Any = UPLINK, **configuration: Any) -> Any:
     return answer.json
 
 
-def test_the_preview_is_what_would_be_published(api: Api) -> None:
+def test_preview_shows_the_message_to_be_published(api: Api) -> None:
     shown = preview(api)
     assert shown["routingKey"] == "amqp.things.20635F0106000123.uplink"
     assert shown["headers"] == {
@@ -162,7 +165,7 @@ def test_the_preview_is_what_would_be_published(api: Api) -> None:
     assert json.loads(shown["body"]) == UPLINK
 
 
-def test_the_body_is_cut_from_the_text_that_came(api: Api) -> None:
+def test_preview_keeps_the_bytes_of_the_report(api: Api) -> None:
     uplink = '{ "DevEUI_uplink" : {"DevEUI":"20635F0106000123", "v" : 1.10, "s": "\\u00fc\\ud800", "n": 1e400} }'
     raw = f'{{"uplink": {uplink} , "configuration": {json.dumps(CONFIGURATION)}}}'.encode()
     answer = api.call("POST", "/connections/preview", raw=raw)
@@ -170,18 +173,18 @@ def test_the_body_is_cut_from_the_text_that_came(api: Api) -> None:
     assert answer.json["body"] == uplink
 
 
-def test_the_options_that_cut_the_body_count(api: Api) -> None:
+def test_preview_applies_the_options_that_reduce_the_body(api: Api) -> None:
     assert json.loads(preview(api, sendMetadata=True)["body"]) == UPLINK["DevEUI_uplink"]
     assert preview(api, sendRawDecodedFormat=True)["body"] == '{"temperature": 1.1}'
 
 
-def test_a_whole_configuration_is_taken_too_masks_included(api: Api) -> None:
+def test_preview_accepts_a_whole_configuration_with_masked_secrets(api: Api) -> None:
     configuration = create(api)["configuration"]
     assert configuration["password"] == MASK
     assert preview(api, **configuration)["routingKey"] == "amqp.things.20635F0106000123.uplink"
 
 
-def test_who_may_read_may_ask_for_a_preview(api: Api, issuer: TestIssuer) -> None:
+def test_preview_needs_the_read_scope_only(api: Api, issuer: TestIssuer) -> None:
     assert preview(api.as_token(issuer.token(scope=READ_ONLY)))["routingKey"]
 
 
@@ -210,18 +213,18 @@ def test_who_may_read_may_ask_for_a_preview(api: Api, issuer: TestIssuer) -> Non
         ({"uplink": UPLINK, "configuration": CONFIGURATION, "more": 1}, "/more"),
     ],
 )
-def test_what_cannot_be_used_is_said_where_it_stands(api: Api, document: Any, pointer: str) -> None:
+def test_invalid_preview_names_the_pointer_of_the_violation(api: Api, document: Any, pointer: str) -> None:
     answer = api.call("POST", "/connections/preview", document)
     expect_problem(answer, 422)
     assert pointer in answer.pointers
 
 
-def test_faults_of_both_halves_come_at_once(api: Api) -> None:
+def test_preview_lists_violations_of_report_and_configuration_together(api: Api) -> None:
     document = {"uplink": {"A": {}}, "configuration": {"uplinkTopicPattern": "{"}}
     answer = api.call("POST", "/connections/preview", document)
     assert answer.pointers == {"/uplink/A", "/configuration/uplinkTopicPattern"}
 
 
-def test_an_uplink_that_is_too_large_is_413(api: Api) -> None:
+def test_preview_of_a_too_large_report_is_413(api: Api) -> None:
     uplink = {"DevEUI_uplink": {"x": "y" * 262_144}}
     expect_problem(api.call("POST", "/connections/preview", {"uplink": uplink, "configuration": CONFIGURATION}), 413)

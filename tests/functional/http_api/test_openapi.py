@@ -1,4 +1,4 @@
-"""The API's description is complete, valid, and says what the API does."""
+"""The OpenAPI document is valid, covers all routes and agrees with the behaviour of the API."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def document(api: Api) -> Any:
 
 
 def routes() -> dict[tuple[str, str], str]:
-    """Method and path of every route of the API, and its function; the web page's files are no part of it."""
+    """Return the function name of every route by method and path, without the files of the web page."""
     return {
         (method, path): entry.view_name
         for path, entries in app.routes.items()
@@ -36,12 +36,12 @@ def routes() -> dict[tuple[str, str], str]:
     }
 
 
-def test_it_is_openapi_3_1(document: Any) -> None:
+def test_document_is_valid_openapi_3_1(document: Any) -> None:
     assert document["openapi"].startswith("3.1")
     OpenAPIV31SpecValidator(document).validate()
 
 
-def test_it_lists_exactly_the_routes_by_the_names_of_their_functions(document: Any) -> None:
+def test_document_lists_exactly_the_routes_with_their_function_names(document: Any) -> None:
     described = {
         (method.upper(), path): operation["operationId"]
         for path, methods in document["paths"].items()
@@ -50,7 +50,7 @@ def test_it_lists_exactly_the_routes_by_the_names_of_their_functions(document: A
     assert described == routes()
 
 
-def test_media_types_are_those_of_the_routes(document: Any) -> None:
+def test_media_types_match_the_routes(document: Any) -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             taken = app.routes[path][method.upper()].content_types
@@ -58,7 +58,7 @@ def test_media_types_are_those_of_the_routes(document: Any) -> None:
             assert content is None or set(content) == set(taken), (method, path)
 
 
-def test_every_call_but_two_needs_a_token_and_says_which_scope(document: Any) -> None:
+def test_all_operations_but_two_require_a_scope(document: Any) -> None:
     scopes = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -73,7 +73,7 @@ def test_every_call_but_two_needs_a_token_and_says_which_scope(document: Any) ->
     "text",
     ["30s", "007d", " 5m ", "72h", "999999999s", "", "0s", "000h", "5", "m", "-5m", "5w", "5 m", "1.5h", "9999999999s"],
 )
-def test_a_duration_is_described_as_it_is_taken(document: Any, text: str) -> None:
+def test_schema_of_durations_agrees_with_the_parser(document: Any, text: str) -> None:
     fields = document["components"]["schemas"]["AmqpConfiguration"]["properties"]
     described = jsonschema.Draft202012Validator(fields["uplinkTimeValidity"]).is_valid(text)
     try:
@@ -85,7 +85,7 @@ def test_a_duration_is_described_as_it_is_taken(document: Any, text: str) -> Non
 
 
 @pytest.mark.parametrize("position", ["", "a", "01JDZZZZZZZZZZZZZZZZZZZZZZ", "2026-11-24T00:00:00.000Z#\u00e9\uffff"])
-def test_a_cursor_is_described_as_it_is_made(document: Any, position: str) -> None:
+def test_schema_of_cursors_accepts_encoded_cursors(document: Any, position: str) -> None:
     parameters = document["paths"]["/events"]["get"]["parameters"]
     schema = next(one["schema"] for one in parameters if one["name"] == "cursor")
     validator = jsonschema.Draft202012Validator(schema)
@@ -110,7 +110,7 @@ def test_a_cursor_is_described_as_it_is_made(document: Any, position: str) -> No
         {"DevEUI_uplink": {}, "BS_alarm": {}},
     ],
 )
-def test_a_report_is_described_as_it_is_taken(document: Any, report: dict[str, Any]) -> None:
+def test_schema_of_reports_agrees_with_the_parser(document: Any, report: dict[str, Any]) -> None:
     content = document["paths"]["/uplinks"]["post"]["requestBody"]["content"]["application/json"]
     described = jsonschema.Draft202012Validator(content["schema"]).is_valid(report)
     try:
@@ -121,7 +121,7 @@ def test_a_report_is_described_as_it_is_taken(document: Any, report: dict[str, A
         assert described
 
 
-def test_a_servers_address_has_the_stage(document: Any) -> None:
+def test_server_address_is_the_base_path_of_the_request(document: Any) -> None:
     assert document["servers"] == [{"url": "/"}]
 
 
@@ -129,7 +129,7 @@ def resolved(document: Any, schema: Any) -> Any:
     return {**schema, "components": document["components"]}
 
 
-def test_examples_fit_their_schemas(document: Any) -> None:
+def test_examples_match_their_schemas(document: Any) -> None:
     number = 0
     for methods in document["paths"].values():
         for operation in methods.values():
@@ -140,7 +140,7 @@ def test_examples_fit_their_schemas(document: Any) -> None:
     assert number > 8
 
 
-def test_answers_fit_their_schemas(api: Api, services: Services, document: Any) -> None:
+def test_answers_match_their_schemas(api: Api, services: Services, document: Any) -> None:
     # Given
     alarm = {"startTime": "08:00", "endTime": "18:00", "uplinkRateMinPerHour": 5}
     connection_id = create(api, TCP | {"alarms": [alarm]})["id"]

@@ -1,4 +1,4 @@
-"""Every route of the application against everybody who may not use it, and against bodies that mean harm."""
+"""Every route refuses unauthorized callers, hostile bodies and strange queries."""
 
 import json
 from collections.abc import Iterator
@@ -77,7 +77,7 @@ def named(route: Route) -> str:
 
 @pytest.fixture
 def all_api(api: Api, services: Services, issuer: TestIssuer) -> Api:
-    """A caller with every scope, and a broker that is not there."""
+    """A caller with every scope. Connection tests are scripted, because these tests run without a broker."""
     services.connection_tester = ScriptedTester()  # type: ignore[assignment]
     return api.as_token(issuer.token(scope=EVERYTHING))
 
@@ -90,26 +90,28 @@ def connection_id(api: Api, services: Services) -> str:
     return made
 
 
-def test_every_route_that_takes_a_body_has_one_here() -> None:
+def test_every_route_with_a_body_has_a_body_here() -> None:
     assert {key for key, operation in OPERATIONS.items() if operation.body} == set(BODIES)
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
-def test_reading_changing_and_delivering_have_scopes_of_their_own(route: Route) -> None:
+def test_reading_writing_and_delivering_require_separate_scopes(route: Route) -> None:
     reads = route.method == "GET" or route.path == "/connections/preview"
     other = "uplinks:write" if route.path == "/uplinks" else "connections:write"
     assert OPERATIONS[route.key].scope == ("connections:read" if reads else other)
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
-def test_who_may_not_gets_nothing(all_api: Api, issuer: TestIssuer, connection_id: str, route: Route) -> None:
+def test_unauthorized_call_is_refused_and_changes_nothing(
+    all_api: Api, issuer: TestIssuer, connection_id: str, route: Route
+) -> None:
     good = issuer.token(scope=EVERYTHING)
     tokens = {
         "none": None,
         "garbage": "x.y.z",
         "signature": good[:-6] + "AAAAAA",
         "expired": issuer.token(scope=EVERYTHING, exp=1),
-        "audience": issuer.token(scope=EVERYTHING, aud="somebody"),
+        "audience": issuer.token(scope=EVERYTHING, aud="another-api"),
         "issuer": issuer.token(scope=EVERYTHING, iss="https://other.test"),
     }
     for name, token in tokens.items():
@@ -127,13 +129,13 @@ def test_who_may_not_gets_nothing(all_api: Api, issuer: TestIssuer, connection_i
     if route.path == "/application-servers/{asId}":
         expect_problem(route.send(all_api.as_token(issuer.token("other", scope=EVERYTHING)), connection_id), 404)
 
-    # All of that changed nothing.
+    # The refused calls changed nothing.
     assert all_api.call("GET", f"/connections/{connection_id}").json["version"] == 1
     assert len(all_api.call("GET", f"/connections/{connection_id}/messages").json) == 1
     assert route.send(all_api, connection_id).status == operation.success
 
 
-# Bodies that mean harm
+# Hostile bodies
 
 
 DEEP = b"[" * 5000 + b"]" * 5000
@@ -168,12 +170,12 @@ HOSTILE: dict[str, tuple[bytes, set[int]]] = {
     "too many keys": (json.dumps({f"k{n}": n for n in range(20_000)}).encode(), {422, 413}),
     "too large": (b'{"name": "' + b"x" * 5_000_000 + b'"}', {413}),
 }
-# With a bearer token an array of reports is good, and each entry is answered for itself.
+# With a bearer token, /uplinks accepts an array and answers each entry separately.
 ALSO = {("POST", "/uplinks", "an array"): 200}
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=named)
-def test_a_hostile_body_is_refused_with_a_problem_and_nothing_else(
+def test_hostile_body_is_refused_with_a_problem_document_only(
     all_api: Api, connection_id: str, capsys: pytest.CaptureFixture[str], route: Route
 ) -> None:
     capsys.readouterr()
@@ -188,7 +190,7 @@ def test_a_hostile_body_is_refused_with_a_problem_and_nothing_else(
             assert 0 < len(answer.json["errors"]) <= 100, name
         assert b"Traceback" not in answer.body, name
         assert b".py" not in answer.body, name
-        # Each line of the log is one JSON object, so that nobody writes a line of his own.
+        # Each log line is one JSON object, so that a body cannot forge a line.
         for line in capsys.readouterr().out.splitlines():
             assert json.loads(line)["level"] in {"INFO", "WARNING"}, (name, line)
 
@@ -208,7 +210,7 @@ STRANGE = (
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
-def test_strange_queries_and_headers_are_never_a_500(all_api: Api, connection_id: str, route: Route) -> None:
+def test_strange_queries_and_headers_never_cause_a_500(all_api: Api, connection_id: str, route: Route) -> None:
     path = route.path.replace("{id}", connection_id).replace("{asId}", "AS")
     names = ("limit", "cursor", "from", "to", "level", "state", "name", "status", "period", "direction", "id")
     for value in STRANGE:

@@ -1,4 +1,4 @@
-"""Every route in the hands of another tenant: nothing of the first one's is answered, and nothing of it is changed."""
+"""Isolation of tenants: through no route can another tenant read or change the first tenant's data."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.functional.http_api.test_connection_tests_api import ScriptedTester
 from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, Route, named
 
 PRIVATE = "Northwind"
-"""Stands in everything that the first tenant has."""
+"""Part of all data of the first tenant."""
 LISTS = {"/connections", "/events", "/application-servers"}
 
 
@@ -31,7 +31,7 @@ def stranger(api: Api, services: Services, issuer: TestIssuer) -> Api:
 
 @pytest.fixture
 def connection_id(api: Api, services: Services) -> str:
-    """The first tenant's connection, with an event, a failed message, numbers and an application server."""
+    """The first tenant's connection, with an event, a failed message, statistics and an application server."""
     document = changed(TCP, description=PRIVATE, username=PRIVATE, hostName=f"{PRIVATE}.example") | {"name": PRIVATE}
     made = str(create(api, document)["id"])
     record = services.connection_store.get("demo", made)
@@ -52,7 +52,7 @@ def connection_id(api: Api, services: Services) -> str:
 
 
 def belongings(services: Services, connection_id: str) -> dict[str, Any]:
-    """Everything of the first tenant's in AWS."""
+    """Return all data of the first tenant in AWS."""
     tables = services.dynamodb.list_tables()["TableNames"]
     items = [json.dumps(item, sort_keys=True, default=repr) for table in tables for item in _items(services, table)]
     names = [secret["Name"] for secret in services.secretsmanager.list_secrets()["SecretList"]]
@@ -73,7 +73,7 @@ def _items(services: Services, table: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
-def test_another_tenant_gets_and_changes_nothing(
+def test_other_tenant_reads_and_changes_nothing(
     stranger: Api, services: Services, connection_id: str, route: Route
 ) -> None:
     # Given
@@ -83,7 +83,7 @@ def test_another_tenant_gets_and_changes_nothing(
 
     # When
     answer = route.send(stranger, connection_id)
-    of_nobody = route.send(stranger, UNKNOWN)
+    unknown = route.send(stranger, UNKNOWN)
 
     # Then
     assert PRIVATE.encode() not in answer.body
@@ -92,7 +92,7 @@ def test_another_tenant_gets_and_changes_nothing(
     if ("{" in route.path and not route.path.startswith("/connectors")) or route.is_one_connections:
         expect_problem(answer, 404)
         # An unknown connection and another tenant's have the same answer.
-        assert answer.body.decode().replace(connection_id, UNKNOWN) == of_nobody.body.decode()
+        assert answer.body.decode().replace(connection_id, UNKNOWN) == unknown.body.decode()
     elif route.method == "GET" and route.path in LISTS:
         assert (answer.status, answer.json) == (200, [])
     else:
@@ -100,7 +100,7 @@ def test_another_tenant_gets_and_changes_nothing(
 
 
 @pytest.mark.parametrize("path", ["/connections", "/events"])
-def test_a_cursor_of_another_tenants_list_is_none(api: Api, stranger: Api, connection_id: str, path: str) -> None:
+def test_cursor_of_another_tenant_is_refused(api: Api, stranger: Api, connection_id: str, path: str) -> None:
     create(api)
     create(api)
     link = api.call("GET", f"{path}?limit=1").headers["link"]
@@ -109,8 +109,8 @@ def test_a_cursor_of_another_tenants_list_is_none(api: Api, stranger: Api, conne
     assert connection_id
 
 
-def test_the_first_tenant_sees_what_the_stranger_does_not(api: Api, connection_id: str) -> None:
-    """Else the test above would find nothing whatever was answered."""
+def test_first_tenant_sees_its_own_data(api: Api, connection_id: str) -> None:
+    """Check that the test above can find the first tenant's data in the answers."""
     for route in GUARDED:
         if route.method == "GET" and "connectors" not in route.path and "statistics" not in route.path:
             answer = route.send(api, connection_id)
@@ -119,7 +119,7 @@ def test_the_first_tenant_sees_what_the_stranger_does_not(api: Api, connection_i
     assert series["uplinks"]["delivered"] == 7
 
 
-def test_no_route_is_left_out() -> None:
+def test_every_route_but_the_public_ones_is_tested() -> None:
     declared = {(method, path) for path, methods in app.routes.items() for method in methods}
     page = {key for key in declared if key[1].startswith("/console")}
     open_to_all = {("GET", "/health"), ("GET", "/openapi.json"), *page}

@@ -1,4 +1,4 @@
-"""Reports as the network server and bridges deliver them, up to the connections' queues."""
+"""Reports from the network server and from bridges, up to the connections' queues."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ def delivered(services: Services, connection_id: str) -> list[ReceivedReport]:
 
 
 def from_lrc(api: Api, services: Services, body: bytes, fields: str, as_key: str = AS_KEY) -> Answer:
-    """``fields``: the body's elements that are signed."""
+    """Deliver a report with the LRC's token. ``fields``: the elements of the body that the token signs."""
     parameters = {"LrnDevEui": DEVICE, "LrnFPort": "2", "LrnInfos": "x", "AS_ID": "AS"}
     query = [*parameters.items(), ("Time", iso_time(services.clock()).replace("Z", "+00:00"))]
     signed = "&".join(f"{name}={value}" for name, value in query)
@@ -45,7 +45,7 @@ def from_lrc(api: Api, services: Services, body: bytes, fields: str, as_key: str
 # One report
 
 
-def test_a_bridges_report_is_stored_byte_for_byte_for_every_active_connection(
+def test_report_of_a_bridge_is_stored_unchanged_for_every_active_connection(
     api: Api, bridge: Api, services: Services
 ) -> None:
     active = [create(api)["id"] for _ in range(2)]
@@ -61,7 +61,7 @@ def test_a_bridges_report_is_stored_byte_for_byte_for_every_active_connection(
     assert {wake.connection_id for wake in wakes(services)} == set(active)
 
 
-def test_the_lrcs_token_is_as_good_and_a_wrong_one_is_not(api: Api, services: Services) -> None:
+def test_lrc_token_is_accepted_and_a_wrong_one_is_refused(api: Api, services: Services) -> None:
     connection_id = create(api)["id"]
     api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
     body = json.dumps(report(7, FPort=2, payload_hex="00ff", CustomerID="1")).encode()
@@ -75,7 +75,7 @@ def test_the_lrcs_token_is_as_good_and_a_wrong_one_is_not(api: Api, services: Se
     assert delivered(services, connection_id) == []
 
 
-def test_of_tenants_with_the_same_application_server_the_key_decides(
+def test_as_key_selects_among_tenants_with_the_same_application_server(
     api: Api, services: Services, issuer: TestIssuer
 ) -> None:
     other = api.as_token(issuer.token("other"))
@@ -89,7 +89,7 @@ def test_of_tenants_with_the_same_application_server_the_key_decides(
     expect_problem(from_lrc(api, services, body, f"1{DEVICE}2700ff", "a third key"), 401)
 
 
-def test_an_array_with_the_lrcs_token_is_no_report(api: Api, services: Services) -> None:
+def test_array_with_an_lrc_token_is_refused(api: Api, services: Services) -> None:
     connection_id = create(api)["id"]
     api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
     body = json.dumps([report(7)]).encode()
@@ -98,16 +98,14 @@ def test_an_array_with_the_lrcs_token_is_no_report(api: Api, services: Services)
 
 
 @pytest.mark.parametrize("scope", ["connections:read", "connections:write"])
-def test_a_bridge_needs_a_scope_of_its_own(api: Api, issuer: TestIssuer, scope: str) -> None:
+def test_bridge_needs_the_uplinks_scope(api: Api, issuer: TestIssuer, scope: str) -> None:
     expect_problem(api.as_token(issuer.token(scope=scope)).call("POST", "/uplinks", report()), 403)
 
 
 # Many reports
 
 
-def test_each_entry_is_answered_for_itself_and_the_good_ones_are_stored(
-    api: Api, bridge: Api, services: Services
-) -> None:
+def test_each_entry_has_its_status_and_valid_entries_are_stored(api: Api, bridge: Api, services: Services) -> None:
     connection_id = create(api)["id"]
     wakes(services)
     entries: list[Any] = [
@@ -129,14 +127,14 @@ def test_each_entry_is_answered_for_itself_and_the_good_ones_are_stored(
     assert answer.json[4]["errors"][0]["pointer"] == "/DevEUI_uplink/DevEUI"
     assert set(answer.json[4]) == {"status", "errors"}
     stored = delivered(services, connection_id)
-    # The report that stands in the array twice is stored once.
+    # The report that the array contains twice is stored once.
     assert sorted(json.dumps(json.loads(each.body)) for each in stored) == sorted(
         json.dumps(entries[position]) for position in (0, 5, 6, 8)
     )
     assert {wake.message_id for wake in wakes(services)} == {each.message_id for each in stored}
 
 
-def test_the_bytes_are_those_in_the_array_and_the_order_is_kept(api: Api, bridge: Api, services: Services) -> None:
+def test_array_keeps_the_bytes_and_the_order_of_its_reports(api: Api, bridge: Api, services: Services) -> None:
     connection_id = create(api)["id"]
     texts = [
         f'{{ "DevEUI_uplink" :{{"DevEUI":"{device}","FCntUp":{n},"v":1.{n}0,"s":"Zü\\u00fc ]\\",[" }} }}'
@@ -151,7 +149,9 @@ def test_the_bytes_are_those_in_the_array_and_the_order_is_kept(api: Api, bridge
         assert [each.body for each in stored if each.group == device] == [text for text in texts if device in text]
 
 
-def test_after_one_that_is_not_stored_no_later_one_of_its_device_is(api: Api, bridge: Api, services: Services) -> None:
+def test_reports_after_an_unstored_one_of_the_same_device_are_not_stored(
+    api: Api, bridge: Api, services: Services
+) -> None:
     connection_id = create(api)["id"]
     real = services.uplink_queues
 
@@ -187,7 +187,7 @@ def test_after_one_that_is_not_stored_no_later_one_of_its_device_is(api: Api, br
         (b"[" + b" " * (4 << 20) + b"]", 413),
     ],
 )
-def test_what_is_no_array_of_a_bounded_size_is_refused_as_a_whole(bridge: Api, raw: bytes, status: int) -> None:
+def test_malformed_or_oversized_array_is_refused_as_a_whole(bridge: Api, raw: bytes, status: int) -> None:
     answer = bridge.call("POST", "/uplinks", raw=raw)
     if status == 200:
         assert (answer.status, answer.json) == (200, [])

@@ -11,7 +11,7 @@ class Clock:
         return self.now
 
 
-def test_a_note_lasts_until_its_end_for_everybody(services: Services) -> None:
+def test_claim_holds_for_all_processes_until_it_expires(services: Services) -> None:
     # Given
     clock = Clock()
     mine, others = (DynamoDbClaims(services.dynamodb, services.settings.table("coordination"), clock) for _ in range(2))
@@ -25,10 +25,10 @@ def test_a_note_lasts_until_its_end_for_everybody(services: Services) -> None:
     assert mine.held("told")
     assert others.held("told")
 
-    # When its time is over
+    # When it expires
     clock.now += 61
 
-    # Then it is as if it had never been, for who has seen it, too
+    # Then it holds for no process, including those that have cached it
     assert not mine.held("told")
     assert not others.held("told")
     assert others.claim("told", clock.now + 60)

@@ -1,4 +1,4 @@
-"""The store of connections against moto: conditional writes, indexes, the limit, and what was begun and not ended."""
+"""The store of connections against moto: conditional writes, indexes, the limit and unfinished changes."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def store(services: Services) -> DynamoDbConnections:
     return services.connection_store
 
 
-def test_a_connection_is_read_as_it_was_written(store: DynamoDbConnections) -> None:
+def test_connection_is_read_as_it_was_written(store: DynamoDbConnections) -> None:
     written = connection(wake_at=NOW + 0.123456, wake_token="t", state_reason="éà ☃", outage_since=1.0)
     store.create(written, 5)
     assert store.get("demo", written.id) == written
@@ -48,7 +48,7 @@ def test_a_connection_is_read_as_it_was_written(store: DynamoDbConnections) -> N
     assert store.of_tenant("other") == []
 
 
-def test_the_limit_holds_and_a_delete_makes_room(store: DynamoDbConnections) -> None:
+def test_limit_refuses_a_connection_until_another_is_deleted(store: DynamoDbConnections) -> None:
     first, second = connection(0), connection(1)
     store.create(first, 1)
     with pytest.raises(Conflict, match="limit"):
@@ -61,7 +61,7 @@ def test_the_limit_holds_and_a_delete_makes_room(store: DynamoDbConnections) -> 
     assert [c.id for c in store.of_tenant("demo")] == [second.id]
 
 
-def test_every_change_of_the_api_moves_the_generation_and_no_other(store: DynamoDbConnections) -> None:
+def test_only_changes_by_the_api_increment_the_generation(store: DynamoDbConnections) -> None:
     kept = connection()
     seen = [store.generation("demo")]
     store.create(kept, 5)
@@ -76,7 +76,7 @@ def test_every_change_of_the_api_moves_the_generation_and_no_other(store: Dynamo
     assert seen == [0, 1, 2, 3]
 
 
-def test_of_two_replaces_on_one_version_the_second_loses(store: DynamoDbConnections) -> None:
+def test_second_replace_of_one_version_fails(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     store.replace(stored.model_copy(update={"version": 2, "name": "first"}), 1)
@@ -87,7 +87,7 @@ def test_of_two_replaces_on_one_version_the_second_loses(store: DynamoDbConnecti
         store.replace(connection(9), 1)
 
 
-def test_a_replace_leaves_the_breaker_and_the_mark_that_were_written_meanwhile(store: DynamoDbConnections) -> None:
+def test_replace_keeps_concurrent_breaker_and_pending_wake(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     failed = stored.model_copy(
@@ -108,7 +108,7 @@ def test_a_replace_leaves_the_breaker_and_the_mark_that_were_written_meanwhile(s
     )
 
 
-def test_a_reset_moves_the_epoch_on_whatever_it_is_and_shuts_out_who_read_before(store: DynamoDbConnections) -> None:
+def test_reset_increments_the_epoch_and_rejects_older_breaker_updates(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     assert store.update_breaker(stored.model_copy(update={"epoch": 2, "outage_since": NOW, "failures": 3}), 1)
@@ -119,7 +119,7 @@ def test_a_reset_moves_the_epoch_on_whatever_it_is_and_shuts_out_who_read_before
     assert (after.epoch, after.failures, after.outage_since, after.probe_at) == (3, 0, None, NOW + 9)
 
 
-def test_update_breaker_changes_nothing_that_the_api_writes(store: DynamoDbConnections) -> None:
+def test_update_breaker_keeps_the_fields_of_the_api(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     store.replace(stored.model_copy(update={"version": 2, "name": "renamed", "secret_version": "s2"}), 1)
@@ -133,7 +133,7 @@ def test_update_breaker_changes_nothing_that_the_api_writes(store: DynamoDbConne
     )
 
 
-def test_update_breaker_of_one_that_is_gone_writes_nothing(store: DynamoDbConnections) -> None:
+def test_updates_of_a_deleted_connection_write_nothing(store: DynamoDbConnections) -> None:
     gone = connection()
     assert not store.update_breaker(gone, 1)
     store.set_pending_wake("demo", gone.id, NOW, "t")
@@ -143,7 +143,7 @@ def test_update_breaker_of_one_that_is_gone_writes_nothing(store: DynamoDbConnec
         store.get("demo", gone.id)
 
 
-def test_an_older_breaker_without_a_mark_does_not_remove_one(store: DynamoDbConnections) -> None:
+def test_update_breaker_without_a_pending_wake_keeps_the_stored_one(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     store.set_pending_wake("demo", stored.id, NOW, "token")
@@ -151,7 +151,7 @@ def test_an_older_breaker_without_a_mark_does_not_remove_one(store: DynamoDbConn
     assert store.get("demo", stored.id).wake_token == "token"
 
 
-def test_a_mark_is_cleared_with_its_own_token_only(store: DynamoDbConnections) -> None:
+def test_pending_wake_is_cleared_by_its_current_token_only(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     store.set_pending_wake("demo", stored.id, NOW, "one")
@@ -162,7 +162,7 @@ def test_a_mark_is_cleared_with_its_own_token_only(store: DynamoDbConnections) -
     assert list(store.pending_wakes_due(NOW)) == []
 
 
-def test_a_later_mark_does_not_put_off_an_earlier_one(store: DynamoDbConnections) -> None:
+def test_later_pending_wake_does_not_postpone_an_earlier_one(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     store.set_pending_wake("demo", stored.id, NOW + 60, "one")
@@ -174,7 +174,7 @@ def test_a_later_mark_does_not_put_off_an_earlier_one(store: DynamoDbConnections
     assert (after.wake_at, after.wake_token) == (NOW + 5, "three")
 
 
-def test_the_indexes_hold_what_is_due_and_active_only(store: DynamoDbConnections) -> None:
+def test_indexes_contain_only_due_and_active_connections(store: DynamoDbConnections) -> None:
     active, idle = connection(0, probe_at=NOW), connection(1, active=False, probe_at=None)
     late = connection(2, probe_at=NOW + 100)
     for each in (active, idle, late):
@@ -191,7 +191,7 @@ def test_the_indexes_hold_what_is_due_and_active_only(store: DynamoDbConnections
     assert list(store.probes_due(NOW)) == []
 
 
-def test_deactivating_leaves_the_index_and_activating_comes_back(store: DynamoDbConnections) -> None:
+def test_deactivated_connection_leaves_the_index_until_it_is_activated(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
     off = stored.model_copy(update={"version": 2, "active": False, "probe_at": None})
@@ -202,7 +202,7 @@ def test_deactivating_leaves_the_index_and_activating_comes_back(store: DynamoDb
     assert [c.id for c in store.all_active()] == [stored.id]
 
 
-def test_a_name_that_is_no_id_is_never_found(store: DynamoDbConnections) -> None:
+def test_malformed_id_is_not_found(store: DynamoDbConnections) -> None:
     store.create(connection(), 5)
     for name in ("#tenant", "", "x" * 5000, "☃"):
         with pytest.raises(NotFound):
@@ -211,7 +211,7 @@ def test_a_name_that_is_no_id_is_never_found(store: DynamoDbConnections) -> None
             store.delete("demo", name)
 
 
-def test_what_was_begun_and_not_ended_is_found(store: DynamoDbConnections, services: Services) -> None:
+def test_unfinished_creates_and_deletes_are_found(store: DynamoDbConnections, services: Services) -> None:
     begun, done, deleted = connection(0), connection(1), connection(2)
     store.reserve("demo", begun.id, 5)
     for each in (done, deleted):
@@ -228,7 +228,7 @@ def test_what_was_begun_and_not_ended_is_found(store: DynamoDbConnections, servi
     assert {c.id for c in store.all_active()} == {done.id}
 
 
-def test_throttling_and_silence_are_unavailable(services: Services) -> None:
+def test_missing_table_is_unavailable(services: Services) -> None:
     services.dynamodb.delete_table(TableName=services.settings.table("connections"))
     with pytest.raises(Unavailable):
         services.connection_store.get("demo", new_id(NOW))
@@ -239,7 +239,7 @@ def test_throttling_and_silence_are_unavailable(services: Services) -> None:
 
 
 class _Conflicting:
-    """A client whose first calls meet a transaction on the same item."""
+    """A DynamoDB client whose first ``conflicts`` writes conflict with a transaction on the same item."""
 
     def __init__(self, client: Any, conflicts: int) -> None:
         self._client, self._left = client, conflicts
@@ -262,7 +262,7 @@ class _Conflicting:
 
 
 @pytest.mark.parametrize("conflicts", [1, 5, 6])
-def test_a_transaction_on_the_same_item_is_waited_for(services: Services, conflicts: int) -> None:
+def test_conflicting_write_is_retried_with_pauses(services: Services, conflicts: int) -> None:
     pauses: list[float] = []
     table = services.settings.table("connections")
 

@@ -1,4 +1,4 @@
-"""The stores of what is secret against moto: connections' versions, downlinks' keys, application servers."""
+"""The stores of secrets against moto: versions of connections, AS keys of downlinks, application servers."""
 
 import pytest
 
@@ -25,13 +25,13 @@ def test_versions_of_a_secret_do_not_overwrite_each_other(services: Services) ->
         Services(services.settings).secret_store.get("demo", "01A", two)
 
 
-def test_secrets_too_large_for_secrets_manager_are_the_callers_fault(services: Services) -> None:
+def test_secrets_too_large_for_secrets_manager_are_an_invalid_request(services: Services) -> None:
     large = ConnectionSecrets(certificate="é" * 32768, private_key="x")
     with pytest.raises(InvalidRequest):
         services.secret_store.put("demo", "01A", large)
 
 
-def test_the_as_key_of_a_downlink_has_one_name_and_goes_with_the_connection(services: Services) -> None:
+def test_equal_as_keys_share_a_name_and_are_deleted_with_the_connection(services: Services) -> None:
     name = services.secret_store.put_as_key("demo", "01A", "0011")
     again = Services(services.settings).secret_store
     assert again.put_as_key("demo", "01A", "0011") == name
@@ -43,7 +43,7 @@ def test_the_as_key_of_a_downlink_has_one_name_and_goes_with_the_connection(serv
         Services(services.settings).secret_store.get_as_key(name)
 
 
-def test_an_application_server_may_stand_at_several_tenants(services: Services) -> None:
+def test_tenants_register_the_same_application_server_independently(services: Services) -> None:
     servers = services.application_server_store
     servers.put("demo", "AS", "key one")
     servers.put("other", "AS", "key two")

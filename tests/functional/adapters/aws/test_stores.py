@@ -31,13 +31,13 @@ def failed(number: int, body: str = "{}", **changes: Any) -> FailedMessage:
 
 
 @pytest.mark.parametrize("body", ["{}", "é☃" * 400, '{"a": "' + "ü" * 131_000 + '"}'])
-def test_a_failed_message_keeps_its_body_and_message_id(services: Services, body: str) -> None:
+def test_failed_message_keeps_its_body_and_message_id(services: Services, body: str) -> None:
     message = failed(0, body, dev_eui="70B3D5E75E000001")
     services.failed_messages.add("demo", "01A", [message, message])
     assert services.failed_messages.page("demo", "01A", 10, None) == ([message], None)
 
 
-def test_failed_messages_are_paged_newest_first_with_a_cursor_of_their_own(services: Services) -> None:
+def test_failed_messages_are_paged_newest_first_and_refuse_foreign_cursors(services: Services) -> None:
     store = services.failed_messages
     messages = [failed(n, direction=Direction.DOWNLINK if n % 3 == 0 else Direction.UPLINK) for n in range(60)]
     store.add("demo", "01A", messages)
@@ -60,7 +60,7 @@ def test_failed_messages_are_paged_newest_first_with_a_cursor_of_their_own(servi
     assert store.page("demo", "01A", 25, None) == ([], None)
 
 
-def test_a_page_of_large_bodies_stays_below_what_lambda_may_answer(services: Services) -> None:
+def test_page_of_large_bodies_fits_into_a_lambda_response(services: Services) -> None:
     services.failed_messages.add("demo", "01A", [failed(n, "x" * 250_000) for n in range(12)])
     first, cursor = services.failed_messages.page("demo", "01A", 100, None)
     assert sum(len(message.body) for message in first) <= 2_000_000
@@ -70,7 +70,7 @@ def test_a_page_of_large_bodies_stays_below_what_lambda_may_answer(services: Ser
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "!!!", "é", "AAAA" * 10, "a" * 5000])
-def test_a_made_up_cursor_is_refused(services: Services, cursor: str) -> None:
+def test_forged_cursor_is_refused(services: Services, cursor: str) -> None:
     with pytest.raises(InvalidRequest):
         services.failed_messages.page("demo", "01A", 5, cursor)
     with pytest.raises(InvalidRequest):
@@ -115,7 +115,7 @@ def test_counters_add_up_per_minute(services: Services) -> None:
     assert all(from_item(item)["expires"] - from_item(item)["sort"] * 60 == 8 * 86400 for item in items)
 
 
-def test_a_lease_is_one_owners_until_its_time_is_over(services: Services) -> None:
+def test_lease_has_one_owner_until_it_expires_or_is_released(services: Services) -> None:
     now = NOW
 
     leases = DynamoDbLeases(services.dynamodb, services.settings.table("coordination"), lambda: now, 20)
