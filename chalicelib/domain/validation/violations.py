@@ -2,7 +2,6 @@
 
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -55,6 +54,8 @@ def violations_of(error: ValidationError, known_names: Mapping[str, Sequence[str
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415  # most cold starts refuse nothing
+
     close = get_close_matches(name[:64], known, n=1)
     return f"This field is unknown; did you mean {close[0]}?" if close else "This field is unknown; remove it."
 
