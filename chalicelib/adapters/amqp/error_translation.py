@@ -118,6 +118,12 @@ def _socket(error: BaseException, operation: BrokerOperation) -> BrokerFault:
             EventType.TLS_FAILURE,
             f"{operation.host} ended the TLS handshake ({said}). Check that the port is the broker's TLS port.",
         )
+    if operation.step == "connect" and isinstance(error, ConnectionResetError):
+        # The broker was killed while the kernel still accepted connections for it.
+        return BrokerUnreachable(
+            EventType.CONNECTION_REFUSED,
+            f"Cannot connect to {operation.host}: connection reset. Check the port and that the broker is running.",
+        )
     if operation.step == "connect":
         return BrokerUnreachable(
             EventType.CONNECTION_FAILED, f"Cannot connect to {operation.host}: {said}. Check hostName."

@@ -68,6 +68,7 @@ def tls_error(reason: str) -> ssl.SSLError:
         (TimeoutError(), "tls", BrokerUnreachable, "CONNECTION_TIMEOUT"),
         (AddressForbidden(), "resolve", BrokerUnreachable, "ADDRESS_FORBIDDEN"),
         (ConnectionRefusedError(111, "Connection refused"), "connect", BrokerUnreachable, "CONNECTION_REFUSED"),
+        (ConnectionResetError(104, "reset"), "connect", BrokerUnreachable, "CONNECTION_REFUSED"),
         (OSError(113, "No route to host"), "connect", BrokerUnreachable, "CONNECTION_FAILED"),
         (ConnectionResetError(104, "reset"), "tls", BrokerUnreachable, "TLS_FAILURE"),
         (ConnectionResetError(104, "reset"), "publish", BrokerUnreachable, "CONNECTION_LOST"),
