@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 
 from pydantic import ValidationError
+from ulid import ULID
 
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
@@ -64,9 +65,19 @@ class Forwarder:
         try:
             Drain(self._context, tenant, connection_id, wakes).run(stop_at)
         except Exception:  # noqa: BLE001
-            # One connection's error must not stop the others of the batch; handle() raises after all drains ended.
+            # One connection's error must not stop the others of the batch, nor slow the shared queue by raising.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
-            return False
+            return self._wake_later(tenant, connection_id)
         seconds = round(self._context.monotonic() - began, 3)
         log.debug("drained", extra={"tenant": tenant, "connection": connection_id, "seconds": seconds})
+        return True
+
+    def _wake_later(self, tenant: str, connection_id: str) -> bool:
+        """Write a pending wake-up for the reports that a failed drain may hold; return whether it was written."""
+        due = self._context.clock() + self._context.timing.report_visibility
+        try:
+            self._context.connections.set_pending_wake(tenant, connection_id, due, str(ULID()))
+        except Exception:  # noqa: BLE001
+            log.exception("wakes kept", extra={"tenant": tenant, "connection": connection_id})
+            return False
         return True

@@ -4,11 +4,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
 from chalicelib.ports.queues import ReceivedReport
-from chalicelib.uplinks.drain import CHUNK_REPORTS, HELPERS
+from chalicelib.uplinks.drain import HELPERS
 from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.receiving import CHUNK_REPORTS
 from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
 from tests.unit.flow import LOST, UNREACHABLE, Flow
 
@@ -22,9 +25,9 @@ class SlowQueues(MemoryUplinkQueues):
     def monotonic(self) -> float:
         return self.passed
 
-    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
+    def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:
         self.passed += self.seconds
-        return super().receive(connection_id, limit)
+        return super().receive(connection_id, limit, wait)
 
 
 def slowed(flow: Flow, **timing: float) -> Flow:
@@ -188,8 +191,8 @@ def test_drain_continues_when_helper_wake_cannot_be_sent(flow: Flow) -> None:
 class SparingQueues(MemoryUplinkQueues):
     """Queues that return at most three reports per receive, as SQS may even for a longer queue."""
 
-    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
-        return super().receive(connection_id, min(limit, 3))
+    def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:
+        return super().receive(connection_id, min(limit, 3), wait)
 
 
 def test_successful_probe_drains_whole_queue(flow: Flow) -> None:
@@ -221,3 +224,33 @@ def test_pending_wake_after_recovery_is_due_after_report_visibility(flow: Flow) 
     flow.wake(probe=flow.state().epoch)
     flow.forward()
     assert flow.state().wake_at == flow.now + flow.settings.timing.report_visibility
+
+
+def test_unforeseen_exception_of_a_drain_leaves_a_pending_wake_up(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given: a drain that fails for a reason that no rule covers
+    def receive(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    flow.post()
+    with monkeypatch.context() as patch:
+        patch.setattr(flow.queues, "receive", receive)
+
+        # When: the forwarder does not raise, so that the shared queue does not slow down
+        flow.forward()
+
+    # Then
+    assert flow.take() == []
+    assert flow.state().wake_at == flow.now + flow.settings.timing.report_visibility
+
+
+def test_drain_that_fails_and_leaves_no_pending_wake_up_keeps_its_wakes(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(flow.queues, "receive", fail)
+    monkeypatch.setattr(flow.connections, "set_pending_wake", fail)
+    flow.post()
+    with pytest.raises(Unavailable):
+        flow.forward()
