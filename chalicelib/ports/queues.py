@@ -65,8 +65,11 @@ class UplinkQueues(Protocol):
         Raises QueueMissing when the queue is gone, Unavailable when SQS does not accept the report.
         """
 
-    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
-        """Receive up to ``limit`` reports (at most 10), hidden for the settings' report visibility."""
+    def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:
+        """Receive up to ``limit`` reports (at most 10), hidden for the settings' report visibility.
+
+        Waits up to ``wait`` seconds for the first one. Fewer reports than the queue has, or none, may be returned.
+        """
 
     def delete_messages(self, connection_id: str, receipts: Sequence[str]) -> list[str]:
         """Delete messages, with retries; return the receipts that could not be deleted."""

@@ -12,9 +12,10 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
 from chalicelib.monitoring import log
 from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResult
-from chalicelib.ports.queues import BATCH, ReceivedReport
+from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
+from chalicelib.uplinks.receiving import ReportReceiver, is_full
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
     failed_and_lost,
@@ -26,9 +27,6 @@ from chalicelib.uplinks.settlement import (
 )
 from chalicelib.vocabulary import ConnectionState, EventType, RetryReason
 
-CHUNK_REPORTS = 100
-CHUNK_BYTES = 4 << 20
-"""Limits of one chunk held in memory; a single report may have 256 KB."""
 HELPERS = 3
 """Longest chain of helper drains after one drain with a backlog. They run in parallel and share the queue's devices."""
 
@@ -56,6 +54,7 @@ class Drain:
         self._id = connection_id
         self._wakes = wakes
         self._state = DrainState()
+        self._receiver = ReportReceiver(context, connection_id, wakes)
         self._breaker = BreakerRecorder(
             context.connections, context.monitoring, context.clock, context.random, context.timing
         )
@@ -135,8 +134,7 @@ class Drain:
             for chunk in self._chunks(reports):
                 self._settle_chunk(chunk)
             self._request_helper(reports)
-            # A probe drains the whole queue: the wakes of its reports were let go while the breaker was open.
-            if len(reports) < BATCH and self._own_message_ids() <= self._state.settled and not probe:
+            if self._receiver.is_enough(self._state.settled, reports):
                 return
         self._plan_wake(0)
 
@@ -145,8 +143,7 @@ class Drain:
 
         Sending all wakes at once does not help: Lambda may put them in one batch, which starts one drain. A report's
         own wake starts no helper, because each new report brings another wake."""
-        backlog = len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
-        if self._state.helper_decided or not backlog:
+        if self._state.helper_decided or not is_full(reports):
             return
         self._state.helper_decided = True
         helpers = [wake.helper for wake in self._wakes if wake.message_id is None]
@@ -157,28 +154,13 @@ class Drain:
         except Unavailable as error:
             log.warning("helper drain not started", extra={"connection": self._id, "reason": str(error)})
 
-    def _own_message_ids(self) -> set[str]:
-        return {wake.message_id for wake in self._wakes if wake.message_id}
-
     def _receive(self) -> list[ReceivedReport]:
-        held: list[ReceivedReport] = []
-        size = 0
-        began = self._context.monotonic()
         # Receiving takes at most half of the remaining time: a slow queue leaves enough to publish what it gave.
-        until = began + max(0.0, self._stop_at - began) / 2
-        while len(held) < CHUNK_REPORTS and size < CHUNK_BYTES and (not held or self._context.monotonic() < until):
-            try:
-                received = self._context.queues.receive(self._id, CHUNK_REPORTS - len(held))
-            except Unavailable:
-                self._plan_wake(self._context.timing.report_visibility)
-                if held:
-                    break
-                raise
-            held += received
-            size += sum(len(report.body) for report in received)
-            if len(received) < BATCH:
-                break
-        return held
+        now = self._context.monotonic()
+        reports = self._receiver.chunk(now + max(0.0, self._stop_at - now) / 2)
+        if self._receiver.interrupted:
+            self._plan_wake(self._context.timing.report_visibility)
+        return reports
 
     def _chunks(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
         """Yield the reports of all ordinary devices together, then those of suspect devices one by one.
@@ -329,17 +311,10 @@ class Drain:
             self._plan_wake(0)
             self._finish()
 
-    def _is_empty(self) -> bool:
-        try:
-            return self._context.queues.depth(self._id) == (0, 0)
-        except NotFound:
-            return False
-
     def _finish(self) -> None:
         """Let the wakes go if their reports are settled, else after a pending wake-up was written."""
-        own = self._own_message_ids()
         if self._state.wake_at is None:
-            if own <= self._state.settled if own else self._is_empty():
+            if self._receiver.proves(self._state.settled):
                 return
             # Another forwarder holds or has already settled the reports of these wakes.
             self._plan_wake(self._context.timing.report_visibility)

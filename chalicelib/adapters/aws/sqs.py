@@ -193,12 +193,13 @@ class SqsUplinkQueues:
             MessageAttributes=attributes,
         )
 
-    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
+    def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:
         # With an attempt id, the SDK's retry after a lost answer receives the same messages.
         answer = _call(
             self._client.receive_message,
             QueueUrl=self._url(connection_id),
             MaxNumberOfMessages=min(limit, BATCH),
+            WaitTimeSeconds=wait,
             VisibilityTimeout=self._settings.timing.report_visibility,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "MessageGroupId", "SentTimestamp"],
             MessageAttributeNames=["All"],

@@ -48,7 +48,7 @@ class MemoryUplinkQueues:
             raise ValueError(report_format)
         self._queue(connection_id).send(body, group, message_id, deduplication_id)
 
-    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
+    def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:  # noqa: ARG002  # memory never answers short
         return [_report(held) for held in self._queue(connection_id).receive(limit)]
 
     def delete_messages(self, connection_id: str, receipts: Sequence[str]) -> list[str]:

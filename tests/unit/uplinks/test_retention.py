@@ -153,8 +153,8 @@ def test_open_connection_is_not_checked(scene: Scene) -> None:
 
 
 class ThrottledQueues(MemoryUplinkQueues):
-    def receive(self, connection_id: str, limit: int) -> list[ReceivedReport]:
-        raise Unavailable(f"ThrottlingException for {limit} of {connection_id}")
+    def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:
+        raise Unavailable(f"ThrottlingException for {limit} of {connection_id}, {wait} s")
 
 
 def test_unreadable_queue_is_checked_again_in_next_run(scene: Scene) -> None:

@@ -28,8 +28,8 @@ from chalicelib.kernel.times import iso_time
 from chalicelib.ports.consuming import ReceivedDownlink
 from chalicelib.ports.queues import RETENTION
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
-from chalicelib.uplinks.drain import CHUNK_REPORTS
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.receiving import CHUNK_REPORTS
 from chalicelib.vocabulary import EventType
 from infra.local.processes import ROOT
 from tests.functional.doubles import Api, TestIssuer
