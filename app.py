@@ -189,6 +189,11 @@ def forward(event: SQSEvent) -> None:
     services().forwarder.handle(records(event), deadline(event))
 
 
+@app.on_sqs_message(queue=settings().queue("wakes-slow"), batch_size=10, maximum_concurrency=50)
+def forward_slow(event: SQSEvent) -> None:
+    services().slow_forwarder.handle(records(event), deadline(event))
+
+
 @app.on_sqs_message(queue=settings().queue("polls"), batch_size=1, maximum_concurrency=50)
 def consume(event: SQSEvent) -> None:
     services().poll_handler.handle(records(event), deadline(event))

@@ -52,15 +52,16 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
             "failures": connection.failures + 1,
             "outage_since": since,
             "probe_at": probe_at,
+            "fast_since": None,
         }
     )
 
 
-def recovered(connection: Connection, now: float, token: str, wake_at: float) -> Connection:
+def recovered(connection: Connection, now: float, token: str, wake_at: float, *, fast: bool = False) -> Connection:
     """Return the connection with the breaker closed and a pending wake-up with ``token``.
 
     The wake-up is due at ``wake_at`` (Unix seconds), or earlier if one was pending already. It replaces the wakes
-    that were discarded while the breaker was open.
+    that were discarded while the breaker was open. ``fast``: the broker proved to be fast.
     """
     return connection.model_copy(
         update={
@@ -71,6 +72,7 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float) ->
             "failures": 0,
             "outage_since": None,
             "probe_at": None,
+            "fast_since": now if fast else connection.fast_since,
             "wake_at": wake_at if connection.wake_at is None else min(wake_at, connection.wake_at),
             "wake_token": token,
         }

@@ -85,6 +85,14 @@ class Connection(BaseModel):
     wake_token: str | None = None
     """The token of the pending wake-up; its removal is conditional on the token."""
 
+    fast_since: float | None = None
+    """Unix seconds at which a drain proved that the broker is fast; None if the slow lane serves the connection."""
+
+    @property
+    def is_fast(self) -> bool:
+        """Return whether the fast lane serves the connection."""
+        return self.fast_since is not None
+
     @property
     def breaker_open(self) -> bool:
         """Return whether only a probe may connect to the broker."""

@@ -112,7 +112,13 @@ class Adapters:
     def wake_queue(self) -> "SqsWakeQueue":
         from chalicelib.adapters.aws.sqs import SqsWakeQueue
 
-        return SqsWakeQueue(self.sqs, self.settings)
+        return SqsWakeQueue(self.sqs, self.settings, "wakes")
+
+    @cached_property
+    def slow_wake_queue(self) -> "SqsWakeQueue":
+        from chalicelib.adapters.aws.sqs import SqsWakeQueue
+
+        return SqsWakeQueue(self.sqs, self.settings, "wakes-slow")
 
     @cached_property
     def poll_queue(self) -> "SqsPollQueue":

@@ -16,6 +16,7 @@ from chalicelib.monitoring import Monitoring, configure_logging
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.claims import DynamoDbClaims
+    from chalicelib.adapters.aws.sqs import SqsWakeQueue
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
@@ -68,13 +69,22 @@ class Services(Adapters):
 
     @cached_property
     def forwarder(self) -> "Forwarder":
+        """Forwarder of the fast lane."""
+        return self._forwarder(self.wake_queue, self.slow_wake_queue)
+
+    @cached_property
+    def slow_forwarder(self) -> "Forwarder":
+        return self._forwarder(self.slow_wake_queue, None)
+
+    def _forwarder(self, wakes: "SqsWakeQueue", slow_wakes: "SqsWakeQueue | None") -> "Forwarder":
         from chalicelib.uplinks.drain_context import DrainContext
         from chalicelib.uplinks.forwarder import Forwarder
 
         context = DrainContext(
             connections=self.connection_store,
             queues=self.uplink_queues,
-            wakes=self.wake_queue,
+            wakes=wakes,
+            slow_wakes=slow_wakes,
             pool=self.publisher_pool,
             failed=self.failed_messages,
             monitoring=self.monitoring,

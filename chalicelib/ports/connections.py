@@ -35,6 +35,12 @@ class BreakerStore(ConnectionReader, Protocol):
         Returns False, and writes nothing, when the stored epoch is another.
         """
 
+    def mark_fast(self, connection: Connection, now: float) -> None:
+        """Move the connection to the fast lane. Ignored when the stored epoch is another."""
+
+    def mark_slow(self, tenant: str, connection_id: str) -> None:
+        """Move the connection to the slow lane. Ignored when it is there, or deleted."""
+
     def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         """Ask the reconciler to send a wake after ``wake_at`` (Unix seconds). Ignored for a deleted connection."""
 

@@ -43,11 +43,15 @@ def amqp_properties(message: OutgoingMessage) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PublishResult:
-    """Result of one batch. ``outcomes``: for every message, by its key. ``fault``: the error that ended the
-    connection or the channel, if one did."""
+    """Result of one batch.
+
+    ``outcomes``: for every message, by its key. ``fault``: the error that ended the connection or the channel, if one
+    did. ``slowest``: seconds that the slowest confirm took.
+    """
 
     outcomes: Mapping[str, Outcome]
     fault: Exception | None = None
+    slowest: float = 0.0
 
 
 class Publisher(Protocol):
@@ -66,6 +70,10 @@ class Publisher(Protocol):
     @property
     def usable(self) -> bool:
         """True while the connection is open and may publish again."""
+
+    @property
+    def waiting_since(self) -> float:
+        """Monotonic time since which the publisher waits for the broker; infinity if it does not. For any thread."""
 
     def close(self) -> None:
         """Close the channel and the connection."""

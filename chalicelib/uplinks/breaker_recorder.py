@@ -37,13 +37,13 @@ class BreakerRecorder:
         self._random = random
         self._timing = timing
 
-    def close(self, before: Connection, wake_in: float) -> Connection | None:
-        """Record that the broker answered; a pending wake-up is due in ``wake_in`` seconds.
+    def close(self, before: Connection, wake_in: float, *, fast: bool = False) -> Connection | None:
+        """Record that the broker answered, ``fast`` or not; a pending wake-up is due in ``wake_in`` seconds.
 
         Returns the new record, or None when another function changed the breaker first.
         """
         now = self._clock()
-        after = breaker.recovered(before, now, str(ULID()), now + wake_in)
+        after = breaker.recovered(before, now, str(ULID()), now + wake_in, fast=fast)
         if not self._connections.update_breaker(after, before.epoch):
             return None
         self._monitoring.event(after, Level.INFO, EventType.OPENED, "Connected to the broker.")

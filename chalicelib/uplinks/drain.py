@@ -15,6 +15,7 @@ from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResul
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
+from chalicelib.uplinks.lanes import SLOW_WAIT, LaneKeeper, TooSlow
 from chalicelib.uplinks.receiving import ReportReceiver, is_full
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
@@ -50,8 +51,8 @@ class Drain:
 
     def __init__(self, context: DrainContext, tenant: str, connection_id: str, wakes: Sequence[Wake]) -> None:
         self._context = context
-        self._tenant = tenant
-        self._id = connection_id
+        self.tenant = tenant
+        self.id = connection_id
         self._wakes = wakes
         self._state = DrainState()
         self._receiver = ReportReceiver(context, connection_id, wakes)
@@ -61,6 +62,7 @@ class Drain:
         self._read_at = 0.0
         self._stop_at = 0.0
         self._connect_seconds = 0.0
+        self.lane = LaneKeeper(context, tenant, connection_id)
 
     def run(self, stop_at: float) -> None:
         """Drain the queue and return when the wakes may be let go; start no new work after ``stop_at`` (monotonic).
@@ -71,19 +73,26 @@ class Drain:
         try:
             self._read()
         except NotFound:
-            self._context.pool.close(self._id)
+            self._context.pool.close(self.id)
             return
         if not self._connection.active:
             # Activation sends a wake, which starts a drain of the queued reports.
-            self._context.pool.close(self._id)
+            self._context.pool.close(self.id)
             return
         probe = any(wake.probe == self._connection.epoch for wake in self._wakes)
         if self._connection.breaker_open and not probe:
+            return
+        if not self._connection.is_fast and self.lane.hand_on(self._wakes):
             return
         try:
             self._drain(probe)
         except _OutOfTime:
             self._plan_wake(0)
+        except TooSlow:
+            # Nothing was published to the new connection: the slow lane starts again.
+            self.lane.demote()
+            self.lane.hand_on(self._wakes)
+            return
         except BrokerFault as fault:
             self._open_breaker(fault)
             return
@@ -92,15 +101,16 @@ class Drain:
             # a secret was replaced after the record was read. The store ignores a pending wake-up for a deleted
             # connection, whose socket is closed here.
             if isinstance(error, NotFound):
-                self._context.pool.close(self._id)
-            log.warning("drain ended early", extra={"connection": self._id, "reason": str(error)})
+                self._context.pool.close(self.id)
+            log.warning("drain ended early", extra={"connection": self.id, "reason": str(error)})
             self._plan_wake(self._context.timing.report_visibility)
         finally:
             self._context.monitoring.count(self._connection, self._state.counts, self._state.devices)
+        self.lane.record(self._connection)
         self._finish()
 
     def _read(self) -> None:
-        self._connection = self._context.connections.get(self._tenant, self._id)
+        self._connection = self._context.connections.get(self.tenant, self.id)
         self._read_at = self._context.monotonic()
 
     def _plan_wake(self, seconds: float) -> None:
@@ -121,7 +131,7 @@ class Drain:
             if self._context.monotonic() - self._read_at > self._context.timing.recheck:
                 self._read()
                 if not self._connection.active:
-                    self._context.pool.close(self._id)
+                    self._context.pool.close(self.id)
                 if not self._connection.active or self._connection.breaker_open:
                     return
             # Receive first and connect second: an empty queue opens no connection to the broker.
@@ -150,9 +160,9 @@ class Drain:
         if not helpers or min(helpers) >= HELPERS:
             return
         try:
-            self._context.wakes.send([Wake(tenant=self._tenant, connection_id=self._id, helper=min(helpers) + 1)])
+            self._context.wakes.send([Wake(tenant=self.tenant, connection_id=self.id, helper=min(helpers) + 1)])
         except Unavailable as error:
-            log.warning("helper drain not started", extra={"connection": self._id, "reason": str(error)})
+            log.warning("helper drain not started", extra={"connection": self.id, "reason": str(error)})
 
     def _receive(self) -> list[ReceivedReport]:
         # Receiving takes at most half of the remaining time: a slow queue leaves enough to publish what it gave.
@@ -184,11 +194,11 @@ class Drain:
                     break
 
     def _hold_back(self, reports: list[ReceivedReport]) -> None:
-        self._context.queues.release(self._id, [report.receipt for report in reports], 0)
+        self._context.queues.release(self.id, [report.receipt for report in reports], 0)
         self._plan_wake(0)
 
     def _publisher(self) -> Publisher:
-        """Return an open publisher. Raises BrokerFault, or _OutOfTime if too little time is left to connect.
+        """Return an open publisher. Raises BrokerFault, TooSlow, or _OutOfTime if too little time is left to connect.
 
         Time that SQS took, or a reconnect late in the drain, must not count as a fault of the broker."""
         budget = self._context.timing.connect_budget
@@ -197,9 +207,17 @@ class Drain:
         due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
         if deadline - began < due and not self._context.pool.is_warm(self._connection):
             raise _OutOfTime
+        if self.lane.is_fast_lane:
+            deadline = min(deadline, began + SLOW_WAIT)
+        self.lane.connecting(began)
         try:
             return self._context.pool.get(self._connection, deadline)
+        except BrokerUnreachable as fault:
+            if self.lane.is_fast_lane and self._context.monotonic() >= began + SLOW_WAIT:
+                raise TooSlow from fault
+            raise
         finally:
+            self.lane.connecting()
             self._connect_seconds += self._context.monotonic() - began
 
     def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
@@ -227,12 +245,15 @@ class Drain:
         """Publish. Once per drain, republish on a new connection what a lost connection left unconfirmed."""
         try:
             publisher = self._publisher()
-        except (BrokerFault, _OutOfTime) as fault:
+        except (BrokerFault, _OutOfTime, TooSlow) as fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
+        self.lane.publishing(publisher)
         result = publisher.publish(messages, self._abort_at)
+        self.lane.publishing(None)
+        self.lane.confirmed(sum(o.result is Result.DELIVERED for o in result.outcomes.values()), result.slowest)
         if result.fault is None:
             return result
-        self._context.pool.discard(self._id)
+        self._context.pool.discard(self.id)
         lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_CONNECTED
         if self._state.reconnected or not lost:
             return result
@@ -265,7 +286,7 @@ class Drain:
     def _delete(self, reports: list[ReceivedReport]) -> None:
         if not reports:
             return
-        undeleted = set(self._context.queues.delete_messages(self._id, [report.receipt for report in reports]))
+        undeleted = set(self._context.queues.delete_messages(self.id, [report.receipt for report in reports]))
         if undeleted:
             self._plan_wake(self._context.timing.report_visibility)
         self._state.settled |= {report.message_id for report in reports if report.receipt not in undeleted}
@@ -277,7 +298,7 @@ class Drain:
         context = self._context
         failed, lost = failed_and_lost(reports, outcomes, routing_keys, context.clock())
         if failed:
-            context.failed.add(self._tenant, self._id, failed)
+            context.failed.add(self.tenant, self.id, failed)
             report_failed(context.monitoring, self._connection, failed)
         if lost:
             report_lost(context.monitoring, self._connection, lost)
@@ -292,13 +313,13 @@ class Drain:
                 delays[report.group] = breaker.nack_delay(report.attempts, self._context.timing.scale)
         for delay in set(delays.values()):
             receipts = [report.receipt for report in reports if delays[report.group] == delay]
-            self._context.queues.release(self._id, receipts, delay)
+            self._context.queues.release(self.id, receipts, delay)
             self._plan_wake(delay)
 
     def _close_breaker(self) -> None:
         # This drain and its helpers send the backlog. Reports that another forwarder holds are visible again when the
         # pending wake-up is due; an earlier one would double the number of drains.
-        after = self._breaker.close(self._connection, self._context.timing.report_visibility)
+        after = self._breaker.close(self._connection, self._context.timing.report_visibility, fast=self.lane.proved)
         if after is None:
             self._read()
         else:
@@ -306,7 +327,7 @@ class Drain:
 
     def _open_breaker(self, fault: BrokerFault) -> None:
         """Open the breaker, or leave a pending wake-up when another function changed the breaker first."""
-        self._context.pool.discard(self._id)
+        self._context.pool.discard(self.id)
         if self._breaker.open(self._connection, fault) is None:
             self._plan_wake(0)
             self._finish()
@@ -319,4 +340,4 @@ class Drain:
             # Another forwarder holds or has already settled the reports of these wakes.
             self._plan_wake(self._context.timing.report_visibility)
         assert self._state.wake_at is not None  # noqa: S101
-        self._context.connections.set_pending_wake(self._tenant, self._id, self._state.wake_at, str(ULID()))
+        self._context.connections.set_pending_wake(self.tenant, self.id, self._state.wake_at, str(ULID()))

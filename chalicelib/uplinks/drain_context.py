@@ -27,6 +27,8 @@ class DrainContext:
     clock: Clock
     random: Callable[[], float]
     timing: Timing
+    slow_wakes: WakeQueue | None = None
+    """The queue of wakes to which the fast lane hands on slow connections; None in the slow lane."""
     monotonic: Clock = time.monotonic
     """Clock of all deadlines; a simulation injects another one."""
 

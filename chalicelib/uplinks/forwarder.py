@@ -1,8 +1,8 @@
 """Forwarder: one drain for each connection that a batch of wakes names, all in parallel."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import Executor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
 
 from pydantic import ValidationError
 from ulid import ULID
@@ -13,6 +13,9 @@ from chalicelib.monitoring import log
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain import Drain
 from chalicelib.uplinks.drain_context import DrainContext
+
+WATCH = 0.25
+"""Seconds between two looks at the waits of running drains."""
 
 
 class Forwarder:
@@ -45,25 +48,34 @@ class Forwarder:
                 done.append(record.receipt)
                 continue
             drains[wake.tenant, wake.connection_id].append((record.receipt, wake))
-        running = [
-            (pairs, self._executor.submit(self._drain, key, [wake for _, wake in pairs], stop_at))
-            for key, pairs in drains.items()
-        ]
+        running: dict[Future[bool], tuple[Drain, list[str]]] = {}
+        for (tenant, connection_id), pairs in drains.items():
+            drain = Drain(self._context, tenant, connection_id, [wake for _, wake in pairs])
+            running[self._executor.submit(self._drain, drain, stop_at)] = drain, [receipt for receipt, _ in pairs]
+        self._watch({future: drain for future, (drain, _) in running.items()})
         kept = 0
-        for pairs, future in running:
+        for future, (_, receipts) in running.items():
             if future.result():
-                done += [receipt for receipt, _ in pairs]
+                done += receipts
             else:
-                kept += len(pairs)
+                kept += len(receipts)
         if kept:
             self._context.wakes.delete(done)
             raise Unavailable(f"{kept} wake(s) have unsettled reports and no pending wake-up; SQS delivers them again")
 
-    def _drain(self, key: tuple[str, str], wakes: list[Wake], stop_at: float) -> bool:
-        tenant, connection_id = key
+    def _watch(self, running: Mapping[Future[bool], Drain]) -> None:
+        """Wait for the drains; in the fast lane, demote connections whose brokers are slow meanwhile."""
+        waiting = set(running)
+        while waiting:
+            _, waiting = wait(waiting, timeout=None if self._context.slow_wakes is None else WATCH)
+            for future in waiting:
+                running[future].lane.watch()
+
+    def _drain(self, drain: Drain, stop_at: float) -> bool:
+        tenant, connection_id = drain.tenant, drain.id
         began = self._context.monotonic()
         try:
-            Drain(self._context, tenant, connection_id, wakes).run(stop_at)
+            drain.run(stop_at)
         except Exception:  # noqa: BLE001
             # One connection's error must not stop the others of the batch, nor slow the shared queue by raising.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})

@@ -83,7 +83,7 @@ def _fill(connection_id: str) -> None:
     settings = Settings()
     sqs = boto3.client("sqs")
     data_stack.create(boto3.client("dynamodb"), sqs, settings.resource_prefix, settings.timing)
-    queues = SqsUplinkQueues(sqs, settings, lambda: SqsWakeQueue(sqs, settings).url)
+    queues = SqsUplinkQueues(sqs, settings, lambda: SqsWakeQueue(sqs, settings, "wakes").url)
     queues.create(connection_id)
     for number in range(REPORTS):
         fields = {"DevEUI": f"{number % 100:016X}", "FCntUp": number, "payload_hex": "00"}

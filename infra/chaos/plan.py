@@ -127,7 +127,7 @@ def _connection_faults(size: Size, chance: random.Random) -> Iterator[Fault]:
 
 
 def _worker_faults(size: Size, chance: random.Random, seconds: float) -> Iterator[Fault]:
-    uplink = [chance.choice(("forward", "forward", "forward", "reconcile")) for _ in range(size.worker_kills)]
+    uplink = [chance.choice(("forward", "forward", "forward_slow", "reconcile")) for _ in range(size.worker_kills)]
     downlink = [("consume", "send_downlinks")[number % 2] for number in range(size.consumer_kills)]
     for name in (*uplink, *downlink):
         yield Fault(chance.uniform(_FIRST, seconds), f"{name} workers", Kind.WORKER_KILL, name)

@@ -46,7 +46,7 @@ class Watch:
             aws_secret_access_key="test",  # noqa: S106  # the emulation needs no real one
         )
         settings = self.stage.settings
-        names = [*(f"uplinks-{place.id}.fifo" for place in self.stage.places), "downlinks.fifo", "wakes"]
+        names = [*(f"uplinks-{place.id}.fifo" for place in self.stage.places), "downlinks.fifo", "wakes-slow", "wakes"]
         self._urls = [self._sqs.get_queue_url(QueueName=settings.queue(name))["QueueUrl"] for name in names]
         self._thread = threading.Thread(target=self._watch, name="watch")
         self._thread.start()
@@ -90,7 +90,7 @@ class Watch:
         at_brokers = sum(
             _ready(self.stage.nodes[place.node], place, place.downlink_queue) for place in self.stage.places
         )
-        return uplinks, looked.waiting[-2] + at_brokers, looked.waiting[-1]
+        return uplinks, looked.waiting[-3] + at_brokers, looked.waiting[-2] + looked.waiting[-1]
 
     def in_flight(self) -> tuple[int, ...]:
         """Reports of each connection that are received and not deleted."""

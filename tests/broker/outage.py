@@ -50,6 +50,10 @@ class _WatchedPublisher:
         self._watched.after()
         return result
 
+    @property
+    def waiting_since(self) -> float:
+        return self._publisher.waiting_since
+
     def check(self, deadline: float) -> None:
         self._publisher.check(deadline)
 

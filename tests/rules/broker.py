@@ -1,5 +1,6 @@
 """In-memory brokers of customers. A test makes them fail, refuse, nack, return messages or lose connections."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class Brokers:
     """Devices whose queue is full."""
     unroutable: set[str] = field(default_factory=set)
     """Devices whose routing key has no bound queue."""
+    slow: set[str] = field(default_factory=set)
+    """Connection ids whose brokers confirm late."""
     arrivals: dict[str, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
     returned: set[tuple[str, str]] = field(default_factory=set)
     sessions: list["Session"] = field(default_factory=list)
@@ -91,6 +94,7 @@ class Session:
     brokers: Brokers
     id: str
     usable: bool = True
+    waiting_since: float = math.inf
     lost: bool = False
 
     def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
@@ -114,7 +118,7 @@ class Session:
                     }
                     waiting[message.group] = []
             waiting = {group: left for group, left in waiting.items() if left}
-        return PublishResult(outcomes)
+        return PublishResult(outcomes, slowest=2.0 if self.id in self.brokers.slow else 0.0)
 
     def _fault(self, unconfirmed: Sequence[OutgoingMessage]) -> BrokerFault | None:
         """Return the fault that ends the connection before the first of these messages is confirmed, if any."""

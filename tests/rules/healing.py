@@ -53,15 +53,17 @@ def run_one_minute(world: World) -> None:
     """Run the reconciler once and the forwarder for all its wakes."""
     world.reconcile().run()
     world.others.clear()
-    while world.start(0, 10, lambda names: names):
+    while any(world.start(index, 10, lambda names: names) for index in (0, 2)):
         world.finish(0)
+        world.finish(2)
     world.pass_time(world.settings.timing.schedule)
 
 
 def has_work(world: World) -> bool:
     """Return True while a wake, a pending wake-up or a probe is left."""
     connections = list(world.connections.connections.values())
-    return bool(len(world.wakes) or any(c.wake_at is not None or c.probe_at is not None for c in connections))
+    waiting = len(world.wakes) + len(world.slow_wakes)
+    return bool(waiting or any(c.wake_at is not None or c.probe_at is not None for c in connections))
 
 
 def advance_to_next_due(world: World) -> None:
@@ -73,5 +75,5 @@ def advance_to_next_due(world: World) -> None:
         for at in (c.wake_at, c.probe_at)
         if at is not None
     ]
-    if due and not len(world.wakes) and min(due) > world.now:
+    if due and not len(world.wakes) + len(world.slow_wakes) and min(due) > world.now:
         world.pass_time(min(due) - world.now)

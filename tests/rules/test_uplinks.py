@@ -17,7 +17,7 @@ from tests.rules.world import Post, World
 
 DEVICES = st.integers(1, 4)
 CONNECTIONS = st.sampled_from(["c1", "c2"])
-ENVIRONMENTS = st.integers(0, 1)
+ENVIRONMENTS = st.integers(0, 3)
 FATES = st.sampled_from([Fate.WORKS, *FAULTS])
 PLANS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(FAULTS)), max_size=2)
 CHANGES: list[dict[str, object]] = [
@@ -117,7 +117,7 @@ class Uplinks(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.world.pass_time(seconds)
 
-    @rule(connection_id=CONNECTIONS, mode=st.sampled_from([Mode.UP, *Mode]), device=DEVICES, what=st.integers(0, 3))
+    @rule(connection_id=CONNECTIONS, mode=st.sampled_from([Mode.UP, *Mode]), device=DEVICES, what=st.integers(0, 4))
     def brokers_change(self, connection_id: str, mode: Mode, device: int, what: int) -> None:
         brokers = self.world.brokers
         match what:
@@ -127,6 +127,8 @@ class Uplinks(RuleBasedStateMachine):
                 brokers.unroutable ^= {f"{device:016X}"}
             case 2:
                 brokers.lose_connections(connection_id)
+            case 3:
+                brokers.slow ^= {connection_id}
             case _:
                 brokers.modes[connection_id] = mode
 
@@ -145,6 +147,7 @@ class Uplinks(RuleBasedStateMachine):
             self.world.change("c2", None, plan)
         else:
             self.world.wakes.repeat()
+            self.world.slow_wakes.repeat()
 
     # Invariants
 

@@ -39,6 +39,8 @@ from tests.rules.scheduler import Fate, Faulty, Inline, Task, history
 from tests.unit.flow import NoChecks
 
 TENANT = "demo"
+SLOW = {2, 3}
+"""Indexes of the forwarder environments of the slow lane."""
 Plan = Sequence[tuple[int, Fate]]
 
 
@@ -62,6 +64,7 @@ class Environment:
     """A warm Lambda environment of the forwarder, which runs one invocation at a time."""
 
     forwarder: Forwarder
+    wakes: MemoryWakeQueue
     task: Task | None = None
     deadline: float = 0.0
     receipts: list[str] = field(default_factory=list)
@@ -85,7 +88,7 @@ class Swept:
 
 
 class World:
-    """All uplink services of one tenant, their in-memory ports and two forwarder environments."""
+    """All uplink services of one tenant, their in-memory ports and two forwarder environments of each lane."""
 
     def __init__(self) -> None:
         history.clear()
@@ -97,6 +100,7 @@ class World:
         self.connections = MemoryConnectionStore()
         self.queues = MemoryUplinkQueues(timing.report_visibility, self.clock)
         self.wakes = MemoryWakeQueue(timing.wake_visibility, self.clock)
+        self.slow_wakes = MemoryWakeQueue(timing.wake_visibility, self.clock)
         self.failed = MemoryFailedMessages()
         self.events = MemoryEventLog()
         self.statistics = MemoryStatistics()
@@ -107,7 +111,7 @@ class World:
         self._moments = itertools.count()
         self._numbers = itertools.count(1)
         self._wire()
-        self.environments = [self._environment() for _ in range(2)]
+        self.environments = [self._environment(slow=index in SLOW) for index in range(4)]
         self.others: list[Task] = []
         """Running reconcilers and requests."""
 
@@ -124,6 +128,7 @@ class World:
             short={"receive": lambda *_: [], "depth": self._old_depth},
         )
         self._p_wakes: Any = Faulty("wakes", self.wakes, silent={"extend": lambda *_: None})
+        self._p_slow_wakes: Any = Faulty("slow wakes", self.slow_wakes, silent={"extend": lambda *_: None})
         self._p_failed: Any = Faulty("failed", self.failed)
         self._p_secrets: Any = Faulty("secrets", secrets)
         self._monitoring = Monitoring(
@@ -171,20 +176,21 @@ class World:
     def _old_depth(self, connection_id: str) -> tuple[int, int]:
         return (0, 0) if self.net else self.queues.depth(connection_id)
 
-    def _environment(self) -> Environment:
+    def _environment(self, *, slow: bool) -> Environment:
         parts = DrainContext(
-            self._p_connections,
-            self._p_queues,
-            self._p_wakes,
-            PublisherPool(self.brokers, self._p_secrets),
-            self._p_failed,
-            self._monitoring,
-            self.clock,
-            lambda: 0.5,
-            self.settings.timing,
-            self.clock,
+            connections=self._p_connections,
+            queues=self._p_queues,
+            wakes=self._p_slow_wakes if slow else self._p_wakes,
+            slow_wakes=None if slow else self._p_slow_wakes,
+            pool=PublisherPool(self.brokers, self._p_secrets),
+            failed=self._p_failed,
+            monitoring=self._monitoring,
+            clock=self.clock,
+            random=lambda: 0.5,
+            timing=self.settings.timing,
+            monotonic=self.clock,
         )
-        return Environment(Forwarder(parts, Inline()))
+        return Environment(Forwarder(parts, Inline()), self.slow_wakes if slow else self.wakes)
 
     # Actions
 
@@ -240,7 +246,7 @@ class World:
         environment = self.environments[index]
         if environment.task:
             return False
-        records = self.wakes.take(number, choose)
+        records = environment.wakes.take(number, choose)
         if not records:
             return False
         deadline = self.now + self.settings.timing.function_timeout
@@ -269,9 +275,9 @@ class World:
             return
         environment.task = None
         if task.error is None:
-            self.wakes.delete(environment.receipts)
+            environment.wakes.delete(environment.receipts)
         elif not isinstance(task.error, Unavailable):
-            self.environments[index] = self._environment()
+            self.environments[index] = self._environment(slow=index in SLOW)
 
     def change(self, connection_id: str, document: dict[str, object] | None, plan: Plan) -> None:
         """Run an API request to its end: a patch with ``document``, or a deletion when it is None."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,9 @@ class ScriptedBroker:
     opened: int = 0
     fault: BrokerFault | None = None
     """Fault that ends the next publish before any confirm; it occurs once."""
+    waiting_since: float = math.inf
+    slowest: float = 0.0
+    """Seconds that the slowest confirm of each publish is reported to take."""
     takes: float = 0.0
     """Seconds that a connect needs; with an earlier deadline it times out."""
     monotonic: Callable[[], float] = time.monotonic
@@ -72,6 +76,10 @@ class ScriptedPublisher:
     broker: ScriptedBroker
     usable: bool = True
 
+    @property
+    def waiting_since(self) -> float:
+        return self.broker.waiting_since
+
     def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
         self.broker.on_publish(len(messages))
         fault, self.broker.fault = self.broker.down or self.broker.fault, None
@@ -92,7 +100,7 @@ class ScriptedPublisher:
             if outcome.result == Result.RETRY:
                 broken.add(message.group)
             outcomes[message.key] = outcome
-        return PublishResult(outcomes)
+        return PublishResult(outcomes, slowest=self.broker.slowest)
 
     def check(self, _deadline: float) -> None:
         if self.broker.down:

@@ -25,12 +25,14 @@ WINDOW_BYTES = 512 * 1024
 class Batch:
     """Messages of one publish and their outcomes; at most one message of a group is unconfirmed.
 
-    ``outcomes``: by the messages' keys. ``progress``: grows with every confirm of the broker.
+    ``outcomes``: by the messages' keys. ``progress``: grows with every confirm of the broker. ``slowest``: seconds
+    of the slowest confirm.
     """
 
     def __init__(self, messages: Sequence[OutgoingMessage]) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.progress = 0
+        self.slowest = 0.0
         self._messages = messages
         self._groups: dict[str, deque[OutgoingMessage]] = {}
         for message in messages:
@@ -90,8 +92,10 @@ class Batch:
     def confirmed(self, tag: int, *, multiple: bool, ack: bool) -> None:
         """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""
         tags = [known for known in self._sent if known <= tag] if multiple else [tag] if tag in self._sent else []
+        now = time.monotonic()
         for known in tags:
-            message, _moment = self._sent.pop(known)
+            message, moment = self._sent.pop(known)
+            self.slowest = max(self.slowest, now - moment)
             self._bytes -= len(message.body)
             text = self._returned.pop(message.message_id, None)
             if not ack:

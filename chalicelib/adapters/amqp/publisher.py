@@ -1,5 +1,6 @@
 """Publisher with confirms: pipelined across devices, with at most one unconfirmed message per device."""
 
+import math
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -22,8 +23,10 @@ from chalicelib.vocabulary import RetryReason
 
 IDLE = 5.0
 """Idle seconds after which the publisher checks the connection before it publishes."""
+IDLE_CHECK = 1.0
+"""Time limit of that check in seconds. A connection that misses it is opened again, which costs less than waiting."""
 CHECK = 2.0
-"""Time limit of that check in seconds."""
+"""Time limit in seconds of the check that a probe makes."""
 ENCODING_ERRORS = (
     UnicodeError,
     OverflowError,
@@ -77,6 +80,7 @@ class AmqpPublisher:
         self._batch: Batch | None = None
         self._failure: BaseException | None = None
         self._ended = False
+        self.waiting_since = math.inf
         self._quiet_since = _now()
 
     async def prepare(self) -> None:
@@ -104,14 +108,16 @@ class AmqpPublisher:
             fault = self._fault(error)
             batch.settle_rest(fault.type, str(fault))
             self.abort()
-            return PublishResult(batch.outcomes, fault)
+            return PublishResult(batch.outcomes, fault, batch.slowest)
         finally:
             self._batch = None
+            self.waiting_since = math.inf
             self._quiet_since = _now()
-        return PublishResult(batch.outcomes)
+        return PublishResult(batch.outcomes, slowest=batch.slowest)
 
     def check(self, deadline: float) -> None:
         channel = self._channel
+        self.waiting_since = time.monotonic()
         try:
             self._must_be_usable()
             if channel is not None:
@@ -121,6 +127,8 @@ class AmqpPublisher:
             fault = self._fault(error)
             self.abort()
             raise fault from error
+        finally:
+            self.waiting_since = math.inf
         self._quiet_since = _now()
 
     def close(self) -> None:
@@ -148,7 +156,7 @@ class AmqpPublisher:
         """Check an idle connection before publishing: a thawed environment may have missed the loss."""
         self._must_be_usable()
         if any(now - then > IDLE for now, then in zip(_now(), self._quiet_since, strict=True)):
-            self.check(deadline)
+            self.check(min(deadline, time.monotonic() + IDLE_CHECK))
 
     def _must_be_usable(self) -> None:
         if not self.usable:
@@ -169,7 +177,8 @@ class AmqpPublisher:
             self._pump(batch, channel, last_start)
             if not batch.unconfirmed and not batch.sendable:
                 break
-            limit = min(deadline, batch.oldest_sent + self._confirm_seconds)
+            self.waiting_since = batch.oldest_sent
+            limit = min(deadline, self.waiting_since + self._confirm_seconds)
             seen = batch.progress
             if not self._loop.run_until(lambda: self._can_continue(batch, seen), limit):  # noqa: B023  # called in this turn
                 if self._amqp.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:

@@ -49,6 +49,7 @@ def record_of(connection: Connection) -> dict[str, Any]:
         "probeAt": connection.probe_at,
         "wakeAt": connection.wake_at,
         "wakeToken": connection.wake_token,
+        "fastSince": connection.fast_since,
         "activeSince": connection.updated_at if connection.active else None,
     }
 
@@ -77,4 +78,5 @@ def connection_of(item: dict[str, Any]) -> Connection:
         probe_at=item.get("probeAt"),
         wake_at=item.get("wakeAt"),
         wake_token=item.get("wakeToken"),
+        fast_since=item.get("fastSince"),
     )

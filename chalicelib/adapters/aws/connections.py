@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
+from chalicelib.adapters.aws.connection_errors import changed_since, limit_reached, not_found
 from chalicelib.adapters.aws.connection_items import GENERATION, SHARDS, connection_of, pending_id, record_of
 from chalicelib.adapters.aws.dynamodb import (
     TRIES,
@@ -26,7 +27,7 @@ from chalicelib.adapters.aws.dynamodb import (
     transact,
 )
 from chalicelib.domain.connection import Connection
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.errors import Conflict, Unavailable
 from chalicelib.kernel.ids import is_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.clock import Clock
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _PENDING_SHARD = "pending"
 _PAGE = 100
-_BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt")
+_BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt", "fastSince")
 
 
 class DynamoDbConnections:
@@ -73,7 +74,7 @@ class DynamoDbConnections:
             ]
         )
         if failed[1]:
-            raise _limit_reached(limit)
+            raise limit_reached(limit)
 
     def create(self, connection: Connection, limit: int) -> None:
         """Store a new connection and remove its pending item. Raises Conflict at the limit or when it exists."""
@@ -97,7 +98,7 @@ class DynamoDbConnections:
             ]
         )
         if failed[1]:
-            raise _limit_reached(limit)
+            raise limit_reached(limit)
         if failed[0]:
             raise Conflict(f"The connection {connection.id} exists already. Read the list of connections.")
 
@@ -147,7 +148,7 @@ class DynamoDbConnections:
         )
         if failed[0]:
             self.get(connection.tenant, connection.id)
-            raise _changed_since(expected_version)
+            raise changed_since(expected_version)
 
     def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
         """Delete the record; ``version`` restricts this to one version.
@@ -169,9 +170,9 @@ class DynamoDbConnections:
         )
         if failed[0] and version is not None:
             self.get(tenant, connection_id)
-            raise _changed_since(version)
+            raise changed_since(version)
         if failed[0]:
-            raise _not_found(connection_id)
+            raise not_found(connection_id)
 
     def is_pending(self, tenant: str, connection_id: str) -> bool:
         """Return whether a create or delete of this connection is unfinished."""
@@ -201,7 +202,7 @@ class DynamoDbConnections:
     def get(self, tenant: str, connection_id: str) -> Connection:
         item = self._read(tenant, connection_id) if is_id(connection_id) else {}
         if not item:
-            raise _not_found(connection_id)
+            raise not_found(connection_id)
         return connection_of(item)
 
     def of_tenant(self, tenant: str) -> list[Connection]:
@@ -264,6 +265,15 @@ class DynamoDbConnections:
         update = Update({"wakeAt": None, "wakeToken": None})
         self._update(tenant, connection_id, update, "#wakeToken = :token", {":token": token})
 
+    def mark_fast(self, connection: Connection, now: float) -> None:
+        update = Update({"fastSince": now})
+        update.names["#epoch"] = "epoch"
+        condition = "#epoch = :epoch AND attribute_not_exists(#fastSince)"
+        self._update(connection.tenant, connection.id, update, condition, {":epoch": connection.epoch})
+
+    def mark_slow(self, tenant: str, connection_id: str) -> None:
+        self._update(tenant, connection_id, Update({"fastSince": None}), "attribute_exists(#fastSince)", {})
+
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         """Move the next probe unless the epoch has changed or no probe is scheduled."""
         update = Update({"probeAt": probe_at})
@@ -320,7 +330,7 @@ class DynamoDbConnections:
 
     def _key(self, tenant: str, connection_id: str) -> dict[str, Any]:
         if not is_id(connection_id):
-            raise _not_found(connection_id)
+            raise not_found(connection_id)
         return to_item({"tenant": tenant, "id": connection_id})
 
     def _pending(self, tenant: str, connection_id: str) -> dict[str, Any]:
@@ -336,15 +346,3 @@ class DynamoDbConnections:
                 "ExpressionAttributeValues": to_item({":one": 1, ":difference": difference}),
             }
         }
-
-
-def _limit_reached(limit: int) -> Conflict:
-    return Conflict(f"The limit of {limit} connections is reached. Delete a connection or request a higher limit.")
-
-
-def _not_found(connection_id: str) -> NotFound:
-    return NotFound(f"The connection {connection_id[:40]} does not exist. Check the id.")
-
-
-def _changed_since(version: int) -> PreconditionFailed:
-    return PreconditionFailed(f"The connection has changed since version {version}. Read it and try again.")

@@ -76,10 +76,10 @@ class SharedQueue:
 
 
 class SqsWakeQueue(SharedQueue):
-    """The shared queue of wakes (``ports.WakeQueue``)."""
+    """A shared queue of wakes (``ports.WakeQueue``): ``wakes`` or, for the slow lane, ``wakes-slow``."""
 
-    def __init__(self, client: "SQSClient", settings: Settings) -> None:
-        super().__init__(client, settings.queue("wakes"))
+    def __init__(self, client: "SQSClient", settings: Settings, name: str) -> None:
+        super().__init__(client, settings.queue(name))
         self._visibility = settings.timing.wake_visibility
 
     def send(self, wakes: Sequence[Wake]) -> None:

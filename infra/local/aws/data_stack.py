@@ -61,6 +61,7 @@ def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
     """Creates missing tables and queues. ``dynamodb`` and ``sqs`` are boto3 clients, ``timing`` has the time-outs."""
     visibility = {
         f"{prefix}-wakes": timing.wake_visibility,
+        f"{prefix}-wakes-slow": timing.wake_visibility,
         f"{prefix}-polls": timing.poll_visibility,
         f"{prefix}-downlinks.fifo": timing.wake_visibility,
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 
-_BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at")
+_BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at", "fast_since")
 _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
 
 
@@ -115,6 +115,18 @@ class MemoryConnectionStore:
             current = self.connections.get((tenant, connection_id))
             if current and current.wake_token == token:
                 self._change(current, wake_at=None, wake_token=None)
+
+    def mark_fast(self, connection: Connection, now: float) -> None:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            if current and current.epoch == connection.epoch and current.fast_since is None:
+                self._change(current, fast_since=now)
+
+    def mark_slow(self, tenant: str, connection_id: str) -> None:
+        with self._lock:
+            current = self.connections.get((tenant, connection_id))
+            if current:
+                self._change(current, fast_since=None)
 
     def postpone_probe(self, connection: Connection, probe_at: float) -> None:
         with self._lock:

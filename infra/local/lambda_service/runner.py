@@ -29,7 +29,7 @@ from infra.local.lambda_service.sources import QueueMapping, QueueSource, Schedu
 
 PIDS_FILE = "workers.json"
 _PATIENCE = 3.0
-_CONCURRENCY = {"forward": (8, 8), "consume": (2, 8), "send_downlinks": (1, 2)}
+_CONCURRENCY = {"forward": (8, 8), "forward_slow": (2, 8), "consume": (2, 8), "send_downlinks": (1, 2)}
 """Initial and maximum number of concurrent invocations, small enough for a developer's machine. A frozen broker blocks
 one forwarder per report until its breaker opens; a forwarder that starts only then would be late for the others."""
 _DEFAULT_CONCURRENCY = (1, 2)

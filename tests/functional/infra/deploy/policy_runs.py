@@ -49,8 +49,8 @@ CONFIGURATION = {
     "password": "secret",
 }
 CONNECTION = {"connectorId": "actility-amqp-0.9.1-iot", "name": "one", "configuration": CONFIGURATION}
-HANDLERS = ("api_handler", "forward", "consume", "send_downlinks", "reconcile")
-QUEUE_OF = {"forward": "wakes", "consume": "polls", "send_downlinks": "downlinks.fifo"}
+HANDLERS = ("api_handler", "forward", "forward_slow", "consume", "send_downlinks", "reconcile")
+QUEUE_OF = {"forward": "wakes", "forward_slow": "wakes-slow", "consume": "polls", "send_downlinks": "downlinks.fifo"}
 
 
 def uplink(count: int, **fields: Any) -> dict[str, Any]:
@@ -113,6 +113,16 @@ class World:
         url = sqs.get_queue_url(QueueName=self.plain.settings.queue(queue))["QueueUrl"]
         while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
             for message in messages:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def move(self, source: str, target: str) -> None:
+        """Hand the messages of one queue on to another, as the fast lane does."""
+        sqs, queue = self.plain.sqs, self.plain.settings.queue
+        url = sqs.get_queue_url(QueueName=queue(source))["QueueUrl"]
+        to = sqs.get_queue_url(QueueName=queue(target))["QueueUrl"]
+        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            for message in messages:
+                sqs.send_message(QueueUrl=to, MessageBody=message["Body"])
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
     def connect(self, **configuration: Any) -> str:
@@ -179,17 +189,39 @@ def run_api(world: World) -> None:
 
 
 def run_forward(world: World) -> None:
-    broken = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     connection_id = world.connect()
+    # The broker is not proved to be fast: the wake is handed on to the slow lane.
+    world.invoke("forward")
+    run_drains(world, "forward", connection_id)
+
+
+def run_forward_slow(world: World) -> None:
+    run_drains(world, "forward_slow", world.connect())
+
+
+def run_drains(world: World, handler: str, connection_id: str) -> None:
+    """Run the drains of one lane, with a connection that belongs to it."""
+    broken = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
+    store = world.plain.connection_store
     world.empty("wakes")
 
-    def forward(broker: ScriptedBroker) -> None:
-        made = world.function("forward")
+    def forward(broker: ScriptedBroker, *, marks: bool = True) -> None:
+        if handler == "forward":
+            store.mark_fast(store.get(TENANT, connection_id), time.time())
+        else:
+            world.move("wakes", "wakes-slow")
+        made = world.function(handler)
         made.publisher_pool = PublisherPool(broker, made.secret_store)
-        world.invoke("forward")
+        if not marks:
+            made.connection_store.set_pending_wake = refuse  # type: ignore[assignment,method-assign]
+        world.invoke(handler)
 
     world.call("POST", "/uplinks", uplink(1))
     forward(ScriptedBroker())
+    # The broker turns slow within a drain, and fast again.
+    store.mark_fast(store.get(TENANT, connection_id), time.time())
+    world.call("POST", "/uplinks", uplink(1, payload_hex="01"))
+    forward(ScriptedBroker(slowest=2.0))
     # A backlog large enough to start a helper drain.
     for number in range(CHUNK_REPORTS):
         report = json.dumps(uplink(number, DevEUI=f"{number:016X}"))
@@ -198,8 +230,10 @@ def run_forward(world: World) -> None:
     world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
     forward(ScriptedBroker())
     world.empty("wakes")
+    world.empty("wakes-slow")
     # A report that fails permanently.
     world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "{missing}"}}, id=connection_id)
+    world.empty("wakes")
     world.call("POST", "/uplinks", uplink(2))
     forward(ScriptedBroker())
     # A wake without a report finds an empty queue; a wake with a missing report leaves a pending wake.
@@ -209,9 +243,10 @@ def run_forward(world: World) -> None:
     forward(ScriptedBroker())
     # The broker fails with a report in flight, which the forwarder releases.
     world.call("PATCH", "/connections/{id}", {"configuration": {"uplinkTopicPattern": "up"}}, id=connection_id)
+    world.empty("wakes")
     world.call("POST", "/uplinks", uplink(3))
     forward(ScriptedBroker(fault=broken))
-    # One drain raises an unexpected exception, another one does not.
+    # One drain raises an unexpected exception and cannot leave a pending wake; another one ends in order.
     world.call("POST", "/connections/{id}/restart", id=connection_id)
     world.connect()
     world.empty("wakes")
@@ -222,8 +257,11 @@ def run_forward(world: World) -> None:
             assert connection.id != connection_id
             return super().open(connection, secrets, deadline)
 
+    def refuse(*_: object) -> None:
+        raise Unavailable("DynamoDB does not answer")
+
     with pytest.raises(Unavailable):
-        forward(Half())
+        forward(Half(), marks=False)
 
 
 def run_consume(world: World) -> None:
@@ -347,6 +385,7 @@ def run_reconcile(world: World) -> None:
 RUNS = {
     "api_handler": run_api,
     "forward": run_forward,
+    "forward_slow": run_forward_slow,
     "consume": run_consume,
     "send_downlinks": run_send_downlinks,
     "reconcile": run_reconcile,

@@ -20,8 +20,8 @@ PREFIX = "iot-flow-test"
 BY_CLOUDFORMATION, BY_HAND = "eu-west-1", "eu-west-3"
 """Two regions, so that both copies can have the same names."""
 TABLES = {"connections", "application-servers", "events", "statistics", "failed-messages", "coordination"}
-QUEUES = {"wakes", "polls", "downlinks.fifo"}
-FUNCTIONS = {"", "-forward", "-consume", "-send_downlinks", "-reconcile"}
+QUEUES = {"wakes", "wakes-slow", "polls", "downlinks.fifo"}
+FUNCTIONS = {"", "-forward", "-forward_slow", "-consume", "-send_downlinks", "-reconcile"}
 OF_THE_RUN = ("Arn", "Timestamp", "Approximate", "Policy")
 """Parts of the names of attributes that identify a queue or depend on its content."""
 
@@ -146,6 +146,7 @@ def test_alarms_cover_every_function_and_the_age_of_messages() -> None:
     assert watched == {
         *((metric, f"${{FunctionPrefix}}{name}") for metric in ("Errors", "Throttles") for name in FUNCTIONS),
         ("ApproximateAgeOfOldestMessage", "Wakes"),
+        ("ApproximateAgeOfOldestMessage", "SlowWakes"),
         ("ApproximateAgeOfOldestMessage", "Downlinks"),
         ("Invocations", "${FunctionPrefix}-reconcile"),
     }

@@ -114,7 +114,7 @@ def test_every_queue_handler_has_its_event_source(deployed: Deployed) -> None:
         )
         for mapping in mappings
     }
-    assert len(mappings) == len(declared) == 3
+    assert len(mappings) == len(declared) == 4
     assert found == declared
 
 
@@ -267,6 +267,7 @@ GONE = new_id(time.time())
 EVENTS: dict[str, dict[str, Any]] = {
     "api_handler": http_event("GET", "/health"),
     "forward": sqs_event("wakes", Wake(tenant="demo", connection_id=GONE).model_dump_json(by_alias=True)),
+    "forward_slow": sqs_event("wakes-slow", Wake(tenant="demo", connection_id=GONE).model_dump_json(by_alias=True)),
     "consume": sqs_event(
         "polls",
         PollJob(sent_at=0, targets=[PollTarget(tenant="demo", connection_id=GONE)]).model_dump_json(by_alias=True),
