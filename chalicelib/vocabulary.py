@@ -36,6 +36,7 @@ class FailureReason(_Described):
     """Reasons why a message fails for good. The sentence explains the reason where nothing more specific is known."""
 
     UNROUTABLE = "UNROUTABLE", "No queue is bound to the exchange with this routing key."
+    REFUSED_BY_BROKER = "REFUSED_BY_BROKER", "The broker refuses this message, such as for its topic or its size."
     PATTERN_UNRESOLVED = "PATTERN_UNRESOLVED", "The report has no value for an expression of uplinkTopicPattern."
     ROUTING_KEY_TOO_LONG = "ROUTING_KEY_TOO_LONG", "The routing key is longer than AMQP's 255 bytes."
     MESSAGE_INVALID = "MESSAGE_INVALID", "AMQP cannot carry a property of the message."
@@ -117,6 +118,7 @@ class EventType(StrEnum):
     PRECONDITION_FAILED = "PRECONDITION_FAILED"
     # Uplinks
     UNROUTABLE = "UNROUTABLE"
+    REFUSED_BY_BROKER = "REFUSED_BY_BROKER"
     PATTERN_UNRESOLVED = "PATTERN_UNRESOLVED"
     ROUTING_KEY_TOO_LONG = "ROUTING_KEY_TOO_LONG"
     MESSAGE_INVALID = "MESSAGE_INVALID"

@@ -61,7 +61,8 @@ class Publisher(Protocol):
         """Publish pipelined, with at most one unconfirmed message of a group.
 
         ``deadline``: time.monotonic(). Never raises for a broker's fault: an unconfirmed message has the outcome
-        RETRY, and ``fault`` says why.
+        RETRY, and ``fault`` says why. A message for which the broker closes the channel, but not for others, has the
+        outcome FAILED, and the others are published on a new channel.
         """
 
     def check(self, deadline: float) -> None:

@@ -25,14 +25,15 @@ WINDOW_BYTES = 512 * 1024
 class Batch:
     """Messages of one publish and their outcomes; at most one message of a group is unconfirmed.
 
-    ``outcomes``: by the messages' keys. ``progress``: grows with every confirm of the broker. ``slowest``: seconds
-    of the slowest confirm.
+    ``outcomes``: by the messages' keys. ``progress``: grows with every confirm and every refusal of the broker.
+    ``acks``: grows with every positive confirm. ``slowest``: seconds of the slowest confirm.
     """
 
     def __init__(self, messages: Sequence[OutgoingMessage]) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.progress = 0
         self.slowest = 0.0
+        self.acks = 0
         self._messages = messages
         self._groups: dict[str, deque[OutgoingMessage]] = {}
         for message in messages:
@@ -41,6 +42,8 @@ class Batch:
         self._sent: dict[int, tuple[OutgoingMessage, float]] = {}
         self._bytes = 0
         self._returned: dict[str, str] = {}
+        self._window: float = math.inf
+        self._suspects: list[tuple[OutgoingMessage, Outcome]] = []
 
     @property
     def done(self) -> bool:
@@ -56,7 +59,12 @@ class Batch:
 
     @property
     def window_full(self) -> bool:
-        return self._bytes >= WINDOW_BYTES
+        return self._bytes >= WINDOW_BYTES or len(self._sent) >= self._window
+
+    @property
+    def in_flight(self) -> list[OutgoingMessage]:
+        """The unconfirmed messages in the order in which they were sent."""
+        return [message for message, _moment in self._sent.values()]
 
     @property
     def oldest_sent(self) -> float:
@@ -109,6 +117,41 @@ class Batch:
                 self._settle(message, DELIVERED)
         if tags:
             self.progress += 1
+            self.acks += ack
+            if ack and self._suspects:
+                self._refuse_suspects()
+            if ack and not self._sent:
+                self._window *= 2
+
+    def take_back(self) -> None:
+        """Make the unconfirmed messages ready again: the channel on which they were sent is closed.
+
+        The first of them is then sent alone. The limit of messages in flight doubles with each confirmed round, so that
+        another closing loses few confirms.
+        """
+        self._ready.extendleft(message.group for message in reversed(self.in_flight))
+        self._sent.clear()
+        self._returned.clear()
+        self._bytes = 0
+        self._window = 1
+
+    def refuse(self, message: OutgoingMessage, detail: str) -> None:
+        """Fail a ready message because of which the broker closed the channel. ``detail``: the broker's reason."""
+        self._ready.remove(message.group)
+        self.progress += 1
+        self._settle(message, Outcome(Result.FAILED, FailureReason.REFUSED_BY_BROKER, detail))
+
+    def suspect(self, message: OutgoingMessage, detail: str) -> None:
+        """Send no further messages of a ready message's group; the next ack of another message refuses the message."""
+        self._ready.remove(message.group)
+        self._suspects.append((message, Outcome(Result.FAILED, FailureReason.REFUSED_BY_BROKER, detail)))
+        # Refused messages may stand together, so the next one is taken from the other end.
+        self._ready.reverse()
+
+    def _refuse_suspects(self) -> None:
+        suspects, self._suspects = self._suspects, []
+        for message, outcome in suspects:
+            self._settle(message, outcome)
 
     def stop(self) -> None:
         """Send no further messages; unconfirmed messages can still be confirmed."""

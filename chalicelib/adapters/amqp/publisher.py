@@ -10,6 +10,7 @@ import pika.exceptions
 from pika.channel import Channel
 
 from chalicelib.adapters.amqp.batch import Batch
+from chalicelib.adapters.amqp.channel_closings import ChannelClosings
 from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
 from chalicelib.adapters.amqp.loop import Loop
@@ -74,6 +75,8 @@ class AmqpPublisher:
         self._loop = loop
         self._amqp = amqp
         self._exchange = connection.configuration.exchange_name
+        pattern = connection.configuration.uplink_topic_pattern
+        self._common_key = None if "{" in pattern else pattern
         self._confirm_seconds = connection.configuration.action_timeout / 1000
         self._channel: Channel | None = None
         self._published = 0
@@ -87,13 +90,19 @@ class AmqpPublisher:
         """Find or declare the exchange and open the channel."""
         self._amqp.operation = self._amqp.operation.at("exchange")
         await ensure_exchange(self._amqp, self._exchange)
+        await self._open_channel()
+        self._amqp.operation = self._amqp.operation.at("publish")
+        self._quiet_since = _now()
+
+    async def _open_channel(self) -> None:
+        """Open a channel in confirm mode, in place of the one that the broker closed."""
+        self._failure = None
+        self._published = 0
         channel = await self._amqp.channel()
         await self._amqp.call(channel, lambda done: channel.confirm_delivery(self._on_confirm, callback=done))
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_closed)
-        self._amqp.operation = self._amqp.operation.at("publish")
         self._channel = channel
-        self._quiet_since = _now()
 
     @property
     def usable(self) -> bool:
@@ -163,9 +172,6 @@ class AmqpPublisher:
             raise self._failure or self._amqp.error or ConnectionResetError("the connection is closed")
 
     def _run(self, batch: Batch, deadline: float) -> None:
-        channel = self._channel
-        if channel is None:
-            raise ConnectionResetError("the channel is closed")
         if self._amqp.blocked is not None:
             # The alarm may be over: the broker's unblocked frame can be unread.
             self.check(deadline)
@@ -173,8 +179,9 @@ class AmqpPublisher:
                 raise self._amqp.blocked
         self._batch = batch
         last_start = deadline - min(self._confirm_seconds, (deadline - time.monotonic()) / 2)
+        closings = ChannelClosings(batch, self._amqp.operation, self._common_key)
         while not batch.done:
-            self._pump(batch, channel, last_start)
+            self._pump(batch, last_start)
             if not batch.unconfirmed and not batch.sendable:
                 break
             self.waiting_since = batch.oldest_sent
@@ -188,10 +195,30 @@ class AmqpPublisher:
                     break
                 raise self._amqp.blocked or ConfirmTimeout()
             if self._failure is not None:
-                raise self._failure
+                closings.add(self._failure)
+                if not self._reopened(last_start):
+                    self.abort()
+                    break
+                if closings.exhausted:
+                    break
+        closings.end()
         batch.settle_rest(RetryReason.DEADLINE, "This attempt ended before the message was sent.")
 
-    def _pump(self, batch: Batch, channel: Channel, last_start: float) -> None:
+    def _reopened(self, last_start: float) -> bool:
+        """Open a channel in place of the closed one. False if the time to start a publish ends first."""
+        now = time.monotonic()
+        try:
+            self._loop.run(self._open_channel(), min(last_start, now + self._confirm_seconds))
+        except TimeoutError:
+            if last_start < now + self._confirm_seconds:
+                return False
+            raise
+        return True
+
+    def _pump(self, batch: Batch, last_start: float) -> None:
+        channel = self._channel
+        if channel is None:
+            raise ConnectionResetError("the channel is closed")
         if time.monotonic() >= last_start:
             batch.stop()
         for message, properties in batch.next_turn():

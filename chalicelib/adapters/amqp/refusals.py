@@ -66,12 +66,32 @@ def closed_by_broker(error: Any, operation: BrokerOperation) -> BrokerFault:
     )
 
 
+def broker_text(error: Any) -> str:
+    """Return the text with which the broker closed a channel. pika keeps bytes that are no UTF-8 as they are."""
+    text = error.reply_text
+    return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+
+
+_EXPIRED_LOGIN = re.compile(r"\b(?:jwt|oauth2?|token|credentials?)\b.*\bexpired\b", re.IGNORECASE)
+
+
+def login_expired(error: Any) -> bool:
+    """Return True if the broker closed a channel because the token with which the user logged in has expired."""
+    text = broker_text(error)
+    return error.reply_code == ACCESS_REFUSED and "access to " not in text and bool(_EXPIRED_LOGIN.search(text))
+
+
 def channel_closed(error: Any, operation: BrokerOperation) -> BrokerFault:
     """Return the fault for a channel that the broker closed with ``error.reply_code``."""
-    said = operation.quote(error.reply_text)
+    said = operation.quote(broker_text(error))
     exchange = one_line(operation.exchange)
     if error.reply_code == ACCESS_REFUSED:
-        return BrokerMisconfigured(EventType.PERMISSION_REFUSED, _permission(said, exchange, operation))
+        if login_expired(error):
+            sentence = f"{operation.host} no longer accepts the login ({said}). Set a new password."
+            fault: BrokerFault = BrokerRefused(EventType.LOGIN_REFUSED, sentence)
+        else:
+            fault = BrokerMisconfigured(EventType.PERMISSION_REFUSED, _permission(said, exchange, operation))
+        return fault
     if error.reply_code == NOT_FOUND:
         if operation.step == "downlink" and "no queue" in said:
             return BrokerMisconfigured(
