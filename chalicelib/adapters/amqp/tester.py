@@ -122,6 +122,7 @@ async def _check_resources(amqp: AmqpConnection, connection: Connection, steps: 
     begin("exchange")
     if not await exchange_exists(amqp, exchange):
         raise _exchange_missing(exchange)
+    await _check_confirms(amqp)
     await _check_write_permission(amqp, exchange)
     if configuration.downlink_enabled and configuration.downlink_topic_pattern is not None:
         begin("downlink")
@@ -142,6 +143,13 @@ def _exchange_missing(exchange: str) -> BrokerFault:
         else "Create it, or save the connection with a user who may declare it; the connector then declares it"
     )
     return BrokerMisconfigured(EventType.EXCHANGE_MISSING, f"The exchange {name} is missing. {remedy}.")
+
+
+async def _check_confirms(amqp: AmqpConnection) -> None:
+    """Check that the broker supports publisher confirms. pika raises MethodNotImplemented if it does not offer them."""
+    channel = await amqp.channel()
+    await amqp.call(channel, lambda done: channel.confirm_delivery(_ignore, callback=done))
+    channel.close()
 
 
 async def _check_write_permission(amqp: AmqpConnection, exchange: str) -> None:
@@ -165,4 +173,4 @@ async def _check_write_permission(amqp: AmqpConnection, exchange: str) -> None:
 
 
 def _ignore(*_: Any) -> None:
-    """Drop a downlink that arrives during the test: the connection's real queue gets a copy."""
+    """Drop a confirm, which the test never gets, or a downlink, of which the connection's real queue gets a copy."""

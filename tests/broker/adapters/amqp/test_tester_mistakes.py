@@ -15,6 +15,7 @@ from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_test import CheckStep
 from infra.local.waiting import wait_until
+from tests.broker.scripted_server import scripted_server
 from tests.broker.support import LOCAL, Site, unique
 
 PLAIN = ["resolve", "connect", "authenticate", "vhost", "exchange", "downlink"]
@@ -244,3 +245,9 @@ def test_second_address_is_tried_within_the_same_steps(site: Site, monkeypatch: 
     steps = check(site.connection(host_name=f"two.test:{port}"), site.secrets)
     assert [step.name for step in steps] == PLAIN
     assert all(step.ok for step in steps)
+
+
+def test_broker_without_publisher_confirms_fails_the_exchange_step(site: Site) -> None:
+    with scripted_server(capabilities={"basic.nack": True}) as port:
+        steps = check(site.connection(host_name=f"127.0.0.1:{port}"), site.secrets)
+    expect_failure(steps, "exchange", "does not support publisher confirms")
