@@ -20,11 +20,10 @@ from chalicelib.ports.publishing import OutgoingMessage
 MAX_CLOSINGS = 20
 """Channels that one publish may lose. Each costs some round trips; later messages wait for the next publish."""
 
-_TOPIC = re.compile(r"\b(?:topic|routing key) '")
-_SIZE = re.compile(r"\b(?:message|body) size (\d+)\b")
-_EVERY_MESSAGE = re.compile(r"\baccess to exchange '|\binternal exchange\b")
-_CUT = "..."
-"""RabbitMQ ends a text with it that is longer than AMQP's 255 bytes."""
+_TOPIC = re.compile(r"\b(?:topic|routing key) '", re.IGNORECASE)
+_SIZE = re.compile(r"\b(?:message|body) size (\d+)\b", re.IGNORECASE)
+_EVERY_MESSAGE = re.compile(r"\baccess to exchange '|\binternal exchange\b|', backend \S+ returned an error\b")
+"""Texts for a permission that all messages need, and for an authorization server that RabbitMQ cannot ask."""
 
 
 class ChannelClosings:
@@ -104,16 +103,15 @@ class ChannelClosings:
 
 
 def named_messages(text: str, messages: Sequence[OutgoingMessage]) -> list[OutgoingMessage]:
-    """Return the messages whose routing key or body size the broker's text names."""
+    """Return the messages whose routing key or body size the broker's text names.
+
+    A text that names a routing key counts only if it ends with a quoted name, as "... refused for user 'u'" does.
+    RabbitMQ appends the cause when it could not check the permission, such as an expired token, and it cuts texts of
+    more than 255 bytes.
+    """
     topic = _TOPIC.search(text)
     if topic:
-        rest = text[topic.end() :]
-        if rest.endswith(_CUT):
-            # The cut may leave a part of a character, which is replaced in the text.
-            begin = rest.removesuffix(_CUT).rstrip("\ufffd")
-            named = [message for message in messages if f"{message.routing_key}' in ".startswith(begin)]
-        else:
-            named = []
-        return named or [message for message in messages if rest.startswith(f"{message.routing_key}' in ")]
+        rest = text[topic.end() :] if text.endswith("'") and not _EVERY_MESSAGE.search(text) else ""
+        return [message for message in messages if f"{rest} ".startswith(f"{message.routing_key}' ")]
     size = _SIZE.search(text)
     return [message for message in messages if size and len(message.body) == int(size[1])]

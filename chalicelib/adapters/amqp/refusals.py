@@ -78,7 +78,10 @@ _EXPIRED_LOGIN = re.compile(r"\b(?:jwt|oauth2?|token|credentials?)\b.*\bexpired\
 def login_expired(error: Any) -> bool:
     """Return True if the broker closed a channel because the token with which the user logged in has expired."""
     text = broker_text(error)
-    return error.reply_code == ACCESS_REFUSED and "access to " not in text and bool(_EXPIRED_LOGIN.search(text))
+    if "access to " in text:
+        # A name in the text, such as a topic, may contain the words.
+        text = text.partition("', backend ")[2]
+    return error.reply_code == ACCESS_REFUSED and _EXPIRED_LOGIN.search(text) is not None
 
 
 def channel_closed(error: Any, operation: BrokerOperation) -> BrokerFault:

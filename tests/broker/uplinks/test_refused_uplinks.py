@@ -86,14 +86,44 @@ def test_refused_uplink_is_delivered_by_a_replay_after_the_topic_is_permitted(ou
     assert [arrived for arrived, _ in outage.arrived()] == [body]
 
 
-def test_missing_write_permission_is_still_an_outage(outage: Outage, site: Site) -> None:
+def test_probe_after_an_outage_fails_refused_uplinks_and_delivers_the_others(outage: Outage, site: Site) -> None:
+    # Given an outage for every message
     user = outage.state().configuration.username
     site.api("PUT", f"permissions/%2F/{user}", {"configure": ".*", "write": "^$", "read": ".*"})
     outage.pool.discard("c1")
     outage.post(FORBIDDEN)
-    outage.post(PERMITTED)
+    permitted = outage.post(PERMITTED)
     outage.forward()
     state, _, events = outage.visible_state()
     assert (state, events) == ("CLOSED", ["PERMISSION_REFUSED"])
     assert outage.queues.depth("c1") == (2, 0)
     assert not outage.failed.messages
+
+    # When
+    site.api("PUT", f"permissions/%2F/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
+    outage.now += 61
+    outage.probe()
+
+    # Then
+    assert [body for body, _ in outage.arrived()] == [permitted]
+    assert [message.reason for message in outage.failed.messages[TENANT, "c1"]] == ["REFUSED_BY_BROKER"]
+    assert outage.visible_state()[0] == "OPENED"
+
+
+def test_probe_with_refused_uplinks_only_opens_the_connection(outage: Outage, site: Site) -> None:
+    # Given
+    user = outage.state().configuration.username
+    site.api("PUT", f"permissions/%2F/{user}", {"configure": ".*", "write": "^$", "read": ".*"})
+    outage.pool.discard("c1")
+    outage.post(FORBIDDEN)
+    outage.forward()
+    assert outage.visible_state()[0] == "CLOSED"
+
+    # When
+    site.api("PUT", f"permissions/%2F/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
+    outage.now += 61
+    outage.probe()
+
+    # Then
+    assert [message.reason for message in outage.failed.messages[TENANT, "c1"]] == ["REFUSED_BY_BROKER"]
+    assert outage.visible_state()[0] == "OPENED"

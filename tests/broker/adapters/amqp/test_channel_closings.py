@@ -18,6 +18,8 @@ from tests.broker.scripted_server import Answer, Peer, scripted_server
 from tests.broker.support import Site, bound_queue, drain_queue, outgoing, results, soon, unique
 
 DELIVERED, REFUSED = "DELIVERED", "REFUSED_BY_BROKER"
+LONGEST_TEXT = 255
+"""Bytes of a broker's text in AMQP. RabbitMQ cuts longer ones."""
 
 
 def restricted(site: Site, **configuration: Any) -> tuple[Connection, ConnectionSecrets, str, str]:
@@ -235,7 +237,8 @@ class Script:
 
     @staticmethod
     def _close(peer: Peer, channel: int, reason: tuple[int, str]) -> None:
-        peer.send(channel, spec.Channel.Close(reason[0], reason[1], 60, 40))
+        text = reason[1] if len(reason[1]) <= LONGEST_TEXT else f"{reason[1][: LONGEST_TEXT - 3]}..."
+        peer.send(channel, spec.Channel.Close(reason[0], text, 60, 40))
 
 
 def published(site: Site, script: Script, kinds: Sequence[str], seconds: float = 20.0) -> tuple[dict[str, str], Any]:
@@ -294,24 +297,41 @@ def test_refusal_of_every_message_is_an_outage(site: Site, number: int) -> None:
     assert script.channels <= MAX_CLOSINGS + 1
 
 
-EXPIRED = (403, "ACCESS_REFUSED - Provided JWT token has expired at timestamp 1790000000 (validated at 1790000001)")
+EXPIRED = "Provided JWT token has expired at timestamp 1790000000 (validated at 1790000001)"
+TOPIC = "ACCESS_REFUSED - access to topic 'k.bad.2' in exchange 'amq.topic' in vhost '/' refused for user 'u'"
+BACKEND_ERROR = ", backend rabbit_auth_backend_oauth2 returned an error: "
 
 
-@pytest.mark.parametrize("at", ["publish", "channel.open"])
-def test_expired_token_is_a_fault_of_the_login_and_fails_no_message(site: Site, at: str) -> None:
-    # Given a channel that confirms until the token expires, and a message that is refused for its topic before
-    topic = (
-        403,
-        "ACCESS_REFUSED - access to topic 'k.bad.2' in exchange 'amq.topic' in vhost '/' refused for user 'u'",
-    )
+@pytest.mark.parametrize(
+    ("text", "type_"),
+    [
+        (f"ACCESS_REFUSED - {EXPIRED}", "LOGIN_REFUSED"),
+        (f"ACCESS_REFUSED - access to exchange 'e' refused for user 'u'{BACKEND_ERROR}{EXPIRED}", "LOGIN_REFUSED"),
+        (f"{TOPIC}{BACKEND_ERROR}{EXPIRED}", "LOGIN_REFUSED"),
+        (f"{TOPIC}, backend rabbit_auth_backend_http returned an error: {{failed_connect,[]}}", "PERMISSION_REFUSED"),
+        (f"{TOPIC}, backend rabbit_auth_bac...", "PERMISSION_REFUSED"),
+    ],
+)
+def test_refusal_of_the_login_or_of_its_check_fails_no_message(site: Site, text: str, type_: str) -> None:
+    # Given a channel that confirms other messages, as RabbitMQ does for topics that it checked before
+    script = Script(lambda key: None if script.channels == 1 and "bad" not in key else (403, text))
 
+    # When
+    outcomes, fault = published(site, script, ["good", "good", "bad", "good"])
+
+    # Then
+    assert fault.type == type_
+    assert isinstance(fault, BrokerRefused if type_ == "LOGIN_REFUSED" else BrokerMisconfigured)
+    assert outcomes == {"good-0": DELIVERED, "good-1": DELIVERED, "bad-2": type_, "good-3": type_}
+
+
+def test_refused_channel_after_a_refused_message_is_an_outage(site: Site) -> None:
+    # Given a token that expires after a message was refused for its topic
     def refuse(key: str) -> tuple[int, str] | None:
-        if script.channels == 1 and "bad" not in key:
+        if "bad" not in key:
             return None
-        if at == "publish" and script.channels > 1:
-            return EXPIRED
-        script.refuse_channels = EXPIRED
-        return topic if at == "channel.open" else EXPIRED
+        script.refuse_channels = (403, f"ACCESS_REFUSED - {EXPIRED}")
+        return 403, TOPIC
 
     script = Script(refuse)
 
@@ -319,11 +339,9 @@ def test_expired_token_is_a_fault_of_the_login_and_fails_no_message(site: Site, 
     outcomes, fault = published(site, script, ["good", "good", "bad", "good"])
 
     # Then
-    assert isinstance(fault, BrokerRefused)
     assert fault.type is EventType.LOGIN_REFUSED
-    assert "Provided JWT token has expired" in str(fault)
-    assert outcomes["good-3"] == "LOGIN_REFUSED"
-    assert outcomes["bad-2"] == (REFUSED if at == "channel.open" else "LOGIN_REFUSED")
+    assert EXPIRED in str(fault)
+    assert outcomes == {"good-0": DELIVERED, "good-1": DELIVERED, "bad-2": REFUSED, "good-3": "LOGIN_REFUSED"}
 
 
 @pytest.mark.parametrize(
