@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chalice.app import Request
 
 from chalicelib.errors import Forbidden, Unauthorized, Unavailable
+from chalicelib.http_api.bodies import check_unique_parameters
 from chalicelib.http_api.issuer import Issuer
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class TokenVerifier:
     def caller(self, request: Request, scope: str) -> Caller:
         """Return the caller of a request.
 
-        Raises Unauthorized, Forbidden when the token lacks ``scope`` or a tenant, and Unavailable when the issuer's
-        keys cannot be fetched.
+        Raises Unauthorized, Forbidden when the token lacks ``scope`` or a tenant, Unavailable when the issuer's keys
+        cannot be fetched, and InvalidRequest when a query parameter is repeated.
         """
         claims = self._claims(request.headers.get("authorization", ""))
         tenant = claims.get(self._tenant_claim)
@@ -63,6 +64,8 @@ class TokenVerifier:
             )
         caller = Caller(tenant, _scopes(claims))
         caller.require(scope)
+        # Every route with a token comes here, so that none can forget the check.
+        check_unique_parameters(request)
         return caller
 
     def _claims(self, header: str) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from chalice.app import Request
 
+from chalicelib.domain.validation.violations import MAX_VIOLATIONS
 from chalicelib.errors import InvalidRequest, Malformed, TooLarge, Violation
+from chalicelib.kernel.json_pointer import pointer
 from chalicelib.kernel.strict_json import parse_json
 
 E = TypeVar("E", bound=StrEnum)
@@ -51,6 +53,19 @@ def if_match(request: Request) -> frozenset[str] | None:
     if header is None or header.strip() == "*":
         return None
     return frozenset(_STRONG_TAG.findall(header))
+
+
+def check_unique_parameters(request: Request) -> None:
+    """Check that each query parameter occurs once. Raises InvalidRequest that names the repeated ones.
+
+    Readers of a query disagree about which of two values counts, so that a check and the action could use different
+    ones.
+    """
+    query = request.query_params
+    repeated = [] if query is None else [name[:60] for name in query if len(query.getlist(name)) > 1]
+    if repeated:
+        detail = "The query parameter {} is given more than once; send it once."
+        raise InvalidRequest([Violation(pointer([n]), detail.format(n)) for n in repeated[:MAX_VIOLATIONS]])
 
 
 class Query:

@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from chalicelib import __version__
+from chalicelib.http_api.bodies import check_unique_parameters
 from chalicelib.http_api.documents import GatewayError, Problem
 from chalicelib.http_api.operations import OPERATIONS, PARAMETERS, Operation
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, path_of
 
 _REFERENCE = "#/components/schemas/{model}"
-_ALWAYS = (401, 403)
+_ALWAYS = (401, 403, 422, 500, 503)
 _HEADERS = {
     "Location": "the absolute path of the new resource",
     "ETag": "the version, for If-Match",
@@ -45,6 +46,7 @@ class OpenApi:
     @answered
     def describe(self, request: Request) -> Response:
         """Return the document, with the path that the request used as the address of the server."""
+        check_unique_parameters(request)
         return json_response(document(path_of(request)))
 
 
@@ -173,7 +175,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
             name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in operation.headers
         }
     responses = {str(operation.success): success}
-    always = () if operation.scope is None else (*_ALWAYS, 500, 503)
+    always = () if operation.scope is None else _ALWAYS
     for status in sorted({*operation.problems, *always}):
         responses[str(status)] = _problem(status)
     return responses

@@ -29,7 +29,7 @@ class Operation:
     """One operation of the API.
 
     ``answer``: a model, a list with one model, a schema, or None for an empty body. ``body``: alternative models, or a
-    schema. ``problems``: statuses besides 401, 403, 500 and 503, which every operation with a scope may answer.
+    schema. ``problems``: statuses besides 401, 403, 422, 500 and 503, which every operation with a scope may answer.
     """
 
     name: str
@@ -112,7 +112,7 @@ _ID = "/connections/{id}"
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/health"): Operation("health", "Check that the API answers", None, doc.Health),
-    ("GET", "/openapi.json"): Operation("describe_api", "Get this document", None, {"type": "object"}),
+    ("GET", "/openapi.json"): Operation("describe_api", "Get this document", None, {"type": "object"}, problems=(422,)),
     ("GET", "/connectors"): Operation("list_connectors", "List the connector types", READ, [doc.Connector]),
     ("GET", "/connectors/{id}"): Operation(
         "get_connector", "Get a connector type", READ, doc.Connector, problems=(404,)

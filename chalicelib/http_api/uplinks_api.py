@@ -3,7 +3,7 @@
 from chalice.app import Request, Response
 
 from chalicelib.http_api.auth import UPLINKS, TokenVerifier
-from chalicelib.http_api.bodies import raw_body
+from chalicelib.http_api.bodies import check_unique_parameters, raw_body
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response
 from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
@@ -30,8 +30,9 @@ class UplinksApi:
                 return json_response([result.model_dump(exclude_none=True) for result in results])
             self._ingress.accept(tenant, body)
         else:
+            check_unique_parameters(request)
             query = request.query_params
             # The LRC's token covers the parameters in their order; Chalice keeps the order of the event.
-            items = [] if query is None else [(name, value) for name in query for value in query.getlist(name)]
+            items = [] if query is None else [(name, query[name]) for name in query]
             self._ingress.accept_from_lrc(items, raw_body(request, MAX_REPORT_SIZE))
         return json_response({"status": 200})

@@ -222,3 +222,38 @@ def test_strange_queries_and_headers_never_cause_a_500(all_api: Api, connection_
         if "{id}" in route.path:
             strange_path = route.path.replace("{id}", value)
             assert all_api.call(route.method, strange_path, raw=body).status < 500, value
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.path != "/health"], ids=named)
+def test_query_parameter_that_is_given_twice_is_refused_and_changes_nothing(
+    all_api: Api, connection_id: str, route: Route
+) -> None:
+    path = (route.path + QUERIES.get(route.key, "")).replace("{id}", connection_id).replace("{asId}", "AS")
+    separator = "&" if "?" in path else "?"
+    body = json.dumps(BODIES[route.key]).replace("{id}", connection_id).encode() if route.takes_body else None
+    for query in ("limit=1&limit=1", "unknown=1&unknown=2"):
+        answer = all_api.call(route.method, f"{path}{separator}{query}", raw=body)
+        expect_problem(answer, 422)
+        assert answer.pointers == {"/" + query.partition("=")[0]}
+    assert all_api.call("GET", f"/connections/{connection_id}").json["version"] == 1
+    assert len(all_api.call("GET", f"/connections/{connection_id}/messages").json) == 1
+
+
+def test_connection_is_not_deleted_when_its_id_is_given_twice(all_api: Api, connection_id: str) -> None:
+    other = create(all_api)["id"]
+    answer = all_api.call("DELETE", f"/connections?id={connection_id}&id={other}")
+    expect_problem(answer, 422)
+    assert answer.json["errors"] == [
+        {"pointer": "/id", "detail": "The query parameter id is given more than once; send it once."}
+    ]
+    for kept in (connection_id, other):
+        assert all_api.call("GET", f"/connections/{kept}").status == 200
+    # Without a token, nothing about the query is revealed.
+    expect_problem(all_api.as_token(None).call("DELETE", "/connections?id=a&id=b"), 401)
+
+
+def test_lrc_parameter_that_is_given_twice_is_refused(all_api: Api) -> None:
+    path = "/uplinks?AS_ID=AS&AS_ID=AS&Time=2026-11-23T09:00:00Z&Token=00"
+    answer = all_api.as_token(None).call("POST", path, UPLINK)
+    expect_problem(answer, 422)
+    assert answer.pointers == {"/AS_ID"}
