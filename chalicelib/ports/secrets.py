@@ -32,7 +32,7 @@ class ApplicationServerStore(Protocol):
     """Application servers of the network server; their keys are in Secrets Manager."""
 
     def put(self, tenant: str, as_id: str, as_key: str) -> ApplicationServer:
-        """Register an application server, or replace its key."""
+        """Register an application server. Raises Conflict if it exists, or exists with this key at another tenant."""
 
     def of_tenant(self, tenant: str) -> list[ApplicationServer]:
         """Return the tenant's application servers."""

@@ -1,5 +1,6 @@
 """Application servers in DynamoDB, their keys in Secrets Manager (``ports.ApplicationServerStore``)."""
 
+import hmac
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,12 @@ class DynamoDbApplicationServers:
         self._keys: BoundedCache[str, str] = BoundedCache(_CACHED)
 
     def put(self, tenant: str, as_id: str, as_key: str) -> ApplicationServer:
-        """Register an application server. Raises Conflict when it exists; to change its key, delete it first."""
+        """Register an application server.
+
+        Raises Conflict when it exists (to change its key, delete it first), and when another tenant registered the
+        asId with this key, because reports that are signed with it could belong to either tenant.
+        """
+        self._check_unused(tenant, as_id, as_key)
         now = self._clock()
         secret_id = f"{self._secret_prefix}/{tenant}/application-servers/{new_id(now)}"
         version = str(uuid.uuid4())
@@ -68,7 +74,20 @@ class DynamoDbApplicationServers:
                 raise Conflict(
                     f"The application server {as_id} exists already. To change its key, delete it first."
                 ) from error
+        try:
+            # Another tenant may have registered it meanwhile: whoever writes last reads both.
+            self._check_unused(tenant, as_id, as_key)
+        except Conflict:
+            self.delete(tenant, as_id)
+            raise
         return server
+
+    def _check_unused(self, tenant: str, as_id: str, as_key: str) -> None:
+        """Check that no other tenant has this asId with this key. Raises Conflict, which names no tenant."""
+        # The keys are read from Secrets Manager, because a hash in the table would help to guess them.
+        for owner, key in self.keys(as_id):
+            if owner != tenant and hmac.compare_digest(key.encode(), as_key.encode()):
+                raise Conflict(f"The application server {as_id} is in use with this key already. Use another key.")
 
     def of_tenant(self, tenant: str) -> list[ApplicationServer]:
         """Return the tenant's application servers in the order of their asIds."""

@@ -28,7 +28,7 @@ def alarm_violations(value: object, wrong_places: Collection[str]) -> list[Viola
 
 
 def _alarm(alarm: Values, place: str) -> list[Violation]:
-    violations = text_violations(alarm.get("message"), f"{place}/message")
+    violations = text_violations(alarm.get("message"), f"{place}/message", shown=True)
     checks: tuple[tuple[str, Callable[[str], object], str], ...] = (
         ("startTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
         ("endTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),

@@ -23,6 +23,7 @@ from chalicelib.domain.validation.certificates import check_ca, check_certificat
 from chalicelib.domain.validation.violations import (
     MAX_VIOLATIONS,
     Values,
+    name_violations,
     short_string_violations,
     text_violations,
     violations_of,
@@ -67,7 +68,7 @@ def parse_connection(
     values = well_formed(document.get("configuration"), "/configuration", wrong_places)
     kept = {} if stored_secrets is None else stored_secrets.model_dump(by_alias=True, exclude_none=True)
     violations += _configuration(values, wrong_places, stored, allowed) + _certificates(values, kept, now)
-    violations += text_violations(document.get("name"), "/name", allow_blank=False)
+    violations += name_violations(document.get("name"), "/name")
     violations += alarm_violations(document.get("alarms"), wrong_places)
     violations = _unique(violations)
     if violations or request is None:
@@ -172,7 +173,7 @@ def _configuration(
         violations += _pattern(values, name)
     for name in _LINES:
         violations += text_violations(values.get(name), f"/configuration/{name}")
-    violations += text_violations(values.get("description"), "/configuration/description", breaks="\r\n\t")
+    violations += text_violations(values.get("description"), "/configuration/description", breaks="\r\n\t", shown=True)
     for name in ("exchangeName", "virtualHost"):
         violations += short_string_violations(values.get(name), f"/configuration/{name}")
     if values.get("exchangeName") == "":

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from chalicelib.domain.amqp_limits import MAX_SHORT_STRING
 from chalicelib.errors import Violation
 from chalicelib.kernel.json_pointer import pointer
+from chalicelib.kernel.text import has_direction_control, is_visible
 
 MAX_VIOLATIONS = 100
 """Maximum number of violations in one response."""
@@ -79,8 +80,10 @@ def well_formed(value: object, place: str, wrong_places: Collection[str]) -> Val
     }
 
 
-def text_violations(value: object, place: str, *, breaks: str = "", allow_blank: bool = True) -> list[Violation]:
-    """Return the violations of a text: control characters other than ``breaks``, and only blanks.
+def text_violations(value: object, place: str, *, breaks: str = "", shown: bool = False) -> list[Violation]:
+    """Return the violations of a text: control characters other than ``breaks``.
+
+    ``shown``: users read the text in lists and messages, so controls of the text direction are violations, too.
 
     The type is not checked: a value that is not a string has no violations.
     """
@@ -88,9 +91,18 @@ def text_violations(value: object, place: str, *, breaks: str = "", allow_blank:
         return []
     if any(unicodedata.category(character) == "Cc" and character not in breaks for character in value):
         return [Violation(place, "The text contains a control character. Remove it.")]
-    if not allow_blank and value and not value.strip():
-        return [Violation(place, "The name contains only blanks. Enter a name.")]
+    if shown and has_direction_control(value):
+        detail = "The text contains a control of the text direction, such as U+202E. Remove it."
+        return [Violation(place, detail)]
     return []
+
+
+def name_violations(value: object, place: str) -> list[Violation]:
+    """Return the violations of a name: those of a text that is shown, and no visible character."""
+    violations = text_violations(value, place, shown=True)
+    if not violations and isinstance(value, str) and value and not is_visible(value):
+        return [Violation(place, "The name contains only blanks or invisible characters. Enter a name.")]
+    return violations
 
 
 def short_string_violations(value: object, place: str) -> list[Violation]:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from chalicelib.adapters.aws.application_servers import DynamoDbApplicationServers
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.times import iso_time
@@ -87,6 +88,34 @@ def test_as_key_selects_among_tenants_with_the_same_application_server(
     assert from_lrc(api, services, body, f"1{DEVICE}2700ff", "another key").status == 200
     assert [len(delivered(services, connection_id)) for connection_id in ids] == [0, 1]
     expect_problem(from_lrc(api, services, body, f"1{DEVICE}2700ff", "a third key"), 401)
+
+
+def test_application_server_with_the_same_key_at_another_tenant_is_refused(
+    api: Api, services: Services, issuer: TestIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = {"asId": "AS", "asKey": AS_KEY}
+    other = api.as_token(issuer.token("other"))
+    assert api.call("POST", "/application-servers", server).status == 201
+    refused = other.call("POST", "/application-servers", server)
+    expect_problem(refused, 409)
+    assert "demo" not in refused.json["detail"]
+    assert AS_KEY not in refused.json["detail"]
+    assert other.call("GET", "/application-servers").json == []
+
+    # The registrations may also run at the same time: then the first check sees no other tenant.
+    store, check, calls = services.application_server_store, DynamoDbApplicationServers._check_unused, []
+
+    def late(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) > 1:
+            check(store, *arguments)
+
+    monkeypatch.setattr(store, "_check_unused", late)
+    expect_problem(other.call("POST", "/application-servers", server), 409)
+    assert store.keys("AS") == [("demo", AS_KEY)]
+    # The key is free again once its owner deletes it.
+    assert api.call("DELETE", "/application-servers/AS").status == 204
+    assert other.call("POST", "/application-servers", server).status == 201
 
 
 def test_array_with_an_lrc_token_is_refused(api: Api, services: Services) -> None:

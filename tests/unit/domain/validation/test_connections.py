@@ -218,6 +218,12 @@ def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_fie
         (document(PLAIN, name=""), "/name", "at least 1"),
         (document(PLAIN, name="x" * 129), "/name", "at most 128"),
         (document(PLAIN, name=" \u3000"), "/name", "blanks"),
+        (document(PLAIN, name="\u200b\u2060\ufeff"), "/name", "invisible"),
+        (document(PLAIN, name="\u3164 \u2800"), "/name", "invisible"),
+        (document(PLAIN, name="\ufe0f\u0301"), "/name", "invisible"),
+        (document(PLAIN, name="\u202ecba"), "/name", "direction"),
+        (document(PLAIN, name="a\u2066b"), "/name", "direction"),
+        (document({**PLAIN, "description": "a\u202eb"}), "/configuration/description", "direction"),
         (document(PLAIN, name="a\tb"), "/name", "control character"),
         (document(PLAIN, active="true"), "/active", "true or false"),
         (document(PLAIN, activ=True), "/activ", "did you mean active"),
@@ -229,6 +235,14 @@ def test_no_sentence_shows_what_was_sent_for_it_may_be_a_secret_in_the_wrong_fie
 def test_a_wrong_request_is_named_with_a_remedy(broken: Any, pointer: str, words: str) -> None:
     found = dict(violations(broken))
     assert words in found[pointer]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Zähler 7", "\u05de\u05d3 1", "\u0645\u0642", "\U0001f469\u200d\U0001f33e", "e\u0301", "\u0915\u094d\u200d\u0937"],
+)
+def test_names_of_every_script_are_accepted(name: str) -> None:
+    assert parse_connection(document(PLAIN, name=name), stored=None, now=NOW).name == name
 
 
 def test_all_violations_are_told_at_once() -> None:
