@@ -27,14 +27,20 @@ class Placeholder:
     fallback: str | None
 
     def resolve(self, fields: Mapping[str, Any]) -> str:
-        """Return the value of the first lookup that resolves, else the fallback. Raises Unresolved or TooLong."""
+        """Return the value of the first lookup that resolves, else the fallback. Raises Unresolved or TooLong.
+
+        An empty text counts only if nothing else resolves: it would make an empty word of the routing key.
+        """
+        value: str | None = None
         for lookup in self.lookups:
-            value = _text(lookup(fields))
-            if value is not None:
-                return value
-        if self.fallback is None:
+            found = _text(lookup(fields))
+            if found:
+                return found
+            value = found if value is None else value
+        value = value if self.fallback is None else self.fallback
+        if value is None:
             raise Unresolved(f"{{{self.text[:200]}}} has no text, number or boolean in this report")
-        return self.fallback
+        return value
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,8 @@ def _json_path() -> ModuleType:
 def routing_key(pattern: str, report_fields: Mapping[str, Any]) -> str:
     """Return the routing key that ``pattern`` gives for the fields inside a report's root.
 
-    The first match of the first alternative that resolves counts; objects, arrays and null do not resolve. Raises
-    Unresolved or TooLong, and PatternError for an invalid pattern.
+    The first match of the first alternative that resolves counts; objects, arrays and null do not resolve, and an empty
+    text only if no other alternative does. Raises Unresolved or TooLong, and PatternError for an invalid pattern.
     """
     return compile_pattern(pattern).key(report_fields)
 
