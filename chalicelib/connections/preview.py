@@ -7,8 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
+from chalicelib.domain.notice import Notice, with_warnings
 from chalicelib.domain.report import Report
 from chalicelib.domain.routing_keys import compile_pattern
+from chalicelib.domain.topic_patterns import binding_key, expressions_with_dots
 from chalicelib.domain.validation.connections import surrogate_violations
 from chalicelib.domain.validation.violations import text_violations, violations_of
 from chalicelib.errors import InvalidRequest, NotRoutable, PatternError, Violation
@@ -63,6 +65,12 @@ class Preview(Document):
     headers: dict[str, str | int]
     properties: PreviewProperties
     body: str
+    warnings: list[Notice] = Field(default=[], description="effects that may not be intended; absent if there are none")
+
+    def to_json(self) -> dict[str, Any]:
+        document = super().to_json()
+        del document["warnings"]
+        return with_warnings(document, self.warnings)
 
 
 def preview(text: str, document: Any) -> Preview:
@@ -111,7 +119,20 @@ def _published(configuration: AmqpConfiguration, report: Report) -> Preview:
         headers=dict(message.headers),
         properties=PreviewProperties.model_validate(amqp_properties(message)),
         body=message.body.decode(),
+        warnings=_dot_notices(configuration.uplink_topic_pattern),
     )
+
+
+def _dot_notices(pattern: str) -> list[Notice]:
+    found = expressions_with_dots(pattern)
+    if not found:
+        return []
+    values = " and ".join(f"{{{text[:60]}}}" for text in found[:3])
+    detail = (
+        f"A value of {values} may contain dots. Each dot begins a new word of the routing key, so the binding "
+        f"{binding_key(pattern)[:120]} misses such a message; bind with # or use an expression without dots."
+    )
+    return [Notice(pointer=_PATTERN, detail=detail)]
 
 
 def _configuration(document: dict[str, Any]) -> tuple[AmqpConfiguration | None, list[Violation]]:

@@ -23,6 +23,11 @@ MAX_FILTERS = 4
 MAX_REGEXES = 8
 """Maximum number of regular expressions in one pattern; compiling each may take some milliseconds."""
 
+_WITHOUT_DOT = frozenset(
+    {"DevEUI", "DevAddr", "FPort", "FCntUp", "FCntDn", "CustomerID", "ADRbit", "Late", "Lrcid", "Lrrid", "payload_hex"}
+)
+"""The fields of reports whose values are identifiers, whole numbers or hexadecimal digits."""
+
 Step = str | int
 
 
@@ -207,6 +212,22 @@ def binding_key(pattern: str) -> str:
         "*" if any(isinstance(part, Expression) for part in word) else "".join(map(str, word))
         for word in words(pattern)
     )
+
+
+def expressions_with_dots(pattern: str) -> list[str]:
+    """Return the texts of the expressions whose value may contain a dot, which begins a new word of the routing key."""
+    return [
+        part.text
+        for part in parse_pattern(pattern)
+        if isinstance(part, Expression) and any(map(_may_hold_dot, part.alternatives))
+    ]
+
+
+def _may_hold_dot(alternative: Path | Literal) -> bool:
+    if isinstance(alternative, Literal):
+        return "." in alternative.text
+    steps = alternative.steps
+    return steps is None or len(steps) != 1 or steps[0] not in _WITHOUT_DOT
 
 
 def dev_eui_word(pattern: str, routing_key: str) -> str | None:

@@ -50,7 +50,11 @@ def test_tcp_connection_is_tested_created_and_shows_its_traffic(console: Console
     console.open()
     console.begin_creating()
     console.fill(tcp_form(stack, "Walk over TCP"))
+    console.field("Uplink Topic Pattern").fill("site.{CustomerData.name}.uplink")
+    expect(page.locator(".preview .caution")).to_contain_text("{CustomerData.name} may contain dots")
+    console.field("Uplink Topic Pattern").fill("amqp.things.{DevEUI}.uplink")
     expect(page.get_by_text("amqp.things.0018B20000000B20.uplink")).to_be_visible()
+    expect(page.locator(".preview .caution")).to_be_empty()
     console.button("Test connection").click()
     expect(page.get_by_text("All checks passed.")).to_be_visible()
     assert page.locator(".steps li").count() >= 5

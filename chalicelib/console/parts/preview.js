@@ -26,18 +26,20 @@ const EXAMPLE_UPLINK = {
 export function patternPreview() {
   const value = h("code", {});
   const hint = h("span.muted", {});
+  const warning = h("span.caution", {});
   const label = h("span.muted", {}, `${T.preview.label}: `);
-  const element = h("p.preview", { "aria-live": "polite" }, label, value, " ", hint);
+  const element = h("p.preview", { "aria-live": "polite" }, label, value, " ", hint, warning);
   let timer = 0;
   let request = new AbortController();
   let missing = false;
   /** @type {string | null} */
   let shown = null;
 
-  /** @param {string} key @param {string} text */
-  function show(key, text, bad = false) {
+  /** @param {string} key @param {string} text @param {{ detail: string }[]} warnings */
+  function show(key, text, bad = false, warnings = []) {
     value.textContent = key;
     hint.textContent = text;
+    warning.textContent = warnings.map(({ detail }) => detail).join(" ");
     element.classList.toggle("bad", bad);
   }
 
@@ -52,7 +54,7 @@ export function patternPreview() {
     const body = { configuration, uplink: EXAMPLE_UPLINK };
     try {
       const { json } = await post("connections/preview", body, { signal: request.signal });
-      show(json.routingKey, T.preview.example);
+      show(json.routingKey, T.preview.example, false, json.warnings);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       missing = Boolean(problem.missing);

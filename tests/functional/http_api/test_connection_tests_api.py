@@ -165,6 +165,19 @@ def test_preview_shows_the_message_to_be_published(api: Api) -> None:
     assert json.loads(shown["body"]) == UPLINK
 
 
+def test_preview_keeps_the_dots_of_a_value_and_warns_of_them(api: Api) -> None:
+    fields = UPLINK["DevEUI_uplink"] | {"CustomerData": {"name": "Room 1.2"}}
+    shown = preview(api, {"DevEUI_uplink": fields}, uplinkTopicPattern="site.{CustomerData.name}.uplink")
+    assert shown["routingKey"] == "site.Room 1.2.uplink"
+    (warning,) = shown["warnings"]
+    assert warning["pointer"] == "/configuration/uplinkTopicPattern"
+    assert "{CustomerData.name}" in warning["detail"]
+    assert "site.*.uplink" in warning["detail"]
+    # The pattern may hold dots, so that the warning does not depend on the example.
+    assert preview(api, uplinkTopicPattern="site.{CustomerData.name}.uplink")["warnings"] == [warning]
+    assert "warnings" not in preview(api, uplinkTopicPattern="site.{DevEUI}.{FPort}.{FCntUp}")
+
+
 def test_preview_keeps_the_bytes_of_the_report(api: Api) -> None:
     uplink = '{ "DevEUI_uplink" : {"DevEUI":"20635F0106000123", "v" : 1.10, "s": "\\u00fc\\ud800", "n": 1e400} }'
     raw = f'{{"uplink": {uplink} , "configuration": {json.dumps(CONFIGURATION)}}}'.encode()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.routing_keys import compile_pattern, routing_key
-from chalicelib.domain.topic_patterns import binding_key, dev_eui_word
+from chalicelib.domain.topic_patterns import binding_key, dev_eui_word, expressions_with_dots
 from chalicelib.errors import NotRoutable, PatternError, TooLong, Unresolved
 from tests.timing import thread_seconds
 
@@ -263,3 +263,21 @@ def test_any_path_is_compiled_or_refused(inner: str, tail: str) -> None:
         assert isinstance(compiled.key({"a": {"b": 1}, "b": ["a"]}), str)
     except NotRoutable:
         return
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expressions"),
+    [
+        ("a.b", []),
+        ("things.{DevEUI}.{FPort}.{FCntUp}", []),
+        ("{$.DevEUI|$['CustomerID']|'none'}", []),
+        ("site.{CustomerData.name}.uplink", ["CustomerData.name"]),
+        ("{DevEUI}.{ CustomerData.name | DevEUI }.{LrrSNR}", [" CustomerData.name | DevEUI ", "LrrSNR"]),
+        ("{CustomerData.DevEUI}", ["CustomerData.DevEUI"]),
+        ("{$..DevEUI}", ["$..DevEUI"]),
+        ("{Time}", ["Time"]),
+        ("{DevEUI|'no.device'}", ["DevEUI|'no.device'"]),
+    ],
+)
+def test_expressions_whose_value_may_hold_dots_are_found(pattern: str, expressions: list[str]) -> None:
+    assert expressions_with_dots(pattern) == expressions
