@@ -123,7 +123,7 @@ export const T = {
 
   checks: {
     mandatory: "This field is mandatory.",
-    host: "Enter host or host:port, for example amqp.company.com:5672.",
+    host: "Enter one host, or host:port, for example amqp.company.com:5672.",
     long: (/** @type {number} */ max) => `Enter at most ${max} characters.`,
     braces: "Each { needs a closing }.",
     pem: "This is not PEM text: -----BEGIN … is missing.",

@@ -24,6 +24,10 @@ _NEVER_PUBLIC: tuple[Network, ...] = (
 )
 _LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PORT = re.compile(r"[0-9]{1,5}")
+_SEPARATOR = re.compile(r"[,;|\uff0c\u3001]")
+"""What stands between hosts where users list several."""
+_HOST_AND_PORTS = re.compile(r"[^:\[\]]*[^:\[\]0-9a-fA-F][^:\[\]]*(?::[^:\[\]]*)+")
+"""Text with colons whose first part cannot be a group of an IPv6 address."""
 _DOTS = str.maketrans({"\u3002": ".", "\uff0e": ".", "\uff61": "."})
 
 
@@ -56,6 +60,8 @@ def parse_host_port(text: str, default_port: int) -> tuple[str, int]:
 
     Raises ValueError with a sentence for the user.
     """
+    if _SEPARATOR.search(text):
+        raise ValueError("Write one host: a connection has one broker, or one name in front of a cluster's nodes.")
     if "://" in text:
         raise ValueError("Write the host without a scheme, such as broker.example.com or broker.example.com:5671.")
     if text.startswith("["):
@@ -65,6 +71,8 @@ def parse_host_port(text: str, default_port: int) -> tuple[str, int]:
         if rest and not rest.startswith(":"):
             raise ValueError("Only :port may follow an IPv6 address in brackets.")
         return host, _port(rest[1:]) if rest else default_port
+    if text.count(":") > 1 and _HOST_AND_PORTS.fullmatch(text):
+        raise ValueError("Write one host with one port, such as broker.example.com:5671.")
     if text.count(":") > 1:
         raise ValueError("Write an IPv6 address in brackets, such as [2001:db8::1]:5671.")
     host, colon, port = text.partition(":")

@@ -190,7 +190,7 @@ def _host(values: Values, allowed: Networks) -> list[Violation]:
         return []
     place = "/configuration/hostName"
     if any(character.isspace() for character in text):
-        return [Violation(place, "The host contains a blank. Remove it.")]
+        return [Violation(place, "The host contains a blank. Remove it, and write one host only.")]
     try:
         host, _ = parse_host_port(text, amqp091.DEFAULT_PORTS.get(str(values.get("protocol")), 0))
     except ValueError as error:

@@ -83,3 +83,21 @@ def test_host_and_port_are_split(text: str, expected: tuple[str, int]) -> None:
 def test_what_is_no_host_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(ValueError, match=r"^[A-Z].*\.$"):
         parse_host_port(text, 5672)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "r1:5672,r2:5672", "r1,r2", "r1;r2", "8.8.8.8|8.8.4.4", "amqp://r1:5672,r2:5672", "[::1],[::2]",
+        "r1:5672\uff0cr2:5672", "broker:5672:5671", "r1:5672:r2:5672",
+    ],
+)  # fmt: skip
+def test_several_hosts_are_refused_with_a_sentence_that_asks_for_one(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^Write one host"):
+        parse_host_port(text, 5672)
+
+
+@pytest.mark.parametrize("text", ["::1", "2606:4700::1111", "fe80::1%lo"])
+def test_bare_ipv6_address_is_refused_with_the_advice_of_brackets(text: str) -> None:
+    with pytest.raises(ValueError, match="brackets"):
+        parse_host_port(text, 5672)
