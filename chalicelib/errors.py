@@ -12,6 +12,7 @@
      ├─ Conflict                a limit is reached or a name is taken                      → 409
      ├─ PreconditionFailed      If-Match names an old version                              → 412
      ├─ TooLarge                the body exceeds its limit                                 → 413
+     ├─ UnsupportedEncoding     the body is compressed in a way that is not supported      → 415
      ├─ TooManyRequests         the tenant exceeds a rate limit                            → 429
      ├─ Unavailable             an AWS service does not answer; nothing was acknowledged   → 503
      ├─ PemError                a text is not usable PEM
@@ -93,6 +94,10 @@ class PreconditionFailed(Error):
 
 class TooLarge(Error):
     """A body that exceeds its limit."""
+
+
+class UnsupportedEncoding(Error):
+    """A body whose Content-Encoding the API does not decode."""
 
 
 class TooManyRequests(Error):

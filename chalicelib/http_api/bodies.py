@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from chalice.app import Request
 
 from chalicelib.domain.validation.violations import MAX_VIOLATIONS
-from chalicelib.errors import InvalidRequest, Malformed, TooLarge, Violation
+from chalicelib.errors import InvalidRequest, Malformed, TooLarge, UnsupportedEncoding, Violation
+from chalicelib.kernel.gzip_bodies import decoded, is_gzip
 from chalicelib.kernel.json_pointer import pointer
 from chalicelib.kernel.strict_json import parse_json
 
@@ -22,7 +23,11 @@ _STRONG_TAG = re.compile(r'(?:^|,)\s*"([^"]*)"\s*(?=,|$)')
 
 
 def raw_body(request: Request, limit: int) -> bytes:
-    """Return the request's body unchanged; ``limit`` in bytes. Raises TooLarge, or Malformed if it is not UTF-8."""
+    """Return the request's body, without its gzip encoding but otherwise unchanged.
+
+    ``limit``: bytes, before and after decoding. Raises TooLarge, UnsupportedEncoding, or Malformed if the body is not
+    UTF-8.
+    """
     try:
         raw = request.raw_body
     except ValueError as error:
@@ -30,7 +35,19 @@ def raw_body(request: Request, limit: int) -> bytes:
     body: bytes = raw.encode() if isinstance(raw, str) else raw
     if len(body) > limit:
         raise TooLarge(f"The body has {len(body)} bytes; the limit is {limit} bytes. Send less at once.")
-    return body
+    return _decoded(request.headers.get("content-encoding", ""), body, limit)
+
+
+def _decoded(encoding: str, body: bytes, limit: int) -> bytes:
+    name = encoding.strip().lower()
+    if name in {"", "identity"}:
+        return body
+    if name not in {"gzip", "x-gzip"}:
+        raise UnsupportedEncoding(
+            f"The body has the Content-Encoding {encoding[:60]!r}. Send it with gzip, or uncompressed."
+        )
+    # API Gateway decodes the body itself and may keep the header.
+    return decoded(body, limit) if is_gzip(body) else body
 
 
 def json_body(request: Request, limit: int = MAX_BODY) -> Any:

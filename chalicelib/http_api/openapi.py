@@ -31,13 +31,13 @@ _DETAILS = {
     409: "A limit is reached, or the state of the resource does not allow the call",
     412: "If-Match names another version",
     413: "The body is too large",
-    415: "The media type of the body is not supported",
+    415: "The media type or the Content-Encoding of the body is not supported",
     422: "The request is invalid; errors lists its violations",
     429: "The tenant has reached the rate limit; try again after Retry-After seconds",
     500: "Internal error; requestId identifies the request in the log",
     503: "A required service does not answer; try again after Retry-After seconds",
 }
-_BY_GATEWAY = {415}
+_ALSO_BY_GATEWAY = {415}
 
 
 class OpenApi:
@@ -182,10 +182,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _problem(status: int) -> dict[str, Any]:
-    if status in _BY_GATEWAY:
-        content: dict[str, Any] = {"application/json": {"schema": _schema(GatewayError)}}
-    else:
-        content = {"application/problem+json": {"schema": _schema(Problem)}}
+    content: dict[str, Any] = {"application/problem+json": {"schema": _schema(Problem)}}
+    if status in _ALSO_BY_GATEWAY:
+        content["application/json"] = {"schema": _schema(GatewayError)}
     described: dict[str, Any] = {"description": _DETAILS[status], "content": content}
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         seconds = {"description": "seconds", "schema": {"type": "string"}}

@@ -24,6 +24,7 @@ from chalicelib.errors import (
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    UnsupportedEncoding,
 )
 from chalicelib.monitoring import log
 
@@ -39,6 +40,7 @@ _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (PreconditionFailed, HTTPStatus.PRECONDITION_FAILED),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (UnsupportedEncoding, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
@@ -80,6 +82,8 @@ def problem(request: Request, error: Exception) -> Response:
         ]
     elif isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        headers["Accept-Encoding"] = "gzip"
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

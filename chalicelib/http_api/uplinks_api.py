@@ -34,5 +34,5 @@ class UplinksApi:
             query = request.query_params
             # The LRC's token covers the parameters in their order; Chalice keeps the order of the event.
             items = [] if query is None else [(name, query[name]) for name in query]
-            self._ingress.accept_from_lrc(items, raw_body(request, MAX_REPORT_SIZE))
+            self._ingress.accept_from_lrc(items, lambda: raw_body(request, MAX_REPORT_SIZE))
         return json_response({"status": 200})

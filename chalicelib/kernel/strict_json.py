@@ -1,11 +1,13 @@
 """Strict JSON (RFC 8259), without the extensions of Python's parser."""
 
+import codecs
 import json
 import math
 import sys
 from typing import Any, NoReturn
 
 from chalicelib.errors import Malformed
+from chalicelib.kernel.gzip_bodies import is_gzip
 
 MAX_DEPTH = 64
 """Maximum depth of nested objects and arrays."""
@@ -19,6 +21,7 @@ def parse_json(body: bytes) -> tuple[str, Any]:
     Raises Malformed if ``body`` is not UTF-8 or not JSON. NaN, Infinity, a repeated key of an object and a nesting
     deeper than MAX_DEPTH are errors, too.
     """
+    _check_start(body)
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -34,6 +37,18 @@ def parse_json(body: bytes) -> tuple[str, Any]:
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise Malformed(_TOO_DEEP)
     return text, value
+
+
+_BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+
+
+def _check_start(body: bytes) -> None:
+    """Refuse a byte order mark, which JSON must not begin with (RFC 8259, 8.1), and a compressed body."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if body.startswith(mark):
+            raise Malformed(f"the body begins with a byte order mark of {encoding}; send it as UTF-8 without one")
+    if is_gzip(body):
+        raise Malformed("the body is compressed with gzip, but Content-Encoding does not say so; add the header")
 
 
 _TOO_DEEP = f"the document is nested deeper than {MAX_DEPTH} levels; flatten it"

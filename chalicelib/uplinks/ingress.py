@@ -1,7 +1,7 @@
 """Ingress: check reports and store them in the queue of every active connection of the tenant."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -46,15 +46,16 @@ class Ingress:
         self._context = context
         self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
 
-    def accept_from_lrc(self, query: Sequence[tuple[str, str]], body: bytes) -> None:
-        """Store a report that the LRC signed with its query parameters.
+    def accept_from_lrc(self, query: Sequence[tuple[str, str]], read: Callable[[], bytes]) -> None:
+        """Store a report that the LRC signed with its query parameters. ``read`` returns the body.
 
-        Raises Unauthorized, InvalidRequest or Unavailable."""
+        Raises Unauthorized, InvalidRequest or Unavailable, and what ``read`` raises."""
         parameters = dict(query)
-        # Check the credentials before the body: a caller without a token must not learn how its body parses.
+        # Check the credentials before the body: a caller without a token must not learn how its body parses, and costs
+        # no decoding.
         if not parameters.get("Token") or not parameters.get("AS_ID"):
             raise Unauthorized("send the LRC's AS_ID, Time and Token, or a bearer token with the scope uplinks:write")
-        report = DEFAULT.parse(body)
+        report = DEFAULT.parse(read())
         self.store(self._authenticate(query, report), report)
 
     def accept(self, tenant: str, body: bytes) -> None:

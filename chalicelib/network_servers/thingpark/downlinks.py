@@ -9,7 +9,8 @@ from typing import Any
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.connectors.common import MASK
 from chalicelib.domain.topic_patterns import dev_eui_word
-from chalicelib.errors import DownlinkInvalid, Malformed
+from chalicelib.errors import DownlinkInvalid, Malformed, TooLarge
+from chalicelib.kernel.gzip_bodies import decoded, is_gzip
 from chalicelib.kernel.strict_json import parse_json
 from chalicelib.kernel.times import parse_time
 from chalicelib.network_servers.thingpark.reports import DOWNLINK, integer, parse_dev_eui
@@ -81,7 +82,10 @@ def _fields(body: bytes, dev_eui: str | None) -> dict[str, Any]:
             FailureReason.INVALID, f"the downlink has {len(body)} bytes; the maximum is {MAX_DOWNLINK_SIZE}", dev_eui
         )
     try:
-        _, document = parse_json(body)
+        # No JSON text begins like gzip, and not every publisher that compresses sets content_encoding.
+        _, document = parse_json(decoded(body, MAX_DOWNLINK_SIZE) if is_gzip(body) else body)
+    except TooLarge as error:
+        raise DownlinkInvalid(FailureReason.INVALID, str(error), dev_eui) from None
     except Malformed as error:
         raise DownlinkInvalid(FailureReason.MALFORMED, error.detail, dev_eui) from None
     fields = document.get(DOWNLINK) if isinstance(document, dict) and len(document) == 1 else None

@@ -1,7 +1,9 @@
 """Reports from the network server and from bridges, up to the connections' queues."""
 
+import gzip
 import hashlib
 import json
+import tracemalloc
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +12,9 @@ import pytest
 from chalicelib.adapters.aws.application_servers import DynamoDbApplicationServers
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
+from chalicelib.http_api import bodies
 from chalicelib.kernel.times import iso_time
+from chalicelib.network_servers.thingpark.reports import MAX_REPORT_SIZE
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.bulk import MAX_ENTRIES
 from tests.functional.connection_cases import TCP, create, expect_problem
@@ -129,6 +133,73 @@ def test_array_with_an_lrc_token_is_refused(api: Api, services: Services) -> Non
 @pytest.mark.parametrize("scope", ["connections:read", "connections:write"])
 def test_bridge_needs_the_uplinks_scope(api: Api, issuer: TestIssuer, scope: str) -> None:
     expect_problem(api.as_token(issuer.token(scope=scope)).call("POST", "/uplinks", report()), 403)
+
+
+# Compressed bodies and byte order marks
+
+
+def test_gzip_body_is_decoded_and_stored_as_it_was(api: Api, bridge: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
+    body = b'{ "DevEUI_uplink" : {"DevEUI":"70b3d5e75e000001", "v": 1.10} }\n'
+    for encoding in ("gzip", "GZIP", "x-gzip"):
+        assert bridge.call("POST", "/uplinks", raw=gzip.compress(body), content_encoding=encoding).status == 200
+    (stored,) = delivered(services, connection_id)
+    assert stored.body.encode() == body
+    # API Gateway decodes the body itself.
+    assert bridge.call("POST", "/uplinks", report(1), content_encoding="gzip").status == 200
+    array = gzip.compress(json.dumps([report(2), report(3)]).encode())
+    assert len(bridge.call("POST", "/uplinks", raw=array, content_encoding="gzip").json) == 2
+    signed = json.dumps(report(7, FPort=2, payload_hex="00ff", CustomerID="1")).encode()
+    api.headers["Content-Encoding"] = "gzip"
+    assert from_lrc(api, services, gzip.compress(signed), f"1{DEVICE}2700ff").status == 200
+    assert len(delivered(services, connection_id)) == 4
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "x" * 300])
+def test_other_encoding_is_refused_with_its_name(bridge: Api, encoding: str) -> None:
+    answer = bridge.call("POST", "/uplinks", report(), content_encoding=encoding)
+    expect_problem(answer, 415)
+    assert repr(encoding[:60]) in answer.json["detail"]
+    assert answer.headers["accept-encoding"] == "gzip"
+
+
+def test_compressed_body_is_decoded_up_to_the_limit_only(
+    api: Api, bridge: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest = b'{"BS_alarm":{}}' + b" " * (MAX_REPORT_SIZE - 15)
+    assert bridge.call("POST", "/uplinks", raw=gzip.compress(largest), content_encoding="gzip").status == 200
+    expect_problem(bridge.call("POST", "/uplinks", raw=gzip.compress(largest + b" "), content_encoding="gzip"), 413)
+    api.headers["Content-Encoding"] = "gzip"
+    bomb = gzip.compress(bytes(1 << 28))
+    assert len(bomb) < MAX_REPORT_SIZE * 2
+    tracemalloc.start()
+    expect_problem(bridge.call("POST", "/uplinks", raw=bomb, content_encoding="gzip"), 413)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    expect_problem(from_lrc(api, services, gzip.compress(largest + b" "), ""), 413)
+
+    # A caller without a token costs no decoding.
+    monkeypatch.setattr(bodies, "decoded", lambda *_: pytest.fail("decoded"))
+    expect_problem(api.as_token(None).call("POST", "/uplinks", raw=bomb), 401)
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding", "words"),
+    [
+        (gzip.compress(b"{}")[:-4], "gzip", "not a complete gzip stream"),
+        (gzip.compress(b"{}") + b"x", "gzip", "not a complete gzip stream"),
+        (gzip.compress(b"{}"), "identity", "Content-Encoding"),
+        (b"\xef\xbb\xbf{}", "", "byte order mark of UTF-8"),
+        (gzip.compress(b"\xef\xbb\xbf{}"), "gzip", "byte order mark of UTF-8"),
+        ("{}".encode("utf-16"), "", "byte order mark of UTF-16"),
+    ],
+)
+def test_broken_stream_and_byte_order_mark_are_named(bridge: Api, raw: bytes, encoding: str, words: str) -> None:
+    answer = bridge.call("POST", "/uplinks", raw=raw, content_encoding=encoding)
+    expect_problem(answer, 400)
+    assert words in answer.json["detail"]
 
 
 # Many reports

@@ -1,5 +1,6 @@
 """A downlink is validated before it is acknowledged, and becomes the network server's parameters."""
 
+import gzip
 import json
 from typing import Any
 
@@ -120,6 +121,24 @@ def test_what_is_no_json_is_malformed(body: bytes) -> None:
     with pytest.raises(DownlinkInvalid) as caught:
         parse_downlink(body, KEY, PATTERN, configuration())
     assert (caught.value.reason, caught.value.dev_eui) == ("MALFORMED", DEVICE)
+
+
+def test_compressed_downlink_is_decoded_up_to_the_limit() -> None:
+    body = json.dumps({"DevEUI_downlink": LEAST}).encode()
+    assert parse_downlink(gzip.compress(body), KEY, PATTERN, configuration()) == parse(LEAST)
+    with pytest.raises(DownlinkInvalid, match="after decoding") as caught:
+        parse_downlink(gzip.compress(bytes(1 << 26)), KEY, PATTERN, configuration())
+    assert (caught.value.reason, caught.value.dev_eui) == ("INVALID", DEVICE)
+    with pytest.raises(DownlinkInvalid, match="gzip") as caught:
+        parse_downlink(gzip.compress(body)[:-1], KEY, PATTERN, configuration())
+    assert caught.value.reason == "MALFORMED"
+
+
+def test_byte_order_mark_of_a_downlink_is_named() -> None:
+    body = b"\xef\xbb\xbf" + json.dumps({"DevEUI_downlink": LEAST}).encode()
+    with pytest.raises(DownlinkInvalid, match="byte order mark of UTF-8") as caught:
+        parse_downlink(body, KEY, PATTERN, configuration())
+    assert caught.value.reason == "MALFORMED"
 
 
 @pytest.mark.parametrize(
