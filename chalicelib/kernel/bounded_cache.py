@@ -31,6 +31,14 @@ class BoundedCache(Generic[K, V]):
             while len(self._values) > self._size:
                 self._values.popitem(last=False)
 
+    def put_if_absent(self, key: K, value: V) -> V:
+        """Store a value unless ``key`` has one; return the value that is stored now."""
+        with self._lock:
+            stored = self._values.setdefault(key, value)
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+            return stored
+
     def drop(self, key: K) -> None:
         """Remove a value; an unknown key is ignored."""
         with self._lock:

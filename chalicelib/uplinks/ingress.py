@@ -20,6 +20,8 @@ from chalicelib.ports.secrets import ApplicationServerStore
 from chalicelib.uplinks.outgoing import message_id
 
 _CACHED_TENANTS = 1000
+_CACHED_TOKENS = 20_000
+"""More signed reports than one process accepts within UPLINK_MAX_TIME_DEVIATION: some 4 MB of memory."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Ingress:
 
     def __init__(self, context: IngressContext) -> None:
         self._context = context
+        self._tokens: BoundedCache[str, bytes] = BoundedCache(_CACHED_TOKENS)
         self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
 
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], read: Callable[[], bytes]) -> None:
@@ -66,8 +69,19 @@ class Ingress:
         DEFAULT.check_time(query, self._context.clock(), self._context.settings.uplink_max_time_deviation)
         for tenant, as_key in self._context.application_servers.keys(dict(query)["AS_ID"]):
             if DEFAULT.is_signed(query, report, as_key):
+                self._check_first_use(dict(query)["Token"], report)
                 return tenant
         raise Unauthorized("the Token does not match the report and the key of this AS_ID")
+
+    def _check_first_use(self, token: str, report: Report) -> None:
+        """Check that the token did not come with another body before. Raises Unauthorized.
+
+        The token does not cover the whole body. A shared record of tokens would cost a write for every report, so only
+        the tokens of this process are known; a token is refused by its Time long before it leaves the cache.
+        """
+        digest = hashlib.sha256(report.text.encode()).digest()
+        if self._tokens.put_if_absent(token.strip().lower(), digest) != digest:
+            raise Unauthorized("the Token came with another report before; sign each report with its own Time")
 
     def store(self, tenant: str, report: Report, only: Sequence[Connection] | None = None) -> None:
         """Store a report for each active connection, or for those in ``only``, and send their wakes.

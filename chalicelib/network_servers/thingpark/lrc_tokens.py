@@ -5,6 +5,7 @@ Source: ThingPark's tunnel interface between the LRC and application servers.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,8 @@ def uplink_token_matches(query_items: Sequence[tuple[str, str]], report: Report,
     if len(set(names)) != len(names) or not _same_device(dict(items), report):
         return False
     prefix = _body_elements(report)
+    if prefix is None:
+        return False
     candidate = token.strip().lower().encode("utf-8", "surrogatepass")
     matches = [
         hmac.compare_digest(_digest(prefix + _query(ordered) + as_key).encode(), candidate)
@@ -95,25 +98,38 @@ def _same_device(query: dict[str, str], report: Report) -> bool:
     return integer(port, _MAX_PORT) == (report.f_port or 0)
 
 
-def _body_elements(report: Report) -> str:
-    """Return the body's elements that the token covers, concatenated as they are written in the body."""
+def _body_elements(report: Report) -> str | None:
+    """Return the body's elements that the token covers, concatenated as they are written in the body.
 
-    def written(name: str, default: str = "") -> str:
-        return _written(report.fields.get(name), default)
-
-    head, dev_eui = written("CustomerID"), written("DevEUI")
+    The elements have no separators, so that several bodies have the same ones. Return None for elements that the LRC
+    does not write, such as the port 07, which make more of them.
+    """
+    fields = report.fields
+    elements = [("CustomerID", _written(fields.get("CustomerID"))), ("DevEUI", _written(fields.get("DevEUI")))]
     match report.root:
         case "DevEUI_uplink":
-            return head + dev_eui + written("FPort", "0") + written("FCntUp") + written("payload_hex")
+            elements.append(("FPort", _written(fields.get("FPort")) or "0"))
+            elements += [(name, _written(fields.get(name))) for name in ("FCntUp", "payload_hex")]
         case "DevEUI_downlink_Sent":
-            return head + dev_eui + written("FPort") + written("FCntDn")
+            elements += [(name, _written(fields.get(name))) for name in ("FPort", "FCntDn")]
         case "DevEUI_location":
-            return head + dev_eui.lower()
-        case _:
-            return head + dev_eui
+            elements = [(name, text.lower() if name == "DevEUI" else text) for name, text in elements]
+    if all(_FORMS[name].fullmatch(text) for name, text in elements if text and name in _FORMS):
+        return "".join(text for _, text in elements)
+    return None
 
 
-def _written(value: Any, default: str) -> str:
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}", re.ASCII)
+_FORMS = {
+    "FPort": _NUMBER,
+    "FCntUp": _NUMBER,
+    "FCntDn": _NUMBER,
+    "payload_hex": re.compile(r"(?:[0-9A-Fa-f]{2})+", re.ASCII),
+}
+"""How the LRC writes an element that is not empty. CustomerID ends where DevEUI begins, which the query repeats."""
+
+
+def _written(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return default if value is None or isinstance(value, bool | dict | list) else str(value)
+    return "" if value is None or isinstance(value, bool | dict | list) else str(value)

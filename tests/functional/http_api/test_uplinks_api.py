@@ -80,6 +80,40 @@ def test_lrc_token_is_accepted_and_a_wrong_one_is_refused(api: Api, services: Se
     assert delivered(services, connection_id) == []
 
 
+def test_token_is_refused_with_another_body_and_taken_with_its_own(api: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
+    services.clock = lambda: 1_800_000_000.25
+    own: dict[str, Any] = {"FPort": 2, "payload_hex": "3456abcd", "CustomerID": "1"}
+    signed = f"1{DEVICE}2123453456abcd"
+    body = json.dumps(report(12345, **own)).encode()
+    assert from_lrc(api, services, body, signed).status == 200
+    for altered in (
+        report(123, **own | {"payload_hex": "453456abcd"}),
+        report(12345, **own, payload={"temperature": 99}),
+        {"DevEUI_uplink": report(12345, **own)["DevEUI_uplink"] | {"Time": "2026-11-23T09:00:01Z"}},
+    ):
+        refused = from_lrc(api, services, json.dumps(altered).encode(), signed)
+        expect_problem(refused, 401)
+        assert "another report" in refused.json["detail"]
+    # The network server repeats a report that it got no answer for.
+    assert from_lrc(api, services, body, signed).status == 200
+    assert [each.body.encode() for each in delivered(services, connection_id)] == [body]
+
+
+def test_token_is_refused_with_another_root(api: Api, services: Services) -> None:
+    connection_id = create(api)["id"]
+    api.call("POST", "/application-servers", {"asId": "AS", "asKey": AS_KEY})
+    services.clock = lambda: 1_800_000_000.25
+    fields = {"DevEUI": DEVICE, "CustomerID": "1", "FPort": 2}
+    statuses = [
+        from_lrc(api, services, json.dumps({root: fields}).encode(), f"1{DEVICE}").status
+        for root in ("DevEUI_notification", "DevEUI_multicast_summary", "DevEUI_anything")
+    ]
+    assert statuses == [200, 401, 401]
+    assert len(delivered(services, connection_id)) == 1
+
+
 def test_as_key_selects_among_tenants_with_the_same_application_server(
     api: Api, services: Services, issuer: TestIssuer
 ) -> None:

@@ -70,6 +70,37 @@ def test_an_uplink_without_a_port_counts_as_port_zero() -> None:
     assert uplink_token_matches(query, report(**without("FPort")), KEY, token)
 
 
+@pytest.mark.parametrize("port", ["", None, 0, "0"])
+def test_an_empty_port_counts_as_port_zero(port: Any) -> None:
+    query = [(name, "0" if name == "LrnFPort" else value) for name, value in QUERY]
+    token = sha("471170B3D500000000010120a1B" + WRITTEN.replace("LrnFPort=7", "LrnFPort=0") + KEY)
+    assert uplink_token_matches(query, report(**FIELDS | {"FPort": port}), KEY, token)
+    # An empty port does not move the counter's first digit to its place.
+    shifted = report(**FIELDS | {"FPort": "", "FCntUp": "012"})
+    assert not uplink_token_matches(query, shifted, KEY, token)
+
+
+@pytest.mark.parametrize(
+    ("root", "changes"),
+    [
+        ("DevEUI_uplink", {"FPort": "07", "FCntUp": "12"}),
+        ("DevEUI_uplink", {"FPort": 7.0}),
+        ("DevEUI_uplink", {"FCntUp": "012"}),
+        ("DevEUI_uplink", {"FCntUp": 12.5}),
+        ("DevEUI_uplink", {"FCntUp": "120a1B", "payload_hex": ""}),
+        ("DevEUI_uplink", {"FCntUp": "1", "payload_hex": "20a1B"}),
+        ("DevEUI_uplink", {"FCntUp": "120", "payload_hex": "a1B"}),
+        ("DevEUI_downlink_Sent", {"FCntDn": "034"}),
+        ("DevEUI_downlink_Sent", {"FCntDn": "34ab"}),
+    ],
+)
+def test_elements_that_the_lrc_does_not_write_are_refused(root: str, changes: dict[str, Any]) -> None:
+    fields = FIELDS | changes
+    names = ("FPort", "FCntUp", "payload_hex") if root == "DevEUI_uplink" else ("FPort", "FCntDn")
+    elements = "".join(str(fields[name]) for name in ("CustomerID", "DevEUI", *names))
+    assert not uplink_token_matches(QUERY, report(root, **fields), KEY, sha(elements + WRITTEN + KEY))
+
+
 ELEMENTS = "471170B3D500000000017120a1B"
 
 
