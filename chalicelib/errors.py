@@ -33,7 +33,7 @@ Adapters translate SDK errors into these classes, so no other code handles pika'
 
 from dataclasses import dataclass
 
-from chalicelib.vocabulary import ConnectionState, EventType, FailureReason
+from chalicelib.vocabulary import ConnectionState, EventType, FailureReason, FaultScope
 
 
 class Error(Exception):
@@ -112,6 +112,28 @@ class Unavailable(Error):
     """An AWS service that does not answer. Nothing was acknowledged, so the caller can retry."""
 
 
+_OF_A_CHANNEL = {
+    EventType.CHANNEL_CLOSED,
+    EventType.CONFIRMS_MISSING,
+    EventType.CONSUMER_CANCELLED,
+    EventType.EXCHANGE_MISSING,
+    EventType.PERMISSION_REFUSED,
+    EventType.PRECONDITION_FAILED,
+    EventType.QUEUE_LIMIT_REACHED,
+    EventType.QUEUE_MISSING,
+    EventType.QUEUE_UNAVAILABLE,
+    EventType.RESOURCE_LOCKED,
+}
+"""Faults with which a broker ends a channel; other channels and the connection go on."""
+_BRIEF = {
+    EventType.BROKER_IN_MAINTENANCE,
+    EventType.CHANNEL_LIMIT_REACHED,
+    EventType.CONNECTION_LIMIT_REACHED,
+    EventType.QUEUE_UNAVAILABLE,
+    EventType.VIRTUAL_HOST_DOWN,
+}
+
+
 class BrokerFault(Error):
     """A failure of the tenant's broker or its configuration; queued reports are kept.
 
@@ -124,6 +146,16 @@ class BrokerFault(Error):
     def __init__(self, type_: EventType, reason: str) -> None:
         super().__init__(reason)
         self.type = type_
+
+    @property
+    def scope(self) -> FaultScope:
+        """The direction that met the fault if it ended a channel only, otherwise the whole connection."""
+        return FaultScope.DIRECTION if self.type in _OF_A_CHANNEL else FaultScope.CONNECTION
+
+    @property
+    def brief(self) -> bool:
+        """Whether the fault may pass within minutes although nobody changes the connection."""
+        return self.type in _BRIEF
 
 
 class BrokerUnreachable(BrokerFault):

@@ -8,7 +8,18 @@ from chalicelib.monitoring import Monitoring
 from chalicelib.vocabulary import EventType
 
 _OWN = frozenset(
-    {"active", "state", "stateReason", "startupTime", "nextAttempt", "updatedAt", "version", "configuration"}
+    {
+        "active",
+        "state",
+        "stateReason",
+        "downlinkState",
+        "downlinkStateReason",
+        "startupTime",
+        "nextAttempt",
+        "updatedAt",
+        "version",
+        "configuration",
+    }
 )
 
 

@@ -180,7 +180,7 @@ class ConnectionService:
             restarted = stored.model_copy(
                 update={"epoch": stored.epoch + 1, **fresh(self._context.clock(), active=True)}
             )
-            if self._context.store.update_breaker(restarted, stored.epoch):
+            if self._context.store.update_breaker(restarted, stored.epoch, restart=True):
                 self._connect(restarted)
                 self._context.events.restarted(restarted)
                 return restarted

@@ -23,6 +23,8 @@ _PHASES: dict[ReconnectStrategy, tuple[tuple[float, float], ...]] = {
 }
 """Successive phases of an outage: (duration of the phase, interval between probes), in seconds."""
 
+_SOON = 5 * _MINUTE
+
 MAX_JITTER = _MINUTE
 """The maximum random delay added to an interval, in seconds."""
 
@@ -36,13 +38,19 @@ def interval(strategy: ReconnectStrategy, outage: float) -> float | None:
     return None
 
 
+def next_attempt(strategy: ReconnectStrategy, fault: BrokerFault, outage: float) -> float | None:
+    """Return the seconds until the next attempt; a fault that may pass soon is tried each minute at first."""
+    period = interval(strategy, outage)
+    return min(period, _MINUTE) if period is not None and fault.brief and outage < _SOON else period
+
+
 def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float, scale: float) -> Connection:
     """Return the connection with the breaker opened by ``fault`` and the next probe scheduled.
 
     ``now`` is in Unix seconds, ``jitter`` is between 0 and 1, and ``scale`` is TIME_SCALE.
     """
     since = now if connection.outage_since is None else connection.outage_since
-    period = interval(connection.configuration.reconnect_strategy, (now - since) * scale)
+    period = next_attempt(connection.configuration.reconnect_strategy, fault, (now - since) * scale)
     probe_at = None if period is None else now + (period + jitter * MAX_JITTER) / scale
     return connection.model_copy(
         update={
@@ -53,6 +61,7 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
             "outage_since": since,
             "probe_at": probe_at,
             "fast_since": None,
+            "fault_scope": fault.scope,
         }
     )
 
@@ -73,6 +82,7 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float, *,
             "outage_since": None,
             "probe_at": None,
             "fast_since": now if fast else connection.fast_since,
+            "fault_scope": None,
             "wake_at": wake_at if connection.wake_at is None else min(wake_at, connection.wake_at),
             "wake_token": token,
         }

@@ -9,7 +9,7 @@ from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID, AmqpConfiguration
 from chalicelib.kernel.documents import Document
 from chalicelib.kernel.json_schema import Whole
 from chalicelib.kernel.times import iso_time
-from chalicelib.vocabulary import ConnectionState
+from chalicelib.vocabulary import ConnectionState, FaultScope
 
 
 class Recurrence(Document):
@@ -47,8 +47,8 @@ class ConnectionRequest(Document):
 class Connection(BaseModel):
     """The stored record of a connection, including the state of its breaker. It contains no secret value.
 
-    Changes through the API are conditional on ``version`` and breaker changes on ``epoch``, so concurrent changes
-    cannot overwrite each other.
+    Changes through the API are conditional on ``version``, breaker changes on ``epoch`` and changes of the downlinks'
+    state on ``downlink_failures``, so concurrent changes cannot overwrite each other.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +80,17 @@ class Connection(BaseModel):
     """The start of the outage in Unix seconds; None while the breaker is closed."""
     probe_at: float | None = None
     """The due time of the next probe in Unix seconds; None if no probe is scheduled."""
+    fault_scope: FaultScope | None = None
+    """The scope of the fault that opened the breaker; None counts as the whole connection."""
+    downlink_state: ConnectionState | None = None
+    """``OPENED`` or ``CLOSED`` after the first poll, None before it."""
+    downlink_reason: str | None = None
+    downlink_failures: int = 0
+    """The number of failed polls since the fault of the downlinks began."""
+    downlink_since: float | None = None
+    """The start of the downlinks' own fault in Unix seconds; None without such a fault."""
+    downlink_probe_at: float | None = None
+    """The due time of the next poll in Unix seconds during such a fault; None if none is scheduled."""
     wake_at: float | None = None
     """The due time of the pending wake-up in Unix seconds; None if no wake-up is pending."""
     wake_token: str | None = None
@@ -98,8 +109,32 @@ class Connection(BaseModel):
         """Return whether only a probe may connect to the broker."""
         return self.outage_since is not None
 
+    @property
+    def is_down(self) -> bool:
+        """Return whether a fault of the whole connection opened the breaker, so that downlinks wait, too."""
+        return self.breaker_open and self.fault_scope is not FaultScope.DIRECTION
+
+    @property
+    def full_reason(self) -> str | None:
+        """The sentence of ``stateReason``. A fault of only one direction begins with the name of the direction."""
+        if self.is_down:
+            return self.state_reason
+        own = f"Uplinks: {self.state_reason}" if self.breaker_open else self.state_reason
+        downlinks = None if self.downlink_since is None else f"Downlinks: {self.downlink_reason}"
+        return " ".join(reason for reason in (own, downlinks) if reason) or None
+
+    @property
+    def _downlinks(self) -> tuple[ConnectionState | None, str | None]:
+        """The state of the downlinks and its reason."""
+        if not self.active or not self.configuration.downlink_enabled:
+            return None, None
+        if self.is_down:
+            return ConnectionState.CLOSED, self.state_reason
+        return self.downlink_state, self.downlink_reason
+
     def to_json(self) -> dict[str, Any]:
         """Return the document of the API; it has ``nextAttempt`` only while a probe is scheduled."""
+        downlink_state, downlink_reason = self._downlinks
         document = {
             "id": self.id,
             "connectorId": CONNECTOR_ID,
@@ -108,7 +143,9 @@ class Connection(BaseModel):
             "alarms": [alarm.to_json() for alarm in self.alarms],
             "configuration": {k: v for k, v in self.configuration.to_json().items() if v is not None},
             "state": self.state.value,
-            "stateReason": self.state_reason,
+            "stateReason": self.full_reason,
+            "downlinkState": None if downlink_state is None else downlink_state.value,
+            "downlinkStateReason": downlink_reason,
             "startupTime": self.startup_time,
             "createdAt": self.created_at,
             "updatedAt": self.updated_at,

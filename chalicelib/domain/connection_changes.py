@@ -4,6 +4,7 @@ from typing import Any
 
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.downlink_fault import NO_POLL_YET
 from chalicelib.domain.topic_patterns import binding_key
 from chalicelib.domain.validation.certificates import certificate_end
 from chalicelib.vocabulary import ConnectionState
@@ -28,7 +29,10 @@ def first_state(active: bool) -> ConnectionState:
 
 
 def fresh(now: float, *, active: bool) -> dict[str, Any]:
-    """Return the breaker fields of a new connection, except its epoch. A probe is due ``now`` if it is active."""
+    """Return the fields of both directions' state for a new connection, except its epoch.
+
+    A probe is due ``now`` if it is active.
+    """
     return {
         "state": first_state(active),
         "state_reason": None,
@@ -36,6 +40,8 @@ def fresh(now: float, *, active: bool) -> dict[str, Any]:
         "failures": 0,
         "outage_since": None,
         "probe_at": now if active else None,
+        "fault_scope": None,
+        **NO_POLL_YET,
     }
 
 

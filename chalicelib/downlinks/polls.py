@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from ulid import ULID
 
 from chalicelib.config import Timing
+from chalicelib.domain import downlink_fault
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob, PollTarget
 from chalicelib.downlinks.intake import DownlinkIntake
+from chalicelib.downlinks.state_recorder import DownlinkStateRecorder
 from chalicelib.errors import BrokerFault, NotFound, Unavailable
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.clock import Clock
@@ -23,8 +25,6 @@ from chalicelib.ports.consuming import DownlinkConsumer, ReceivedDownlink, Verdi
 from chalicelib.ports.coordination import Leases
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.ports.secrets import SecretStore
-from chalicelib.uplinks.breaker_recorder import BreakerRecorder
-from chalicelib.vocabulary import ConnectionState
 
 LEASE_RETRY = 1.0
 """Seconds between attempts to acquire a lease that another consumer holds."""
@@ -93,7 +93,7 @@ class Poll:
     """One run over up to fifty connections: threads follow leases and records, one loop serves the brokers.
 
     It opens a connection only while it holds the connection's lease. Each renewal stops consuming if the lease was
-    lost, the connection is inactive or the breaker is open. A fault of one connection never ends the others' poll.
+    lost, the connection is inactive or its broker is down. A fault of one connection never ends the others' poll.
     """
 
     def __init__(self, context: PollContext, targets: Sequence[PollTarget]) -> None:
@@ -102,7 +102,7 @@ class Poll:
         self._polled = {target.connection_id: _PolledConnection(target) for target in targets}
         self._consumer = context.make_consumer()
         self._closing = False
-        self._breaker = BreakerRecorder(
+        self._recorder = DownlinkStateRecorder(
             context.connections, context.monitoring, context.clock, context.random, context.timing
         )
 
@@ -171,7 +171,7 @@ class Poll:
             return
         polled.leased = True
         current = self._context.connections.get(tenant, connection_id)
-        if not current.active or current.breaker_open or not current.configuration.downlink_enabled:
+        if not downlink_fault.poll_is_due(current, self._context.clock()):
             self._close(polled)
             polled.given_up = True
             return
@@ -197,8 +197,8 @@ class Poll:
         connection = polled.connection
         if connection and connection.old_bindings:
             self._context.executor.submit(self._forget_old_bindings, connection)
-        if connection and connection.state != ConnectionState.OPENED:
-            self._context.executor.submit(self._record, connection, None)
+        if connection and not self._recorder.is_recorded(connection):
+            self._context.executor.submit(self._recorder.opened, connection)
 
     def _on_fault(self, connection_id: str, fault: BrokerFault) -> None:
         polled = self._polled[connection_id]
@@ -211,7 +211,7 @@ class Poll:
             return
         polled.given_up = True
         if connection:
-            self._context.executor.submit(self._record, connection, fault)
+            self._context.executor.submit(self._recorder.failed, connection, fault)
 
     def _forget_old_bindings(self, connection: Connection) -> None:
         try:
@@ -219,18 +219,3 @@ class Poll:
         except (NotFound, Unavailable) as error:
             # The next poll unbinds them again, at the cost of one round trip.
             log.warning("old bindings kept", extra={"connection": connection.id, "reason": str(error)})
-
-    def _record(self, connection: Connection, fault: BrokerFault | None) -> None:
-        """Close or open the breaker, unless the record was changed in the meantime."""
-        try:
-            current = self._context.connections.get(connection.tenant, connection.id)
-            if current.version != connection.version or current.breaker_open or not current.active:
-                return
-            if fault is None:
-                if current.state == ConnectionState.OPENED:
-                    return
-                self._breaker.close(current, wake_in=0)
-            else:
-                self._breaker.open(current, fault, {"role": "downlink"})
-        except (NotFound, Unavailable) as error:
-            log.warning("state not recorded", extra={"connection": connection.id, "reason": str(error)})

@@ -19,6 +19,8 @@ class ConnectionReplacement(ConnectionRequest):
     id: Annotated[str | None, Field(description="if present, the connection's id")] = None
     state: Annotated[Any, Field(description=_IGNORED)] = None
     state_reason: Annotated[Any, Field(description=_IGNORED)] = None
+    downlink_state: Annotated[Any, Field(description=_IGNORED)] = None
+    downlink_state_reason: Annotated[Any, Field(description=_IGNORED)] = None
     startup_time: Annotated[Any, Field(description=_IGNORED)] = None
     next_attempt: Annotated[Any, Field(description=_IGNORED)] = None
     created_at: Annotated[Any, Field(description=_IGNORED)] = None
@@ -56,7 +58,17 @@ class ReadConnection(Document):
     alarms: list[Alarm]
     configuration: ReadConfiguration
     state: ConnectionState
-    state_reason: str | None
+    state_reason: Annotated[
+        str | None,
+        Field(
+            description="the failure and its remedy; begins with Uplinks: or Downlinks: if the other direction works"
+        ),
+    ]
+    downlink_state: Annotated[
+        Literal["OPENED", "CLOSED"] | None,
+        Field(description="null while downlinks are disabled or before the first poll"),
+    ]
+    downlink_state_reason: str | None
     startup_time: str | None
     next_attempt: Annotated[
         str | None, Field(description="the next attempt to connect; absent while the breaker is closed")

@@ -29,8 +29,8 @@ class ActiveConnections(ConnectionReader, Protocol):
 class BreakerStore(ConnectionReader, Protocol):
     """Writes a connection's breaker and its pending wake-up."""
 
-    def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
-        """Write state, reason, epoch, failures, outage, probe and pending wake-up together.
+    def update_breaker(self, connection: Connection, expected_epoch: int, *, restart: bool = False) -> bool:
+        """Write the breaker's fields and the pending wake-up together. ``restart``: also the downlinks' state.
 
         Returns False, and writes nothing, when the stored epoch is another.
         """
@@ -47,6 +47,12 @@ class BreakerStore(ConnectionReader, Protocol):
 
 class PolledConnections(BreakerStore, Protocol):
     """The connections whose downlinks a poll consumes."""
+
+    def update_downlinks(self, connection: Connection, expected_failures: int) -> bool:
+        """Write the downlinks' state.
+
+        Returns False, and writes nothing, when the stored version or ``downlink_failures`` is another.
+        """
 
     def forget_old_bindings(self, connection: Connection) -> None:
         """Clear ``old_bindings`` after the broker removed them. Ignored when the stored version is another."""
@@ -83,8 +89,8 @@ class ManagedConnections(BreakerStore, Protocol):
     def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
         """Write the fields that the API changes.
 
-        ``reset``: also write the breaker's fields and increment the epoch; otherwise they stay as stored. Raises
-        PreconditionFailed when the stored version is another, NotFound when the connection is gone.
+        ``reset``: also write the state of both directions and increment the epoch; otherwise they stay as stored.
+        Raises PreconditionFailed when the stored version is another, NotFound when the connection is gone.
         """
 
     def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 from zlib import crc32
 
 from chalicelib.config import Timing
+from chalicelib.domain import downlink_fault
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob, PollTarget, Wake
 from chalicelib.errors import NotFound, Unavailable
@@ -152,7 +153,7 @@ class Reconciler:
         )
 
     def _send_polls(self, now: float) -> int:
-        wanted = (c for c in self._all_active() if c.configuration.downlink_enabled and not c.breaker_open)
+        wanted = (c for c in self._all_active() if downlink_fault.poll_is_due(c, now))
         number = 0
         for part in batched(wanted, TARGETS_PER_JOB):
             targets = [PollTarget(tenant=c.tenant, connection_id=c.id) for c in part]

@@ -41,6 +41,8 @@ interface Connection {
   active: boolean;
   state: State;
   stateReason: string | null;
+  downlinkState: "OPENED" | "CLOSED" | null;
+  downlinkStateReason: string | null;
   startupTime: string | null;
   nextAttempt: string | null;
   createdAt: string;

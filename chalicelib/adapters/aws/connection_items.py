@@ -4,10 +4,25 @@ import json
 from typing import Any
 from zlib import crc32
 
+from chalicelib.adapters.aws.dynamodb import to_item
 from chalicelib.domain.connection import Connection
 
 GENERATION = "#tenant"
 """The id of the item with a tenant's generation and number of connections."""
+
+CHANGEABLE = (
+    "name",
+    "active",
+    "alarms",
+    "configuration",
+    "secretVersion",
+    "oldBindings",
+    "certificateEnds",
+    "version",
+    "updatedAt",
+)
+BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt", "faultScope", "fastSince")
+DOWNLINKS = ("downlinkState", "downlinkReason", "downlinkFailures", "downlinkSince", "downlinkProbeAt")
 
 SHARDS = 8
 """Partitions of each index. A partition accepts 1,000 writes a second."""
@@ -16,6 +31,17 @@ SHARDS = 8
 def pending_id(connection_id: str) -> str:
     """Return the id of the item that records a create or delete in progress."""
     return f"#pending#{connection_id}"
+
+
+def next_generation(tenant: str, difference: int) -> dict[str, Any]:
+    """Return the action that increments the tenant's generation and adds to its number of connections."""
+    return {
+        "Update": {
+            "Key": to_item({"tenant": tenant, "id": GENERATION}),
+            "UpdateExpression": "ADD generation :one, connections :difference",
+            "ExpressionAttributeValues": to_item({":one": 1, ":difference": difference}),
+        }
+    }
 
 
 def shard_of(connection_id: str) -> str:
@@ -47,6 +73,13 @@ def record_of(connection: Connection) -> dict[str, Any]:
         "failures": connection.failures,
         "outageSince": connection.outage_since,
         "probeAt": connection.probe_at,
+        "faultScope": None if connection.fault_scope is None else connection.fault_scope.value,
+        "downlinkState": None if connection.downlink_state is None else connection.downlink_state.value,
+        "downlinkReason": connection.downlink_reason,
+        # Left out when 0, as in records without the field.
+        "downlinkFailures": connection.downlink_failures or None,
+        "downlinkSince": connection.downlink_since,
+        "downlinkProbeAt": connection.downlink_probe_at,
         "wakeAt": connection.wake_at,
         "wakeToken": connection.wake_token,
         "fastSince": connection.fast_since,
@@ -76,6 +109,12 @@ def connection_of(item: dict[str, Any]) -> Connection:
         failures=item["failures"],
         outage_since=item.get("outageSince"),
         probe_at=item.get("probeAt"),
+        fault_scope=item.get("faultScope"),
+        downlink_state=item.get("downlinkState"),
+        downlink_reason=item.get("downlinkReason"),
+        downlink_failures=item.get("downlinkFailures", 0),
+        downlink_since=item.get("downlinkSince"),
+        downlink_probe_at=item.get("downlinkProbeAt"),
         wake_at=item.get("wakeAt"),
         wake_token=item.get("wakeToken"),
         fast_since=item.get("fastSince"),

@@ -16,7 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.connection_errors import changed_since, limit_reached, not_found
-from chalicelib.adapters.aws.connection_items import GENERATION, SHARDS, connection_of, pending_id, record_of
+from chalicelib.adapters.aws.connection_items import (
+    BREAKER,
+    CHANGEABLE,
+    DOWNLINKS,
+    GENERATION,
+    SHARDS,
+    connection_of,
+    next_generation,
+    pending_id,
+    record_of,
+)
 from chalicelib.adapters.aws.dynamodb import (
     TRIES,
     Update,
@@ -37,7 +47,6 @@ if TYPE_CHECKING:
 
 _PENDING_SHARD = "pending"
 _PAGE = 100
-_BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt", "fastSince")
 
 
 class DynamoDbConnections:
@@ -105,28 +114,15 @@ class DynamoDbConnections:
     def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
         """Write the fields that the API changes. The pending wake-up always stays.
 
-        ``reset``: also write state, reason, start-up time, failures, outage and next probe, and increment the epoch.
-        The new epoch rejects breaker updates of drains that began with the old configuration.
+        ``reset``: also write the state of both directions, and increment the epoch. The new epoch rejects breaker
+        updates of drains that began with the old configuration.
 
         Raises PreconditionFailed when the stored version differs, NotFound when the connection is gone.
         """
         record = record_of(connection)
-        changes = {
-            name: record[name]
-            for name in (
-                "name",
-                "active",
-                "alarms",
-                "configuration",
-                "secretVersion",
-                "oldBindings",
-                "certificateEnds",
-                "version",
-                "updatedAt",
-            )
-        }
+        changes = {name: record[name] for name in CHANGEABLE}
         if reset:
-            changes |= {name: record[name] for name in _BREAKER}
+            changes |= {name: record[name] for name in (*BREAKER, *DOWNLINKS)}
         if not connection.active:
             changes["activeSince"] = None
         update = Update(changes)
@@ -143,7 +139,7 @@ class DynamoDbConnections:
                         **update.arguments("#version = :expected", {":expected": expected_version}),
                     }
                 },
-                self._next_generation(connection.tenant, 0),
+                next_generation(connection.tenant, 0),
             ]
         )
         if failed[0]:
@@ -164,7 +160,7 @@ class DynamoDbConnections:
         failed = self._transact(
             [
                 {"Delete": {"Key": self._key(tenant, connection_id), **condition}},
-                self._next_generation(tenant, -1),
+                next_generation(tenant, -1),
                 {"Put": {"Item": self._pending(tenant, connection_id)}},
             ]
         )
@@ -230,20 +226,31 @@ class DynamoDbConnections:
 
     # Changes by the forwarder and the reconciler
 
-    def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
-        """Write state, reason, start-up time, epoch, failures, outage, probe and, if present, the pending wake-up.
+    def update_breaker(self, connection: Connection, expected_epoch: int, *, restart: bool = False) -> bool:
+        """Write the breaker's fields and, if present, the pending wake-up. ``restart``: also the downlinks' state.
 
         Return False when the stored epoch differs. A pending wake-up of another writer stays, because only
         ``clear_pending_wake`` removes it.
         """
         record = record_of(connection)
-        changes = {name: record[name] for name in (*_BREAKER, "epoch")}
+        changes = {name: record[name] for name in (*BREAKER, "epoch", *(DOWNLINKS if restart else ()))}
         if connection.wake_at is not None:
             changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token}
         update = Update(changes)
         return self._update(
             connection.tenant, connection.id, update, "#epoch = :expected", {":expected": expected_epoch}
         )
+
+    def update_downlinks(self, connection: Connection, expected_failures: int) -> bool:
+        """Write the downlinks' state. Return False when the stored version or number of failures differs."""
+        record = record_of(connection)
+        update = Update({name: record[name] for name in DOWNLINKS})
+        update.names["#version"] = "version"
+        same = "#downlinkFailures = :expected" if expected_failures else "attribute_not_exists(#downlinkFailures)"
+        condition, values = f"#version = :version AND {same}", {":version": connection.version}
+        if expected_failures:
+            values[":expected"] = expected_failures
+        return self._update(connection.tenant, connection.id, update, condition, values)
 
     def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         """Store a pending wake-up. A stored one that is due earlier keeps its time and gets the new token."""
@@ -338,11 +345,3 @@ class DynamoDbConnections:
         item = {"tenant": tenant, "id": pending_id(connection_id), "shard": _PENDING_SHARD, "activeSince": since}
         return to_item(item)
 
-    def _next_generation(self, tenant: str, difference: int) -> dict[str, Any]:
-        return {
-            "Update": {
-                "Key": to_item({"tenant": tenant, "id": GENERATION}),
-                "UpdateExpression": "ADD generation :one, connections :difference",
-                "ExpressionAttributeValues": to_item({":one": 1, ":difference": difference}),
-            }
-        }

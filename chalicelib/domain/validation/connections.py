@@ -33,7 +33,20 @@ from chalicelib.errors import InvalidRequest, PatternError, Violation
 from chalicelib.kernel.json_pointer import pointer
 from chalicelib.kernel.text import is_utf8
 
-READ_ONLY = frozenset({"id", "state", "stateReason", "version", "createdAt", "updatedAt", "startupTime", "nextAttempt"})
+READ_ONLY = frozenset(
+    {
+        "id",
+        "state",
+        "stateReason",
+        "downlinkState",
+        "downlinkStateReason",
+        "version",
+        "createdAt",
+        "updatedAt",
+        "startupTime",
+        "nextAttempt",
+    }
+)
 
 Networks = Sequence[IPv4Network | IPv6Network]
 

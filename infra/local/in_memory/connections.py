@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 
-_BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at", "fast_since")
+_BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at", "fault_scope", "fast_since")
+_DOWNLINKS = ("downlink_state", "downlink_reason", "downlink_failures", "downlink_since", "downlink_probe_at")
+_STATE = (*_BREAKER, *_DOWNLINKS)
 _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
 
 
@@ -63,7 +65,7 @@ class MemoryConnectionStore:
             current = self.get(connection.tenant, connection.id)
             if current.version != expected_version:
                 raise PreconditionFailed("the connection was changed meanwhile")
-            changes = {name: getattr(connection, name) for name in (*_CHANGED, *(_BREAKER if reset else ()))}
+            changes = {name: getattr(connection, name) for name in (*_CHANGED, *(_STATE if reset else ()))}
             self._change(current, **changes, epoch=current.epoch + reset)
             self._generations[connection.tenant] += 1
 
@@ -93,14 +95,24 @@ class MemoryConnectionStore:
 
     # For the forwarder and the reconciler
 
-    def update_breaker(self, connection: Connection, expected_epoch: int) -> bool:
+    def update_breaker(self, connection: Connection, expected_epoch: int, *, restart: bool = False) -> bool:
         with self._lock:
             current = self.connections.get((connection.tenant, connection.id))
             if current is None or current.epoch != expected_epoch:
                 return False
             marks = ("wake_at", "wake_token") if connection.wake_at is not None else ()
-            changes = {name: getattr(connection, name) for name in (*_BREAKER, "epoch", *marks)}
+            downlinks = _DOWNLINKS if restart else ()
+            changes = {name: getattr(connection, name) for name in (*_BREAKER, "epoch", *marks, *downlinks)}
             self._change(current, **changes)
+            return True
+
+    def update_downlinks(self, connection: Connection, expected_failures: int) -> bool:
+        with self._lock:
+            current = self.connections.get((connection.tenant, connection.id))
+            stored = None if current is None else (current.version, current.downlink_failures)
+            if current is None or stored != (connection.version, expected_failures):
+                return False
+            self._change(current, **{name: getattr(connection, name) for name in _DOWNLINKS})
             return True
 
     def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:

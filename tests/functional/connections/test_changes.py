@@ -8,10 +8,11 @@ import trustme
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from chalicelib.domain import downlink_fault
 from chalicelib.domain.work_items import Wake
 from chalicelib.entry.services import Services
-from chalicelib.errors import NotFound, PreconditionFailed
-from chalicelib.vocabulary import ConnectionState
+from chalicelib.errors import BrokerMisconfigured, NotFound, PreconditionFailed
+from chalicelib.vocabulary import ConnectionState, EventType
 from tests.functional.connection_cases import (
     MASK,
     NOTHING,
@@ -200,6 +201,31 @@ def test_changed_configuration_reconnects_and_new_name_does_not(api: Api, servic
     after = store.get("demo", made["id"])
     assert (after.epoch, after.failures, after.outage_since) == (3, 0, None)
     assert drain(services) == [3]
+
+
+def test_restart_and_changed_configuration_clear_the_fault_of_the_downlinks(api: Api, services: Services) -> None:
+    made = create(api)
+    path, store = f"/connections/{made['id']}", services.connection_store
+    assert (made["downlinkState"], made["downlinkStateReason"]) == (None, None)
+    fault = BrokerMisconfigured(EventType.PERMISSION_REFUSED, "May not use a queue.")
+
+    def fail() -> dict[str, Any]:
+        record = store.get("demo", made["id"])
+        assert store.update_downlinks(downlink_fault.failed(record, fault, services.clock(), 0.0, 1.0), 0)
+        document: dict[str, Any] = api.call("GET", path).json
+        assert document["stateReason"] == "Downlinks: May not use a queue."
+        assert (document["downlinkState"], document["downlinkStateReason"]) == ("CLOSED", "May not use a queue.")
+        return document
+
+    # A name does not change the fault, and a client may send back what it has read.
+    renamed = api.call("PUT", path, fail() | {"name": "renamed"})
+    assert (renamed.status, renamed.json["downlinkState"]) == (200, "CLOSED")
+    assert api.call("POST", f"{path}/restart").json["downlinkState"] is None
+    assert api.call("GET", path).json["stateReason"] is None
+    fail()
+    changed = api.call("PATCH", path, {"configuration": {"exchangeName": "other"}})
+    assert (changed.json["downlinkState"], changed.json["stateReason"]) == (None, None)
+    assert api.call("GET", path).json["downlinkState"] is None
 
 
 def drain(services: Services) -> list[int | None]:

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.domain import breaker, downlink_fault
+from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob
-from chalicelib.errors import Unavailable
+from chalicelib.errors import BrokerMisconfigured, Unavailable
 from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
-from tests.unit.flow import TENANT, Flow
+from chalicelib.vocabulary import EventType
+from tests.unit.flow import TENANT, UNREACHABLE, Flow
 
 
 def run(flow: Flow, minutes: int) -> None:
@@ -49,3 +52,37 @@ def test_failed_step_does_not_stop_other_steps(flow: Flow) -> None:
         reconciler.run()
     assert flow.wakes.sent == 1
     assert flow.state().wake_at is None
+
+
+def polled(flow: Flow) -> list[str]:
+    """Return the connections in the poll jobs of one run."""
+    flow.polls.sent.clear()
+    flow.reconciler.run()
+    return sorted(target.connection_id for job in flow.polls.sent for target in job.targets)
+
+
+def test_polls_go_on_while_only_uplinks_are_refused(flow: Flow) -> None:
+    refused = BrokerMisconfigured(EventType.EXCHANGE_MISSING, "no exchange")
+    for connection_id, fault in (("c2", refused), ("c3", UNREACHABLE)):
+        connection = flow.connect(connection_id)
+        assert flow.connections.update_breaker(breaker.failed(connection, fault, flow.now, 0, 1), connection.epoch)
+    assert polled(flow) == ["c1", "c2"]
+
+
+def test_poll_of_refused_downlinks_waits_for_its_next_attempt(flow: Flow) -> None:
+    refused = BrokerMisconfigured(EventType.PERMISSION_REFUSED, "may not use a queue")
+
+    def fail() -> Connection:
+        after = downlink_fault.failed(flow.state(), refused, flow.now, 0, 1)
+        assert flow.connections.update_downlinks(after, after.downlink_failures - 1)
+        return after
+
+    fail()
+    flow.connect("c2")
+    assert polled(flow) == ["c2"]
+    flow.now += 299
+    assert polled(flow) == ["c2"]
+    flow.now += 1
+    assert polled(flow) == ["c1", "c2"]
+    fail()
+    assert polled(flow) == ["c2"]

@@ -6,13 +6,22 @@ import pytest
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.connections import DynamoDbConnections
+from chalicelib.domain import breaker, downlink_fault
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.connection_changes import fresh
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.entry.services import Services
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unavailable
+from chalicelib.errors import (
+    BrokerMisconfigured,
+    BrokerUnreachable,
+    Conflict,
+    NotFound,
+    PreconditionFailed,
+    Unavailable,
+)
 from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
-from chalicelib.vocabulary import ConnectionState
+from chalicelib.vocabulary import ConnectionState, EventType
 
 NOW = 1_764_000_000.25
 
@@ -149,6 +158,57 @@ def test_update_breaker_without_a_pending_wake_keeps_the_stored_one(store: Dynam
     store.set_pending_wake("demo", stored.id, NOW, "token")
     assert store.update_breaker(stored.model_copy(update={"epoch": 2}), 1)
     assert store.get("demo", stored.id).wake_token == "token"
+
+
+REFUSED = BrokerMisconfigured(EventType.PERMISSION_REFUSED, "may not use a queue")
+
+
+def test_downlink_state_is_written_once_per_number_of_failures(store: DynamoDbConnections) -> None:
+    # Given
+    stored = connection()
+    store.create(stored, 5)
+    assert store.update_downlinks(downlink_fault.opened(stored), 0)
+    opened = store.get("demo", stored.id)
+    assert opened == downlink_fault.opened(stored)
+
+    # When two polls find a fault
+    failed = downlink_fault.failed(opened, REFUSED, NOW, 0.0, 1.0)
+    assert store.update_downlinks(failed, 0)
+    assert not store.update_downlinks(failed, 0)
+
+    # Then
+    assert store.get("demo", stored.id) == failed
+    again = downlink_fault.failed(failed, REFUSED, NOW + 300, 0.0, 1.0)
+    assert store.update_downlinks(again, 1)
+    assert store.get("demo", stored.id) == again
+    assert not store.update_downlinks(downlink_fault.opened(again.model_copy(update={"version": 2})), 2)
+    assert store.update_downlinks(downlink_fault.opened(again), 2)
+    assert store.get("demo", stored.id) == opened
+    assert not store.update_downlinks(downlink_fault.opened(connection(1)), 0)
+
+
+def test_only_a_reset_or_restart_clears_the_fault_of_the_downlinks(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    failed = downlink_fault.failed(stored, REFUSED, NOW, 0.0, 1.0)
+    assert store.update_downlinks(failed, 0)
+    unreachable = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
+    for fault in (unreachable, REFUSED):
+        before = store.get("demo", stored.id)
+        assert store.update_breaker(
+            breaker.failed(stored, fault, NOW, 0.0, 1.0).model_copy(update={"epoch": before.epoch + 1}), before.epoch
+        )
+        after = store.get("demo", stored.id)
+        assert (after.downlink_reason, after.fault_scope) == (failed.downlink_reason, fault.scope)
+    store.replace(stored.model_copy(update={"version": 2, "name": "renamed"}), 1)
+    kept = store.get("demo", stored.id)
+    assert (kept.downlink_since, kept.fault_scope) == (NOW, "DIRECTION")
+    restarted = kept.model_copy(update={**fresh(NOW, active=True), "epoch": kept.epoch + 1})
+    assert store.update_breaker(restarted, kept.epoch, restart=True)
+    assert store.get("demo", stored.id) == restarted
+    assert store.update_downlinks(downlink_fault.failed(restarted, REFUSED, NOW, 0.0, 1.0), 0)
+    store.replace(restarted.model_copy(update={"version": 3}), 2, reset=True)
+    assert store.get("demo", stored.id).downlink_since is None
 
 
 def test_pending_wake_is_cleared_by_its_current_token_only(store: DynamoDbConnections) -> None:
