@@ -12,6 +12,7 @@ from typing import Any
 import pika.exceptions as px
 from pika.adapters.utils import connection_workflow as workflow
 
+from chalicelib.adapters.amqp.limits import queue_refused
 from chalicelib.adapters.amqp.operation import (
     AddressForbidden,
     BrokerOperation,
@@ -270,6 +271,11 @@ def _no_confirms(_error: BaseException, operation: BrokerOperation) -> BrokerFau
     )
 
 
+def _channel(error: Any, operation: BrokerOperation) -> BrokerFault:
+    refused = queue_refused(str(error.reply_text), operation) if operation.step == "downlink" else None
+    return refused or channel_closed(error, operation)
+
+
 Rule = Callable[[Any, BrokerOperation], BrokerFault]
 
 RULES: dict[type[BaseException], Rule] = {
@@ -302,8 +308,8 @@ RULES: dict[type[BaseException], Rule] = {
     px.AMQPHeartbeatTimeout: _heartbeat,
     px.AMQPChannelError: _unusable,
     px.ChannelWrongStateError: _unusable,
-    px.ChannelClosed: channel_closed,
-    px.ChannelClosedByBroker: channel_closed,
+    px.ChannelClosed: _channel,
+    px.ChannelClosedByBroker: _channel,
     px.ChannelClosedByClient: _unusable,
     px.DuplicateConsumerTag: _unusable,
     px.ConsumerCancelled: _cancelled,

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from chalicelib.adapters.amqp.limits import unavailable
 from chalicelib.adapters.amqp.operation import BrokerOperation, one_line
 from chalicelib.adapters.amqp.reply_codes import (
     ACCESS_REFUSED,
@@ -31,24 +32,40 @@ def login_refused(_error: BaseException, operation: BrokerOperation) -> BrokerFa
 
 
 def virtual_host_refused(error: BaseException, operation: BrokerOperation) -> BrokerFault:
-    """Return the fault for a virtual host that is missing or that the user may not open."""
+    """Return the fault for a virtual host that the broker does not open at present or for this user."""
+    code, text = _broker_answer(error)
+    fault = unavailable(text, operation, _user(operation))
+    if fault is not None:
+        return fault
+    if code == CONNECTION_FORCED:
+        return _shut_down(operation.quote(text), operation)
     return BrokerMisconfigured(
         EventType.VIRTUAL_HOST_REFUSED,
         f"Cannot open the virtual host {one_line(operation.virtual_host)} "
-        f"({operation.quote(_broker_text(error))}). Check virtualHost and the user's access to it.",
+        f"({operation.quote(text)}). Check virtualHost and the user's access to it.",
     )
 
 
-def _broker_text(error: BaseException) -> str:
-    """Extract the broker's text. pika keeps it as the repr of the exception that it replaced."""
+def _broker_answer(error: BaseException) -> tuple[int | None, str]:
+    """Extract the broker's code and text. pika keeps them as the repr of the exception that it replaced."""
     text = str(error.args[0]) if error.args else ""
-    found = re.search(r"\(\d+\) (['\"]?)(.*)\1", text, re.DOTALL)
-    return found[2] if found else text
+    found = re.search(r"\((\d+)\) (['\"]?)(.*)\2", text, re.DOTALL)
+    return (int(found[1]), found[3]) if found else (None, text)
+
+
+def _shut_down(said: str, operation: BrokerOperation) -> BrokerFault:
+    return BrokerUnreachable(
+        EventType.CONNECTION_CLOSED,
+        f"{operation.host} closed the connection ({said}). Check whether the broker was shut down.",
+    )
 
 
 def closed_by_broker(error: Any, operation: BrokerOperation) -> BrokerFault:
     """Return the fault for a connection that the broker closed with ``error.reply_code``."""
     said = operation.quote(error.reply_text)
+    fault = unavailable(str(error.reply_text), operation, _user(operation))
+    if fault is not None:
+        return fault
     if error.reply_code == ACCESS_REFUSED and operation.step in {"authenticate", "tls", "connect"}:
         return login_refused(error, operation)
     if error.reply_code == NOT_ALLOWED:
@@ -57,10 +74,7 @@ def closed_by_broker(error: Any, operation: BrokerOperation) -> BrokerFault:
             f"{operation.host} refused the operation ({said}). Check virtualHost and the user's permissions.",
         )
     if error.reply_code == CONNECTION_FORCED:
-        return BrokerUnreachable(
-            EventType.CONNECTION_CLOSED,
-            f"{operation.host} closed the connection ({said}). Check whether the broker was shut down.",
-        )
+        return _shut_down(said, operation)
     return BrokerUnreachable(
         EventType.CONNECTION_CLOSED, f"{operation.host} closed the connection ({said}). See the broker's log."
     )

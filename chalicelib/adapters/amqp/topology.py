@@ -65,7 +65,10 @@ async def delete_queue(amqp: AmqpConnection, queue: str) -> None:
 
 
 async def ensure_queue(amqp: AmqpConnection, queue: str) -> None:
-    """Find the downlink queue, or declare it: durable, with a single active consumer."""
+    """Find the downlink queue, or declare it: durable, with a single active consumer.
+
+    A queue that another client declares meanwhile with other arguments is used. A limit of queues has the same code.
+    """
     channel = await amqp.channel()
     try:
         await amqp.call(channel, lambda done: channel.queue_declare(queue, passive=True, callback=done))
@@ -84,7 +87,7 @@ async def ensure_queue(amqp: AmqpConnection, queue: str) -> None:
             ),
         )
     except pika.exceptions.ChannelClosedByBroker as error:
-        if error.reply_code != PRECONDITION_FAILED:
+        if error.reply_code != PRECONDITION_FAILED or "queue limit" in str(error.reply_text):
             raise
     else:
         channel.close()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.broker.downlinks.test_poll_outages import QUEUE, Polls, payloads
 from tests.broker.outage import Outage
-from tests.broker.support import Site
+from tests.broker.support import Site, unique
 from tests.unit.flow import Flow
 
 
@@ -94,3 +94,46 @@ def test_user_who_may_not_publish_receives_downlinks(polls: Polls) -> None:
     assert outage.event_types() == ["PERMISSION_REFUSED"]
     assert sum(outage.queues.depth("c1")) == 3
     assert sorted(polls.payloads()) == payloads(0, 3)
+
+
+def test_reached_limit_of_queues_stops_downlinks_only(polls: Polls) -> None:
+    # Given
+    polls.site.api("PUT", "vhost-limits/%2F/max-queues", {"value": 0})
+    try:
+        # When
+        start(polls)
+
+        # Then
+        assert_only_downlinks_fail(
+            polls, "QUEUE_LIMIT_REACHED", "queue limit in vhost '/' (0) is reached", "Raise max-queues"
+        )
+    finally:
+        polls.site.api("DELETE", "vhost-limits/%2F/max-queues")
+
+    # When the limit is raised, and the next attempt is due
+    polls.outage.now += 10
+    polls.during(polls.is_consumed)
+
+    # Then
+    assert document(polls.outage)["downlinkState"] == "OPENED"
+
+
+def test_exchange_without_topic_patterns_stops_downlinks_only(polls: Polls) -> None:
+    # Given an exchange type that takes only numbers as binding keys
+    site, exchange = polls.site, unique("hash")
+    site.broker.ctl("eval", "application:ensure_all_started(rabbitmq_consistent_hash_exchange).")
+    site.broker.ctl("eval", "rabbit_boot_steps:run_boot_steps([rabbitmq_consistent_hash_exchange]).")
+    site.api("PUT", f"exchanges/%2F/{exchange}", {"type": "x-consistent-hash", "durable": True})
+    site.api("POST", f"bindings/%2F/e/{exchange}/q/{polls.outage.queue}", {"routing_key": "1", "arguments": {}})
+
+    # When
+    start(polls, exchange_name=exchange)
+
+    # Then
+    assert_only_downlinks_fail(
+        polls,
+        "PRECONDITION_FAILED",
+        f"The exchange {exchange} accepts no topic pattern",
+        "Set downlinkEnabled to false",
+    )
+    site.api("DELETE", f"exchanges/%2F/{exchange}")
