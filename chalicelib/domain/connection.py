@@ -116,8 +116,11 @@ class Connection(BaseModel):
 
     @property
     def full_reason(self) -> str | None:
-        """The sentence of ``stateReason``. A fault of only one direction begins with the name of the direction."""
-        if self.is_down:
+        """The sentence of ``stateReason``. A fault of only one direction begins with the name of the direction.
+
+        The same fault of both, such as a missing exchange, is given once.
+        """
+        if self.is_down or (self.breaker_open and self.state_reason == self.downlink_reason):
             return self.state_reason
         own = f"Uplinks: {self.state_reason}" if self.breaker_open else self.state_reason
         downlinks = None if self.downlink_since is None else f"Downlinks: {self.downlink_reason}"

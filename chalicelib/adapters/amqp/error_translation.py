@@ -100,8 +100,14 @@ def _timeout(_error: BaseException, operation: BrokerOperation) -> BrokerFault:
             f"{operation.host} does not answer in AMQP 0-9-1",
             "Check that the port is the broker's AMQP port and that the broker is not overloaded or stopped",
         ),
+        # The broker has answered requests for the exchange: the fault is that of the queue.
+        "downlink": (
+            f"{operation.host} does not answer a request for the downlink queue",
+            "Check whether the queue's node is overloaded or stopped",
+        ),
     }.get(operation.step, (f"{operation.host} does not answer", "Check whether the broker is overloaded or stopped"))
-    kind = EventType.DNS_TIMEOUT if operation.step == "resolve" else EventType.CONNECTION_TIMEOUT
+    kinds = {"resolve": EventType.DNS_TIMEOUT, "downlink": EventType.QUEUE_UNAVAILABLE}
+    kind = kinds.get(operation.step, EventType.CONNECTION_TIMEOUT)
     return BrokerUnreachable(kind, f"{failure}: timeout in step {operation.step}. {remedy}.")
 
 

@@ -141,6 +141,10 @@ def test_poll_is_due_unless_its_connection_or_its_downlinks_wait(made: Connectio
             ),
         ),
         (
+            broken(refused(connection()), REFUSED),
+            ("CLOSED", "May not use a queue.", "CLOSED", "May not use a queue."),
+        ),
+        (
             broken(refused(connection()), UNREACHABLE),
             ("UNREACHABLE", "Nobody listens.", "CLOSED", "Nobody listens."),
         ),
@@ -149,7 +153,7 @@ def test_poll_is_due_unless_its_connection_or_its_downlinks_wait(made: Connectio
             ("UNREACHABLE", "Nobody listens.", None, None),
         ),
     ],
-    ids=["not polled", "opened", "downlinks", "mended", "uplinks", "both", "broker down", "downlinks off"],
+    ids=["not polled", "opened", "downlinks", "mended", "uplinks", "both", "same", "broker down", "downlinks off"],
 )
 def test_api_shows_which_direction_has_a_fault(made: Connection, expected: tuple[Any, ...]) -> None:
     assert shown(made) == expected

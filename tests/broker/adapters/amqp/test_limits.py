@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pika import spec
 
-from chalicelib.errors import BrokerUnreachable
+from chalicelib.domain.connection import Connection
+from chalicelib.errors import BrokerFault, BrokerUnreachable
 from tests.broker.scripted_server import Peer, scripted_server
 from tests.broker.support import Run, Site, refusal, unique
 
@@ -103,6 +104,15 @@ def test_close_that_may_pass_by_itself_is_no_misconfiguration(
     assert words in str(fault)
 
 
+def feed_fault(site: Site, connection: Connection) -> BrokerFault:
+    """Return the fault of consuming downlinks, which must fail."""
+    run = Run(lambda r: bool(r.faults))
+    run.consumer.open(connection, site.secrets)
+    run()
+    ((_id, fault),) = run.faults
+    return fault
+
+
 def test_downlink_queue_at_a_node_that_is_down_names_the_node(site: Site) -> None:
     text = "NOT_FOUND - home node 'rabbit@node2' of durable queue 'q' in vhost '/' is down or inaccessible"
 
@@ -115,14 +125,21 @@ def test_downlink_queue_at_a_node_that_is_down_names_the_node(site: Site) -> Non
     # When
     with scripted_server(answer) as port:
         connection = site.connection(host_name=f"127.0.0.1:{port}")
-        run = Run(lambda r: bool(r.faults))
-        run.consumer.open(connection, site.secrets)
-        run()
+        fault = feed_fault(site, connection)
         with site.publisher(connection) as publisher:
             assert publisher.usable
 
     # Then
-    ((_id, fault),) = run.faults
     assert (fault.type, fault.scope) == ("QUEUE_UNAVAILABLE", "DIRECTION")
     assert str(fault).startswith("The broker node rabbit@node2, which has the downlink queue, is down (")
     assert str(fault).endswith("). Wait until it runs again, or repair it.")
+
+
+def test_silence_about_the_downlink_queue_is_no_fault_of_the_connection(site: Site) -> None:
+    def answer(_peer: Peer, received: Any) -> bool:
+        return getattr(getattr(received, "method", None), "NAME", "") == "Queue.Declare"
+
+    with scripted_server(answer) as port:
+        fault = feed_fault(site, site.connection(host_name=f"127.0.0.1:{port}", connection_timeout=500))
+    assert (fault.type, fault.scope) == ("QUEUE_UNAVAILABLE", "DIRECTION")
+    assert "does not answer a request for the downlink queue: timeout in step downlink. " in str(fault)
