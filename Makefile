@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos isolation outage fuzz schemathesis screenshots token lock deploy clean
+.PHONY: help run test check bench chaos isolation outage downlink-delay fuzz schemathesis screenshots token lock deploy clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 $(BIN)/.installed: requirements.txt tests/requirements.txt
 	@echo "Installing the Python packages into $(VENV) ..."
@@ -63,6 +63,9 @@ isolation: $(BIN)/.installed ## freeze one broker, measure the delay of nineteen
 
 outage: $(BIN)/.installed ## stop a broker for a scaled day, check every report and the drain rate
 	@exec $(BIN)/python -m infra.chaos.long_outage
+
+downlink-delay: $(BIN)/.installed ## measure the delay of downlinks from the broker to the network server, for five minutes
+	@exec $(BIN)/python -m infra.chaos.downlink_delay
 
 SECONDS ?= 600
 

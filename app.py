@@ -194,7 +194,8 @@ def forward_slow(event: SQSEvent) -> None:
     services().slow_forwarder.handle(records(event), deadline(event))
 
 
-@app.on_sqs_message(queue=settings().queue("polls"), batch_size=1, maximum_concurrency=50)
+# Twice fifty, because a poll runs until its successor has taken over its connections.
+@app.on_sqs_message(queue=settings().queue("polls"), batch_size=1, maximum_concurrency=100)
 def consume(event: SQSEvent) -> None:
     services().poll_handler.handle(records(event), deadline(event))
 

@@ -41,15 +41,18 @@ class Timing(BaseModel):
     """Remaining time of an invocation below which a function starts no new work."""
     connect_budget: float = 10.0
     """The time limit for connecting all connections of one batch of wakes."""
-    poll: float = 55.0
-    """The duration of one poll of the consumer."""
-    poll_close: float = 45.0
-    """The time after the start of a poll at which the consumer begins to close its feeds."""
-    poll_timeout: int = 70
+    poll_period: float = 60.0
+    """The interval between two polls of a connection. A poll hands its connections over to the next one."""
+    poll: float = 140.0
+    """The maximum duration of one poll of the consumer."""
+    poll_close: float = 130.0
+    """The time after the start of a poll at which the consumer closes its feeds without a successor: longer than two
+    periods, so that one missed run of the schedule causes no gap."""
+    poll_timeout: int = 150
     """The time-out of the consumer."""
-    poll_visibility: int = 90
+    poll_visibility: int = 180
     lease: float = 20.0
-    lease_renewal: float = 5.0
+    lease_renewal: float = 10.0
     recheck: float = 5.0
     """The interval at which a drain or a poll checks whether its connection was changed."""
     downlink_timeout: float = 10.0
@@ -62,7 +65,8 @@ class Timing(BaseModel):
             return cls()
         function = max(5, math.ceil(30 / scale))
         report = max(function + 2, math.ceil(60 / scale))
-        poll = max(4.0, 55 / scale)
+        period = max(5.0, 60 / scale)
+        poll_close = period * 130 / 60
         return cls(
             scale=scale,
             schedule=max(1.0, 60 / scale),
@@ -71,12 +75,13 @@ class Timing(BaseModel):
             wake_visibility=max(report + 3, math.ceil(180 / scale)),
             spare=max(1.5, 10 / scale),
             connect_budget=max(2.0, 10 / scale),
-            poll=poll,
-            poll_close=poll * 45 / 55,
-            poll_timeout=math.ceil(poll + max(3.0, 15 / scale)),
-            poll_visibility=math.ceil(poll + max(5.0, 35 / scale)),
+            poll_period=period,
+            poll=poll_close + max(1.5, 10 / scale),
+            poll_close=poll_close,
+            poll_timeout=math.ceil(poll_close + max(4.5, 20 / scale)),
+            poll_visibility=math.ceil(poll_close + max(6.5, 50 / scale)),
             lease=max(3.0, 20 / scale),
-            lease_renewal=max(0.75, 5 / scale),
+            lease_renewal=max(1.0, 10 / scale),
             recheck=max(0.5, 5 / scale),
         )
 

@@ -1,7 +1,7 @@
-"""Polls: for most of a minute, one loop consumes the downlinks of up to fifty connections.
+"""Polls: one loop consumes the downlinks of up to fifty connections until the next minute's poll takes them over.
 
-A lease restricts each connection to one consumer: a schedule may fire twice, and the next job may arrive before the
-current one ends. The later poll waits for the lease and then takes the connection over without a gap.
+A lease restricts each connection to one consumer: a schedule may fire twice, and the next poll starts while the current
+one consumes. ``tenures`` has the hand-over of a connection from poll to poll.
 """
 
 import time
@@ -17,6 +17,7 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob, PollTarget
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.state_recorder import DownlinkStateRecorder
+from chalicelib.downlinks.tenures import Step, Tenure, TenureContext
 from chalicelib.errors import BrokerFault, NotFound, Unavailable
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.clock import Clock
@@ -26,8 +27,6 @@ from chalicelib.ports.coordination import Leases
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.ports.secrets import SecretStore
 
-LEASE_RETRY = 1.0
-"""Seconds between attempts to acquire a lease that another consumer holds."""
 MAX_LOSSES = 3
 """Number of times that one poll opens a lost connection again."""
 
@@ -65,7 +64,7 @@ class PollHandler:
         for record in records:
             job = PollJob.model_validate_json(record.body)
             age = self._context.clock() - job.sent_at
-            if age > max(self._context.timing.schedule, self._context.timing.poll):
+            if age > self._context.timing.poll_period:
                 log.info("old poll job dropped", extra={"age": round(age, 1)})
                 continue
             targets.update({target.connection_id: target for target in job.targets})
@@ -78,28 +77,45 @@ class _PolledConnection:
     """State of one connection within a poll."""
 
     target: PollTarget
+    tenure: Tenure
     connection: Connection | None = None
     """Set while the connection is open or being opened."""
-    leased: bool = False
-    step_at: float = 0.0
-    """Monotonic time of the next step."""
+    record_at: float = 0.0
+    """Monotonic time of the next read of the connection's record."""
     given_up: bool = False
+    """True once the connection is another poll's, or is not consumed any more in this poll."""
+    closed: bool = False
+    """True once a connection that was given up is closed, so that its lease can be released."""
+    left: bool = False
+    """True once the lease is released."""
     opened: bool = False
     losses: int = 0
     step: "Future[None] | None" = field(default=None, repr=False)
+
+    def is_due(self, now: float) -> bool:
+        """Return whether the next step is due at ``now`` (monotonic)."""
+        if self.given_up:
+            # While the connection closes, its lease is renewed.
+            return not self.left and (self.closed or (self.tenure.held and now >= self.tenure.next_at))
+        return now >= (min(self.tenure.next_at, self.record_at) if self.tenure.held else self.tenure.next_at)
 
 
 class Poll:
     """One run over up to fifty connections: threads follow leases and records, one loop serves the brokers.
 
-    It opens a connection only while it holds the connection's lease. Each renewal stops consuming if the lease was
-    lost, the connection is inactive or its broker is down. A fault of one connection never ends the others' poll.
+    It opens a connection only while it holds the connection's lease. It stops consuming when the lease is asked for or
+    lost, and when the record shows that the connection is inactive or its broker is down. It ends when it has left
+    all connections. A fault of one connection never ends the others' poll.
     """
 
     def __init__(self, context: PollContext, targets: Sequence[PollTarget]) -> None:
         self._context = context
-        self._owner = str(ULID())
-        self._polled = {target.connection_id: _PolledConnection(target) for target in targets}
+        own = TenureContext(
+            context.leases, context.timing, context.clock, context.monotonic, str(ULID()), context.clock()
+        )
+        self._polled = {
+            target.connection_id: _PolledConnection(target, Tenure(own, target.connection_id)) for target in targets
+        }
         self._consumer = context.make_consumer()
         self._closing = False
         self._recorder = DownlinkStateRecorder(
@@ -119,23 +135,29 @@ class Poll:
             for polled in self._polled.values():
                 if polled.step:
                     polled.step.exception()  # waits for the step, which logs its own exceptions
-            self._release()
+            for polled in self._polled.values():
+                self._release(polled)
 
-    def _release(self) -> None:
-        for polled in self._polled.values():
-            if polled.leased:
-                try:
-                    self._context.leases.release(polled.target.connection_id, self._owner)
-                except Unavailable as error:
-                    log.warning("lease not released, it will expire", extra={"reason": str(error)})
+    def _release(self, polled: _PolledConnection) -> None:
+        try:
+            polled.tenure.release()
+        except Unavailable as error:
+            log.warning("lease not released, it will expire", extra={"reason": str(error)})
+        polled.left = True
 
     def _tick(self) -> None:
         """Start the steps that are due. The loop calls this several times a second, so it never blocks."""
         now = self._context.monotonic()
         for polled in self._polled.values():
-            if polled.given_up or self._closing or now < polled.step_at or (polled.step and not polled.step.done()):
-                continue
-            polled.step_at = now + (self._context.timing.lease_renewal if polled.leased else LEASE_RETRY)
+            if polled.tenure.expired:
+                self._close(polled)
+            if polled.is_due(now):
+                self._start_step(polled)
+        if all(polled.left for polled in self._polled.values()):
+            self._consumer.finish()
+
+    def _start_step(self, polled: _PolledConnection) -> None:
+        if not self._closing and (polled.step is None or polled.step.done()):
             polled.step = self._context.executor.submit(self._step, polled)
 
     def _step(self, polled: _PolledConnection) -> None:
@@ -146,7 +168,7 @@ class Poll:
             if polled.connection:
                 # The connection was deleted: delete its downlink queue too, if the broker permits it.
                 self._consumer.delete_queue(polled.target.connection_id)
-            polled.given_up = True
+            polled.given_up = polled.left = True
         except Unavailable as error:
             # The lease is uncertain, so consuming stops; the broker requeues the unacknowledged downlinks.
             log.warning("poll interrupted", extra={"connection": polled.target.connection_id, "reason": str(error)})
@@ -154,31 +176,58 @@ class Poll:
         except Exception:  # noqa: BLE001
             # An unforeseen error of one connection must not end the poll of the others.
             log.exception("poll failed", extra={"connection": polled.target.connection_id})
-            self._close(polled)
-            polled.given_up = True
+            self._give_up(polled)
 
     def _close(self, polled: _PolledConnection) -> None:
         if polled.connection:
             polled.connection = None
             self._consumer.close(polled.target.connection_id)
 
+    def _give_up(self, polled: _PolledConnection) -> None:
+        """Leave the connection: close it in order, with its unsettled downlinks handled, then release the lease."""
+
+        def closed() -> None:
+            # The release is a step of its own, because a renewal in another thread would acquire the lease again.
+            polled.closed = True
+            self._start_step(polled)
+
+        if not polled.given_up:
+            polled.given_up = True
+            self._consumer.close(polled.target.connection_id, closed)
+
     def _supervise(self, polled: _PolledConnection) -> None:
-        tenant, connection_id = polled.target.tenant, polled.target.connection_id
-        if not self._context.leases.acquire(connection_id, self._owner):
-            # Another consumer holds the lease: stop consuming, and try to acquire the lease again later.
-            self._close(polled)
-            polled.leased = False
+        now = self._context.monotonic()
+        if polled.closed:
+            self._release(polled)
             return
-        polled.leased = True
+        if not polled.tenure.held or now >= polled.tenure.next_at:
+            held = polled.tenure.held
+            step = polled.tenure.step()
+            if step in {Step.ASKED_FOR, Step.SUPERSEDED}:
+                self._give_up(polled)
+            elif step is Step.WAITING and held:
+                # Another consumer holds the lease: stop consuming.
+                self._close(polled)
+        if polled.tenure.held and not polled.given_up and now >= polled.record_at:
+            polled.record_at = now + self._context.timing.recheck
+            self._apply_record(polled)
+
+    def _apply_record(self, polled: _PolledConnection) -> None:
+        """Open the connection, open it again after a change, or give it up if the record says so."""
+        tenant, connection_id = polled.target.tenant, polled.target.connection_id
         current = self._context.connections.get(tenant, connection_id)
         if not downlink_fault.poll_is_due(current, self._context.clock()):
-            self._close(polled)
-            polled.given_up = True
+            polled.connection = None
+            self._give_up(polled)
             return
         before = polled.connection
         if before and before.version == current.version:
             return
-        secrets = self._context.secrets.of(current)
+        try:
+            secrets = self._context.secrets.of(current)
+        except NotFound:
+            # The secret was replaced after the record was read: the next read of the record has its successor.
+            return
         if before:
             self._consumer.close(connection_id)
         polled.connection = current
@@ -209,7 +258,7 @@ class Poll:
             polled.losses += 1
             log.info("downlink connection lost", extra={"connection": connection_id, "type": fault.type})
             return
-        polled.given_up = True
+        self._give_up(polled)
         if connection:
             self._context.executor.submit(self._recorder.failed, connection, fault)
 

@@ -53,8 +53,11 @@ class DownlinkConsumer(Protocol):
         removes the previous binding if it differs. ``old_bindings``: further (exchange, binding key) pairs to remove.
         """
 
-    def close(self, connection_id: str) -> None:
-        """Cancel, drain, ack, close. Ignored when the connection is not open."""
+    def close(self, connection_id: str, then: Callable[[], object] | None = None) -> None:
+        """Cancel, drain, ack, close. Ignored when the connection is not open.
+
+        The loop calls ``then`` once the connection is closed, at once when it is not open; ``then`` must not block.
+        """
 
     def delete_queue(self, connection_id: str) -> None:
         """Delete the downlink queue over the open connection and close it. It is not opened again in this run."""

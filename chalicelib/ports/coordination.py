@@ -1,5 +1,7 @@
 """Coordination between functions: leases, claims, rate limits and the ledger of sent downlinks."""
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -13,11 +15,38 @@ class DownlinkLedger(Protocol):
         """Record the downlink as sent."""
 
 
+@dataclass(frozen=True)
+class LeaseHolder:
+    """A poll that holds or wants a lease. Times are Unix seconds; they are 0 in a lease of an earlier release."""
+
+    owner: str
+    began: float = 0.0
+    """The start of the poll."""
+    renews_at: float = 0.0
+    """The time of its next renewal, at which it notices that another poll asked for the lease."""
+
+
+class LeaseAnswer(StrEnum):
+    """Results of acquiring or renewing a lease."""
+
+    REFUSED = "REFUSED"
+    """Another owner holds the lease."""
+    HELD = "HELD"
+    ASKED_FOR = "ASKED_FOR"
+    """The owner holds the lease, and another poll asked for it since the last renewal."""
+
+
 class Leases(Protocol):
     """Restricts each connection to one consumer."""
 
-    def acquire(self, connection_id: str, owner: str) -> bool:
-        """Acquire or renew the lease; return False while another owner holds it."""
+    def acquire(self, connection_id: str, holder: LeaseHolder) -> LeaseAnswer:
+        """Acquire the lease, or renew it if its owner is ``holder.owner``."""
+
+    def holder(self, connection_id: str) -> LeaseHolder | None:
+        """Return the holder of the lease, or None if the lease is free or expired."""
+
+    def ask(self, connection_id: str, owner: str) -> None:
+        """Ask ``owner`` for its lease: its next renewal answers ASKED_FOR. Ignored if another owner holds the lease."""
 
     def release(self, connection_id: str, owner: str) -> None:
         """Release the lease if ``owner`` holds it."""

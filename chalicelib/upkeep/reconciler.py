@@ -146,8 +146,8 @@ class Reconciler:
             return False
 
     def _poll_is_due(self, now: float) -> bool:
-        """Return True in each run, unless scaled timing makes a poll longer than the schedule: then once per poll."""
-        period = self._context.timing.poll + 1
+        """Return True in each run, unless scaled timing makes the period of polls longer than the schedule's."""
+        period = self._context.timing.poll_period
         return self._context.timing.schedule >= period or int(now / period) != int(
             (now - self._context.timing.schedule) / period
         )

@@ -35,6 +35,7 @@ class AmqpDownlinkConsumer:
         self._feeds: dict[str, Feed] = {}
         self._next: dict[str, Opening] = {}
         self._deleted: set[str] = set()
+        self._after_close: dict[str, Callable[[], object]] = {}
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="downlinks")
         self._on_batch: OnBatch = _requeue_all
         self._on_opened: Callable[[str], None] = _ignore
@@ -46,8 +47,8 @@ class AmqpDownlinkConsumer:
         opening = Opening(connection, secrets, list(old_bindings))
         self._loop.add_callback_threadsafe(lambda: self._open(opening))
 
-    def close(self, connection_id: str) -> None:
-        self._loop.add_callback_threadsafe(lambda: self._close(connection_id))
+    def close(self, connection_id: str, then: Callable[[], object] | None = None) -> None:
+        self._loop.add_callback_threadsafe(lambda: self._close(connection_id, then))
 
     def delete_queue(self, connection_id: str) -> None:
         self._loop.add_callback_threadsafe(lambda: self._delete_queue(connection_id))
@@ -107,11 +108,15 @@ class AmqpDownlinkConsumer:
         with self._isolated(connection_id):
             self._on_opened(connection_id)
 
-    def _close(self, connection_id: str) -> None:
+    def _close(self, connection_id: str, then: Callable[[], object] | None) -> None:
         self._next.pop(connection_id, None)
         feed = self._feeds.get(connection_id)
         if feed is not None:
+            if then is not None:
+                self._after_close[connection_id] = then
             feed.end()
+        elif then is not None:
+            then()
 
     def _delete_queue(self, connection_id: str) -> None:
         self._deleted.add(connection_id)
@@ -128,6 +133,10 @@ class AmqpDownlinkConsumer:
 
     def _closed(self, feed: Feed, fault: BrokerFault | None) -> None:
         del self._feeds[feed.id]
+        then = self._after_close.pop(feed.id, None)
+        if then is not None:
+            with self._isolated(feed.id):
+                then()
         following = self._next.pop(feed.id, None)
         if following is not None:
             self._open(replace(following, old_bindings=[*following.old_bindings, feed.binding]))

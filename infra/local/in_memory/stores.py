@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from chalicelib.domain.application_server import ApplicationServer
@@ -11,6 +11,7 @@ from chalicelib.domain.event import Event
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.coordination import LeaseAnswer, LeaseHolder
 
 
 class MemorySecretStore:
@@ -130,23 +131,42 @@ class MemoryApplicationServerStore:
 
 
 class MemoryLeases:
-    """Leases. ``holders`` has the owner and end of each."""
+    """Leases. ``holders`` has the holder and end of each; ``calls`` counts the calls by method."""
 
     def __init__(self, seconds: float, clock: Clock) -> None:
         self._seconds = seconds
         self._clock = clock
-        self.holders: dict[str, tuple[str, float]] = {}
+        self.holders: dict[str, tuple[LeaseHolder, float]] = {}
+        self.asked: set[tuple[str, str]] = set()
+        self.calls: Counter[str] = Counter()
 
-    def acquire(self, connection_id: str, owner: str) -> bool:
+    def acquire(self, connection_id: str, holder: LeaseHolder) -> LeaseAnswer:
+        self.calls["acquire"] += 1
         now = self._clock()
-        holder, until = self.holders.get(connection_id, ("", 0.0))
-        if holder not in {"", owner} and until > now:
-            return False
-        self.holders[connection_id] = (owner, now + self._seconds)
-        return True
+        before, until = self.holders.get(connection_id, (None, 0.0))
+        if before and before.owner != holder.owner and until > now:
+            return LeaseAnswer.REFUSED
+        self.holders[connection_id] = (holder, now + self._seconds)
+        if (connection_id, holder.owner) in self.asked:
+            self.asked.remove((connection_id, holder.owner))
+            return LeaseAnswer.ASKED_FOR
+        return LeaseAnswer.HELD
+
+    def holder(self, connection_id: str) -> LeaseHolder | None:
+        self.calls["holder"] += 1
+        holder, until = self.holders.get(connection_id, (None, 0.0))
+        return holder if until > self._clock() else None
+
+    def ask(self, connection_id: str, owner: str) -> None:
+        self.calls["ask"] += 1
+        holder, _ = self.holders.get(connection_id, (None, 0.0))
+        if holder and holder.owner == owner:
+            self.asked.add((connection_id, owner))
 
     def release(self, connection_id: str, owner: str) -> None:
-        if self.holders.get(connection_id, ("", 0.0))[0] == owner:
+        self.calls["release"] += 1
+        holder, _ = self.holders.get(connection_id, (None, 0.0))
+        if holder and holder.owner == owner:
             del self.holders[connection_id]
 
 

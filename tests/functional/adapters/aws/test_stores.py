@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.aws.dynamodb import from_item
+from chalicelib.adapters.aws.dynamodb import from_item, to_item
 from chalicelib.adapters.aws.leases import DynamoDbLeases
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
@@ -12,6 +12,7 @@ from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
 from chalicelib.kernel.ids import first_id, is_id, last_id, new_id
 from chalicelib.kernel.times import iso_time
+from chalicelib.ports.coordination import LeaseAnswer, LeaseHolder
 from chalicelib.vocabulary import EventType
 
 NOW = 1_764_000_000.25
@@ -119,16 +120,45 @@ def test_lease_has_one_owner_until_it_expires_or_is_released(services: Services)
     now = NOW
 
     leases = DynamoDbLeases(services.dynamodb, services.settings.table("coordination"), lambda: now, 20)
-    assert leases.acquire("01A", "one")
-    assert not leases.acquire("01A", "two")
-    assert leases.acquire("01A", "one")
+
+    def acquires(owner: str) -> bool:
+        return leases.acquire("01A", LeaseHolder(owner)) is not LeaseAnswer.REFUSED
+
+    assert acquires("one")
+    assert not acquires("two")
+    assert acquires("one")
     now += 20
-    assert leases.acquire("01A", "two")
-    assert not leases.acquire("01A", "one")
+    assert leases.holder("01A") is None
+    assert acquires("two")
+    assert not acquires("one")
     leases.release("01A", "one")
-    assert not leases.acquire("01A", "three")
+    assert not acquires("three")
     leases.release("01A", "two")
-    assert leases.acquire("01A", "three")
+    assert leases.holder("01A") is None
+    assert acquires("three")
+
+
+def test_holder_of_a_lease_learns_once_that_another_poll_asked(services: Services) -> None:
+    leases = DynamoDbLeases(services.dynamodb, services.settings.table("coordination"), lambda: NOW, 20)
+    one = LeaseHolder("one", NOW, NOW + 10)
+    assert leases.acquire("01A", one) is LeaseAnswer.HELD
+    assert leases.holder("01A") == one
+    leases.ask("01A", "two")
+    assert leases.acquire("01A", one) is LeaseAnswer.HELD
+    leases.ask("01A", "one")
+    assert leases.acquire("01A", one) is LeaseAnswer.ASKED_FOR
+    assert leases.acquire("01A", one) is LeaseAnswer.HELD
+    leases.ask("01B", "one")
+    assert leases.holder("01B") is None
+
+
+def test_lease_of_an_earlier_release_is_respected(services: Services) -> None:
+    table = services.settings.table("coordination")
+    item = {"id": "01A", "owner": "one", "leaseUntil": NOW + 5, "expires": int(NOW) + 60}
+    services.dynamodb.put_item(TableName=table, Item=to_item(item))
+    leases = DynamoDbLeases(services.dynamodb, table, lambda: NOW, 20)
+    assert leases.holder("01A") == LeaseHolder("one")
+    assert leases.acquire("01A", LeaseHolder("two")) is LeaseAnswer.REFUSED
 
 
 def test_ids_sort_by_time() -> None:

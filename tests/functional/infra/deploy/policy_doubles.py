@@ -21,7 +21,7 @@ class NoRemover:
 
 
 class OnePoll:
-    """A consumer that opens its connection, delivers the messages of a test, and ends."""
+    """A consumer that opens its connection, delivers the messages of a test if there are any, and ends."""
 
     def __init__(self, messages: Sequence[ReceivedDownlink], fault: BrokerFault | None = None) -> None:
         self._messages = messages
@@ -31,10 +31,12 @@ class OnePoll:
     def open(self, _connection: Connection, _secrets: ConnectionSecrets, _old: Sequence[tuple[str, str]] = ()) -> None:
         self._open.set()
 
-    def close(self, connection_id: str) -> None:
-        raise AssertionError(connection_id)
+    def close(self, _connection_id: str, then: Callable[[], object] | None = None) -> None:
+        if then:
+            then()
 
-    delete_queue = close
+    def delete_queue(self, connection_id: str) -> None:
+        raise AssertionError(connection_id)
 
     def finish(self) -> None:
         raise AssertionError
@@ -49,6 +51,8 @@ class OnePoll:
         tick: Callable[[], None],
     ) -> None:
         tick()
+        if not self._messages:
+            return
         assert self._open.wait(10)
         if self._fault:
             on_fault(self._messages[0].connection_id, self._fault)

@@ -26,6 +26,7 @@ from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, D
 from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.consuming import ReceivedDownlink
+from chalicelib.ports.coordination import LeaseHolder
 from chalicelib.ports.queues import RETENTION
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
 from chalicelib.uplinks.publisher_pool import PublisherPool
@@ -301,6 +302,9 @@ def run_consume(world: World) -> None:
         {"DevEUI_downlink": good | {"payload_hex": "no hex"}},
     )
     consume({"DevEUI_downlink": good}, fault=BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"))
+    # An earlier poll holds the lease, and this one asks for it.
+    world.plain.leases.acquire(connection_id, LeaseHolder("an earlier poll"))
+    consume()
 
 
 def run_send_downlinks(world: World) -> None:
