@@ -8,6 +8,7 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
+from chalicelib.connections.parked_downlinks import ParkedDownlinks
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_changes import any_secret, certificate_ends, first_state, fresh, old_bindings
 from chalicelib.domain.validation.connections import check_structure, parse_connection, split_secrets
@@ -63,6 +64,7 @@ class ManagementContext:
     polls: PollQueue
     failed: FailedMessages
     remover: DownlinkQueueRemover
+    parked: ParkedDownlinks
     events: ConnectionEvents
     clock: Clock
     settings: Settings
@@ -261,6 +263,8 @@ class ConnectionService:
             # The store increased the epoch, which the forwarder may have increased before.
             changed = changed.model_copy(update={"epoch": self._epoch(changed)})
             self._connect(changed)
+        if changed.active and not stored.active:
+            self._context.parked.release(changed)
         self._context.events.changed(stored, changed, secrets=not unchanged)
         return changed
 

@@ -24,7 +24,7 @@ from chalicelib.network_servers.thingpark.downlinks import query_parameters, val
 from chalicelib.network_servers.thingpark.reports import DOWNLINK
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import ConnectionReader
-from chalicelib.ports.coordination import DownlinkLedger
+from chalicelib.ports.coordination import DownlinkLedger, ParkedReceipts
 from chalicelib.ports.history import FailedMessages
 from chalicelib.ports.network_server import NetworkServer
 from chalicelib.ports.queues import DownlinkQueue, QueueRecord
@@ -37,7 +37,9 @@ MAX_AGE = 86400.0
 MAX_ATTEMPTS = 10
 """Attempts of a downlink that fails with an unforeseen error."""
 INACTIVE_DELAY = 60
-"""Seconds, before TIME_SCALE, until the next check of a deactivated connection's downlink."""
+"""Seconds, before TIME_SCALE, until the next check of a deactivated connection's downlink that could not be parked."""
+PARKED = 43_000
+"""Seconds, before TIME_SCALE, that a deactivated connection's downlink is hidden: SQS hides it for 12 h at most."""
 
 
 class _RetryLater(Exception):
@@ -46,6 +48,15 @@ class _RetryLater(Exception):
     def __init__(self, seconds: int) -> None:
         super().__init__()
         self.seconds = seconds
+
+
+class _Inactive(Exception):
+    """The connection of a downlink is deactivated. ``until``: end of the downlink's validity in Unix seconds."""
+
+    def __init__(self, job: DownlinkJob, until: float) -> None:
+        super().__init__()
+        self.job = job
+        self.until = until
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class SenderContext:
     application_servers: ApplicationServerStore
     queue: DownlinkQueue
     ledger: DownlinkLedger
+    parked: ParkedReceipts
     failed: FailedMessages
     network_server: NetworkServer
     ingress: Ingress
@@ -105,6 +117,9 @@ class DownlinkSender:
             except _RetryLater as retry:
                 self._context.queue.delay([r.receipt for r in records[index:]], retry.seconds)
                 return records[:index]
+            except _Inactive as inactive:
+                self._park([r.receipt for r in records[index:]], inactive.job, inactive.until)
+                return records[:index]
             except (NotFound, Unavailable) as error:
                 # NotFound: after the record was read, its secret was replaced or the connection was deleted.
                 log.warning("downlink not sent yet", extra={"messageId": record.message_id, "reason": str(error)})
@@ -115,6 +130,30 @@ class DownlinkSender:
                 if record.attempts < MAX_ATTEMPTS or not self._give_up(record):
                     return records[:index]
         return records
+
+    def _park(self, receipts: Sequence[str], job: DownlinkJob, until: float) -> None:
+        """Hide a device's downlinks until their connection is activated, which makes them visible by their receipts.
+
+        Each invocation with a downlink that stays queued counts as an error of the function, so it must not be checked
+        each minute.
+        """
+        queue, scale = self._context.queue, self._context.timing.scale
+        if not job.deduplication_id:
+            queue.delay(receipts, max(1, round(INACTIVE_DELAY / scale)))
+            return
+        try:
+            self._context.parked.park(job.tenant, job.connection_id, job.deduplication_id, receipts)
+            queue.delay(receipts, max(1, round(min(PARKED / scale, until - self._context.clock() + 1))))
+            # The connection may have been activated before its receipts were recorded.
+            active = self._context.connections.get(job.tenant, job.connection_id).active
+        except NotFound:
+            active = True
+        except Unavailable as error:
+            log.warning("downlink not parked", extra={"connection": job.connection_id, "reason": str(error)})
+            queue.delay(receipts, max(1, round(INACTIVE_DELAY / scale)))
+            return
+        if active:
+            queue.delay(receipts, 0)
 
     def _give_up(self, record: QueueRecord) -> bool:
         """Reject a downlink that cannot be handled; return False if AWS is unavailable and it must stay queued."""
@@ -145,11 +184,11 @@ class DownlinkSender:
             # Deleting a connection discards its queued downlinks.
             log.info("downlink of a deleted connection dropped", extra={"connection": job.connection_id})
             return
-        if not connection.active:
-            raise _RetryLater(max(1, round(INACTIVE_DELAY / self._context.timing.scale)))
         if self._context.ledger.was_sent(record.message_id):
             return
         until = valid_until(job.downlink, job.received_at) or job.received_at + MAX_AGE
+        if not connection.active and self._context.clock() <= until:
+            raise _Inactive(job, until)
         if self._context.clock() > until:
             self._reject(
                 connection,

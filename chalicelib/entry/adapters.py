@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
     from chalicelib.adapters.aws.sqs import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
     from chalicelib.adapters.aws.statistics import DynamoDbStatistics
+    from chalicelib.adapters.aws.waiting_downlinks import DynamoDbWaitingDownlinks
     from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
     from chalicelib.uplinks.publisher_pool import PublisherPool
 
@@ -100,6 +101,12 @@ class Adapters:
         from chalicelib.adapters.aws.statistics import DynamoDbStatistics
 
         return DynamoDbStatistics(self.dynamodb, self.settings.table("statistics"), self.clock)
+
+    @cached_property
+    def parked_receipts(self) -> "DynamoDbWaitingDownlinks":
+        from chalicelib.adapters.aws.waiting_downlinks import DynamoDbWaitingDownlinks
+
+        return DynamoDbWaitingDownlinks(self.dynamodb, self.settings.table("statistics"), self.clock)
 
     @cached_property
     def leases(self) -> "DynamoDbLeases":

@@ -160,6 +160,7 @@ class Services(Adapters):
             application_servers=self.application_server_store,
             queue=self.downlink_queue,
             ledger=self.ledger,
+            parked=self.parked_receipts,
             failed=self.failed_messages,
             network_server=self.network_server,
             ingress=self.ingress,
@@ -173,6 +174,7 @@ class Services(Adapters):
     @cached_property
     def connections(self) -> "ConnectionService":
         from chalicelib.connections.events import ConnectionEvents
+        from chalicelib.connections.parked_downlinks import ParkedDownlinks
         from chalicelib.connections.service import ConnectionService, ManagementContext
 
         context = ManagementContext(
@@ -183,6 +185,7 @@ class Services(Adapters):
             polls=self.poll_queue,
             failed=self.failed_messages,
             remover=self.queue_remover,
+            parked=ParkedDownlinks(self.parked_receipts, self.downlink_queue),
             events=ConnectionEvents(self.monitoring),
             clock=self.clock,
             settings=self.settings,

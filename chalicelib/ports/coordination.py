@@ -1,5 +1,6 @@
 """Coordination between functions: leases, claims, rate limits and the ledger of sent downlinks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -13,6 +14,16 @@ class DownlinkLedger(Protocol):
 
     def record(self, message_id: str) -> None:
         """Record the downlink as sent."""
+
+
+class ParkedReceipts(Protocol):
+    """Receipts of downlinks that SQS hides until their connection is active again."""
+
+    def park(self, tenant: str, connection_id: str, name: str, receipts: Sequence[str]) -> None:
+        """Record the receipts of a device's downlinks under the deduplication id of the first. Raises Unavailable."""
+
+    def receipts(self, tenant: str, connection_id: str) -> list[str]:
+        """Return the receipts of the connection's downlinks. Raises Unavailable."""
 
 
 @dataclass(frozen=True)

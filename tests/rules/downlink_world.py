@@ -13,7 +13,6 @@ from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryDownlinkLedger,
-    MemoryDownlinkQueue,
     MemorySecretStore,
 )
 from tests.rules.scheduler import Fate, Faulty, Inline, Killed, Task, current, history
@@ -87,7 +86,6 @@ class DownlinkWorld(World):
         self.incidents = 0
         """Upper bound of the calls that may repeat because of a fault."""
         self.network = NetworkServer()
-        self.downlinks = MemoryDownlinkQueue(self.settings.timing.report_visibility, self.clock)
         self.ledger = MemoryDownlinkLedger()
         self.senders = [Environment(), Environment()]
         self._names = itertools.count(1)
@@ -108,6 +106,7 @@ class DownlinkWorld(World):
                 application_servers=servers,
                 queue=queue,
                 ledger=_any(Faulty("ledger", self.ledger)),
+                parked=_any(Faulty("parked", self.parked)),
                 failed=self._p_failed,
                 network_server=self.network,
                 ingress=self.ingress,

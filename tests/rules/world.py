@@ -9,6 +9,7 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
+from chalicelib.connections.parked_downlinks import ParkedDownlinks
 from chalicelib.connections.service import ConnectionService, ManagementContext
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
@@ -26,8 +27,10 @@ from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryConnectionStore,
+    MemoryDownlinkQueue,
     MemoryEventLog,
     MemoryFailedMessages,
+    MemoryParkedReceipts,
     MemoryPollQueue,
     MemorySecretStore,
     MemoryStatistics,
@@ -101,6 +104,8 @@ class World:
         self.queues = MemoryUplinkQueues(timing.report_visibility, self.clock)
         self.wakes = MemoryWakeQueue(timing.wake_visibility, self.clock)
         self.slow_wakes = MemoryWakeQueue(timing.wake_visibility, self.clock)
+        self.downlinks = MemoryDownlinkQueue(timing.report_visibility, self.clock)
+        self.parked = MemoryParkedReceipts()
         self.failed = MemoryFailedMessages()
         self.events = MemoryEventLog()
         self.statistics = MemoryStatistics()
@@ -154,6 +159,10 @@ class World:
                 polls=polls,
                 failed=self._p_failed,
                 remover=NoRemover(),
+                parked=ParkedDownlinks(
+                    _any(Faulty("parked", self.parked)),
+                    _any(Faulty("downlinks", self.downlinks, silent={"delay": lambda *_: None})),
+                ),
                 events=ConnectionEvents(self._monitoring),
                 clock=self.clock,
                 settings=self.settings,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
-from chalicelib.adapters.aws.dynamodb import partition, to_item
+from chalicelib.adapters.aws.dynamodb import partition, query, to_item
 from chalicelib.errors import Unavailable
 from chalicelib.ports.clock import Clock
 
@@ -32,7 +32,8 @@ class DynamoDbWaitingDownlinks:
     """The waiting downlinks of all connections.
 
     An item has the keys ``connection`` (``<tenant>#<id>#waiting``) and ``sort`` (a hash of the name). It gets
-    ``settledAt`` (Unix seconds) when the downlink is settled.
+    ``settledAt`` (Unix seconds) when the downlink is settled, and ``receipts`` while it is parked. Implements
+    ``ports.ParkedReceipts``.
     """
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
@@ -55,6 +56,29 @@ class DynamoDbWaitingDownlinks:
         item = _key(_partition(tenant, connection_id), name) | {"settledAt": now, "expires": now + 2 * _REPEAT}
         with translated("DynamoDB"):
             self._client.put_item(TableName=self._table, Item=to_item(item))
+
+    def park(self, tenant: str, connection_id: str, name: str, receipts: Sequence[str]) -> None:
+        with translated("DynamoDB"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=to_item(_key(_partition(tenant, connection_id), name)),
+                UpdateExpression="SET receipts = :receipts, expires = if_not_exists(expires, :expires)",
+                ExpressionAttributeValues=to_item(
+                    {":receipts": list(receipts), ":expires": int(self._clock()) + _WAITING_KEPT}
+                ),
+            )
+
+    def receipts(self, tenant: str, connection_id: str) -> list[str]:
+        items = query(
+            self._client,
+            TableName=self._table,
+            KeyConditionExpression="#connection = :connection",
+            FilterExpression="attribute_exists(receipts) AND attribute_not_exists(settledAt)",
+            ExpressionAttributeNames={"#connection": "connection"},
+            ExpressionAttributeValues=to_item({":connection": _partition(tenant, connection_id)}),
+            ConsistentRead=True,
+        )
+        return [receipt for item in items for receipt in item["receipts"]]
 
     def waiting(self, tenant: str, connection_id: str) -> int:
         """Return the number of waiting downlinks."""

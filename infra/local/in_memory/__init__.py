@@ -8,6 +8,7 @@ from infra.local.in_memory.stores import (
     MemoryEventLog,
     MemoryFailedMessages,
     MemoryLeases,
+    MemoryParkedReceipts,
     MemorySecretStore,
     MemoryStatistics,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "MemoryEventLog",
     "MemoryFailedMessages",
     "MemoryLeases",
+    "MemoryParkedReceipts",
     "MemoryPollQueue",
     "MemorySecretStore",
     "MemoryStatistics",

@@ -170,6 +170,19 @@ class MemoryLeases:
             del self.holders[connection_id]
 
 
+class MemoryParkedReceipts:
+    """Receipts of parked downlinks. ``parked`` has those of each (tenant, connection, name)."""
+
+    def __init__(self) -> None:
+        self.parked: dict[tuple[str, str, str], list[str]] = {}
+
+    def park(self, tenant: str, connection_id: str, name: str, receipts: Sequence[str]) -> None:
+        self.parked[tenant, connection_id, name] = list(receipts)
+
+    def receipts(self, tenant: str, connection_id: str) -> list[str]:
+        return [r for key, receipts in self.parked.items() if key[:2] == (tenant, connection_id) for r in receipts]
+
+
 class MemoryDownlinkLedger:
     def __init__(self) -> None:
         self.sent: set[str] = set()

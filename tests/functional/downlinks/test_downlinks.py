@@ -1,6 +1,7 @@
 """Sending of queued downlinks to the network server, with moto's AWS."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def create(services: Services, number: int, *, active: bool) -> Connection:
         name=f"Connection {number}",
         active=active,
         configuration=AmqpConfiguration.model_validate(
-            {"hostName": "amqp.test", "protocol": "TCP", "uplinkTopicPattern": "{DevEUI}"}
+            {"hostName": "amqp.test", "protocol": "TCP", "uplinkTopicPattern": "{DevEUI}", "downlinkEnabled": False}
         ),
         created_at=iso_time(NOW),
         updated_at=iso_time(NOW),
@@ -87,6 +88,56 @@ def test_deactivated_connection_delays_only_its_own_downlinks(
     assert all(services.downlink_queue.send([job(inactive, "02"), job(active, "03")]))
     services.downlink_sender.handle(receive(services), deadline=1e12)
     assert network_server.payloads == ["03"]
+
+
+def parked_job(connection: Connection, payload: str, **fields: object) -> tuple[DownlinkJob, str]:
+    made, name = job(connection, payload)
+    downlink = made.downlink | fields
+    return made.model_copy(update={"deduplication_id": name, "downlink": downlink}), name
+
+
+def invocations(services: Services) -> int:
+    """Invoke the sender until no downlink is visible; return the number of invocations."""
+    number = 0
+    while records := receive(services):
+        number += 1
+        with suppress(Unavailable):
+            services.downlink_sender.handle(records, deadline=1e12)
+            services.downlink_queue.delete([record.receipt for record in records])
+    return number
+
+
+def test_parked_downlinks_return_in_order_when_their_connection_is_activated(
+    services: Services, network_server: RecordingNetworkServer
+) -> None:
+    # Given
+    inactive = create(services, 1, active=False)
+    assert all(services.downlink_queue.send([parked_job(inactive, f"0{number}") for number in range(3)]))
+
+    assert invocations(services) == 1
+
+    # When
+    services.connections.patch("demo", inactive.id, {"active": True}, None)
+    invocations(services)
+
+    # Then
+    assert network_server.payloads == ["00", "01", "02"]
+
+
+def test_downlink_is_not_parked_for_hours_when_its_connection_is_activated_meanwhile(
+    services: Services, network_server: RecordingNetworkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inactive = create(services, 1, active=False)
+    assert all(services.downlink_queue.send([parked_job(inactive, "01")]))
+    park = services.parked_receipts.park
+
+    def activate_first(*arguments: Any) -> None:
+        services.connections.patch("demo", inactive.id, {"active": True}, None)
+        park(*arguments)
+
+    monkeypatch.setattr(services.parked_receipts, "park", activate_first)
+    invocations(services)
+    assert network_server.payloads == ["01"]
 
 
 class RecordingDelays:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 
@@ -10,7 +11,12 @@ from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.downlinks.sender import MAX_ATTEMPTS, DownlinkSender, SenderContext
 from chalicelib.errors import DownlinkRejected, Unavailable
 from chalicelib.ports.queues import QueueRecord
-from infra.local.in_memory import MemoryApplicationServerStore, MemoryDownlinkLedger, MemoryDownlinkQueue
+from infra.local.in_memory import (
+    MemoryApplicationServerStore,
+    MemoryDownlinkLedger,
+    MemoryDownlinkQueue,
+    MemoryParkedReceipts,
+)
 from tests.unit.flow import TENANT, Flow
 
 
@@ -41,6 +47,7 @@ class Scene:
                 application_servers=servers,
                 queue=self.queue,
                 ledger=MemoryDownlinkLedger(),
+                parked=MemoryParkedReceipts(),
                 failed=flow.failed,
                 network_server=self.server,
                 ingress=flow.ingress,
@@ -108,3 +115,37 @@ def test_rejected_downlink_is_stored_and_reported_with_correlation_id(
         "REJECTED: the network server answered 350: Downlink counter value already used"
     )
     assert scene.flow.event_types()[-1] == "DOWNLINK_REJECTED"
+
+
+def handled(scene: Scene) -> bool:
+    """Invoke the sender with what the queue delivers; return whether it delivered something."""
+    records = scene.queue.take(10)
+    if records:
+        with suppress(Unavailable):
+            scene.handle(*records)
+            scene.queue.delete([record.receipt for record in records])
+    return bool(records)
+
+
+def test_downlink_of_a_deactivated_connection_is_checked_only_when_its_validity_ends(scene: Scene) -> None:
+    # Given
+    before = scene.flow.state()
+    changed = before.model_copy(update={"active": False, "version": before.version + 1})
+    scene.flow.connections.replace(changed, before.version, reset=True)
+    fields = {"DevEUI": f"{2:016X}", "FPort": 1, "payload_hex": "00", "ValidityTime": "7200"}
+    job = DownlinkJob(
+        tenant=TENANT, connection_id="c1", downlink=fields, received_at=scene.flow.now, deduplication_id="d1"
+    )
+    scene.queue.send([(job, "d1")])
+
+    # When two hours pass
+    invocations = 0
+    for _ in range(125):
+        invocations += handled(scene)
+        scene.flow.now += 60
+
+    # Then
+    assert invocations == 2
+    assert scene.server.taken == []
+    (failed,) = scene.flow.failed.messages[TENANT, "c1"]
+    assert failed.reason == "VALIDITY_PASSED"

@@ -165,6 +165,9 @@ def run_api(world: World) -> None:
     world.call("PUT", "/connections/{id}", CONNECTION, id=connection_id)
     world.call("PATCH", "/connections/{id}", {"configuration": {"password": "changed"}}, id=connection_id)
     world.call("POST", "/connections/{id}/restart", id=connection_id)
+    world.call("PATCH", "/connections/{id}", {"active": False}, id=connection_id)
+    world.plain.parked_receipts.park(TENANT, connection_id, "name", ["receipt"])
+    world.call("PATCH", "/connections/{id}", {"active": True}, id=connection_id)
     world.call("GET", "/connections/{id}/statistics", id=connection_id)
     world.call("POST", "/connections/test", CONNECTION)
     world.call("POST", "/connections/preview", {"configuration": CONFIGURATION, "uplink": uplink(1)})
@@ -340,6 +343,10 @@ def run_send_downlinks(world: World) -> None:
     send(own_key, DownlinkRejected("no such device"))
     with pytest.raises(Unavailable):
         send(own_key, DownlinkDelayed("no answer"))
+    world.call("PATCH", "/connections/{id}", {"active": False}, id=registered)
+    with pytest.raises(Unavailable):
+        send(registered)
+    world.call("PATCH", "/connections/{id}", {"active": True}, id=registered)
     world.call("DELETE", "/application-servers/{asId}", asId="AS2")
     send(registered)
     # The function deletes finished downlinks before it delays others.
