@@ -138,6 +138,10 @@ class Replay:
                 self._send(connection, message)
             except Unavailable as error:
                 return sent, error
+            except (LookupError, TypeError, ValueError):
+                # The body is not a downlink, or was truncated when it was stored: the message remains a failed one.
+                log.exception("message not replayed", extra={"connection": connection.id, "id": message.id})
+                continue
             sent.append(message)
         return sent, None
 

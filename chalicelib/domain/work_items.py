@@ -1,11 +1,18 @@
-"""Messages of the shared queues: wakes, poll jobs and downlink jobs."""
+"""Messages of the shared queues: wakes, poll jobs and downlink jobs.
 
+A release reads the messages of the release before it and, after a rollback, those of the release after it. Reading
+therefore ignores unknown fields, and a new field needs a default.
+"""
+
+import json
 from typing import Any
 
-from chalicelib.kernel.documents import Document
+from pydantic import ValidationError
+
+from chalicelib.kernel.documents import StoredDocument
 
 
-class Wake(Document):
+class Wake(StoredDocument):
     """A request to the forwarder to drain the queue of one connection.
 
     - ``message_id``: the report that caused the wake; None if no single report did.
@@ -20,21 +27,21 @@ class Wake(Document):
     helper: int = 0
 
 
-class PollTarget(Document):
+class PollTarget(StoredDocument):
     """A connection to poll for downlinks."""
 
     tenant: str
     connection_id: str
 
 
-class PollJob(Document):
+class PollJob(StoredDocument):
     """A request to poll up to 50 connections for downlinks; ``sent_at`` is in Unix seconds."""
 
     sent_at: float
     targets: list[PollTarget]
 
 
-class DownlinkJob(Document):
+class DownlinkJob(StoredDocument):
     """A validated downlink to send to the network server. It contains no key of an application server."""
 
     tenant: str
@@ -47,3 +54,32 @@ class DownlinkJob(Document):
     """Unix seconds."""
     deduplication_id: str = ""
     """The deduplication id of the SQS message; the statistics count waiting downlinks by it."""
+
+
+def read_wake(body: str) -> Wake | None:
+    """Return the wake in a message, None if it is unreadable.
+
+    If only tenant and connection are readable, return their wake without a report.
+    """
+    try:
+        return Wake.model_validate_json(body)
+    except ValidationError:
+        target = read_target(body)
+    return None if target is None else Wake(tenant=target.tenant, connection_id=target.connection_id)
+
+
+def read_target(body: str) -> PollTarget | None:
+    """Return the tenant and the connection that a message names, None if they are unreadable."""
+    try:
+        return PollTarget.model_validate_json(body)
+    except ValidationError:
+        return None
+
+
+def readable_fields(body: str) -> dict[str, Any]:
+    """Return the fields of an otherwise unreadable message, none if it is not a JSON object."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
 from ulid import ULID
 
 from chalicelib.config import Timing
@@ -58,11 +59,18 @@ class PollHandler:
     def handle(self, records: Sequence[QueueRecord], deadline: float) -> None:
         """Poll the connections of the jobs. Lambda ends the function at ``deadline`` (monotonic).
 
-        A failed job is not repeated, because the reconciler sends a new one every minute.
+        A failed job is not repeated, because the reconciler sends a new one every minute. Raises Unavailable after
+        the poll if a job is unreadable, so that SQS keeps it and the function's errors show it.
         """
         targets: dict[str, PollTarget] = {}
+        unreadable = 0
         for record in records:
-            job = PollJob.model_validate_json(record.body)
+            try:
+                job = PollJob.model_validate_json(record.body)
+            except ValidationError:
+                log.exception("unreadable poll job kept", extra={"messageId": record.message_id})
+                unreadable += 1
+                continue
             age = self._context.clock() - job.sent_at
             if age > self._context.timing.poll_period:
                 log.info("old poll job dropped", extra={"age": round(age, 1)})
@@ -70,6 +78,8 @@ class PollHandler:
             targets.update({target.connection_id: target for target in job.targets})
         if targets:
             Poll(self._context, list(targets.values())).run(deadline)
+        if unreadable:
+            raise Unavailable(f"{unreadable} poll job(s) are unreadable and are kept until their retention ends")
 
 
 @dataclass

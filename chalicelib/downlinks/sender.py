@@ -8,13 +8,14 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
 from ulid import ULID
 
 from chalicelib.config import Timing
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
-from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.domain.work_items import DownlinkJob, PollTarget, read_target, readable_fields
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
 from chalicelib.kernel.backoff import backoff
 from chalicelib.kernel.times import iso_time
@@ -84,7 +85,8 @@ class DownlinkSender:
 
     A downlink leaves the queue only after the network server accepted it, after it was stored as failed and reported,
     or when its connection was deleted. Only a downlink that cannot even be stored as failed is dropped with a log
-    line. The ledger limits repeated calls to one per killed function.
+    line; one that names no connection stays until its retention ends. The ledger limits repeated calls to one per
+    killed function.
     """
 
     def __init__(self, context: SenderContext) -> None:
@@ -156,18 +158,49 @@ class DownlinkSender:
             queue.delay(receipts, 0)
 
     def _give_up(self, record: QueueRecord) -> bool:
-        """Reject a downlink that cannot be handled; return False if AWS is unavailable and it must stay queued."""
+        """Store a downlink that cannot be handled as failed; return False if it must stay queued."""
+        target = read_target(record.body) or _target_of_group(record.group)
+        if target is None:
+            log.error("unreadable downlink kept", extra={"messageId": record.message_id, "attempts": record.attempts})
+            return False
         try:
-            job = DownlinkJob.model_validate_json(record.body)
-            connection = self._context.connections.get(job.tenant, job.connection_id)
+            connection = self._context.connections.get(target.tenant, target.connection_id)
             detail = f"the downlink failed {record.attempts} times because of an internal error"
-            self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record.attempts)
+            job = _read_job(record.body)
+            if job is None:
+                self._keep_unreadable(connection, record, detail)
+            else:
+                self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record.attempts)
         except Unavailable:
             return False
         except Exception:  # noqa: BLE001
             # The downlink cannot be stored as failed, or its connection was deleted: only the log line remains.
             log.exception("downlink dropped", extra={"messageId": record.message_id, "attempts": record.attempts})
         return True
+
+    def _keep_unreadable(self, connection: Connection, record: QueueRecord, detail: str) -> None:
+        """Store an unreadable downlink as failed. Its body is the downlink if that is readable, else the message."""
+        fields = readable_fields(record.body)
+        downlink, as_key_secret, name = (fields.get(key) for key in ("downlink", "asKeySecret", "deduplicationId"))
+        dev_eui = downlink.get("DevEUI") if isinstance(downlink, dict) else None
+        is_known = isinstance(dev_eui, str)
+        message = FailedMessage(
+            id=str(ULID()),
+            time=iso_time(self._context.clock()),
+            direction=Direction.DOWNLINK,
+            reason=FailureReason.NOT_HANDLED,
+            detail=detail,
+            dev_eui=dev_eui if is_known else None,
+            attempts=record.attempts,
+            body=json.dumps({DOWNLINK: downlink}, ensure_ascii=False) if is_known else record.body,
+            as_key_secret=as_key_secret if isinstance(as_key_secret, str) else None,
+        )
+        self._context.failed.add(connection.tenant, connection.id, [message])
+        details = {"devEUI": dev_eui} if is_known else {}
+        self._context.monitoring.event(connection, Level.WARNING, message.reason.downlink_event, detail, details)
+        self._context.monitoring.count(connection, {"downlinksFailed": 1})
+        if isinstance(name, str) and name:
+            self._context.monitoring.downlink_done(connection.tenant, connection.id, name)
 
     def _send(self, record: QueueRecord) -> None:
         job = DownlinkJob.model_validate_json(record.body)
@@ -283,3 +316,19 @@ class DownlinkSender:
 
 def _device(job: DownlinkJob) -> dict[str, object]:
     return {"devEUI": job.downlink["DevEUI"]}
+
+
+def _target_of_group(group: str) -> PollTarget | None:
+    """Return the connection in the message group ``<tenant>.<connection id>.<DevEUI>``, None if it is another group."""
+    tenant, _, rest = group.partition(".")
+    connection_id, _, device = rest.partition(".")
+    return PollTarget(tenant=tenant, connection_id=connection_id) if device else None
+
+
+def _read_job(body: str) -> DownlinkJob | None:
+    """Return the job in a message, None if it is unreadable or lacks what a rejection names."""
+    try:
+        job = DownlinkJob.model_validate_json(body)
+    except ValidationError:
+        return None
+    return job if {"DevEUI", "FPort"} <= job.downlink.keys() else None

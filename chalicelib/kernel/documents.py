@@ -14,3 +14,9 @@ class Document(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return the document as JSON values with camelCase names."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class StoredDocument(Document):
+    """A document that two releases read: fields that only another release knows are ignored."""
+
+    model_config = ConfigDict(extra="ignore")

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 
-from pydantic import ValidationError
 from ulid import ULID
 
-from chalicelib.domain.work_items import Wake
+from chalicelib.domain.work_items import Wake, read_wake
 from chalicelib.errors import Unavailable
 from chalicelib.monitoring import log
 from chalicelib.ports.queues import QueueRecord
@@ -39,13 +38,13 @@ class Forwarder:
         stop_at = deadline - self._context.timing.spare
         drains: dict[tuple[str, str], list[tuple[str, Wake]]] = defaultdict(list)
         done: list[str] = []
+        kept = 0
         for record in records:
-            try:
-                wake = Wake.model_validate_json(record.body)
-            except ValidationError:
-                # An unreadable wake names no connection, so no pending wake-up can be written for it.
-                log.exception("unreadable wake dropped", extra={"messageId": record.message_id})
-                done.append(record.receipt)
+            wake = read_wake(record.body)
+            if wake is None:
+                # It names no connection, so no pending wake-up can be written for it: SQS keeps it.
+                log.error("unreadable wake kept", extra={"messageId": record.message_id})
+                kept += 1
                 continue
             drains[wake.tenant, wake.connection_id].append((record.receipt, wake))
         running: dict[Future[bool], tuple[Drain, list[str]]] = {}
@@ -53,7 +52,6 @@ class Forwarder:
             drain = Drain(self._context, tenant, connection_id, [wake for _, wake in pairs])
             running[self._executor.submit(self._drain, drain, stop_at)] = drain, [receipt for receipt, _ in pairs]
         self._watch({future: drain for future, (drain, _) in running.items()})
-        kept = 0
         for future, (_, receipts) in running.items():
             if future.result():
                 done += receipts
@@ -61,7 +59,7 @@ class Forwarder:
                 kept += len(receipts)
         if kept:
             self._context.wakes.delete(done)
-            raise Unavailable(f"{kept} wake(s) have unsettled reports and no pending wake-up; SQS delivers them again")
+            raise Unavailable(f"{kept} wake(s) are unreadable, or have unsettled reports; SQS delivers them again")
 
     def _watch(self, running: Mapping[Future[bool], Drain]) -> None:
         """Wait for the drains; in the fast lane, demote connections whose brokers are slow meanwhile."""

@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -233,11 +234,13 @@ def _received(message: dict[str, Any]) -> ReceivedReport:
     attributes = message.get("MessageAttributes", {})
     body = message["Body"]
     if attributes.get("encoding", {}).get("StringValue") == "base64":
-        body = base64.b64decode(body).decode()
+        # An undecodable body stays as it is, and becomes a failed message.
+        with suppress(ValueError):
+            body = base64.b64decode(body).decode()
     system = message["Attributes"]
     return ReceivedReport(
         receipt=message["ReceiptHandle"],
-        message_id=attributes["messageId"]["StringValue"],
+        message_id=attributes.get("messageId", {}).get("StringValue", message["MessageId"]),
         group=system["MessageGroupId"],
         body=body,
         sent_at=int(system["SentTimestamp"]) / 1000,

@@ -103,6 +103,17 @@ def test_replayed_uplinks_keep_order_and_message_id_and_have_one_wake_each(
     assert replay(api, connection_id, {"all": True}).json == {"replayed": 0}
 
 
+def test_failed_message_without_readable_downlink_remains_and_does_not_stop_others(
+    api: Api, services: Services, connection_id: str
+) -> None:
+    bodies = ("{", "[]", "{}", '{"DevEUI_downlink": 1}', '{"DevEUI_downlink": {}}')
+    unreadable = [failed(number, Direction.DOWNLINK, body=body) for number, body in enumerate(bodies)]
+    services.failed_messages.add("demo", connection_id, [*unreadable, failed(9, Direction.DOWNLINK)])
+    assert replay(api, connection_id, {"all": True}).json == {"replayed": 1}
+    assert left(api, connection_id) == [message.id for message in unreadable]
+    assert len(downlink_jobs(services)) == 1
+
+
 def test_replay_by_id_skips_unknown_and_repeated_ids(api: Api, services: Services, connection_id: str) -> None:
     messages = [failed(number, dev_eui=None if number == 2 else DEVICE) for number in range(4)]
     services.failed_messages.add("demo", connection_id, messages)

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -89,9 +90,52 @@ def test_downlink_is_rejected_after_last_failed_attempt(scene: Scene) -> None:
     assert "DevEUI_downlink_Rejected" in json.loads(report.body)
 
 
-def test_unreadable_downlink_is_dropped_after_last_attempt(scene: Scene) -> None:
-    scene.handle(QueueRecord("r", "m", "{}", "1", MAX_ATTEMPTS))
+def test_downlink_with_unknown_field_is_sent(scene: Scene) -> None:
+    record = scene.record(2)
+    scene.handle(replace(record, body=json.dumps({**json.loads(record.body), "priority": {"level": 1}})))
+    assert scene.server.taken == [f"{2:016X}"]
+
+
+def test_unreadable_downlink_goes_back_and_does_not_stop_others(scene: Scene) -> None:
+    with pytest.raises(Unavailable):
+        scene.handle(QueueRecord("r", "m", "{", "1"), scene.record(2))
+    assert scene.server.taken == [f"{2:016X}"]
     assert scene.flow.failed.messages == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "group", "kept", "device"),
+    [
+        pytest.param(
+            '{"tenant": "demo", "connectionId": "c1", "downlink": {"DevEUI": "0A", "FPort": 1}, "receivedAt": "noon"}',
+            "1",
+            '{"DevEUI_downlink": {"DevEUI": "0A", "FPort": 1}}',
+            "0A",
+            id="the downlink is readable",
+        ),
+        pytest.param(
+            '{"tenant": "demo", "connectionId": "c1", "downlink": {}, "receivedAt": 1}',
+            "1",
+            '{"tenant": "demo", "connectionId": "c1", "downlink": {}, "receivedAt": 1}',
+            None,
+            id="the connection is readable",
+        ),
+        pytest.param("{", "demo.c1.0A", "{", None, id="only the group names the connection"),
+    ],
+)
+def test_unreadable_downlink_is_kept_as_failed_message_after_last_attempt(
+    scene: Scene, body: str, group: str, kept: str, device: str | None
+) -> None:
+    scene.handle(QueueRecord("r", "m", body, group, MAX_ATTEMPTS))
+    (failed,) = scene.flow.failed.messages[TENANT, "c1"]
+    assert (failed.reason, failed.dev_eui, failed.body) == ("NOT_HANDLED", device, kept)
+    assert scene.flow.event_types() == ["DOWNLINK_NOT_HANDLED"]
+
+
+def test_unreadable_downlink_without_connection_is_kept_in_its_queue(scene: Scene) -> None:
+    with pytest.raises(Unavailable):
+        scene.handle(QueueRecord("r", "m", "{}", "1", MAX_ATTEMPTS), scene.record(2))
+    assert scene.server.taken == [f"{2:016X}"]
 
 
 def test_rejected_downlink_is_stored_and_reported_with_correlation_id(

@@ -1,9 +1,15 @@
 """Rules of wakes, pending wake-ups and the breaker, tested on in-memory ports."""
 
+import json
+from dataclasses import replace
+
+import pytest
+
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.domain.work_items import Wake
-from chalicelib.errors import BrokerMisconfigured
+from chalicelib.errors import BrokerMisconfigured, Unavailable
 from chalicelib.ports.publishing import OutgoingMessage
+from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.settlement import ALONE_FROM
 from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 from tests.unit.flow import LOST, TENANT, UNREACHABLE, Flow
@@ -232,10 +238,28 @@ def test_failing_connection_does_not_stop_others_in_batch(flow: Flow) -> None:
     assert len(flow.broker.received) == 1
 
 
-def test_unreadable_wake_is_dropped(flow: Flow) -> None:
+def test_unreadable_wake_is_kept_and_does_not_stop_others(flow: Flow) -> None:
     flow.post()
     records = flow.take()
-    flow.forward([*records, records[0].__class__("r", "m", "{}")])
+    for body in ("{}", "[]", "{", '{"tenant": 1, "connectionId": "c1"}'):
+        with pytest.raises(Unavailable, match=r"1 wake\(s\) are unreadable"):
+            flow.forward([*records, QueueRecord("r", "m", body)])
+    assert len(flow.broker.received) == 1
+    assert len(flow.wakes) == 0
+
+
+def test_wake_with_unknown_field_is_handled(flow: Flow) -> None:
+    flow.post()
+    (record,) = flow.take()
+    flow.forward([replace(record, body=json.dumps({**json.loads(record.body), "priority": {"level": 1}}))])
+    assert len(flow.broker.received) == 1
+
+
+@pytest.mark.parametrize("unreadable", [{"messageId": 7}, {"probe": "soon"}, {"helper": None}])
+def test_wake_with_unreadable_field_drains_its_connection(flow: Flow, unreadable: dict[str, object]) -> None:
+    flow.post()
+    (record,) = flow.take()
+    flow.forward([replace(record, body=json.dumps({**json.loads(record.body), **unreadable}))])
     assert len(flow.broker.received) == 1
 
 

@@ -1,0 +1,33 @@
+"""The connections' queues against moto: reports as another release may store them."""
+
+from chalicelib.entry.services import Services
+from chalicelib.kernel.ids import new_id
+
+
+def test_report_without_readable_attributes_is_received(services: Services) -> None:
+    # Given a report without attributes, and one whose encoding is not the one that it names
+    connection_id = new_id(1_764_000_000)
+    services.uplink_queues.create(connection_id)
+    url = services.sqs.get_queue_url(QueueName=services.settings.queue(f"uplinks-{connection_id}.fifo"))["QueueUrl"]
+    plain = services.sqs.send_message(
+        QueueUrl=url, MessageBody='{"a": 1}', MessageGroupId="1", MessageDeduplicationId="1"
+    )
+    services.sqs.send_message(
+        QueueUrl=url,
+        MessageBody="no base64",
+        MessageGroupId="2",
+        MessageDeduplicationId="2",
+        MessageAttributes={
+            "messageId": {"DataType": "String", "StringValue": "second"},
+            "encoding": {"DataType": "String", "StringValue": "base64"},
+        },
+    )
+
+    # When
+    received = services.uplink_queues.receive(connection_id, 10)
+
+    # Then
+    assert [(report.message_id, report.body) for report in received] == [
+        (plain["MessageId"], '{"a": 1}'),
+        ("second", "no base64"),
+    ]
