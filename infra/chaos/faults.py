@@ -112,7 +112,9 @@ class Saboteur:
 
     def _limit(self, fault: Fault, made: _Made, connection: int) -> int:
         """The maximum of duplicates of a connection that the fault can explain."""
-        if fault.kind in _LEAVES_NO_DOUBT or (fault.kind is Kind.WORKER_KILL and not str(fault.target).startswith("forward")):
+        if fault.kind in _LEAVES_NO_DOUBT or (
+            fault.kind is Kind.WORKER_KILL and not str(fault.target).startswith("forward")
+        ):
             return 0
         if made.in_flight is None:
             return CHUNK_REPORTS * FORWARDERS

@@ -344,4 +344,3 @@ class DynamoDbConnections:
         since = iso_time(self._clock())
         item = {"tenant": tenant, "id": pending_id(connection_id), "shard": _PENDING_SHARD, "activeSince": since}
         return to_item(item)
-

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
 
-_BREAKER = ("state", "state_reason", "startup_time", "failures", "outage_since", "probe_at", "fault_scope", "fast_since")
+_BREAKER = (
+    "state",
+    "state_reason",
+    "startup_time",
+    "failures",
+    "outage_since",
+    "probe_at",
+    "fault_scope",
+    "fast_since",
+)
 _DOWNLINKS = ("downlink_state", "downlink_reason", "downlink_failures", "downlink_since", "downlink_probe_at")
 _STATE = (*_BREAKER, *_DOWNLINKS)
 _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
