@@ -51,6 +51,8 @@ class Timing(BaseModel):
     poll_timeout: int = 150
     """The time-out of the consumer."""
     poll_visibility: int = 180
+    slot: float = 120.0
+    """The duration of a hold of a socket at a broker. Its heartbeat ends a frozen function's socket earlier."""
     lease: float = 20.0
     lease_renewal: float = 10.0
     recheck: float = 5.0
@@ -80,6 +82,7 @@ class Timing(BaseModel):
             poll_close=poll_close,
             poll_timeout=math.ceil(poll_close + max(4.5, 20 / scale)),
             poll_visibility=math.ceil(poll_close + max(6.5, 50 / scale)),
+            slot=max(6.0, 120 / scale),
             lease=max(3.0, 20 / scale),
             lease_renewal=max(1.0, 10 / scale),
             recheck=max(0.5, 5 / scale),

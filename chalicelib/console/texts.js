@@ -186,6 +186,10 @@ export const T = {
     ],
     connectionTimeout: ["Connection Timeout (ms)", "Time limit for connecting: 100 to 10000 ms, default 5000."],
     actionTimeout: ["Action Timeout (ms)", "Time limit for a publisher confirm: 100 to 10000 ms, default 1000."],
+    maxConnections: [
+      "Max Connections",
+      "The most connections that are open at your broker at a time, the one for downlinks included: 1 to 16, default 4.",
+    ],
     sendMetadata: ["Send without root", "Sends uplinks only, without the enclosing DevEUI_uplink object."],
     sendRawDecodedFormat: ["Send the decoded payload only", "Sends the decoded payload of an uplink, if it has one."],
     downlinkEnabled: ["Take downlinks", "Sends the downlinks that you publish on your broker to your devices."],

@@ -72,7 +72,9 @@ class DownlinkStateRecorder:
             current = self._current(connection)
             if current is None:
                 return
-            if fault.scope is FaultScope.CONNECTION:
+            # A limit of connections that refuses the consumer's does not concern the publishers that are connected.
+            further = fault.type is EventType.CONNECTION_LIMIT_REACHED and current.state is ConnectionState.OPENED
+            if fault.scope is FaultScope.CONNECTION and not further:
                 self._breaker.open(current, fault, _ROLE)
                 return
             after = downlink_fault.failed(current, fault, self._clock(), self._random(), self._timing.scale)

@@ -172,9 +172,13 @@ class Adapters:
     @cached_property
     def publisher_pool(self) -> "PublisherPool":
         from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+        from chalicelib.adapters.aws.slots import DynamoDbSlots
         from chalicelib.uplinks.publisher_pool import PublisherPool
+        from chalicelib.uplinks.socket_slots import SocketSlots
 
-        return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store)
+        slots = DynamoDbSlots(self.dynamodb, self.settings.table("coordination"), self.clock)
+        sockets = SocketSlots(slots, self.settings.timing.slot)
+        return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store, sockets)
 
     @cached_property
     def queue_remover(self) -> "AmqpQueueRemover":

@@ -63,6 +63,16 @@ class Leases(Protocol):
         """Release the lease if ``owner`` holds it."""
 
 
+class Slots(Protocol):
+    """Limits how many owners hold a key at the same time. A hold ends by itself."""
+
+    def take(self, key: str, owner: str, limit: int, seconds: float) -> int | None:
+        """Take or renew a hold for ``seconds``; return the number of other holders, or None if ``limit`` hold it."""
+
+    def give_back(self, key: str, owner: str) -> None:
+        """End the owner's hold, if it has one."""
+
+
 class Claims(Protocol):
     """Records with an end, each written by the first caller only: for notices that are given once."""
 

@@ -26,6 +26,7 @@ from chalicelib.uplinks.settlement import (
     report_stuck,
     suspects,
 )
+from chalicelib.uplinks.socket_slots import NoSlot
 from chalicelib.vocabulary import ConnectionState, EventType, RetryReason
 
 HELPERS = 3
@@ -86,7 +87,7 @@ class Drain:
             return
         try:
             self._drain(probe)
-        except _OutOfTime:
+        except (_OutOfTime, NoSlot):
             self._plan_wake(0)
         except TooSlow:
             # Nothing was published to the new connection: the slow lane starts again.
@@ -105,6 +106,7 @@ class Drain:
             log.warning("drain ended early", extra={"connection": self.id, "reason": str(error)})
             self._plan_wake(self._context.timing.report_visibility)
         finally:
+            self._context.pool.rest(self.id)
             self._context.monitoring.count(self._connection, self._state.counts, self._state.devices)
         self.lane.record(self._connection)
         self._finish()
@@ -198,7 +200,7 @@ class Drain:
         self._plan_wake(0)
 
     def _publisher(self) -> Publisher:
-        """Return an open publisher. Raises BrokerFault, TooSlow, or _OutOfTime if too little time is left to connect.
+        """Return an open publisher. Raises BrokerFault, TooSlow, NoSlot, _OutOfTime (too little is left to connect).
 
         Time that SQS took, or a reconnect late in the drain, must not count as a fault of the broker."""
         budget = self._context.timing.connect_budget
@@ -209,7 +211,9 @@ class Drain:
             raise _OutOfTime
         if self.lane.is_fast_lane:
             deadline = min(deadline, began + SLOW_WAIT)
-        self.lane.connecting(began)
+        # A wait for a slot says nothing about the broker, so it is not measured.
+        self._context.pool.reserve(self._connection, deadline)
+        self.lane.connecting(self._context.monotonic())
         try:
             return self._context.pool.get(self._connection, deadline)
         except BrokerUnreachable as fault:
@@ -245,7 +249,7 @@ class Drain:
         """Publish. Once per drain, republish on a new connection what a lost connection left unconfirmed."""
         try:
             publisher = self._publisher()
-        except (BrokerFault, _OutOfTime, TooSlow) as fault:
+        except (BrokerFault, _OutOfTime, TooSlow, NoSlot) as fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
         self.lane.publishing(publisher)
         result = publisher.publish(messages, self._abort_at)

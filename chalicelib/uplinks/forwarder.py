@@ -35,6 +35,7 @@ class Forwarder:
         other connections.
         """
         self._context.wakes.extend([record.receipt for record in records])
+        self._context.pool.tidy()
         stop_at = deadline - self._context.timing.spare
         drains: dict[tuple[str, str], list[tuple[str, Wake]]] = defaultdict(list)
         done: list[str] = []

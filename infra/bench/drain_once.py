@@ -11,6 +11,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
 from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.domain.work_items import Wake
@@ -19,12 +20,15 @@ from chalicelib.monitoring import Monitoring
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.socket_slots import SocketSlots
 from infra.bench.publish import bench_connection
 from infra.local.in_memory import (
     MemoryConnectionStore,
     MemoryEventLog,
     MemoryFailedMessages,
     MemorySecretStore,
+    MemorySlots,
     MemoryStatistics,
     MemoryWakeQueue,
 )
@@ -38,11 +42,13 @@ def main() -> None:
     version = secrets.put(connection.tenant, connection.id, ConnectionSecrets(password=os.environ["BENCH_PASSWORD"]))
     store, statistics = MemoryConnectionStore(), MemoryStatistics()
     store.create(connection.model_copy(update={"secret_version": version}), 1)
+    sockets = SocketSlots(MemorySlots(time.time), services.settings.timing.slot)
+    pool = PublisherPool(AmqpPublisherFactory(services.settings), secrets, sockets)
     parts = DrainContext(
         connections=store,
         queues=services.uplink_queues,
         wakes=MemoryWakeQueue(),
-        pool=services.publisher_pool,
+        pool=pool,
         failed=MemoryFailedMessages(),
         monitoring=Monitoring(MemoryEventLog(), statistics, time.time),
         clock=time.time,
@@ -54,7 +60,7 @@ def main() -> None:
         forwarder = Forwarder(parts, executor)
         while services.uplink_queues.depth(connection.id) != (0, 0):
             forwarder.handle([QueueRecord("r", "m", wake.model_dump_json(by_alias=True))], time.monotonic() + 30)
-    services.publisher_pool.close(connection.id)
+    pool.close(connection.id)
     delivered = statistics.counts[connection.tenant, connection.id]["uplinksDelivered"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"delivered": delivered, "peakMegabytes": peak}))

@@ -19,6 +19,7 @@ from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.socket_slots import SocketSlots
 from infra.bench.publish import Measure, bench_connection, bench_messages, one_at_a_time, purge
 from infra.local.broker.delay_proxy import delaying_proxy
 from infra.local.in_memory import (
@@ -26,6 +27,7 @@ from infra.local.in_memory import (
     MemoryEventLog,
     MemoryFailedMessages,
     MemorySecretStore,
+    MemorySlots,
     MemoryStatistics,
     MemoryUplinkQueues,
     MemoryWakeQueue,
@@ -86,7 +88,9 @@ class ForwarderBench:
         self._queues.create(connection.id)
         self._numbers = itertools.count(1)
         self._executor = ThreadPoolExecutor(1)
-        self._pool = PublisherPool(AmqpPublisherFactory(settings), secret_store)
+        self._pool = PublisherPool(
+            AmqpPublisherFactory(settings), secret_store, SocketSlots(MemorySlots(time.time), settings.timing.slot)
+        )
         parts = DrainContext(
             connections=store,
             queues=self._queues,

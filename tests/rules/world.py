@@ -23,6 +23,7 @@ from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
 from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.socket_slots import SocketSlots
 from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
@@ -33,6 +34,7 @@ from infra.local.in_memory import (
     MemoryParkedReceipts,
     MemoryPollQueue,
     MemorySecretStore,
+    MemorySlots,
     MemoryStatistics,
     MemoryUplinkQueues,
     MemoryWakeQueue,
@@ -106,6 +108,7 @@ class World:
         self.slow_wakes = MemoryWakeQueue(timing.wake_visibility, self.clock)
         self.downlinks = MemoryDownlinkQueue(timing.report_visibility, self.clock)
         self.parked = MemoryParkedReceipts()
+        self.slots = MemorySlots(self.clock)
         self.failed = MemoryFailedMessages()
         self.events = MemoryEventLog()
         self.statistics = MemoryStatistics()
@@ -133,6 +136,7 @@ class World:
             short={"receive": lambda *_: [], "depth": self._old_depth},
         )
         self._p_wakes: Any = Faulty("wakes", self.wakes, silent={"extend": lambda *_: None})
+        self._p_slots: Any = Faulty("slots", self.slots, silent={"give_back": lambda *_: None})
         self._p_slow_wakes: Any = Faulty("slow wakes", self.slow_wakes, silent={"extend": lambda *_: None})
         self._p_failed: Any = Faulty("failed", self.failed)
         self._p_secrets: Any = Faulty("secrets", secrets)
@@ -186,12 +190,13 @@ class World:
         return (0, 0) if self.net else self.queues.depth(connection_id)
 
     def _environment(self, *, slow: bool) -> Environment:
+        sockets = SocketSlots(self._p_slots, self.settings.timing.slot, self.clock, lambda _: None)
         parts = DrainContext(
             connections=self._p_connections,
             queues=self._p_queues,
             wakes=self._p_slow_wakes if slow else self._p_wakes,
             slow_wakes=None if slow else self._p_slow_wakes,
-            pool=PublisherPool(self.brokers, self._p_secrets),
+            pool=PublisherPool(self.brokers, self._p_secrets, sockets, self.clock),
             failed=self._p_failed,
             monitoring=self._monitoring,
             clock=self.clock,

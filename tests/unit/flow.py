@@ -23,6 +23,7 @@ from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.socket_slots import SocketSlots
 from chalicelib.vocabulary import ConnectionState, EventType
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
@@ -31,6 +32,7 @@ from infra.local.in_memory import (
     MemoryFailedMessages,
     MemoryPollQueue,
     MemorySecretStore,
+    MemorySlots,
     MemoryStatistics,
     MemoryUplinkQueues,
     MemoryWakeQueue,
@@ -143,7 +145,9 @@ class Flow:
         self.secrets = MemorySecretStore()
         self.executor = ThreadPoolExecutor(4)
         self.monitoring = Monitoring(self.events, self.statistics, self.clock)
-        self.pool = PublisherPool(factory or self.broker, self.secrets)
+        self.slots = MemorySlots(self.clock)
+        sockets = SocketSlots(self.slots, self.settings.timing.slot)
+        self.pool = PublisherPool(factory or self.broker, self.secrets, sockets)
         parts = DrainContext(
             self.connections,
             self.queues,

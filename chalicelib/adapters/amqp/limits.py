@@ -25,8 +25,8 @@ _OF_THE_CONNECTION = (
     _Limit(
         "user connection limit",
         EventType.CONNECTION_LIMIT_REACHED,
-        "{user} has reached the limit of connections ({said}). Raise the user's max-connections, or close other "
-        "connections of the user.",
+        "{user} has reached the limit of connections ({said}). Raise the user's max-connections, lower "
+        "maxConnections (up to {sockets} sockets of this connection are open at a time), or close other connections.",
     ),
     _Limit(
         "node connection limit",
@@ -79,6 +79,7 @@ def unavailable(text: str, operation: BrokerOperation, user: str) -> BrokerFault
                 host=operation.host,
                 virtual_host=one_line(operation.virtual_host),
                 channels=CHANNELS,
+                sockets=operation.max_connections,
             )
             return BrokerUnreachable(limit.type, sentence)
     return None

@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chalicelib.domain.amqp_limits import MAX_CONNECTIONS
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import BrokerProtocol
 from chalicelib.domain.connectors.common import MASK
@@ -52,6 +53,7 @@ class BrokerOperation:
     action_timeout: int
     secrets: tuple[str, ...]
     step: str = ""
+    max_connections: int = MAX_CONNECTIONS
     own_authority: bool = False
     """True when ``trustedCaCertificate`` replaces the system's authorities."""
 
@@ -68,6 +70,7 @@ class BrokerOperation:
             client_certificate=bool(secrets.certificate),
             connection_timeout=configuration.connection_timeout,
             action_timeout=configuration.action_timeout,
+            max_connections=configuration.max_connections,
             secrets=tuple(value for value in secrets.model_dump().values() if value),
             step=step,
             own_authority=bool(secrets.trusted_ca_certificate),

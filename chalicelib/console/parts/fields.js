@@ -84,6 +84,7 @@ export const FIELDS = [
   }),
   define("connectionTimeout", "number", "more", { example: "5000", check: whole(100, 10000) }),
   define("actionTimeout", "number", "more", { example: "1000", check: whole(100, 10000) }),
+  define("maxConnections", "number", "more", { example: "4", check: whole(1, 16) }),
   define("sendMetadata", "switch", "more", { initial: "false" }),
   define("sendRawDecodedFormat", "switch", "more", { initial: "false" }),
   define("downlinkEnabled", "switch", "more", { initial: "true" }),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonValue
 
+from chalicelib.domain.amqp_limits import MAX_CONNECTIONS
 from chalicelib.domain.connectors.common import ReconnectStrategy, duration
 from chalicelib.domain.validation.violations import Values
 from chalicelib.errors import Violation
@@ -87,6 +88,9 @@ class AmqpConfiguration(Document):
     downlink_as_key: str | None = Field(default=None, min_length=1, max_length=255)
     downlink_port: Whole | None = Field(default=None, ge=1, le=224)
     reconnect_strategy: ReconnectStrategy = ReconnectStrategy.NORMAL
+    max_connections: Whole = Field(
+        default=MAX_CONNECTIONS, ge=1, le=16, description="sockets at the broker at a time, the consumer's included"
+    )
     create_devices: bool = True
 
 
@@ -118,5 +122,9 @@ def together(values: Values, wrong_places: set[str]) -> list[Violation]:
     if values.get("downlinkEnabled", True) is True and lacks("downlinkTopicPattern"):
         violations += violation(
             "downlinkTopicPattern", "This field is mandatory; add it or set downlinkEnabled to false."
+        )
+    if values.get("maxConnections") == 1 and values.get("downlinkEnabled", True) is True:
+        violations += violation(
+            "maxConnections", "Uplinks and downlinks need a socket each; allow 2 or set downlinkEnabled to false."
         )
     return violations

@@ -2,6 +2,7 @@
 
 from infra.local.in_memory.connections import MemoryConnectionStore
 from infra.local.in_memory.queues import MemoryDownlinkQueue, MemoryPollQueue, MemoryUplinkQueues, MemoryWakeQueue
+from infra.local.in_memory.slots import MemorySlots
 from infra.local.in_memory.stores import (
     MemoryApplicationServerStore,
     MemoryDownlinkLedger,
@@ -24,6 +25,7 @@ __all__ = [
     "MemoryParkedReceipts",
     "MemoryPollQueue",
     "MemorySecretStore",
+    "MemorySlots",
     "MemoryStatistics",
     "MemoryUplinkQueues",
     "MemoryWakeQueue",

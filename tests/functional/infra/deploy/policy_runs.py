@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from app import app
+from chalicelib.adapters.aws.slots import DynamoDbSlots
 from chalicelib.connections.service import UNFINISHED_AFTER
 from chalicelib.domain import breaker
 from chalicelib.domain.breaker import recovered
@@ -31,6 +32,7 @@ from chalicelib.ports.queues import RETENTION
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.receiving import CHUNK_REPORTS
+from chalicelib.uplinks.socket_slots import SocketSlots
 from chalicelib.vocabulary import EventType
 from infra.local.processes import ROOT
 from tests.functional.doubles import Api, TestIssuer
@@ -215,7 +217,8 @@ def run_drains(world: World, handler: str, connection_id: str) -> None:
         else:
             world.move("wakes", "wakes-slow")
         made = world.function(handler)
-        made.publisher_pool = PublisherPool(broker, made.secret_store)
+        slots = DynamoDbSlots(made.dynamodb, made.settings.table("coordination"), time.time)
+        made.publisher_pool = PublisherPool(broker, made.secret_store, SocketSlots(slots, 120))
         if not marks:
             made.connection_store.set_pending_wake = refuse  # type: ignore[assignment,method-assign]
         world.invoke(handler)
