@@ -1,4 +1,7 @@
-"""Replay of failed messages: put them back into their queues, oldest first, in order per device."""
+"""Replay of failed messages: put them back into their queues, oldest first, in order per device.
+
+A call puts back what fits into its time. The reconciler continues a replay of all messages.
+"""
 
 import hashlib
 import json
@@ -6,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from pydantic import Field
@@ -15,7 +19,7 @@ from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.report import NO_DEVICE
 from chalicelib.domain.work_items import DownlinkJob, Wake
-from chalicelib.errors import Unavailable
+from chalicelib.errors import NotFound, Unavailable
 from chalicelib.kernel.batches import batched
 from chalicelib.kernel.documents import Document
 from chalicelib.kernel.ids import is_id, last_id
@@ -23,13 +27,16 @@ from chalicelib.monitoring import Monitoring, log
 from chalicelib.network_servers.thingpark.reports import DOWNLINK
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import ConnectionReader
-from chalicelib.ports.history import ReplayableMessages
+from chalicelib.ports.history import PendingReplay, PendingReplays, ReplayableMessages
 from chalicelib.ports.queues import DownlinkQueue, UplinkQueues, WakeQueue
 from chalicelib.vocabulary import EventType
 
-SECONDS = 18.0
-"""Seconds after which a call starts no further messages, because a request has 29 seconds; the next call continues.
-"""
+SECONDS = 15.0
+"""Seconds after which a call starts no further messages, because a request has 29 seconds."""
+RESUME_SECONDS = 20.0
+"""Seconds of a minutely run for all unfinished replays together; the function has 60."""
+MAX_RESUMED = 100
+"""Maximum number of replays in one run; the others come first in the next one."""
 _CHUNK = 50
 
 
@@ -46,11 +53,25 @@ class ReplayAll(Document):
 
 
 @dataclass(frozen=True)
+class Replayed:
+    """The result of a replay: the number of messages that were put back, and what is left.
+
+    ``remaining``: the number of ids that the time did not suffice for. ``under_way``: the reconciler puts back the
+    others.
+    """
+
+    number: int
+    remaining: int = 0
+    under_way: bool = False
+
+
+@dataclass(frozen=True)
 class ReplayContext:
     """Dependencies of ``Replay``."""
 
     connections: ConnectionReader
     failed: ReplayableMessages
+    pending: PendingReplays
     queues: UplinkQueues
     wakes: WakeQueue
     downlinks: DownlinkQueue
@@ -69,27 +90,81 @@ class Replay:
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
 
-    def replay(self, tenant: str, connection_id: str, ids: Sequence[str] | None) -> int:
-        """Put the messages of ``ids`` back, or all that failed before now; return their number.
+    def replay(self, tenant: str, connection_id: str, ids: Sequence[str] | None) -> Replayed:
+        """Put the messages of ``ids`` back, or all that failed before now, as far as the time suffices.
 
         Unknown ids, and messages that another call has put back, are skipped. Raises NotFound, or Unavailable when a
         queue does not accept a message, which then remains a failed message.
         """
         connection = self._context.connections.get(tenant, connection_id)
-        stop_at, replayed = time.monotonic() + SECONDS, 0
+        stop_at = time.monotonic() + SECONDS
+        if ids is not None:
+            wanted = sorted({each for each in ids if is_id(each)})
+            number, tried = self._put_back_all(connection, self._some(connection, wanted), stop_at)
+            return Replayed(number, remaining=0 if tried is None else sum(each > tried for each in wanted))
+        # Exclude messages that fail from this moment: a replayed message that fails again would cause a loop.
+        last = last_id(self._context.clock())
+        messages = self._context.failed.oldest_first(tenant, connection.id, last)
+        number, tried = self._put_back_all(connection, messages, stop_at)
+        if tried is not None:
+            self._context.pending.add(tenant, connection.id, last)
+        return Replayed(number, under_way=tried is not None)
+
+    def resume(self) -> int:
+        """Continue the unfinished replays for RESUME_SECONDS and return the number of messages that were put back.
+
+        The reconciler calls this once a minute.
+        """
+        stop_at, number = time.monotonic() + RESUME_SECONDS, 0
+        pending = list(islice(self._context.pending.all(), MAX_RESUMED))
+        for position, replay in enumerate(pending):
+            left = stop_at - time.monotonic()
+            if left <= 0 and position > 0:
+                break
+            # An equal share of the time that is left, so that a long replay does not delay the others.
+            number += self._resume(replay, time.monotonic() + left / (len(pending) - position))
+        return number
+
+    def _resume(self, replay: PendingReplay, stop_at: float) -> int:
         try:
-            for chunk in batched(self._wanted(connection, ids), _CHUNK):
+            connection = self._context.connections.get(replay.tenant, replay.connection_id)
+            messages = self._context.failed.oldest_first(replay.tenant, replay.connection_id, replay.last)
+            number, tried = self._put_back_all(connection, messages, stop_at)
+        except NotFound:
+            number, tried = 0, None
+        except Unavailable as error:
+            log.warning("replay not continued", extra={"connection": replay.connection_id, "reason": str(error)})
+            number, tried = 0, replay.last
+        except Exception:  # noqa: BLE001  # one connection's replay must not hold back the others
+            log.exception("replay ended", extra={"connection": replay.connection_id})
+            number, tried = 0, None
+        if tried is None:
+            self._context.pending.end(replay)
+        else:
+            self._context.pending.postpone(replay)
+        return number
+
+    def _put_back_all(
+        self, connection: Connection, messages: Iterable[FailedMessage], stop_at: float
+    ) -> tuple[int, str | None]:
+        """Put messages back until ``stop_at``, the first chunk in any case.
+
+        Return their number, and the id of the last one that was tried, or None if none is left.
+        """
+        replayed = 0
+        chunks = iter(batched(messages, _CHUNK))
+        try:
+            for chunk in chunks:
                 replayed += self._put_back(connection, chunk)
                 if time.monotonic() > stop_at:
-                    log.info("replay not finished", extra={"connection": connection.id, "replayed": replayed})
-                    break
+                    return replayed, None if next(chunks, None) is None else chunk[-1].id
         finally:
             if replayed:
                 message = f"{replayed} failed message(s) were put back into the queue."
                 self._context.monitoring.event(
                     connection, Level.INFO, EventType.MESSAGES_REPLAYED, message, {"count": replayed}
                 )
-        return replayed
+        return replayed, None
 
     def purge(self, tenant: str, connection_id: str, direction: Direction | None) -> None:
         """Delete the failed messages of one direction, or of both if it is None. Raises NotFound."""
@@ -98,12 +173,6 @@ class Replay:
         details = {} if direction is None else {"direction": direction.value}
         message = "The failed messages were deleted."
         self._context.monitoring.event(connection, Level.INFO, EventType.MESSAGES_PURGED, message, details)
-
-    def _wanted(self, connection: Connection, ids: Sequence[str] | None) -> Iterable[FailedMessage]:
-        if ids is None:
-            # Exclude messages that fail from this moment: a replayed message that fails again would cause a loop.
-            return self._context.failed.oldest_first(connection.tenant, connection.id, last_id(self._context.clock()))
-        return self._some(connection, sorted({each for each in ids if is_id(each)}))
 
     def _some(self, connection: Connection, ids: Sequence[str]) -> Iterator[FailedMessage]:
         for start in range(0, len(ids), _CHUNK):

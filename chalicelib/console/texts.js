@@ -322,6 +322,8 @@ export const T = {
     purgeTitle: "Purge all failed messages?",
     purgeText: "Removes all failed messages, not only the selected ones. This cannot be undone.",
     purged: "The failed messages have been removed.",
+    replayUnderWay: "The other messages follow within minutes.",
+    replayRemaining: "Replay the other messages again.",
     replayMissing: "Replay is not available on this server.",
     purgeMissing: "Purge is not available on this server.",
     older: "Show older messages",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
     from chalicelib.adapters.aws.leases import DynamoDbLeases
     from chalicelib.adapters.aws.rate_limits import DynamoDbRateLimits
+    from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
     from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
     from chalicelib.adapters.aws.sqs import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
     from chalicelib.adapters.aws.statistics import DynamoDbStatistics
@@ -89,6 +90,12 @@ class Adapters:
         from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
 
         return DynamoDbFailedMessages(self.dynamodb, self.settings.table("failed-messages"), self.clock)
+
+    @cached_property
+    def pending_replays(self) -> "DynamoDbPendingReplays":
+        from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
+
+        return DynamoDbPendingReplays(self.dynamodb, self.settings.table("connections"), self.clock)
 
     @cached_property
     def event_log(self) -> "DynamoDbEventLog":

@@ -104,6 +104,7 @@ class Services(Adapters):
             polls=self.poll_queue,
             queues=self.uplink_queues,
             finish=self.connections.finish,
+            resume_replays=self.replay.resume,
             clock=self.clock,
             timing=self.settings.timing,
             alarms=self.alarms,
@@ -199,6 +200,7 @@ class Services(Adapters):
         context = ReplayContext(
             connections=self.connection_store,
             failed=self.failed_messages,
+            pending=self.pending_replays,
             queues=self.uplink_queues,
             wakes=self.wake_queue,
             downlinks=self.downlink_queue,

@@ -110,6 +110,12 @@ class Replayed(Document):
     """The number of messages that were put back in the queue."""
 
     replayed: int = Field(ge=0)
+    remaining: Annotated[
+        int | None, Field(ge=1, description="ids that the time did not suffice for: send them again; absent if none")
+    ] = None
+    under_way: Annotated[
+        Literal[True] | None, Field(description="with all: the other messages follow within minutes; absent if none")
+    ] = None
 
 
 class Health(Document):

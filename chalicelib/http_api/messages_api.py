@@ -27,7 +27,13 @@ class MessagesApi:
     def replay(self, request: Request, connection_id: str) -> Response:
         caller = self._auth.caller(request, WRITE)
         ids = _ids(json_body(request))
-        return json_response({"replayed": self._replay.replay(caller.tenant, unquote(connection_id), ids)}, 202)
+        result = self._replay.replay(caller.tenant, unquote(connection_id), ids)
+        answer: dict[str, int | bool] = {"replayed": result.number}
+        if result.remaining:
+            answer["remaining"] = result.remaining
+        if result.under_way:
+            answer["underWay"] = True
+        return json_response(answer, 202)
 
     @answered
     def purge(self, request: Request, connection_id: str) -> Response:

@@ -1,6 +1,7 @@
 """Events, failed messages and statistics in DynamoDB."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from chalicelib.domain.event import Event, Level
@@ -35,6 +36,31 @@ class ReplayableMessages(FailedMessages, Protocol):
 
     def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
         """Delete messages. Unknown ids are ignored."""
+
+
+@dataclass(frozen=True)
+class PendingReplay:
+    """A replay that has not ended: all failed messages of a connection up to the id ``last``."""
+
+    tenant: str
+    connection_id: str
+    last: str
+
+
+class PendingReplays(Protocol):
+    """Replays that the reconciler continues, at most one for each connection."""
+
+    def add(self, tenant: str, connection_id: str, last: str) -> None:
+        """Store a replay in place of the connection's earlier one, whose ``last`` is an earlier id."""
+
+    def all(self) -> Iterator[PendingReplay]:
+        """Yield every replay, the one whose last turn is longest ago first."""
+
+    def postpone(self, replay: PendingReplay) -> None:
+        """Give the other replays their turn first. No effect if a later replay took its place."""
+
+    def end(self, replay: PendingReplay) -> None:
+        """Delete a replay. No effect if a later one took its place."""
 
 
 class StatisticsWriter(Protocol):

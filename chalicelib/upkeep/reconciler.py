@@ -47,6 +47,7 @@ class ReconcilerContext:
     polls: PollQueue
     queues: UplinkQueues
     finish: Callable[[], int]
+    resume_replays: Callable[[], int]
     clock: Clock
     timing: Timing
     alarms: AlarmChecks
@@ -77,6 +78,7 @@ class Reconciler:
             "probes": lambda: self._send_probes(now),
             "swept": lambda: self._sweep(now),
             "finished": self._context.finish,
+            "replayed": self._context.resume_replays,
             # Last, because no message waits for an alarm.
             "alarms": self._check_alarms,
         }

@@ -179,6 +179,7 @@ class World:
                 polls=polls,
                 queues=_any(Swept(self)),
                 finish=self.management.finish,
+                resume_replays=lambda: 0,
                 clock=self.clock,
                 timing=timing,
                 alarms=NoChecks(),

@@ -167,6 +167,7 @@ class Flow:
             polls=self.polls,
             queues=self.queues,
             finish=lambda: 0,
+            resume_replays=lambda: 0,
             clock=self.clock,
             timing=self.settings.timing,
             alarms=NoChecks(),

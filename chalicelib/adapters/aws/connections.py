@@ -1,13 +1,13 @@
 """Connections in DynamoDB (``ports.ConnectionStore``).
 
-The table has the keys ``tenant`` and ``id``, and three kinds of items by their ``id``:
+The table has the keys ``tenant`` and ``id``, and four kinds of items by their ``id``:
 
 - a ULID: a connection. Its attributes ``wakeAt``, ``probeAt`` and ``activeSince`` exist only while they apply, which
   keeps the indexes sparse.
 - ``#tenant``: the tenant's ``generation`` and number of ``connections``. Both change in the same transaction as the
   connection, so a strongly consistent read of the generation reveals every change.
-- ``#pending#<ULID>``: a connection whose secret or queue may exist without a record. A create or delete that was killed
-  leaves this item behind, and ``unfinished`` finds it.
+- ``#pending#<ULID>``: a connection whose secret or queue may exist without a record, after a killed create or delete.
+- ``#replay#<ULID>``: an unfinished replay; see ``adapters.aws.replays``.
 """
 
 import time

@@ -100,7 +100,8 @@ async function replayMessages(base, ids, more, done) {
   if (ids.length === 0 && more && !(await ask())) return;
   await attempt(T.messages.replayMissing, done, async () => {
     const { json } = await post(`${base}/replay`, ids.length ? { ids } : { all: true });
-    notify(T.messages.replayed(json.replayed));
+    const rest = json.underWay ? T.messages.replayUnderWay : json.remaining ? T.messages.replayRemaining : "";
+    notify([T.messages.replayed(json.replayed), rest].filter(Boolean).join(" "));
   });
 }
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from chalicelib.connections import replay as replay_module
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.work_items import DownlinkJob, Wake
 from chalicelib.entry.services import Services
 from chalicelib.errors import Unavailable
-from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.ids import last_id, new_id
 from chalicelib.kernel.times import iso_time
 from tests.functional.connection_cases import UNKNOWN, create, expect_problem
 from tests.functional.doubles import READ_ONLY, Answer, Api, TestIssuer
@@ -216,6 +217,91 @@ def test_messages_that_fail_again_are_not_replayed_in_a_loop(api: Api, services:
 
     services.failed_messages = Refilling()  # type: ignore[assignment]
     assert replay(api, connection_id, {"all": True}).json == {"replayed": 60}
+
+
+# Replays that take longer than a request
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call, and each run of the reconciler for each replay, has time for one chunk of 50 messages."""
+    monkeypatch.setattr(replay_module, "SECONDS", -1.0)
+    monkeypatch.setattr(replay_module, "RESUME_SECONDS", 0.001)
+
+
+@pytest.mark.usefixtures("short")
+def test_replay_of_all_continues_in_the_reconciler(api: Api, services: Services, connection_id: str) -> None:
+    messages = [failed(number, dev_eui=(DEVICE, OTHER_DEVICE)[number % 2]) for number in range(120)]
+    services.failed_messages.add("demo", connection_id, messages)
+    answer = replay(api, connection_id, {"all": True})
+    assert (answer.status, answer.json) == (202, {"replayed": 50, "underWay": True})
+    # A message that fails after the request is not replayed, so that a replay ends.
+    later = failed(0, id=new_id(services.clock() + 1))
+    services.failed_messages.add("demo", connection_id, [later])
+
+    numbers: list[int] = []
+    while list(services.pending_replays.all()) and len(numbers) < 5:
+        numbers.append(services.replay.resume())
+    assert sum(numbers) == 70
+    assert left(api, connection_id) == [later.id]
+    reports = queued(services, connection_id)
+    for device in (DEVICE, OTHER_DEVICE):
+        expected = [message.message_id for message in messages if message.dev_eui == device]
+        assert [report.message_id for report in reports if report.group == device] == expected
+    events = [e["details"]["count"] for e in api.call("GET", "/events").json if e["type"] == "MESSAGES_REPLAYED"]
+    assert sum(events) == 120
+    assert services.replay.resume() == 0
+
+
+@pytest.mark.usefixtures("short")
+def test_replay_of_ids_says_how_many_remain(api: Api, services: Services, connection_id: str) -> None:
+    messages = [failed(number) for number in range(120)]
+    services.failed_messages.add("demo", connection_id, messages)
+    ids = [message.id for message in messages]
+    answers = [replay(api, connection_id, {"ids": ids}).json for _ in range(3)]
+    assert answers == [{"replayed": 50, "remaining": 70}, {"replayed": 50, "remaining": 20}, {"replayed": 20}]
+    assert not list(services.pending_replays.all())
+
+
+@pytest.mark.usefixtures("short")
+def test_replays_of_other_connections_go_on_beside_a_broken_one(
+    api: Api, services: Services, connection_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "RESUME_SECONDS", 20.0)
+    deleted, unreadable = (create(api)["id"] for _ in range(2))
+    services.failed_messages.add("demo", connection_id, [failed(number) for number in range(60)])
+    services.failed_messages.add("demo", unreadable, [failed(0, Direction.DOWNLINK, body="cut off {")])
+    for each in (deleted, unreadable, connection_id):
+        services.pending_replays.add("demo", each, last_id(services.clock()))
+    assert api.call("DELETE", f"/connections/{deleted}").status == 204
+    assert services.replay.resume() == 60
+    assert not list(services.pending_replays.all())
+    assert len(api.call("GET", "/connections").json) == 2
+
+
+def test_replay_that_a_queue_refuses_waits_for_the_next_run(api: Api, services: Services, connection_id: str) -> None:
+    services.failed_messages.add("demo", connection_id, [failed(0)])
+    services.pending_replays.add("demo", connection_id, last_id(services.clock()))
+    real = services.uplink_queues
+    services.uplink_queues = _Refusing(real, "send", 0)  # type: ignore[assignment]
+    assert services.replay.resume() == 0
+    del services.replay
+    services.uplink_queues = real
+    assert services.replay.resume() == 1
+    assert left(api, connection_id) == []
+
+
+def test_later_replay_takes_the_place_of_an_unfinished_one(services: Services) -> None:
+    store = services.pending_replays
+    store.add("demo", "01A", "1")
+    (first,) = store.all()
+    store.add("demo", "01A", "2")
+    for change in (store.postpone, store.end):
+        change(first)
+        (second,) = store.all()
+        assert second.last == "2"
+    store.end(second)
+    assert not list(store.all())
 
 
 @pytest.mark.parametrize(

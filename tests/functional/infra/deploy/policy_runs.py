@@ -24,7 +24,7 @@ from chalicelib.downlinks.polls import PollContext, PollHandler
 from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, DownlinkRejected, Unavailable
-from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.ids import last_id, new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.consuming import ReceivedDownlink
 from chalicelib.ports.coordination import LeaseHolder
@@ -179,6 +179,7 @@ def run_api(world: World) -> None:
     world.call("POST", "/connections/{id}/messages/replay", {"ids": failed}, id=connection_id)
     world.fail_one(connection_id)
     world.call("POST", "/connections/{id}/messages/replay", {"all": True}, id=connection_id)
+    world.function("api_handler").pending_replays.add(TENANT, connection_id, last_id(time.time()))
     world.fail_one(connection_id)
     world.call("DELETE", "/connections/{id}/messages", id=connection_id, query="?status=failed")
     world.fail_one(connection_id)
@@ -364,6 +365,11 @@ def run_reconcile(world: World) -> None:
     world.fail_one(unfinished)
     world.plain.connection_store.delete(TENANT, unfinished)
     world.plain.connection_store.reserve(TENANT, marked, 5)
+    # A replay that a request did not finish.
+    replayed = world.connect()
+    for direction in Direction:
+        world.fail_one(replayed, direction)
+    world.plain.pending_replays.add(TENANT, replayed, last_id(time.time()))
     # An alarm for too few uplinks, active all day.
     alarm = {
         "startTime": "00:00",
@@ -392,6 +398,8 @@ def run_reconcile(world: World) -> None:
         world.function("reconcile", lambda: later)  # noqa: B023  # called in this round
         app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
     assert not store.is_pending(TENANT, unfinished)
+    assert not world.plain.failed_messages.page(TENANT, replayed, 1, None)[0]
+    assert not list(world.plain.pending_replays.all())
     assert world.plain.uplink_queues.depth(waiting.id) == (0, 0)
     assert store.get(TENANT, silent).epoch > before.epoch + 1
 
