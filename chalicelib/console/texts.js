@@ -168,7 +168,8 @@ export const T = {
     password: ["AMQP Password", "The password for your AMQP broker. It is stored encrypted and never shown again."],
     exchangeName: [
       "Exchange Name",
-      "The exchange to which uplinks are published and from which downlinks are consumed. Default: amq.topic.",
+      "The exchange to which uplinks are published and from which downlinks are consumed. Default: amq.topic. "
+        + "Use a topic exchange: on a direct one, a downlink pattern with {…} matches nothing.",
     ],
     description: ["Description", "Notes for you and your colleagues."],
     virtualHost: ["Virtual Host", "The virtual host on your AMQP broker. Default: /."],

@@ -25,6 +25,12 @@ _AT_TLS = {EventType.CLIENT_CERTIFICATE_REFUSED, EventType.CLIENT_CERTIFICATE_MI
 certificate after our side of the handshake has ended."""
 
 
+_WITHOUT_WILDCARDS = {"amq.direct"}
+"""Exchanges that every broker has, and that compare the whole routing key with the binding key."""
+_INTERNAL = "amq.rabbitmq."
+"""The prefix of RabbitMQ's own exchanges, such as amq.rabbitmq.trace. Clients may bind to them, but not publish."""
+
+
 class AmqpConnectionTester:
     """Tests a connection at its broker without publishing. Implements ``ports.ConnectionTester``."""
 
@@ -101,9 +107,30 @@ def _sentences(connection: Connection) -> dict[str, str]:
         "tls": f"TLS is established. The certificate of {host} is trusted and matches its name.",
         "authenticate": "The broker accepted the login.",
         "vhost": f"Opened the virtual host {one_line(configuration.virtual_host)}.",
-        "exchange": f"The exchange {exchange} exists.",
-        "downlink": f"Bound a test queue to the exchange {exchange} with the key {one_line(_binding_key(connection))}.",
+        "exchange": f"The exchange {exchange} exists. {_not_seen(configuration.exchange_name)}",
+        "downlink": f"Bound a test queue to the exchange {exchange} with the key {one_line(_binding_key(connection))}."
+        + _wildcard_warning(configuration.exchange_name, _binding_key(connection)),
     }
+
+
+def _not_seen(exchange: str) -> str:
+    """Return what the step ``exchange`` cannot find, because AMQP shows it to a publisher only."""
+    internal = "" if is_reserved(exchange) else "is internal, or whether it "
+    return (
+        f"The test publishes nothing, so it cannot see whether the exchange {internal}"
+        "refuses a routing key (topic permissions)."
+    )
+
+
+def _wildcard_warning(exchange: str, key: str) -> str:
+    """Return a warning if the exchange may compare the binding key ``key`` without its wildcards, else nothing."""
+    if exchange not in _WITHOUT_WILDCARDS and is_reserved(exchange):
+        return ""
+    if not {"*", "#"}.intersection(key.split(".")):
+        return ""
+    known = exchange in _WITHOUT_WILDCARDS
+    place = f"{exchange} is a direct exchange, where" if known else "The test cannot see its type. On a direct exchange"
+    return f" {place} {key} matches no routing key of a device and no downlink arrives; use a topic exchange."
 
 
 def _binding_key(connection: Connection) -> str:
@@ -122,6 +149,9 @@ async def _check_resources(amqp: AmqpConnection, connection: Connection, steps: 
     begin("exchange")
     if not await exchange_exists(amqp, exchange):
         raise _exchange_missing(exchange)
+    if exchange.startswith(_INTERNAL):
+        sentence = f"The exchange {one_line(exchange)} is internal: RabbitMQ lets no client publish to it."
+        raise BrokerMisconfigured(EventType.PERMISSION_REFUSED, f"{sentence} {USE_EXISTING_EXCHANGE}.")
     await _check_confirms(amqp)
     await _check_write_permission(amqp, exchange)
     if configuration.downlink_enabled and configuration.downlink_topic_pattern is not None:

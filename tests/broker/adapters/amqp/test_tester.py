@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from chalicelib.adapters.amqp.tester import AmqpConnectionTester
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_test import CheckStep
@@ -62,3 +64,45 @@ def test_frozen_broker_fails_the_unfinished_step_before_the_deadline(other_site:
         other_site.broker.thaw()
     assert [(step.name, step.ok) for step in plain[-1:]] == [("authenticate", False)]
     assert [(step.name, step.ok) for step in tls[-1:]] == [("tls", False)]
+
+
+def test_test_says_that_it_does_not_publish_and_what_it_cannot_see(site: Site) -> None:
+    own = unique("own")
+    site.api("PUT", f"exchanges/%2F/{own}", {"type": "topic", "internal": True})
+    found = {step.name: step for step in steps(site.connection(exchange_name=own), site.secrets)}
+    assert "publishes nothing" in found["exchange"].detail
+    assert "internal" in found["exchange"].detail
+    assert "topic permissions" in found["exchange"].detail
+    # An exchange of the broker with this name is never internal.
+    found = {step.name: step for step in steps(site.connection(exchange_name="amq.topic"), site.secrets)}
+    assert "internal" not in found["exchange"].detail
+    assert "topic permissions" in found["exchange"].detail
+
+
+@pytest.mark.parametrize(
+    ("exchange", "pattern", "words"),
+    [
+        ("amq.direct", "down.{DevEUI}", "amq.direct is a direct exchange"),
+        ("own", "down.{DevEUI}", "On a direct exchange down.* matches no routing key"),
+        ("own", "down.#", "On a direct exchange down.# matches no routing key"),
+        ("own", "down", None),
+        ("amq.topic", "down.{DevEUI}", None),
+        ("amq.fanout", "down.{DevEUI}", None),
+    ],
+)
+def test_test_warns_of_wildcards_on_a_direct_exchange(
+    site: Site, exchange: str, pattern: str, words: str | None
+) -> None:
+    if exchange == "own":
+        exchange = unique("direct")
+        site.api("PUT", f"exchanges/%2F/{exchange}", {"type": "direct"})
+    found = steps(site.connection(exchange_name=exchange, downlink_topic_pattern=pattern), site.secrets)[-1]
+    assert (found.name, found.ok) == ("downlink", True)
+    assert (words or "Bound a test queue") in found.detail
+    assert ("direct exchange" in found.detail) == (words is not None)
+
+
+def test_exchange_of_rabbitmq_itself_fails_the_step(site: Site) -> None:
+    found = steps(site.connection(exchange_name="amq.rabbitmq.trace"), site.secrets)[-1]
+    assert (found.name, found.ok) == ("exchange", False)
+    assert "internal" in found.detail
