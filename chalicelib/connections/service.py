@@ -11,6 +11,8 @@ from chalicelib.connections.events import ConnectionEvents
 from chalicelib.connections.parked_downlinks import ParkedDownlinks
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_changes import any_secret, certificate_ends, first_state, fresh, old_bindings
+from chalicelib.domain.downlink_overlaps import overlap_notices
+from chalicelib.domain.notice import Notice
 from chalicelib.domain.validation.connections import check_structure, parse_connection, split_secrets
 from chalicelib.domain.work_items import PollJob, PollTarget, Wake
 from chalicelib.errors import BrokerFault, Conflict, NotFound, PreconditionFailed, Unavailable
@@ -122,6 +124,14 @@ class ConnectionService:
     def get(self, tenant: str, connection_id: str) -> Connection:
         """Return a connection. Raises NotFound."""
         return self._context.store.get(tenant, connection_id)
+
+    def notices(self, connection: Connection) -> list[Notice]:
+        """Return remarks on a saved connection. Its save does not depend on them, so a failed read yields none."""
+        try:
+            return overlap_notices(connection, self._context.store.newest_first(connection.tenant))
+        except Unavailable as error:
+            log.warning("connections not compared", extra={"connection": connection.id, "reason": str(error)})
+            return []
 
     def page(self, tenant: str, wanted: Filter, limit: int, cursor: str | None) -> tuple[list[Connection], str | None]:
         """Return connections, newest first, and the next page's cursor. Raises InvalidRequest for a foreign cursor."""

@@ -7,6 +7,7 @@ from chalice.app import Request, Response
 
 from chalicelib.connections.service import ConnectionService, Filter
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.notice import with_warnings
 from chalicelib.errors import InvalidRequest, Violation
 from chalicelib.http_api.auth import READ, WRITE, TokenVerifier
 from chalicelib.http_api.bodies import Query, if_match, json_body
@@ -27,7 +28,7 @@ class ConnectionsApi:
         caller = self._auth.caller(request, WRITE)
         connection = self._connections.create(caller.tenant, json_body(request))
         location = path_of(request, "connections", connection.id)
-        return _answer(connection, 201, {"Location": location})
+        return self._saved(connection, 201, {"Location": location})
 
     @answered
     def page(self, request: Request) -> Response:
@@ -51,13 +52,13 @@ class ConnectionsApi:
         caller = self._auth.caller(request, WRITE)
         document = json_body(request)
         wanted = _id_in(document) if connection_id is None else unquote(connection_id)
-        return _answer(self._connections.replace(caller.tenant, wanted, document, if_match(request)))
+        return self._saved(self._connections.replace(caller.tenant, wanted, document, if_match(request)))
 
     @answered
     def patch(self, request: Request, connection_id: str) -> Response:
         caller = self._auth.caller(request, WRITE)
         patch = json_body(request)
-        return _answer(self._connections.patch(caller.tenant, unquote(connection_id), patch, if_match(request)))
+        return self._saved(self._connections.patch(caller.tenant, unquote(connection_id), patch, if_match(request)))
 
     @answered
     def delete(self, request: Request, connection_id: str | None = None) -> Response:
@@ -74,9 +75,14 @@ class ConnectionsApi:
         caller = self._auth.caller(request, WRITE)
         return _answer(self._connections.restart(caller.tenant, unquote(connection_id)), 202)
 
+    def _saved(self, connection: Connection, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+        """Return a connection that was created or changed, with the warnings that it causes."""
+        document = with_warnings(connection.to_json(), self._connections.notices(connection))
+        return json_response(document, status, {"ETag": etag(connection.version), **(headers or {})})
 
-def _answer(connection: Connection, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return json_response(connection.to_json(), status, {"ETag": etag(connection.version), **(headers or {})})
+
+def _answer(connection: Connection, status: int = 200) -> Response:
+    return json_response(connection.to_json(), status, {"ETag": etag(connection.version)})
 
 
 def _id_in(document: Any) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field
 from chalicelib.connections.preview import PreviewConfiguration
 from chalicelib.domain.connection import Alarm, ConnectionRequest
 from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID, AmqpConfiguration, ConnectorId
+from chalicelib.domain.notice import Notice
 from chalicelib.kernel.documents import Document
 from chalicelib.vocabulary import ConnectionState
 
@@ -26,6 +27,7 @@ class ConnectionReplacement(ConnectionRequest):
     created_at: Annotated[Any, Field(description=_IGNORED)] = None
     updated_at: Annotated[Any, Field(description=_IGNORED)] = None
     version: Annotated[Any, Field(description=_IGNORED)] = None
+    warnings: Annotated[Any, Field(description=_IGNORED)] = None
 
 
 class NamedConnectionReplacement(ConnectionReplacement):
@@ -76,6 +78,9 @@ class ReadConnection(Document):
     created_at: str
     updated_at: str
     version: int
+    warnings: list[Notice] = Field(
+        default=[], description="effects of a create or change that may not be intended; absent if there are none"
+    )
 
 
 class ReadApplicationServer(Document):

@@ -8,7 +8,7 @@ const MOST = 4;
 
 /**
  * Shows a notification. Errors ("bad") stay until the user dismisses them.
- * @param {string} text @param {"good" | "bad"} kind
+ * @param {string} text @param {"good" | "bad" | "caution"} kind
  */
 export function notify(text, kind = "good") {
   const place = byId("notifications");
@@ -22,6 +22,11 @@ export function notify(text, kind = "good") {
     else note.remove();
   };
   window.setTimeout(leave, VISIBLE);
+}
+
+/** Shows the warnings of an answer of the API. @param {{ warnings?: { detail: string }[] }} answer */
+export function notifyWarnings({ warnings = [] }) {
+  for (const { detail } of warnings) notify(detail, "caution");
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { post } from "../parts/api.js";
 import { testPanel } from "../parts/connection_test.js";
-import { errorLine, notify } from "../parts/dialog.js";
+import { errorLine, notify, notifyWarnings } from "../parts/dialog.js";
 import { button, crumb, h, put } from "../parts/dom.js";
 import { createField } from "../parts/field.js";
 import { FIELDS, configurationOf, fieldAt } from "../parts/fields.js";
@@ -51,6 +51,7 @@ export function formView(place) {
       const { json } = await post("connections", document);
       forgetDraft();
       notify(T.form.created(name));
+      notifyWarnings(json);
       location.hash = `#/connections/${encodeURIComponent(json.id)}`;
     } catch (problem) {
       refuse(problem);

@@ -2,7 +2,7 @@
 
 import { patch, post } from "../parts/api.js";
 import { testPanel } from "../parts/connection_test.js";
-import { confirm, notify } from "../parts/dialog.js";
+import { confirm, notify, notifyWarnings } from "../parts/dialog.js";
 import { button, h, put } from "../parts/dom.js";
 import { moment } from "../parts/format.js";
 import { stateBadge } from "../parts/state.js";
@@ -49,8 +49,10 @@ export function headSection(current, changed, { path, reload, restarted }) {
     if (!wanted && !(await confirm(T.details.deactivateTitle, T.details.deactivate))) return;
     active.disabled = true;
     try {
-      changed((await patch(current(), { active: wanted })).json);
+      const { json } = await patch(current(), { active: wanted });
+      changed(json);
       notify(wanted ? T.details.activated : T.details.deactivated);
+      notifyWarnings(json);
     } catch (problem) {
       if (problem.status === 412) await reload();
       notify(problem.message, "bad");

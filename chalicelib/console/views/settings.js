@@ -1,7 +1,7 @@
 /** The settings of a connection. The user edits each with its pencil button and confirms the change in a window. */
 
 import { patch } from "../parts/api.js";
-import { confirm, notify } from "../parts/dialog.js";
+import { confirm, notify, notifyWarnings } from "../parts/dialog.js";
 import { h, icon, put, spoken } from "../parts/dom.js";
 import { FIELDS, textOf } from "../parts/fields.js";
 import { createEditor } from "./setting_editor.js";
@@ -106,6 +106,7 @@ function settingRow(definition, current, changed, reload) {
       close();
       changed(json);
       notify(removed ? T.settings.removed(label) : T.settings.updated(label));
+      notifyWarnings(json);
     } catch (problem) {
       mine.busy(false);
       if (problem.status === 412) await reload();

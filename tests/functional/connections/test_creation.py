@@ -200,3 +200,19 @@ def test_reconciler_removes_remains_of_killed_create(
     assert services.connections.finish() == 0
     assert finish(services) == 1
     assert left_behind(services) == NOTHING
+
+
+def test_connection_to_the_downlinks_of_another_one_is_answered_with_a_warning(api: Api) -> None:
+    first = create(api)
+    assert "warnings" not in first
+    second = create(api, TCP | {"name": "Second"})
+    (warning,) = second["warnings"]
+    assert warning["pointer"] == "/configuration/downlinkTopicPattern"
+    assert first["id"] in warning["detail"]
+    assert "warnings" not in api.call("GET", f"/connections/{second['id']}").json
+    # What an answer contains can be sent back, and each change is answered alike.
+    assert api.call("PUT", f"/connections/{second['id']}", second).json["warnings"] == [warning]
+    path = f"/connections/{first['id']}"
+    assert second["id"] in api.call("PATCH", path, {"name": "x"}).json["warnings"][0]["detail"]
+    assert "warnings" not in api.call("PATCH", path, {"configuration": {"downlinkTopicPattern": "other.#"}}).json
+    assert "warnings" not in api.call("PATCH", path, {"configuration": {"downlinkEnabled": False}}).json
