@@ -13,6 +13,7 @@ from ulid import ULID
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Event, Level
 from chalicelib.errors import Unavailable
+from chalicelib.kernel.ids import id_of
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.history import EventLog, StatisticsWriter
@@ -20,6 +21,7 @@ from chalicelib.vocabulary import EventType
 
 log = logging.getLogger("iot_flow")
 
+_MINUTE = 60
 _STANDARD = set(vars(logging.makeLogRecord({})))
 
 
@@ -69,21 +71,42 @@ class Monitoring:
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """Log an event and store it for the tenant. ``message`` and ``details`` must not contain secrets."""
-        extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details or {}}
-        log.log(logging.getLevelNamesMapping()[level.upper()], message, extra=extra)
-        event = Event(
+        self._log(connection, level, type_, message, details or {})
+        event = self._event(connection, level, type_, message, details or {})
+        with _log_lost_event(type_):
+            self._events.add(connection.tenant, event)
+
+    def occurrences(
+        self, connection: Connection, type_: EventType, number: int, message: str, details: Mapping[str, Any]
+    ) -> None:
+        """Log and store a warning that stands for ``number`` messages, of which the first has this text.
+
+        A sender outside may cause any number of them, so a connection has one event of each type a minute.
+        """
+        self._log(connection, Level.WARNING, type_, message, {**details, "count": number})
+        event = self._event(connection, Level.WARNING, type_, message, details)
+        minute = self._clock() // _MINUTE * _MINUTE
+        same = event.model_copy(update={"id": id_of(minute, connection.id, type_)})
+        with _log_lost_event(type_):
+            self._events.add_up(connection.tenant, same, number)
+
+    def _event(
+        self, connection: Connection, level: Level, type_: EventType, message: str, details: Mapping[str, Any]
+    ) -> Event:
+        return Event(
             id=str(ULID()),
             time=iso_time(self._clock()),
             level=level,
             type=type_,
             connection_id=connection.id,
             message=message,
-            details=dict(details or {}),
+            details=dict(details),
         )
-        try:
-            self._events.add(connection.tenant, event)
-        except Unavailable as error:
-            log.exception("event not stored", extra={"type": type_, "reason": str(error)})
+
+    @staticmethod
+    def _log(connection: Connection, level: Level, type_: EventType, message: str, details: Mapping[str, Any]) -> None:
+        extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details}
+        log.log(logging.getLevelNamesMapping()[level.upper()], message, extra=extra)
 
     def count(self, connection: Connection, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
         """Add to the counters of this minute. ``devices``: DevEUIs with a delivered uplink among those counted."""
@@ -102,6 +125,14 @@ class Monitoring:
         """Stop counting a downlink as waiting, even if its connection was deleted."""
         with _log_failures(connection_id):
             self._statistics.clear_waiting(tenant, connection_id, name)
+
+
+@contextmanager
+def _log_lost_event(type_: EventType) -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        log.exception("event not stored", extra={"type": type_, "reason": str(error)})
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Intake of downlinks from customers' brokers: validate them, and ack each only once our own queue holds it."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import Executor
 
 from ulid import ULID
 
 from chalicelib.domain.connection import Connection
-from chalicelib.domain.event import Level
 from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.errors import DownlinkInvalid, Unavailable
 from chalicelib.kernel.times import iso_time
@@ -19,8 +20,9 @@ from chalicelib.ports.publishing import APP_ID
 from chalicelib.ports.queues import BATCH, DownlinkQueue
 from chalicelib.ports.secrets import SecretStore
 from chalicelib.uplinks.ingress import Ingress
-from chalicelib.vocabulary import FailureReason
+from chalicelib.vocabulary import EventType, FailureReason
 
+_Kind = tuple[object, ...]
 _NOT_HANDLED = "The downlink cannot be handled because of an internal error. Publish it without unusual characters."
 
 
@@ -32,12 +34,19 @@ class DownlinkIntake:
     """
 
     def __init__(
-        self, queue: DownlinkQueue, secrets: SecretStore, ingress: Ingress, monitoring: Monitoring, clock: Clock
+        self,
+        queue: DownlinkQueue,
+        secrets: SecretStore,
+        ingress: Ingress,
+        monitoring: Monitoring,
+        executor: Executor,
+        clock: Clock,
     ) -> None:
         self._queue = queue
         self._secrets = secrets
         self._ingress = ingress
         self._monitoring = monitoring
+        self._executor = executor
         self._clock = clock
 
     def accept(self, connection: Connection, messages: Sequence[ReceivedDownlink]) -> list[Verdict]:
@@ -47,23 +56,26 @@ class DownlinkIntake:
         """
         verdicts = [Verdict.LATER] * len(messages)
         jobs: list[tuple[int, DownlinkJob, str]] = []
+        invalid: list[tuple[int, DownlinkInvalid]] = []
         for index, message in enumerate(messages):
             try:
                 job = self._job(connection, message)
             except DownlinkInvalid as error:
-                verdicts[index] = self._reject(connection, error)
+                invalid.append((index, error))
                 continue
             except Unavailable as error:
                 log.warning("downlink not accepted", extra={"connection": connection.id, "reason": str(error)})
                 break
             except Exception:  # noqa: BLE001  # one message must not hold back the others
                 log.exception("downlink not handled", extra={"connection": connection.id})
-                verdicts[index] = self._reject(connection, DownlinkInvalid(FailureReason.NOT_HANDLED, _NOT_HANDLED))
+                invalid.append((index, DownlinkInvalid(FailureReason.NOT_HANDLED, _NOT_HANDLED)))
                 continue
             if job is None:
                 verdicts[index] = Verdict.ACK
             else:
                 jobs.append((index, job, job.deduplication_id))
+        for index in self._reject(connection, invalid):
+            verdicts[index] = Verdict.REJECT
         names = {index: name for index, _, name in jobs}
         accepted = self._send(jobs)
         self._monitoring.downlinks_waiting(connection, [names[index] for index in accepted])
@@ -92,24 +104,49 @@ class DownlinkIntake:
         job.model_dump_json(by_alias=True)
         return job
 
-    def _reject(self, connection: Connection, error: DownlinkInvalid) -> Verdict:
-        details = {"devEUI": error.dev_eui} if error.dev_eui else {}
-        if error.dev_eui:
-            report = DEFAULT.rejection(
-                dev_eui=error.dev_eui,
-                time_iso=iso_time(self._clock()),
-                cause=f"{error.reason}: {error.detail}",
-                f_port=error.f_port,
-                correlation_id=error.correlation_id,
-            )
+    def _reject(self, connection: Connection, invalid: Sequence[tuple[int, DownlinkInvalid]]) -> list[int]:
+        """Report and count a batch's invalid downlinks; return the indexes of those that the broker may drop.
+
+        The number of writes depends on the kinds of faults, not on the number of downlinks: anyone who may publish
+        could otherwise hold back the valid downlinks with invalid ones.
+        """
+        devices: dict[str, dict[_Kind, DownlinkInvalid]] = defaultdict(dict)
+        for _, error in invalid:
+            if error.dev_eui:
+                devices[error.dev_eui].setdefault(_kind(error), error)
+        running = [self._executor.submit(self._report, connection, list(kinds.values())) for kinds in devices.values()]
+        unreported = {_kind(error) for future in running for error in future.result()}
+        settled: dict[EventType, list[DownlinkInvalid]] = defaultdict(list)
+        indexes = []
+        for index, error in invalid:
+            if _kind(error) not in unreported:
+                settled[error.reason.downlink_event].append(error)
+                indexes.append(index)
+        for type_, errors in settled.items():
+            details = {"devEUI": errors[0].dev_eui} if errors[0].dev_eui else {}
+            self._monitoring.occurrences(connection, type_, len(errors), errors[0].detail, details)
+        if indexes:
+            self._monitoring.count(connection, {"downlinksFailed": len(indexes)})
+        return indexes
+
+    def _report(self, connection: Connection, errors: Sequence[DownlinkInvalid]) -> Sequence[DownlinkInvalid]:
+        """Send a device's rejection reports in order; return those that could not be stored."""
+        for number, error in enumerate(errors):
             try:
+                report = DEFAULT.rejection(
+                    dev_eui=error.dev_eui or "",
+                    time_iso=iso_time(self._clock()),
+                    cause=f"{error.reason}: {error.detail}",
+                    f_port=error.f_port,
+                    correlation_id=error.correlation_id,
+                )
                 self._ingress.store(connection.tenant, report, only=[connection])
             except Unavailable as unavailable:
                 log.warning("rejection not stored", extra={"connection": connection.id, "reason": str(unavailable)})
-                return Verdict.LATER
-        self._monitoring.event(connection, Level.WARNING, error.reason.downlink_event, error.detail, details)
-        self._monitoring.count(connection, {"downlinksFailed": 1})
-        return Verdict.REJECT
+                return errors[number:]
+            except Exception:  # noqa: BLE001  # one message must not hold back the others
+                log.exception("rejection not reported", extra={"connection": connection.id})
+        return []
 
     def _send(self, jobs: Sequence[tuple[int, DownlinkJob, str]]) -> list[int]:
         """Send the jobs and return the indexes of those that SQS accepted.
@@ -147,6 +184,11 @@ class DownlinkIntake:
                 else:
                     stopped.add(job.downlink["DevEUI"])
         return accepted
+
+
+def _kind(error: DownlinkInvalid) -> _Kind:
+    """Return what the rejection reports of equal downlinks have in common: one report of them is enough."""
+    return error.dev_eui, error.reason, error.detail, error.f_port, error.correlation_id
 
 
 def _deduplication_id(connection: Connection, message: ReceivedDownlink) -> str:

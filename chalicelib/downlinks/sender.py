@@ -13,7 +13,6 @@ from ulid import ULID
 
 from chalicelib.config import Timing
 from chalicelib.domain.connection import Connection
-from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.work_items import DownlinkJob, PollTarget, read_target, readable_fields
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
@@ -251,8 +250,8 @@ class DownlinkSender:
                 "downlink delayed", extra={"connection": connection.id, "reason": str(error), "seconds": seconds}
             )
             if record.attempts == 1:
-                self._context.monitoring.event(
-                    connection, Level.WARNING, EventType.DOWNLINK_DELAYED, str(error), _device(job)
+                self._context.monitoring.occurrences(
+                    connection, EventType.DOWNLINK_DELAYED, 1, str(error), _device(job)
                 )
             raise _RetryLater(seconds) from error
         self._context.ledger.record(record.message_id)
@@ -310,7 +309,7 @@ class DownlinkSender:
             correlation_id=job.downlink.get("CorrelationID"),
         )
         self._context.ingress.store(connection.tenant, report, only=[connection])
-        self._context.monitoring.event(connection, Level.WARNING, reason.downlink_event, detail, _device(job))
+        self._context.monitoring.occurrences(connection, reason.downlink_event, 1, detail, _device(job))
         self._context.monitoring.count(connection, {"downlinksFailed": 1})
 
 

@@ -136,7 +136,14 @@ class Services(Adapters):
         from chalicelib.downlinks.intake import DownlinkIntake
         from chalicelib.downlinks.polls import PollContext, PollHandler
 
-        intake = DownlinkIntake(self.downlink_queue, self.secret_store, self.ingress, self.monitoring, self.clock)
+        intake = DownlinkIntake(
+            self.downlink_queue,
+            self.secret_store,
+            self.ingress,
+            self.monitoring,
+            _threads("rejections", 16),
+            self.clock,
+        )
         context = PollContext(
             connections=self.connection_store,
             secrets=self.secret_store,

@@ -1,5 +1,6 @@
 """ULIDs: the ids of connections, events and failed messages, which sort by time."""
 
+import hashlib
 import re
 
 from ulid import ULID
@@ -11,6 +12,12 @@ _LATEST = 2**48 - 1
 def new_id(now: float) -> str:
     """Return a new ULID for the time ``now``, in Unix seconds."""
     return str(ULID.from_timestamp(float(now)))
+
+
+def id_of(moment: float, *names: str) -> str:
+    """Return the ULID of ``names`` at ``moment`` (Unix seconds): the same in every process."""
+    digest = hashlib.sha256("\0".join(names).encode()).digest()
+    return str(ULID.from_bytes(_milliseconds(moment).to_bytes(6, "big") + digest[:10]))
 
 
 def is_id(text: str) -> bool:

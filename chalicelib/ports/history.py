@@ -14,6 +14,12 @@ class EventLog(Protocol):
     def add(self, tenant: str, event: Event) -> None:
         """Store an event. Raises Unavailable."""
 
+    def add_up(self, tenant: str, event: Event, number: int) -> None:
+        """Store an event of ``number`` occurrences, or add them to the ``details.count`` of the event with its id.
+
+        The stored event keeps its first time, message and details. Raises Unavailable.
+        """
+
 
 class FailedMessages(Protocol):
     """Keeps messages that failed for good."""

@@ -98,7 +98,7 @@ class DownlinkWorld(World):
         secrets: Any = Faulty("secrets", MemorySecretStore())
         servers = MemoryApplicationServerStore()
         servers.put(TENANT, "as", "key")
-        self.intake = DownlinkIntake(queue, secrets, self.ingress, self._monitoring, self.clock)
+        self.intake = DownlinkIntake(queue, secrets, self.ingress, self._monitoring, Inline(), self.clock)
         self.sender = DownlinkSender(
             SenderContext(
                 connections=self._p_connections,

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
-from chalicelib.adapters.aws.dynamodb import page, partition, to_item
+from chalicelib.adapters.aws.dynamodb import Update, page, partition, to_item
 from chalicelib.domain.event import Event, Level
 from chalicelib.kernel import cursors
 from chalicelib.kernel.ids import first_id, is_id, last_id
+from chalicelib.kernel.times import iso_time
 from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -30,10 +31,27 @@ class DynamoDbEventLog:
         self._clock = clock
 
     def add(self, tenant: str, event: Event) -> None:
-        scope = None if event.connection_id is None else partition(tenant, event.connection_id)
-        item = event.to_json() | {"tenant": tenant, "connection": scope, "expires": int(self._clock()) + _KEPT}
+        item = event.to_json() | {
+            "tenant": tenant,
+            "connection": _partition(tenant, event),
+            "expires": int(self._clock()) + _KEPT,
+        }
         with translated("DynamoDB"):
             self._client.put_item(TableName=self._table, Item=to_item(item))
+
+    def add_up(self, tenant: str, event: Event, number: int) -> None:
+        first = event.to_json() | {"connection": _partition(tenant, event), "expires": int(self._clock()) + _KEPT}
+        update = Update({})
+        for name, value in first.items():
+            if name != "id" and value is not None:
+                update.set_once(name, value)
+        update.add("count", number)
+        arguments = update.arguments("", {})
+        del arguments["ConditionExpression"]
+        with translated("DynamoDB"):
+            self._client.update_item(
+                TableName=self._table, Key=to_item({"tenant": tenant, "id": event.id}), **arguments
+            )
 
     def page(
         self,
@@ -54,7 +72,8 @@ class DynamoDbEventLog:
         key, index = ("tenant", None) if connection_id is None else ("connection", "connections")
         scope_key = tenant if connection_id is None else partition(tenant, connection_id)
         scope = f"events#{scope_key}"
-        low, high = first_id(since or 0.0), last_id(self._clock() + 86400 if until is None else until)
+        # An event that counts the occurrences of a minute has the id of the minute's start.
+        low, high = first_id(int(since or 0.0) // 60 * 60), last_id(self._clock() + 86400 if until is None else until)
         names = {"#key": key}
         values: dict[str, Any] = {":partition": scope_key, ":low": low, ":high": high}
         parameters: dict[str, Any] = {}
@@ -65,10 +84,17 @@ class DynamoDbEventLog:
             parameters["ConsistentRead"] = True
         else:
             parameters["IndexName"] = index
+        filters = []
         if level is not None:
             names["#level"] = "level"
             values[":level"] = level.value
-            parameters["FilterExpression"] = "#level = :level"
+            filters.append("#level = :level")
+        if since is not None:
+            names["#time"] = "time"
+            values[":since"] = iso_time(since)
+            filters.append("#time >= :since")
+        if filters:
+            parameters["FilterExpression"] = " AND ".join(filters)
         if low > high:
             return [], None
         found = page(
@@ -82,8 +108,22 @@ class DynamoDbEventLog:
             ScanIndexForward=False,
             **parameters,
         )
-        events = [Event.model_validate({name: item[name] for name in _FIELDS if name in item}) for item in found.items]
-        return events, None if found.last_id is None else cursors.encode(scope, found.last_id)
+        return [_event(item) for item in found.items], None if found.last_id is None else cursors.encode(
+            scope, found.last_id
+        )
+
+
+def _partition(tenant: str, event: Event) -> str | None:
+    return None if event.connection_id is None else partition(tenant, event.connection_id)
+
+
+def _event(item: dict[str, Any]) -> Event:
+    event = Event.model_validate({name: item[name] for name in _FIELDS if name in item})
+    return (
+        event
+        if "count" not in item
+        else event.model_copy(update={"details": {**event.details, "count": item["count"]}})
+    )
 
 
 def _position(scope: str, cursor: str) -> str:

@@ -86,6 +86,13 @@ class MemoryEventLog:
     def add(self, tenant: str, event: Event) -> None:
         self.events.append((tenant, event))
 
+    def add_up(self, tenant: str, event: Event, number: int) -> None:
+        for owner, stored in self.events:
+            if (owner, stored.id) == (tenant, event.id):
+                stored.details["count"] += number
+                return
+        self.add(tenant, event.model_copy(update={"details": {**event.details, "count": number}}))
+
 
 class MemoryStatistics:
     def __init__(self) -> None:

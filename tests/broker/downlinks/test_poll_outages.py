@@ -32,7 +32,9 @@ class Polls:
         self.outage = outage
         self.site = outage.site
         self.queue = MemoryDownlinkQueue(60, outage.clock)
-        intake = DownlinkIntake(self.queue, outage.secrets, outage.ingress, outage.monitoring, outage.clock)
+        intake = DownlinkIntake(
+            self.queue, outage.secrets, outage.ingress, outage.monitoring, outage.executor, outage.clock
+        )
         self.parts = PollContext(
             connections=outage.connections,
             secrets=outage.secrets,
@@ -218,8 +220,8 @@ def test_invalid_downlinks_are_rejected_with_an_event_and_a_report(polls: Polls)
 
     # Then
     assert polls.outage.visible_state()[:2] == ("OPENED", None)
-    types = polls.outage.event_types()
-    assert sorted(types) == ["DOWNLINK_INVALID"] * 2 + ["DOWNLINK_MALFORMED"] * 2 + ["OPENED", "PAYLOAD_NOT_ENCODABLE"]
+    counts = {event.type: event.details.get("count") for _, event in polls.outage.events.events}
+    assert counts == {"OPENED": None, "DOWNLINK_MALFORMED": 2, "DOWNLINK_INVALID": 2, "PAYLOAD_NOT_ENCODABLE": 1}
     assert sorted(polls.payloads()) == payloads(0, 3)
     with polls.site.channel() as channel:
         assert channel.queue_declare(QUEUE, passive=True).method.message_count == 0
@@ -282,3 +284,28 @@ def test_pattern_changed_during_a_poll_applies_in_the_same_poll(polls: Polls) ->
     assert bindings() == {QUEUE, f"{polls.downlink_key}.*"}
     assert polls.outage.visible_state() == ("OPENED", None, ["OPENED", "OPENED"])
     assert sorted(polls.payloads()) == payloads(0, 6)
+
+
+def test_valid_downlink_is_queued_soon_after_thousands_of_invalid_ones(polls: Polls) -> None:
+    # Given
+    polls.start()
+    outage = polls.outage
+
+    def publish() -> None:
+        with polls.site.channel() as channel:
+            channel.confirm_delivery()
+            for number in range(3000):
+                channel.basic_publish(
+                    "amq.topic", f"{polls.downlink_key}.{number % 3 + 1:016X}", b"garbage %d" % number
+                )
+        polls.publish(0, 1)
+        assert wait_until(lambda: sum(polls.queue.depth()) == 1, 5)
+
+    # When
+    polls.during(polls.is_consumed, publish)
+
+    # Then
+    assert polls.payloads() == ["0000"]
+    (event,) = [event for _, event in outage.events.events if event.type == "DOWNLINK_MALFORMED"]
+    assert event.details == {"devEUI": f"{1:016X}", "count": 3000}
+    assert outage.statistics.counts[TENANT, "c1"]["downlinksFailed"] == 3000

@@ -14,6 +14,7 @@ from chalicelib.monitoring import Monitoring
 from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 from chalicelib.ports.queues import QueueRecord
 from tests.functional.doubles import Api, TestIssuer
+from tests.rules.scheduler import Inline
 
 NOW = 1_763_888_430.0
 """2025-11-23T09:00:30Z."""
@@ -268,7 +269,7 @@ def test_downlink_waits_until_network_server_accepts_it(api: Api, services: Serv
     network_server = _NetworkServer()
     services.network_server = network_server  # type: ignore[assignment]
     intake = DownlinkIntake(
-        services.downlink_queue, services.secret_store, services.ingress, services.monitoring, clock
+        services.downlink_queue, services.secret_store, services.ingress, services.monitoring, Inline(), clock
     )
     body = b'{"DevEUI_downlink": {"DevEUI": "000000000F1D8693", "FPort": "1", "payload_hex": "00"}}'
     message = ReceivedDownlink(connection.id, 1, "down.x", body, "m1", None, redelivered=False)

@@ -138,6 +138,7 @@ class World:
                 self.flow.secrets,
                 self.flow.ingress,
                 self.flow.monitoring,
+                Inline(),
                 self.clock,
             ),
             monitoring=self.flow.monitoring,

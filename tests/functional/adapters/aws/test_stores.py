@@ -10,7 +10,7 @@ from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
-from chalicelib.kernel.ids import first_id, is_id, last_id, new_id
+from chalicelib.kernel.ids import first_id, id_of, is_id, last_id, new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.coordination import LeaseAnswer, LeaseHolder
 from chalicelib.vocabulary import EventType
@@ -105,6 +105,27 @@ def test_events_are_found_by_connection_time_and_level(services: Services) -> No
         rest, end = log.page("demo", connection_id, limit=4, cursor=cursor)
         assert first + rest == (events if connection_id is None else events[:6])[::-1]
         assert end is None
+
+
+def test_event_of_many_occurrences_keeps_its_first_example_and_counts_all(services: Services) -> None:
+    log = services.event_log
+    for second, number in ((5, 3), (50, 4)):
+        event = Event(
+            id=id_of(NOW, "01A", EventType.DOWNLINK_INVALID),
+            time=iso_time(NOW + second),
+            level=Level.WARNING,
+            type=EventType.DOWNLINK_INVALID,
+            connection_id="01A",
+            message=f"example {second}",
+            details={"devEUI": str(second)},
+        )
+        log.add_up("demo", event, number)
+    for connection_id in (None, "01A"):
+        (found,), _ = log.page("demo", connection_id, limit=5, cursor=None)
+        assert (found.message, found.time) == ("example 5", iso_time(NOW + 5))
+        assert found.details == {"devEUI": "5", "count": 7}
+        assert log.page("demo", connection_id, since=NOW + 5, limit=5, cursor=None)[0] == [found]
+        assert log.page("demo", connection_id, since=NOW + 6, limit=5, cursor=None)[0] == []
 
 
 def test_counters_add_up_per_minute(services: Services) -> None:

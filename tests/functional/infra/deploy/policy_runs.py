@@ -282,8 +282,10 @@ def run_consume(world: World) -> None:
             for tag, body in enumerate(bodies)
         ]
         made = world.function("consume")
-        intake = DownlinkIntake(made.downlink_queue, made.secret_store, made.ingress, made.monitoring, made.clock)
         with ThreadPoolExecutor(4) as executor:
+            intake = DownlinkIntake(
+                made.downlink_queue, made.secret_store, made.ingress, made.monitoring, executor, made.clock
+            )
             parts = PollContext(
                 connections=made.connection_store,
                 secrets=made.secret_store,
