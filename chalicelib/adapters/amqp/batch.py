@@ -95,7 +95,8 @@ class Batch:
 
     def returned(self, message_id: str, text: str) -> None:
         """Record a ``basic.return``: no queue matched the routing key. The message's ack follows."""
-        self._returned[message_id] = text
+        if len(self._returned) < len(self._messages):  # a hostile broker may return anything without end
+            self._returned[message_id] = text
 
     def confirmed(self, tag: int, *, multiple: bool, ack: bool) -> None:
         """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""

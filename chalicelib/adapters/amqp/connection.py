@@ -13,11 +13,12 @@ from enum import StrEnum
 from typing import Any
 
 import pika.exceptions
-from pika import ConnectionParameters, SelectConnection, SSLOptions
+from pika import ConnectionParameters, SSLOptions
 from pika.channel import Channel
 from pika.credentials import ExternalCredentials, PlainCredentials
 
 from chalicelib import __version__
+from chalicelib.adapters.amqp.frames import BoundedAssembler, BoundedConnection
 from chalicelib.adapters.amqp.loop import Loop, Reply
 from chalicelib.adapters.amqp.operation import AddressForbidden, BrokerOperation, CertificateUnusable, ConnectionBlocked
 from chalicelib.adapters.amqp.tls import tls_context
@@ -25,9 +26,14 @@ from chalicelib.adapters.amqp.transport import Transport
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import DEFAULT_PORTS, BrokerProtocol
 from chalicelib.domain.validation.broker_addresses import Address, Network, forbidden, literal_address, parse_host_port
+from chalicelib.network_servers.thingpark.downlinks import MAX_DOWNLINK_SIZE
 
 BLOCKED_SECONDS = 30.0
 """pika closes a connection that the broker blocks for this time."""
+LARGEST_MESSAGE = 2**29
+"""RabbitMQ's limit of a message's size in bytes."""
+LARGEST_RETURN = 2**20
+"""Bytes of a returned message, of which we need no body. We publish nothing that is larger."""
 CLOSE_SECONDS = 1.0
 """Time limit of an orderly close in ``end``; a reset follows."""
 RESET_SECONDS = 1.0
@@ -46,6 +52,14 @@ class Role(StrEnum):
     def heartbeat(self) -> int:
         """Heartbeat in seconds. A consumer has a short one: a killed consumer must not hold downlinks for long."""
         return {Role.CONSUMER: 10, Role.TEST: 30}.get(self, 60)
+
+    def assembler(self) -> BoundedAssembler:
+        """Return the assembler of a channel's messages: downlinks, or our own messages that the broker returns."""
+        return (
+            BoundedAssembler(MAX_DOWNLINK_SIZE, LARGEST_MESSAGE)
+            if self is Role.CONSUMER
+            else BoundedAssembler(0, LARGEST_RETURN)
+        )
 
 
 class AmqpConnection:
@@ -71,7 +85,7 @@ class AmqpConnection:
         self._role = role
         self._allowed = allowed
         self._on_step = on_step
-        self._amqp: SelectConnection | None = None
+        self._amqp: BoundedConnection | None = None
         self._transport: Transport | None = None
         self._waiting: dict[Channel, set[Reply[Any]]] = {}
         self.closed: Reply[None] = Reply()
@@ -98,7 +112,7 @@ class AmqpConnection:
         self._begin("connect")
         self._transport = Transport(self._loop, addresses, port, self._begin)
         opened: Reply[None] = Reply()
-        self._amqp = SelectConnection(
+        self._amqp = BoundedConnection(
             self._parameters(host, port, len(addresses)),
             on_open_callback=lambda _connection: opened.set(None),
             on_open_error_callback=lambda _connection, error: self._lost(error, opened),
@@ -114,7 +128,8 @@ class AmqpConnection:
         opened: Reply[Channel] = Reply()
         if self._amqp is None or not self.is_open:
             raise self.error or ConnectionResetError("the connection is closed")
-        channel = self._amqp.channel(on_open_callback=opened.set)
+        channel: Any = self._amqp.channel(on_open_callback=opened.set)
+        channel._content_assembler = self._role.assembler()  # noqa: SLF001  # pika's own keeps a body of any size
         self._waiting[channel] = {opened}
         channel.add_on_close_callback(self._on_channel_closed)
         return await opened

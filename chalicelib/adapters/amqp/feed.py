@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pika.channel import Channel
+from pika.exceptions import ProtocolSyntaxError
 
 from chalicelib.adapters.amqp.connection import AmqpConnection, Role
 from chalicelib.adapters.amqp.error_translation import translate
@@ -67,6 +68,7 @@ class Feed:
         self._channel: Channel | None = None
         self._inbox: deque[ReceivedDownlink] = deque()
         self._batch_in_flight = False
+        self._unsettled = 0
         self._cancelled = False
         self._drop_inbox = False
         self._deleting = False
@@ -91,6 +93,7 @@ class Feed:
     def on_verdicts(self, messages: Sequence[ReceivedDownlink], verdicts: Sequence[Verdict]) -> None:
         """Settle a dispatched batch and dispatch the next one."""
         self._batch_in_flight = False
+        self._unsettled -= len(messages)
         channel = self._channel
         if channel is None or not channel.is_open:
             return  # the broker redelivers them
@@ -143,6 +146,10 @@ class Feed:
         await delete_queue(self._amqp, self._queue)
 
     def _on_message(self, _channel: Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._unsettled += 1
+        if self._unsettled > PREFETCH:
+            self._fail(ProtocolSyntaxError(f"more than {PREFETCH} unacknowledged messages"))
+            return
         if not self._inbox:
             # Messages of the same read from the socket belong to the same batch.
             self._loop.add_callback_threadsafe(self._next_batch)

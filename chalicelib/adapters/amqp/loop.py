@@ -14,8 +14,9 @@ from pika.adapters.select_connection import IOLoop
 
 T = TypeVar("T")
 
-# pika logs every lost connection with a stack trace. The BrokerFault reports the same error in one line.
-logging.getLogger("pika").setLevel(logging.CRITICAL)
+# pika logs every lost connection with a stack trace. The BrokerFault reports the same error in one line. Nor must a
+# broker fill the log: pika has a critical line for each frame on an unknown channel.
+logging.getLogger("pika").setLevel(logging.CRITICAL + 1)
 
 
 class Reply(Generic[T]):

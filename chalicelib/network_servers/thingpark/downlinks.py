@@ -78,9 +78,9 @@ def _dev_eui_of_key(pattern: str, routing_key: str) -> str | None:
 
 def _fields(body: bytes, dev_eui: str | None) -> dict[str, Any]:
     if len(body) > MAX_DOWNLINK_SIZE:
-        raise DownlinkInvalid(
-            FailureReason.INVALID, f"the downlink has {len(body)} bytes; the maximum is {MAX_DOWNLINK_SIZE}", dev_eui
-        )
+        # The consumer does not keep the body of such a message, so its size is not known here.
+        detail = f"the downlink has more than {MAX_DOWNLINK_SIZE} bytes; send a smaller one"
+        raise DownlinkInvalid(FailureReason.INVALID, detail, dev_eui)
     try:
         # No JSON text begins like gzip, and not every publisher that compresses sets content_encoding.
         _, document = parse_json(decoded(body, MAX_DOWNLINK_SIZE) if is_gzip(body) else body)

@@ -77,3 +77,48 @@ def test_hostile_downlink_is_rejected_and_the_next_one_is_queued(polls: Polls, n
     assert [event for event in polls.outage.event_types() if event in rejections]
     with polls.site.channel() as channel:
         assert wait_until(lambda: channel.queue_declare(QUEUE, passive=True).method.message_count == 0, 5)
+
+
+class RawHeaders(pika.BasicProperties):
+    """Properties with a table of headers as given: pika itself cannot encode what others publish."""
+
+    def __init__(self, table: bytes) -> None:
+        super().__init__()
+        self._table = table
+
+    def encode(self) -> list[bytes]:
+        return [b"\x30\x00", len(self._table).to_bytes(4, "big") + self._table, b"\x02"]
+
+
+def nested(levels: int) -> bytes:
+    table = b""
+    for _ in range(levels):
+        table = b"\x01nF" + len(table).to_bytes(4, "big") + table
+    return table
+
+
+HEADERS = {
+    "timestamp-in-milliseconds": b"\x01tT" + (1795708403000).to_bytes(8, "big"),
+    "deep": nested(2000),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_downlink_with_headers_that_python_cannot_represent_is_queued(polls: Polls, name: str) -> None:
+    # Given
+    polls.start()
+
+    def publish() -> None:
+        body = json.dumps({"DevEUI_downlink": VALID | {"payload_hex": "ff"}}).encode()
+        with polls.site.channel() as channel:
+            channel.confirm_delivery()
+            key = f"{polls.downlink_key}.{DEVICE}"
+            channel.basic_publish("amq.topic", key, body, RawHeaders(HEADERS[name]), mandatory=True)
+        polls.publish(1, 2)
+
+    # When
+    polls.during(polls.is_consumed, publish, lambda: polls.waits_for(2))
+
+    # Then
+    assert sorted(polls.payloads()) == ["0001", "ff"]
+    assert polls.outage.visible_state() == ("OPENED", None, ["OPENED"])

@@ -1,0 +1,132 @@
+"""Frames of a broker, read so that no broker and no message can exhaust the memory or end a connection by a header.
+
+pika buffers a frame of any announced size, keeps a body of any size and decodes all headers of a message, where one
+value that Python cannot represent ends the connection.
+"""
+
+import struct
+from contextlib import suppress
+from typing import Any, cast
+
+from pika import SelectConnection, spec
+from pika.channel import ContentFrameAssembler
+from pika.exceptions import BodyTooLongError, InvalidFrameError, UnexpectedFrameError
+from pika.frame import Body, Header, decode_frame
+
+_HEADER = struct.Struct(">BHI")
+_CONTENT = struct.Struct(">HHQ")
+_BASIC = 60
+_OVERHEAD = spec.FRAME_HEADER_SIZE + spec.FRAME_END_SIZE
+_FIXED = {"delivery_mode": 1, "priority": 1, "timestamp": 8}
+_ORDER = (
+    "content_type", "content_encoding", "headers", "delivery_mode", "priority", "correlation_id", "reply_to",
+    "expiration", "message_id", "timestamp", "type", "user_id", "app_id", "cluster_id",
+)  # fmt: skip
+"""The properties in the order of their flags, the highest bit first, and of their values."""
+
+
+class BoundedConnection(SelectConnection):
+    """A connection that refuses frames above the negotiated size and reads content headers tolerantly."""
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        """Process the complete frames of the buffer. Raises InvalidFrameError, which ends the connection."""
+        own = cast("Any", self)  # the stubs have no private attributes
+        buffer: bytes = own._frame_buffer + data_in  # noqa: SLF001
+        offset = 0
+        while (read := _read_frame(buffer, offset, own.params.frame_max)) is not None:
+            end, frame = read
+            own.bytes_received += end - offset
+            offset = end
+            own._process_frame(frame)  # noqa: SLF001
+        # Once for all frames: pika copies the rest of the buffer after each of them.
+        own._frame_buffer = buffer[offset:]  # noqa: SLF001
+
+
+class BoundedAssembler(ContentFrameAssembler):
+    """Assembles messages and keeps no body above ``kept`` bytes; such a message gets a substitute of one byte more.
+
+    ``largest``: the largest body in bytes that an honest broker announces. A larger one ends the connection.
+    """
+
+    def __init__(self, kept: int, largest: int) -> None:
+        super().__init__()
+        self._kept = kept
+        self._largest = largest
+        # Shared by all messages, so that a burst of large ones takes no memory.
+        self._substitute = bytes(kept + 1)
+
+    def process(self, frame_value: Any) -> Any:
+        if isinstance(frame_value, Header) and frame_value.body_size > self._largest:
+            raise BodyTooLongError(frame_value.body_size, self._largest)
+        return super().process(frame_value)
+
+    def _handle_body_frame(self, body_frame: Body) -> Any:
+        own = cast("Any", self)
+        if own._header_frame is None:  # noqa: SLF001
+            raise UnexpectedFrameError(body_frame)
+        size = own._header_frame.body_size  # noqa: SLF001
+        if size <= self._kept:
+            return cast("Any", super())._handle_body_frame(body_frame)  # noqa: SLF001
+        own._seen_so_far += len(body_frame.fragment)  # noqa: SLF001
+        if own._seen_so_far > size:  # noqa: SLF001
+            raise BodyTooLongError(own._seen_so_far, size)  # noqa: SLF001
+        if own._seen_so_far < size:  # noqa: SLF001
+            return None
+        own._body_fragments = [self._substitute]  # noqa: SLF001
+        return own._finish()  # noqa: SLF001
+
+
+def _read_frame(buffer: bytes, offset: int, largest: int) -> tuple[int, Any] | None:
+    """Return the end of the frame at ``offset`` and the frame, or None while it is incomplete."""
+    if buffer.startswith(b"AMQP", offset):
+        size, frame = decode_frame(buffer[offset : offset + 8])
+        return (offset + size, frame) if frame is not None else None
+    if len(buffer) - offset < _HEADER.size:
+        return None
+    kind, channel, size = _HEADER.unpack_from(buffer, offset)
+    if size + _OVERHEAD > largest:
+        raise InvalidFrameError(f"a frame of {size} bytes, but {largest} were agreed")
+    end = offset + size + _OVERHEAD
+    if end > len(buffer):
+        return None
+    if kind != spec.FRAME_HEADER or buffer[end - 1] != spec.FRAME_END:
+        return end, decode_frame(buffer[offset:end])[1]
+    return end, _content_header(channel, buffer[offset + spec.FRAME_HEADER_SIZE : end - 1])
+
+
+def _content_header(channel: int, payload: bytes) -> Header:
+    if len(payload) < _CONTENT.size:
+        raise InvalidFrameError(f"a content header of {len(payload)} bytes")
+    class_id, _weight, body_size = _CONTENT.unpack_from(payload)
+    if class_id != _BASIC:
+        raise InvalidFrameError(f"a content header of class {class_id}")
+    return Header(channel, body_size, readable_properties(payload[_CONTENT.size :]))
+
+
+def readable_properties(encoded: bytes) -> spec.BasicProperties:
+    """Return the texts among a message's properties. The table of headers is skipped, because nothing here reads it.
+
+    Properties that cannot be read are absent: they are the fault of a message, whose body and key may be valid.
+    """
+    properties = spec.BasicProperties()
+    with suppress(struct.error, IndexError, ValueError):
+        (flags,) = struct.unpack_from(">H", encoded)
+        offset = 2
+        more = flags & 1
+        while more:  # reserved for further properties
+            (word,) = struct.unpack_from(">H", encoded, offset)
+            offset, more = offset + 2, word & 1
+        for bit, name in enumerate(_ORDER):
+            if not flags & 0x8000 >> bit:
+                continue
+            if name == "headers":
+                offset += 4 + struct.unpack_from(">I", encoded, offset)[0]
+            elif name in _FIXED:
+                offset += _FIXED[name]
+            else:
+                end = offset + 1 + encoded[offset]
+                if end > len(encoded):
+                    raise ValueError(name)
+                setattr(properties, name, encoded[offset + 1 : end].decode("utf-8", "replace"))
+                offset = end
+    return properties
