@@ -60,6 +60,10 @@ class Connection(BaseModel):
     alarms: list[Alarm] = []
     configuration: AmqpConfiguration
     """The configuration with ``MASK`` in place of each secret."""
+    unread_configuration: dict[str, Any] = {}
+    """Stored fields of the configuration that this release does not know; every write keeps them."""
+    unread_alarms: list[Any] = []
+    """Stored alarms with fields that this release does not know, as JSON values; every write keeps them."""
     secret_version: str | None = None
     """The version id in Secrets Manager; None if the configuration has no secret field."""
     old_bindings: list[tuple[str, str]] = []

@@ -1,11 +1,21 @@
-"""Conversion between connections and the items of their table."""
+"""Conversion between connections and the items of their table.
+
+Another release may have stored an item, so reading checks no limit and keeps what this release does not know:
+attributes stay because no update names them, and fields inside ``configuration`` and ``alarms`` are written again.
+"""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
 
+from pydantic import ValidationError
+
 from chalicelib.adapters.aws.dynamodb import to_item
-from chalicelib.domain.connection import Connection
+from chalicelib.domain.connection import Alarm, Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.kernel.stored_documents import read_stored, unread_fields
+from chalicelib.vocabulary import ConnectionState
 
 GENERATION = "#tenant"
 """The id of the item with a tenant's generation and number of connections."""
@@ -26,6 +36,9 @@ DOWNLINKS = ("downlinkState", "downlinkReason", "downlinkFailures", "downlinkSin
 
 SHARDS = 8
 """Partitions of each index. A partition accepts 1,000 writes a second."""
+
+SCHEMA = 1
+"""The number of the item's format. A release that changes the meaning of an attribute increments it."""
 
 
 def pending_id(connection_id: str) -> str:
@@ -54,12 +67,13 @@ def record_of(connection: Connection) -> dict[str, Any]:
     return {
         "tenant": connection.tenant,
         "id": connection.id,
+        "schema": SCHEMA,
         "shard": shard_of(connection.id),
         "name": connection.name,
         "active": connection.active,
         # As text, because the API does not bound the numbers in alarms and a DynamoDB number has 38 digits.
-        "alarms": json.dumps([alarm.to_json() for alarm in connection.alarms], ensure_ascii=False),
-        "configuration": {k: v for k, v in connection.configuration.to_json().items() if v is not None},
+        "alarms": json.dumps(_stored_alarms(connection), ensure_ascii=False),
+        "configuration": _stored_configuration(connection),
         "secretVersion": connection.secret_version,
         "certificateEnds": connection.certificate_ends,
         "oldBindings": [list(binding) for binding in connection.old_bindings] or None,
@@ -87,15 +101,19 @@ def record_of(connection: Connection) -> dict[str, Any]:
     }
 
 
-def connection_of(item: dict[str, Any]) -> Connection:
-    """Return the connection of an item."""
+def connection_of(item: Mapping[str, Any]) -> Connection:
+    """Return the connection of an item. Raises ValidationError if an attribute is unreadable."""
+    configuration = read_stored(AmqpConfiguration, item["configuration"])
+    alarms = [(alarm, _alarm_of(alarm)) for alarm in json.loads(item["alarms"])]
     return Connection(
         tenant=item["tenant"],
         id=item["id"],
         name=item["name"],
         active=item["active"],
-        alarms=json.loads(item["alarms"]),
-        configuration=item["configuration"],
+        alarms=[alarm for _, alarm in alarms if alarm is not None],
+        configuration=configuration,
+        unread_configuration=unread_fields(configuration, item["configuration"]),
+        unread_alarms=[fields for fields, alarm in alarms if alarm is None or unread_fields(alarm, fields)],
         secret_version=item.get("secretVersion"),
         certificate_ends=item.get("certificateEnds"),
         old_bindings=item.get("oldBindings", []),
@@ -103,7 +121,7 @@ def connection_of(item: dict[str, Any]) -> Connection:
         created_at=item["createdAt"],
         updated_at=item["updatedAt"],
         startup_time=item.get("startupTime"),
-        state=item["state"],
+        state=_state_of(item["state"]),
         state_reason=item.get("stateReason"),
         epoch=item["epoch"],
         failures=item["failures"],
@@ -119,3 +137,40 @@ def connection_of(item: dict[str, Any]) -> Connection:
         wake_token=item.get("wakeToken"),
         fast_since=item.get("fastSince"),
     )
+
+
+def _state_of(value: Any) -> ConnectionState:
+    """Return the state of a stored value. An unknown one reads as CLOSED until the breaker changes."""
+    try:
+        return ConnectionState(value)
+    except ValueError:
+        return ConnectionState.CLOSED
+
+
+def _alarm_of(fields: Any) -> Alarm | None:
+    """Return the alarm in stored fields, None if it is unreadable."""
+    try:
+        return read_stored(Alarm, fields)
+    except ValidationError:
+        return None
+
+
+def _stored_alarms(connection: Connection) -> list[Any]:
+    """Return the alarms to store: those with unread fields keep them unless they change, unreadable ones stay."""
+    unread = [(_alarm_of(fields), fields) for fields in connection.unread_alarms]
+    alarms = [
+        next((fields for known, fields in unread if known == alarm), alarm.to_json()) for alarm in connection.alarms
+    ]
+    return alarms + [fields for known, fields in unread if known is None]
+
+
+def _stored_configuration(connection: Connection) -> dict[str, Any]:
+    """Return the configuration to store, with its unread fields.
+
+    A known field keeps its unread value, such as an unknown member of an enumeration, unless the field changes.
+    """
+    known, unread = connection.configuration.to_json(), connection.unread_configuration
+    if unread:
+        read = read_stored(AmqpConfiguration, known | unread).to_json()
+        known |= {name: value for name, value in unread.items() if name not in read or read[name] == known[name]}
+    return {name: value for name, value in known.items() if value is not None}

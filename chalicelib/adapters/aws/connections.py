@@ -126,6 +126,7 @@ class DynamoDbConnections:
         if not connection.active:
             changes["activeSince"] = None
         update = Update(changes)
+        update.set_once("schema", record["schema"])  # a later release's number stays, like its attributes
         if connection.active:
             # An active connection keeps its position in the index.
             update.set_once("activeSince", record["activeSince"])
@@ -311,15 +312,15 @@ class DynamoDbConnections:
     def _index(self, name: str, condition: str | None, values: dict[str, Any]) -> Iterator[Connection]:
         key = "#shard = :shard" if condition is None else f"#shard = :shard AND {condition}"
         for shard in range(SHARDS):
-            for item in query(
+            items = query(
                 self._client,
                 TableName=self._table,
                 IndexName=name,
                 KeyConditionExpression=key,
                 ExpressionAttributeNames={"#shard": "shard"},
                 ExpressionAttributeValues=to_item({":shard": str(shard)} | values),
-            ):
-                yield connection_of(item)
+            )
+            yield from map(connection_of, items)
 
     def _read(self, tenant: str, item_id: str) -> dict[str, Any]:
         with translated("DynamoDB"):
