@@ -15,6 +15,7 @@
      ├─ UnsupportedEncoding     the body is compressed in a way that is not supported      → 415
      ├─ TooManyRequests         the tenant exceeds a rate limit                            → 429
      ├─ Unavailable             an AWS service does not answer; nothing was acknowledged   → 503
+     │   └─ Unreadable          the record of a connection is unreadable for this release  → 409
      ├─ PemError                a text is not usable PEM
      ├─ BrokerFault             the tenant's broker or its configuration fails; reports are kept
      │   ├─ BrokerUnreachable   DNS, TCP or TLS fails, or an operation times out           → UNREACHABLE
@@ -110,6 +111,10 @@ class TooManyRequests(Error):
 
 class Unavailable(Error):
     """An AWS service that does not answer. Nothing was acknowledged, so the caller can retry."""
+
+
+class Unreadable(Unavailable):
+    """A connection whose stored record this release cannot read. Its reports and downlinks stay queued."""
 
 
 _OF_A_CHANNEL = {

@@ -6,9 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from chalicelib.config import Settings
-from chalicelib.connections.events import ConnectionEvents
-from chalicelib.connections.parked_downlinks import ParkedDownlinks
+from chalicelib.connections.management_context import ManagementContext
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_changes import any_secret, certificate_ends, first_state, fresh, old_bindings
 from chalicelib.domain.downlink_overlaps import overlap_notices
@@ -21,12 +19,6 @@ from chalicelib.kernel.ids import is_id, new_id
 from chalicelib.kernel.merge_patch import merge_patch
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import log
-from chalicelib.ports.clock import Clock
-from chalicelib.ports.connections import ManagedConnections
-from chalicelib.ports.consuming import DownlinkQueueRemover
-from chalicelib.ports.history import FailedMessages
-from chalicelib.ports.queues import PollQueue, UplinkQueues, WakeQueue
-from chalicelib.ports.secrets import SecretStore
 from chalicelib.vocabulary import ConnectionState
 
 _REMOVAL_SECONDS = 5.0
@@ -53,23 +45,6 @@ class Filter:
         """Return whether the connection passes the filter; an empty filter passes all."""
         named = self.name is None or self.name.casefold() in connection.name.casefold()
         return named and (self.state is None or connection.state == self.state)
-
-
-@dataclass(frozen=True)
-class ManagementContext:
-    """Dependencies of ``ConnectionService``."""
-
-    store: ManagedConnections
-    secrets: SecretStore
-    queues: UplinkQueues
-    wakes: WakeQueue
-    polls: PollQueue
-    failed: FailedMessages
-    remover: DownlinkQueueRemover
-    parked: ParkedDownlinks
-    events: ConnectionEvents
-    clock: Clock
-    settings: Settings
 
 
 class ConnectionService:
@@ -122,8 +97,8 @@ class ConnectionService:
         return connection
 
     def get(self, tenant: str, connection_id: str) -> Connection:
-        """Return a connection. Raises NotFound."""
-        return self._context.store.get(tenant, connection_id)
+        """Return a connection, even if its record has a fault. Raises NotFound."""
+        return self._context.store.find(tenant, connection_id)
 
     def notices(self, connection: Connection) -> list[Notice]:
         """Return remarks on a saved connection. Its save does not depend on them, so a failed read yields none."""
@@ -168,7 +143,7 @@ class ConnectionService:
         Raises NotFound, PreconditionFailed.
         """
         try:
-            stored = self._context.store.get(tenant, connection_id)
+            stored = self._context.store.find(tenant, connection_id)
             _check_version(stored, allowed_versions)
             self._context.store.delete(tenant, connection_id, None if allowed_versions is None else stored.version)
         except NotFound:
@@ -176,14 +151,16 @@ class ConnectionService:
                 raise
         else:
             # Without the record no function declares the downlink queue again; the login still needs the secret.
-            self._remove_downlink_queue(stored)
+            if not stored.fault:
+                self._remove_downlink_queue(stored)
             self._context.events.deleted(stored)
         self._clean_up(tenant, connection_id)
 
     def restart(self, tenant: str, connection_id: str) -> Connection:
         """Reset the retry schedule and request an immediate connect.
 
-        Raises NotFound, Conflict when the connection is inactive, Unavailable after too many concurrent changes.
+        Raises NotFound, Conflict when the connection is inactive, Unreadable when its record has a fault, Unavailable
+        after too many concurrent changes.
         """
         for _ in range(_TRIES):
             stored = self._context.store.get(tenant, connection_id)
@@ -206,7 +183,7 @@ class ConnectionService:
         finished = 0
         for tenant, connection_id in self._context.store.unfinished(self._context.clock() - UNFINISHED_AFTER):
             try:
-                self._context.store.get(tenant, connection_id)
+                self._context.store.find(tenant, connection_id)
             except NotFound:
                 self._clean_up(tenant, connection_id)
                 finished += 1
@@ -222,7 +199,7 @@ class ConnectionService:
         allowed_versions: frozenset[str] | None,
     ) -> Connection:
         for _ in range(_TRIES):
-            stored = self._context.store.get(tenant, connection_id)
+            stored = self._context.store.find(tenant, connection_id)
             if allowed_versions is not None:
                 # A document that no version could accept is reported first.
                 check_structure(document_for(stored), stored)
@@ -237,7 +214,7 @@ class ConnectionService:
         had = self._stored_secrets(stored)
         request = parse_connection(document, stored=stored, stored_secrets=had, now=now, allowed=self._allowed)
         configuration, secrets = split_secrets(request.configuration)
-        unchanged = secrets == had
+        unchanged = secrets == had and not stored.fault
         version = stored.secret_version
         if not unchanged:
             # Store a version even without secrets: only a newer version replaces the old secrets.
@@ -249,17 +226,25 @@ class ConnectionService:
                 "alarms": request.alarms,
                 "configuration": configuration,
                 "secret_version": version,
-                "certificate_ends": stored.certificate_ends if unchanged else certificate_ends(secrets),
+                "certificate_ends": stored.certificate_ends
+                if unchanged and not stored.fault
+                else certificate_ends(secrets),
                 "old_bindings": old_bindings(stored, configuration),
+                "fault": None,
                 "version": stored.version + 1,
                 "updated_at": iso_time(now),
             }
         )
-        reset = request.active != stored.active or configuration != stored.configuration or not unchanged
+        reset = (
+            bool(stored.fault)
+            or request.active != stored.active
+            or configuration != stored.configuration
+            or not unchanged
+        )
         if reset:
             changed = changed.model_copy(update=fresh(now, active=request.active))
         try:
-            self._context.store.replace(changed, stored.version, reset=reset)
+            self._context.store.replace(changed, stored.version, reset=reset, whole=bool(stored.fault))
         except PreconditionFailed:
             # No record names the new version. This is certain here only: after a time-out, a record may name it.
             self._drop(stored, version)

@@ -64,6 +64,9 @@ class Connection(BaseModel):
     """Stored fields of the configuration that this release does not know; every write keeps them."""
     unread_alarms: list[Any] = []
     """Stored alarms with fields that this release does not know, as JSON values; every write keeps them."""
+    fault: str | None = None
+    """The part of the record that is unreadable, such as ``configuration.hostName``; None for a readable record.
+    With a fault, unreadable fields have stand-ins, the configuration lacks them, and nothing may connect."""
     secret_version: str | None = None
     """The version id in Secrets Manager; None if the configuration has no secret field."""
     old_bindings: list[tuple[str, str]] = []

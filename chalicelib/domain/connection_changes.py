@@ -7,6 +7,7 @@ from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.downlink_fault import NO_POLL_YET
 from chalicelib.domain.topic_patterns import binding_key
 from chalicelib.domain.validation.certificates import certificate_end
+from chalicelib.errors import PatternError
 from chalicelib.vocabulary import ConnectionState
 
 _MAX_BINDINGS = 8
@@ -56,4 +57,8 @@ def old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[t
 def _binding(configuration: AmqpConfiguration) -> tuple[str, str] | None:
     if not configuration.downlink_topic_pattern:
         return None
-    return configuration.exchange_name, binding_key(configuration.downlink_topic_pattern)
+    try:
+        return configuration.exchange_name, binding_key(configuration.downlink_topic_pattern)
+    except PatternError:
+        # Another release stored the pattern; this one has bound nothing for it.
+        return None

@@ -196,7 +196,7 @@ class DownlinkSender:
         )
         self._context.failed.add(connection.tenant, connection.id, [message])
         details = {"devEUI": dev_eui} if is_known else {}
-        self._context.monitoring.event(connection, Level.WARNING, message.reason.downlink_event, detail, details)
+        self._context.monitoring.occurrences(connection, message.reason.downlink_event, 1, detail, details)
         self._context.monitoring.count(connection, {"downlinksFailed": 1})
         if isinstance(name, str) and name:
             self._context.monitoring.downlink_done(connection.tenant, connection.id, name)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from chalicelib.adapters.amqp.tester import AmqpConnectionTester
     from chalicelib.adapters.aws.application_servers import DynamoDbApplicationServers
     from chalicelib.adapters.aws.connections import DynamoDbConnections
-    from chalicelib.adapters.aws.downlink_ledger import DynamoDbDownlinkLedger
+    from chalicelib.adapters.aws.coordination.downlink_ledger import DynamoDbDownlinkLedger
+    from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
+    from chalicelib.adapters.aws.coordination.rate_limits import DynamoDbRateLimits
     from chalicelib.adapters.aws.events import DynamoDbEventLog
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
-    from chalicelib.adapters.aws.leases import DynamoDbLeases
-    from chalicelib.adapters.aws.rate_limits import DynamoDbRateLimits
     from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
     from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
     from chalicelib.adapters.aws.sqs import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
@@ -117,7 +117,7 @@ class Adapters:
 
     @cached_property
     def leases(self) -> "DynamoDbLeases":
-        from chalicelib.adapters.aws.leases import DynamoDbLeases
+        from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
 
         table = self.settings.table("coordination")
         return DynamoDbLeases(self.dynamodb, table, self.clock, self.settings.timing.lease)
@@ -154,13 +154,13 @@ class Adapters:
 
     @cached_property
     def ledger(self) -> "DynamoDbDownlinkLedger":
-        from chalicelib.adapters.aws.downlink_ledger import DynamoDbDownlinkLedger
+        from chalicelib.adapters.aws.coordination.downlink_ledger import DynamoDbDownlinkLedger
 
         return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("coordination"), self.clock)
 
     @cached_property
     def rate_limits(self) -> "DynamoDbRateLimits":
-        from chalicelib.adapters.aws.rate_limits import DynamoDbRateLimits
+        from chalicelib.adapters.aws.coordination.rate_limits import DynamoDbRateLimits
 
         return DynamoDbRateLimits(self.dynamodb, self.settings.table("coordination"), self.clock)
 
@@ -179,7 +179,7 @@ class Adapters:
     @cached_property
     def publisher_pool(self) -> "PublisherPool":
         from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
-        from chalicelib.adapters.aws.slots import DynamoDbSlots
+        from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
         from chalicelib.uplinks.publisher_pool import PublisherPool
         from chalicelib.uplinks.socket_slots import SocketSlots
 

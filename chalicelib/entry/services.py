@@ -15,7 +15,7 @@ from chalicelib.entry.adapters import Adapters
 from chalicelib.monitoring import Monitoring, configure_logging
 
 if TYPE_CHECKING:
-    from chalicelib.adapters.aws.claims import DynamoDbClaims
+    from chalicelib.adapters.aws.coordination.claims import DynamoDbClaims
     from chalicelib.adapters.aws.sqs import SqsWakeQueue
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
@@ -126,7 +126,7 @@ class Services(Adapters):
 
     @cached_property
     def claims(self) -> "DynamoDbClaims":
-        from chalicelib.adapters.aws.claims import DynamoDbClaims
+        from chalicelib.adapters.aws.coordination.claims import DynamoDbClaims
 
         return DynamoDbClaims(self.dynamodb, self.settings.table("coordination"), self.clock)
 
@@ -182,8 +182,9 @@ class Services(Adapters):
     @cached_property
     def connections(self) -> "ConnectionService":
         from chalicelib.connections.events import ConnectionEvents
+        from chalicelib.connections.management_context import ManagementContext
         from chalicelib.connections.parked_downlinks import ParkedDownlinks
-        from chalicelib.connections.service import ConnectionService, ManagementContext
+        from chalicelib.connections.service import ConnectionService
 
         context = ManagementContext(
             store=self.connection_store,

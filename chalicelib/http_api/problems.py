@@ -24,6 +24,7 @@ from chalicelib.errors import (
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    Unreadable,
     UnsupportedEncoding,
 )
 from chalicelib.monitoring import log
@@ -42,6 +43,7 @@ _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (UnsupportedEncoding, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
+    (Unreadable, HTTPStatus.CONFLICT),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """Statuses by class of error; the first match applies."""

@@ -13,7 +13,7 @@ class ConnectionReader(Protocol):
     """Reads one connection."""
 
     def get(self, tenant: str, connection_id: str) -> Connection:
-        """Return the connection. Raises NotFound."""
+        """Return the connection. Raises NotFound, or Unreadable if its record has a fault."""
 
 
 class ActiveConnections(ConnectionReader, Protocol):
@@ -23,7 +23,7 @@ class ActiveConnections(ConnectionReader, Protocol):
         """Return a number that changes whenever a connection of the tenant is created, replaced or deleted."""
 
     def of_tenant(self, tenant: str) -> list[Connection]:
-        """Return all connections of the tenant, newest first."""
+        """Return all connections of the tenant, newest first, also those with a fault."""
 
 
 class BreakerStore(ConnectionReader, Protocol):
@@ -59,7 +59,7 @@ class PolledConnections(BreakerStore, Protocol):
 
 
 class DueConnections(Protocol):
-    """The connections that the reconciler works on. All iterators page."""
+    """The connections that the reconciler works on. All iterators page and skip connections with a fault."""
 
     def pending_wakes_due(self, now: float) -> Iterable[Connection]:
         """Yield connections whose pending wake-up is due."""
@@ -86,18 +86,24 @@ class ManagedConnections(BreakerStore, Protocol):
     def create(self, connection: Connection, limit: int) -> None:
         """Write a new connection. Raises Conflict when the tenant already has ``limit`` connections."""
 
-    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
+    def find(self, tenant: str, connection_id: str) -> Connection:
+        """Return the connection, even if it has a fault. Raises NotFound."""
+
+    def replace(
+        self, connection: Connection, expected_version: int, *, reset: bool = False, whole: bool = False
+    ) -> None:
         """Write the fields that the API changes.
 
         ``reset``: also write the state of both directions and increment the epoch; otherwise they stay as stored.
-        Raises PreconditionFailed when the stored version is another, NotFound when the connection is gone.
+        ``whole``: write every field, to replace a record with a fault. Raises PreconditionFailed when the stored
+        version is another, NotFound when the connection is gone.
         """
 
     def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
         """Delete the record, only that version if one is given. Raises NotFound, PreconditionFailed."""
 
     def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
-        """Yield the tenant's connections that are older than the id ``before``."""
+        """Yield the tenant's connections that are older than the id ``before``, also those with a fault."""
 
     def is_pending(self, tenant: str, connection_id: str) -> bool:
         """Return whether a create or delete began and has not ended."""

@@ -88,13 +88,21 @@ class Reconciler:
             except Unavailable as error:
                 log.warning("reconciler step failed", extra={"step": name, "reason": str(error)})
                 failure = error
+            except Exception:  # noqa: BLE001
+                # One step's error must not stop the others.
+                log.exception("reconciler step failed", extra={"step": name})
+                failure = Unavailable(f"the step {name} failed")
         log.info("reconciled", extra=numbers)
         if failure:
             raise failure
 
     def _check_alarms(self) -> int:
         for connection in self._concerned:
-            self._context.alarms.check(connection)
+            try:
+                self._context.alarms.check(connection)
+            except Exception:  # noqa: BLE001
+                # A value that another release stored must not stop the checks of the other connections.
+                log.exception("alarms not checked", extra={"connection": connection.id})
         return len(self._concerned)
 
     def _send_pending_wakes(self, now: float) -> int:
@@ -135,8 +143,14 @@ class Reconciler:
         for connection in self._context.connections.all_active():
             if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
                 if connection.breaker_open:
-                    self._context.retention.check(connection)
+                    self._check_retention(connection)
                 yield connection
+
+    def _check_retention(self, connection: Connection) -> None:
+        try:
+            self._context.retention.check(connection)
+        except Exception:  # noqa: BLE001
+            log.exception("retention not checked", extra={"connection": connection.id})
 
     def _is_forgotten(self, connection: Connection) -> bool:
         """Return whether reports are queued and neither a pending wake-up nor a probe is scheduled."""
@@ -166,6 +180,13 @@ class Reconciler:
     def _all_active(self) -> Iterator[Connection]:
         """Yield all active connections and remember those to check for alarms, which saves a second read."""
         for connection in self._context.connections.all_active():
-            if self._context.alarms.concerns(connection):
+            if self._concerns_alarms(connection):
                 self._concerned.append(connection)
             yield connection
+
+    def _concerns_alarms(self, connection: Connection) -> bool:
+        try:
+            return self._context.alarms.concerns(connection)
+        except Exception:  # noqa: BLE001
+            log.exception("alarms not checked", extra={"connection": connection.id})
+            return False

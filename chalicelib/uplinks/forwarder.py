@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future, wait
 from ulid import ULID
 
 from chalicelib.domain.work_items import Wake, read_wake
-from chalicelib.errors import Unavailable
+from chalicelib.errors import Unavailable, Unreadable
 from chalicelib.monitoring import log
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain import Drain
@@ -75,6 +75,10 @@ class Forwarder:
         began = self._context.monotonic()
         try:
             drain.run(stop_at)
+        except Unreadable as error:
+            log.error("not drained", extra={"tenant": tenant, "connection": connection_id, "reason": str(error)})
+            self._context.pool.close(connection_id)
+            return self._wake_later(tenant, connection_id)
         except Exception:  # noqa: BLE001
             # One connection's error must not stop the others of the batch, nor slow the shared queue by raising.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})

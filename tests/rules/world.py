@@ -9,8 +9,9 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
+from chalicelib.connections.management_context import ManagementContext
 from chalicelib.connections.parked_downlinks import ParkedDownlinks
-from chalicelib.connections.service import ConnectionService, ManagementContext
+from chalicelib.connections.service import ConnectionService
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.work_items import Wake

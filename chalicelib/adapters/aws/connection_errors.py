@@ -1,6 +1,7 @@
 """Refusals of a change of a connection, each with its remedy."""
 
-from chalicelib.errors import Conflict, NotFound, PreconditionFailed
+from chalicelib.domain.connection import Connection
+from chalicelib.errors import Conflict, NotFound, PreconditionFailed, Unreadable
 
 
 def limit_reached(limit: int) -> Conflict:
@@ -16,3 +17,8 @@ def not_found(connection_id: str) -> NotFound:
 def changed_since(version: int) -> PreconditionFailed:
     """Return the refusal of a change to an old version."""
     return PreconditionFailed(f"The connection has changed since version {version}. Read it and try again.")
+
+
+def unreadable(connection: Connection) -> Unreadable:
+    """Return the error of a connection with a fault."""
+    return Unreadable(connection.state_reason or "")

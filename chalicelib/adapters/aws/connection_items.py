@@ -6,7 +6,8 @@ attributes stay because no update names them, and fields inside ``configuration`
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 from zlib import crc32
 
 from pydantic import ValidationError
@@ -15,7 +16,10 @@ from chalicelib.adapters.aws.dynamodb import to_item
 from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.kernel.stored_documents import read_stored, unread_fields
-from chalicelib.vocabulary import ConnectionState
+from chalicelib.monitoring import log
+from chalicelib.vocabulary import ConnectionState, FaultScope
+
+E = TypeVar("E", bound=StrEnum)
 
 GENERATION = "#tenant"
 """The id of the item with a tenant's generation and number of connections."""
@@ -39,6 +43,36 @@ SHARDS = 8
 
 SCHEMA = 1
 """The number of the item's format. A release that changes the meaning of an attribute increments it."""
+
+_ATTRIBUTES = {
+    "tenant": "tenant",
+    "id": "id",
+    "name": "name",
+    "active": "active",
+    "secret_version": "secretVersion",
+    "certificate_ends": "certificateEnds",
+    "old_bindings": "oldBindings",
+    "version": "version",
+    "created_at": "createdAt",
+    "updated_at": "updatedAt",
+    "startup_time": "startupTime",
+    "state_reason": "stateReason",
+    "epoch": "epoch",
+    "failures": "failures",
+    "outage_since": "outageSince",
+    "probe_at": "probeAt",
+    "downlink_reason": "downlinkReason",
+    "downlink_since": "downlinkSince",
+    "downlink_probe_at": "downlinkProbeAt",
+    "wake_at": "wakeAt",
+    "wake_token": "wakeToken",
+    "fast_since": "fastSince",
+}
+"""The fields of a connection that are attributes of the same value, with the attributes' names."""
+_STAND_INS: dict[str, Any] = {"active": False, "created_at": "", "updated_at": "", "version": 0}
+"""Values in place of unreadable mandatory attributes."""
+_PLACEHOLDERS = {"hostName": "", "protocol": "TCP", "uplinkTopicPattern": ""}
+"""Values with which a configuration is read whose mandatory fields are unreadable."""
 
 
 def pending_id(connection_id: str) -> str:
@@ -102,41 +136,84 @@ def record_of(connection: Connection) -> dict[str, Any]:
 
 
 def connection_of(item: Mapping[str, Any]) -> Connection:
-    """Return the connection of an item. Raises ValidationError if an attribute is unreadable."""
-    configuration = read_stored(AmqpConfiguration, item["configuration"])
-    alarms = [(alarm, _alarm_of(alarm)) for alarm in json.loads(item["alarms"])]
-    return Connection(
-        tenant=item["tenant"],
-        id=item["id"],
-        name=item["name"],
-        active=item["active"],
-        alarms=[alarm for _, alarm in alarms if alarm is not None],
-        configuration=configuration,
-        unread_configuration=unread_fields(configuration, item["configuration"]),
-        unread_alarms=[fields for fields, alarm in alarms if alarm is None or unread_fields(alarm, fields)],
-        secret_version=item.get("secretVersion"),
-        certificate_ends=item.get("certificateEnds"),
-        old_bindings=item.get("oldBindings", []),
-        version=item["version"],
-        created_at=item["createdAt"],
-        updated_at=item["updatedAt"],
-        startup_time=item.get("startupTime"),
-        state=_state_of(item["state"]),
-        state_reason=item.get("stateReason"),
-        epoch=item["epoch"],
-        failures=item["failures"],
-        outage_since=item.get("outageSince"),
-        probe_at=item.get("probeAt"),
-        fault_scope=item.get("faultScope"),
-        downlink_state=item.get("downlinkState"),
-        downlink_reason=item.get("downlinkReason"),
-        downlink_failures=item.get("downlinkFailures", 0),
-        downlink_since=item.get("downlinkSince"),
-        downlink_probe_at=item.get("downlinkProbeAt"),
-        wake_at=item.get("wakeAt"),
-        wake_token=item.get("wakeToken"),
-        fast_since=item.get("fastSince"),
+    """Return the connection of an item. An unreadable item gives a connection with a ``fault`` and is logged."""
+    configuration, wrong = _configuration_of(item.get("configuration"))
+    alarms, unread_alarms, listed = _alarms_of(item.get("alarms", "[]"))
+    values = {attribute: item.get(name) for attribute, name in _ATTRIBUTES.items()}
+    values |= {"configuration": configuration, "alarms": alarms, "unread_alarms": unread_alarms}
+    values |= {"old_bindings": item.get("oldBindings", []), "state": _state_of(item.get("state"))}
+    values |= {
+        "fault_scope": _member(FaultScope, item.get("faultScope")),
+        "downlink_state": _member(ConnectionState, item.get("downlinkState")),
+        "downlink_failures": item.get("downlinkFailures", 0),
+    }
+    stored = item.get("configuration")
+    if isinstance(stored, dict):
+        values["unread_configuration"] = {
+            name: value for name, value in unread_fields(configuration, stored).items() if name not in wrong
+        }
+    faults = [f"configuration.{name}" if name else "configuration" for name in wrong]
+    if not listed:
+        faults.append("alarms")
+    if not faults:
+        try:
+            return Connection(**values)
+        except ValidationError as error:
+            faults = [_ATTRIBUTES.get(name, name) for name in _places(error)]
+    return _with_fault(values, faults[0])
+
+
+def _with_fault(values: dict[str, Any], fault: str) -> Connection:
+    """Return a connection of the readable ``values``, with stand-ins for the others."""
+    tenant, connection_id = values["tenant"], values["id"]
+    log.error("unreadable record", extra={"tenant": tenant, "connection": connection_id, "field": fault})
+    stand_ins = _STAND_INS | {"name": connection_id}
+    try:
+        Connection(**stand_ins | values)
+    except ValidationError as error:
+        values = {name: value for name, value in values.items() if name not in _places(error)}
+    reason = (
+        f"The stored record cannot be read by this release: {fault}. Update the connection, or contact the operator."
     )
+    state = {"state": ConnectionState.CLOSED, "state_reason": reason, "probe_at": None, "fault": fault}
+    return Connection(**stand_ins | values | state)
+
+
+def _places(error: ValidationError) -> list[str]:
+    """Return the names of the top-level fields with an error."""
+    places = (item["loc"] for item in error.errors(include_url=False, include_context=False, include_input=False))
+    return list(dict.fromkeys(str(place[0]) if place else "" for place in places))
+
+
+def _configuration_of(stored: Any) -> tuple[AmqpConfiguration, list[str]]:
+    """Return the configuration of a stored value, without its unreadable fields, and the names of these.
+
+    The name of a value that is no object is empty.
+    """
+    wrong: list[str] = []
+    try:
+        return read_stored(AmqpConfiguration, stored), wrong
+    except ValidationError as error:
+        wrong = _places(error)
+    readable = {name: value for name, value in stored.items() if name not in wrong} if isinstance(stored, dict) else {}
+    read = read_stored(AmqpConfiguration, _PLACEHOLDERS | readable)
+    names = {field.alias: name for name, field in AmqpConfiguration.model_fields.items()}
+    missing = {*wrong, *_PLACEHOLDERS} - readable.keys()
+    fields = {name: value for name, value in read if name not in {names.get(alias) for alias in missing}}
+    return AmqpConfiguration.model_construct(**fields), wrong
+
+
+def _alarms_of(stored: Any) -> tuple[list[Alarm], list[Any], bool]:
+    """Return the readable alarms, the stored fields of alarms that are not fully read, and False if it is no list."""
+    try:
+        given = json.loads(stored)
+    except (TypeError, ValueError):
+        given = None
+    if not isinstance(given, list):
+        return [], [], False
+    alarms = [(fields, _alarm_of(fields)) for fields in given]
+    readable = [alarm for _, alarm in alarms if alarm is not None]
+    return readable, [fields for fields, alarm in alarms if alarm is None or unread_fields(alarm, fields)], True
 
 
 def _state_of(value: Any) -> ConnectionState:
@@ -145,6 +222,14 @@ def _state_of(value: Any) -> ConnectionState:
         return ConnectionState(value)
     except ValueError:
         return ConnectionState.CLOSED
+
+
+def _member(enumeration: type[E], value: Any) -> E | None:
+    """Return the member of a stored value, None if it is absent or unknown."""
+    try:
+        return enumeration(value)
+    except ValueError:
+        return None
 
 
 def _alarm_of(fields: Any) -> Alarm | None:

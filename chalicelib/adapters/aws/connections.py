@@ -10,9 +10,8 @@ The table has the keys ``tenant`` and ``id``, and four kinds of items by their `
 - ``#replay#<ULID>``: an unfinished replay; see ``adapters.aws.replays``.
 """
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.connection_errors import changed_since, limit_reached, not_found
@@ -21,47 +20,31 @@ from chalicelib.adapters.aws.connection_items import (
     CHANGEABLE,
     DOWNLINKS,
     GENERATION,
-    SHARDS,
-    connection_of,
     next_generation,
     pending_id,
     record_of,
 )
+from chalicelib.adapters.aws.connection_table import ConnectionTable
 from chalicelib.adapters.aws.dynamodb import (
     TRIES,
     Update,
-    conditional_update,
-    from_item,
     query,
     to_item,
-    transact,
 )
 from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, Unavailable
 from chalicelib.kernel.ids import is_id
 from chalicelib.kernel.times import iso_time
-from chalicelib.ports.clock import Clock
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
 _PENDING_SHARD = "pending"
-_PAGE = 100
+_UNREADABLE_VERSION = "attribute_exists(id) AND (attribute_not_exists(#version) OR #version <> :expected)"
 
 
-class DynamoDbConnections:
+class DynamoDbConnections(ConnectionTable):
     """The connections of all tenants.
 
     Every write is conditional. Reads of the table are strongly consistent; reads of the indexes lag behind it.
     """
-
-    def __init__(
-        self, client: "DynamoDBClient", table: str, clock: Clock, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
-        self._client = client
-        self._table = table
-        self._clock = clock
-        self._sleep = sleep
 
     # Changes by the API
 
@@ -111,17 +94,23 @@ class DynamoDbConnections:
         if failed[0]:
             raise Conflict(f"The connection {connection.id} exists already. Read the list of connections.")
 
-    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
+    def replace(
+        self, connection: Connection, expected_version: int, *, reset: bool = False, whole: bool = False
+    ) -> None:
         """Write the fields that the API changes. The pending wake-up always stays.
 
         ``reset``: also write the state of both directions, and increment the epoch. The new epoch rejects breaker
-        updates of drains that began with the old configuration.
+        updates of drains that began with the old configuration. ``whole``: write every attribute, because the stored
+        record is unreadable; ``expected_version`` is 0 if its version is.
 
         Raises PreconditionFailed when the stored version differs, NotFound when the connection is gone.
         """
         record = record_of(connection)
         changes = {name: record[name] for name in CHANGEABLE}
-        if reset:
+        if whole:
+            changes |= {name: record[name] for name in (*BREAKER, *DOWNLINKS, "shard", "createdAt")}
+            changes["epoch"] = connection.epoch + 1
+        elif reset:
             changes |= {name: record[name] for name in (*BREAKER, *DOWNLINKS)}
         if not connection.active:
             changes["activeSince"] = None
@@ -130,21 +119,22 @@ class DynamoDbConnections:
         if connection.active:
             # An active connection keeps its position in the index.
             update.set_once("activeSince", record["activeSince"])
-        if reset:
+        if reset and not whole:
             update.add("epoch", 1)
+        condition = "#version = :expected" if expected_version else _UNREADABLE_VERSION
         failed = self._transact(
             [
                 {
                     "Update": {
                         "Key": self._key(connection.tenant, connection.id),
-                        **update.arguments("#version = :expected", {":expected": expected_version}),
+                        **update.arguments(condition, {":expected": expected_version}),
                     }
                 },
                 next_generation(connection.tenant, 0),
             ]
         )
         if failed[0]:
-            self.get(connection.tenant, connection.id)
+            self.find(connection.tenant, connection.id)
             raise changed_since(expected_version)
 
     def delete(self, tenant: str, connection_id: str, version: int | None = None) -> None:
@@ -166,7 +156,7 @@ class DynamoDbConnections:
             ]
         )
         if failed[0] and version is not None:
-            self.get(tenant, connection_id)
+            self.find(tenant, connection_id)
             raise changed_since(version)
         if failed[0]:
             raise not_found(connection_id)
@@ -193,37 +183,6 @@ class DynamoDbConnections:
             ExpressionAttributeValues=to_item({":shard": _PENDING_SHARD, ":before": iso_time(before)}),
         ):
             yield item["tenant"], item["id"].rsplit("#", 1)[1]
-
-    # Reading
-
-    def get(self, tenant: str, connection_id: str) -> Connection:
-        item = self._read(tenant, connection_id) if is_id(connection_id) else {}
-        if not item:
-            raise not_found(connection_id)
-        return connection_of(item)
-
-    def of_tenant(self, tenant: str) -> list[Connection]:
-        return list(self.newest_first(tenant))
-
-    def newest_first(self, tenant: str, before: str | None = None) -> Iterator[Connection]:
-        """Yield a tenant's connections that are older than the id ``before``, with one page in memory at a time."""
-        for item in query(
-            self._client,
-            TableName=self._table,
-            KeyConditionExpression="tenant = :tenant AND id < :before",
-            ExpressionAttributeValues=to_item({":tenant": tenant, ":before": before or "~"}),
-            ScanIndexForward=False,
-            ConsistentRead=True,
-            # A caller of the API reads one page and must not wait for a megabyte.
-            Limit=_PAGE,
-        ):
-            # The other kinds of items sort before every ULID.
-            if not is_id(item["id"]):
-                return
-            yield connection_of(item)
-
-    def generation(self, tenant: str) -> int:
-        return int(self._read(tenant, GENERATION).get("generation", 0))
 
     # Changes by the forwarder and the reconciler
 
@@ -297,49 +256,6 @@ class DynamoDbConnections:
         condition, values = "#version = :version", {":version": connection.version}
         update.names["#version"] = "version"
         self._update(connection.tenant, connection.id, update, condition, values)
-
-    def pending_wakes_due(self, now: float) -> Iterator[Connection]:
-        return self._index("marks", "wakeAt <= :now", {":now": now})
-
-    def probes_due(self, now: float) -> Iterator[Connection]:
-        return self._index("probes", "probeAt <= :now", {":now": now})
-
-    def all_active(self) -> Iterator[Connection]:
-        return self._index("active", None, {})
-
-    # Calls
-
-    def _index(self, name: str, condition: str | None, values: dict[str, Any]) -> Iterator[Connection]:
-        key = "#shard = :shard" if condition is None else f"#shard = :shard AND {condition}"
-        for shard in range(SHARDS):
-            items = query(
-                self._client,
-                TableName=self._table,
-                IndexName=name,
-                KeyConditionExpression=key,
-                ExpressionAttributeNames={"#shard": "shard"},
-                ExpressionAttributeValues=to_item({":shard": str(shard)} | values),
-            )
-            yield from map(connection_of, items)
-
-    def _read(self, tenant: str, item_id: str) -> dict[str, Any]:
-        with translated("DynamoDB"):
-            answer = self._client.get_item(
-                TableName=self._table, Key=to_item({"tenant": tenant, "id": item_id}), ConsistentRead=True
-            )
-        return from_item(answer.get("Item", {}))
-
-    def _update(self, tenant: str, connection_id: str, update: Update, condition: str, values: dict[str, Any]) -> bool:
-        arguments = {"Key": self._key(tenant, connection_id), **update.arguments(condition, values)}
-        return conditional_update(self._client, self._table, arguments, self._sleep)
-
-    def _transact(self, actions: Sequence[dict[str, Any]]) -> list[bool]:
-        return transact(self._client, self._table, actions, self._sleep)
-
-    def _key(self, tenant: str, connection_id: str) -> dict[str, Any]:
-        if not is_id(connection_id):
-            raise not_found(connection_id)
-        return to_item({"tenant": tenant, "id": connection_id})
 
     def _pending(self, tenant: str, connection_id: str) -> dict[str, Any]:
         since = iso_time(self._clock())

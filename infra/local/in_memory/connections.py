@@ -62,6 +62,9 @@ class MemoryConnectionStore:
             raise NotFound("no such connection")
         return self.connections[tenant, connection_id]
 
+    def find(self, tenant: str, connection_id: str) -> Connection:
+        return self.get(tenant, connection_id)
+
     def of_tenant(self, tenant: str) -> list[Connection]:
         return list(self.newest_first(tenant))
 
@@ -69,7 +72,11 @@ class MemoryConnectionStore:
         found = [c for c in self.connections.values() if c.tenant == tenant and (before is None or c.id < before)]
         yield from sorted(found, key=lambda c: c.id, reverse=True)
 
-    def replace(self, connection: Connection, expected_version: int, *, reset: bool = False) -> None:
+    def replace(
+        self, connection: Connection, expected_version: int, *, reset: bool = False, whole: bool = False
+    ) -> None:
+        if whole:
+            raise NotImplementedError("every record in memory is readable")
         with self._lock:
             current = self.get(connection.tenant, connection.id)
             if current.version != expected_version:

@@ -41,7 +41,7 @@ def poll(flow: Flow, consumer: Consumer, *bodies: str) -> None:
         connections=flow.connections,
         secrets=flow.secrets,
         leases=MemoryLeases(20, time.monotonic),
-        intake=DownlinkIntake(queue, flow.secrets, flow.ingress, flow.monitoring, flow.clock),
+        intake=DownlinkIntake(queue, flow.secrets, flow.ingress, flow.monitoring, flow.executor, flow.clock),
         monitoring=flow.monitoring,
         make_consumer=lambda: consumer,  # type: ignore[arg-type, return-value]  # the methods that a poll calls here
         executor=flow.executor,

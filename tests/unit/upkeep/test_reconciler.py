@@ -86,3 +86,46 @@ def test_poll_of_refused_downlinks_waits_for_its_next_attempt(flow: Flow) -> Non
     assert polled(flow) == ["c1", "c2"]
     fail()
     assert polled(flow) == ["c2"]
+
+
+def test_error_of_one_connection_does_not_stop_the_checks_of_others(flow: Flow) -> None:
+    # Given
+    checked: list[str] = []
+
+    class Checks:
+        def concerns(self, connection: Connection) -> bool:
+            if connection.id == "c2":
+                raise ValueError(connection.startup_time)
+            return True
+
+        def check(self, connection: Connection) -> None:
+            if connection.id == "c1":
+                raise ValueError(connection.startup_time)
+            checked.append(connection.id)
+
+    flow.connect("c2")
+    flow.connect("c3")
+    for name in ("c1", "c2", "c3"):
+        stored = flow.state(name)
+        flow.connections.connections[TENANT, name] = stored.model_copy(update={"outage_since": flow.now})
+    reconciler = Reconciler(replace(flow.reconciler_context, alarms=Checks(), retention=Checks()))
+
+    # When
+    for _ in range(SWEEP_RUNS):
+        reconciler.run()
+        flow.now += 60
+
+    # Then the alarms and, once, the retention of c2 and c3 were checked
+    assert sorted(checked) == ["c2"] + ["c3"] * (SWEEP_RUNS + 1)
+
+
+def test_unforeseen_error_of_a_step_does_not_stop_other_steps(flow: Flow) -> None:
+    class Broken:
+        def send(self, _job: PollJob) -> None:
+            raise ZeroDivisionError
+
+    reconciler = Reconciler(replace(flow.reconciler_context, polls=Broken()))
+    flow.connections.set_pending_wake(TENANT, "c1", flow.now, "token")
+    with pytest.raises(Unavailable, match="pollJobs"):
+        reconciler.run()
+    assert flow.wakes.sent == 1

@@ -1,6 +1,6 @@
 """Claims: one of many callers succeeds, and a claim ends at its time."""
 
-from chalicelib.adapters.aws.claims import DynamoDbClaims
+from chalicelib.adapters.aws.coordination.claims import DynamoDbClaims
 from chalicelib.entry.services import Services
 
 

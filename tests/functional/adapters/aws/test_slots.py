@@ -2,7 +2,7 @@
 
 import pytest
 
-from chalicelib.adapters.aws.slots import DynamoDbSlots
+from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
 from chalicelib.entry.services import Services
 from tests.functional.adapters.aws.test_claims import Clock
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
 from chalicelib.adapters.aws.dynamodb import from_item, to_item
-from chalicelib.adapters.aws.leases import DynamoDbLeases
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.entry.services import Services

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app import app
-from chalicelib.adapters.aws.slots import DynamoDbSlots
+from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
 from chalicelib.connections.service import UNFINISHED_AFTER
 from chalicelib.domain import breaker
 from chalicelib.domain.breaker import recovered

@@ -1,0 +1,1 @@
+"""Adapters on the table ``coordination``: small records with an end that functions share."""
