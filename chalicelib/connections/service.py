@@ -103,7 +103,8 @@ class ConnectionService:
     def notices(self, connection: Connection) -> list[Notice]:
         """Return remarks on a saved connection. Its save does not depend on them, so a failed read yields none."""
         try:
-            return overlap_notices(connection, self._context.store.newest_first(connection.tenant))
+            others = self._context.store.newest_first(connection.tenant)
+            return overlap_notices(connection, (each for each in others if not each.fault))
         except Unavailable as error:
             log.warning("connections not compared", extra={"connection": connection.id, "reason": str(error)})
             return []
