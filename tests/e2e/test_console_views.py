@@ -10,7 +10,7 @@ from infra.local.browser.console_views import PROVOKED, Walk
 from infra.local.demo import showcase
 from tests.e2e.client import Stack
 from tests.e2e.console import Console, console_in, pem_files, tcp_form
-from tests.e2e.test_console_texts import NARROW, NAUGHTY
+from tests.e2e.test_console_texts import NARROW, NAUGHTY, REFUSED
 
 WIDE = {"width": 1440, "height": 900}
 VIEWS = 32
@@ -77,7 +77,7 @@ def test_hostile_texts_in_form_fields_stay_text(browser: Browser, stack: Stack) 
         lines = console.page.locator("form.create input:not([type=checkbox], [type=file])")
         areas = console.page.locator("form.create textarea")
         assert (lines.count(), areas.count()) == (14, 4)
-        for text in NAUGHTY:
+        for text in (*NAUGHTY, *REFUSED):
             for kind in (lines, areas):
                 kind.evaluate_all(
                     "(all, text) => all.forEach((each) => {"
