@@ -298,6 +298,7 @@ export const T = {
     empty: "No events yet.",
     older: "Show older events",
     list: "Events, newest first",
+    many: (/** @type {string} */ first, /** @type {number} */ n) => `${first} (first of ${n} within a minute)`,
   },
 
   messages: {

@@ -1,5 +1,6 @@
 """The list of connections in a browser: search, order, filter, CSV; and details that test_console.py does not cover."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,22 @@ def test_events_are_filtered_by_level_and_refreshed(console: Console, three: lis
     expect(events).to_contain_text("CREATED")
     assert console.stack.api("POST", f"/connections/{three[0]['id']}/restart").status == 202
     expect(events).to_contain_text("RESTARTED")
+
+
+def test_event_of_many_messages_shows_their_number_as_it_grows(console: Console, three: list[dict[str, Any]]) -> None:
+    event = {"id": "01A", "time": "2026-11-26T12:00:00.000Z", "level": "warning", "type": "DOWNLINK_MALFORMED"}
+    numbers = itertools.count(1)
+
+    def answer(route: Any) -> None:
+        route.fulfill(json=[event | {"message": "not JSON", "details": {"count": next(numbers)}}])
+
+    console.page.route("**/events?*", answer)
+    console.show(three[0]["id"])
+    rows = console.page.get_by_role("list", name="Events").get_by_role("listitem")
+    expect(rows).to_contain_text("not JSON")
+    expect(rows).to_contain_text("not JSON (first of 2 within a minute)")
+    expect(rows).to_have_count(1)
+    console.page.unroute("**/events?*")
 
 
 def test_pem_file_is_dropped_and_password_is_shown_on_demand(console: Console) -> None:

@@ -12,8 +12,8 @@ export function eventsSection(id) {
   let level = "";
   /** @type {string | null} */
   let older = null;
-  /** @type {Set<string>} */
-  let known = new Set();
+  /** @type {Map<string, [HTMLElement, number]>} */
+  let known = new Map();
   const levelId = newId("level");
   const select = h(
     "select",
@@ -32,7 +32,7 @@ export function eventsSection(id) {
 
   function choose() {
     level = select.value;
-    known = new Set();
+    known = new Map();
     older = null;
     put(list);
     load();
@@ -45,7 +45,7 @@ export function eventsSection(id) {
       const { json, headers } = await get(first());
       if (asked !== level) return;
       if (known.size === 0) older = nextPage(headers);
-      list.prepend(...fresh(json));
+      list.prepend(...fresh(known, json));
       note.hidden = known.size > 0;
       note.textContent = T.events.empty;
     } catch (problem) {
@@ -59,7 +59,7 @@ export function eventsSection(id) {
     if (!older) return;
     try {
       const { json, headers } = await get(older);
-      const added = fresh(json);
+      const added = fresh(known, json);
       list.append(...added);
       older = nextPage(headers);
       added[0]?.querySelector("summary")?.focus();
@@ -70,24 +70,45 @@ export function eventsSection(id) {
     more.hidden = !older;
   }
 
-  /** @param {ConnectionEvent[]} events */
-  function fresh(events) {
-    const rows = events.filter((each) => !known.has(each.id)).map(row);
-    for (const each of events) known.add(each.id);
-    return rows;
-  }
-
   const stop = every(() => 5, element, load);
   load();
   return { element, load, stop };
 }
 
+/**
+ * The rows of new events. A row whose event stands for more messages than before is replaced in its place.
+ * @param {Map<string, [HTMLElement, number]>} known
+ * @param {ConnectionEvent[]} events
+ */
+function fresh(known, events) {
+  const rows = [];
+  for (const each of events) {
+    const [before, number] = known.get(each.id) || [null, 0];
+    if (before && number === occurrences(each)) continue;
+    const made = row(each);
+    known.set(each.id, [made, occurrences(each)]);
+    if (before) before.replaceWith(made);
+    else rows.push(made);
+  }
+  return rows;
+}
+
+/**
+ * The number of messages that an event stands for: it grows for a minute.
+ * @param {ConnectionEvent} event
+ */
+function occurrences({ details }) {
+  return Number(details?.count || 1);
+}
+
 /** @param {ConnectionEvent} event */
-function row({ time, level, type, message, details }) {
+function row(event) {
+  const { time, level, type, message, details } = event;
+  const number = occurrences(event);
   const line = [
     h("time", { datetime: time }, moment(time)),
     h(`span.level.${level}`, {}, T.events.levels[level] || level),
-    h("span.event-text", {}, message),
+    h("span.event-text", {}, number > 1 ? T.events.many(message, number) : message),
     h("code.event-type", {}, type),
   ];
   if (!details || Object.keys(details).length === 0) return h("li", {}, h("div.event", {}, line));
