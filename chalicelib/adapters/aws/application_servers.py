@@ -2,17 +2,20 @@
 
 import hmac
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.adapters.aws.dynamodb import from_item, query, to_item
+from chalicelib.adapters.aws.readable import readable
 from chalicelib.domain.application_server import ApplicationServer
 from chalicelib.errors import Conflict, NotFound
 from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
+from chalicelib.monitoring import log
 from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _CACHED = 512
 _LONGEST_NAME = 255
+_KEYS = ("asId", "tenant")
 _CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
@@ -98,7 +102,7 @@ class DynamoDbApplicationServers:
             KeyConditionExpression="tenant = :tenant",
             ExpressionAttributeValues=to_item({":tenant": tenant}),
         )
-        return [_from_item(item) for item in items]
+        return list(readable(items, _from_item, *_KEYS))
 
     def delete(self, tenant: str, as_id: str) -> None:
         """Delete an application server, its key first, so that an interrupted delete can be repeated.
@@ -112,15 +116,20 @@ class DynamoDbApplicationServers:
             answer = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
         if "Item" not in answer:
             raise NotFound(f"The application server {as_id} does not exist. Check the asId.")
-        server = _from_item(from_item(answer["Item"]))
-        self._delete_secret(server.secret_id)
+        secret_id = from_item(answer["Item"]).get("secretId")
+        if not isinstance(secret_id, str):
+            log.error("unreadable record deleted", extra={"asId": as_id, "tenant": tenant})
+            with translated("DynamoDB"):
+                self._dynamodb.delete_item(TableName=self._table, Key=key)
+            return
+        self._delete_secret(secret_id)
         with translated("DynamoDB"):
             try:
                 self._dynamodb.delete_item(
                     TableName=self._table,
                     Key=key,
                     ConditionExpression="secretId = :secret",
-                    ExpressionAttributeValues=to_item({":secret": server.secret_id}),
+                    ExpressionAttributeValues=to_item({":secret": secret_id}),
                 )
             except ClientError as error:
                 # Another caller deleted it meanwhile, and perhaps registered it again with another key.
@@ -138,7 +147,7 @@ class DynamoDbApplicationServers:
             ExpressionAttributeValues=to_item({":asId": as_id}),
             ConsistentRead=True,
         )
-        found = ((item["tenant"], self._key(item["secretId"])) for item in items)
+        found = ((tenant, self._key(secret_id)) for tenant, secret_id in readable(items, _secret_of, *_KEYS))
         return [(tenant, key) for tenant, key in found if key is not None]
 
     def _key(self, secret_id: str) -> str | None:
@@ -181,7 +190,14 @@ def _to_item(server: ApplicationServer) -> dict[str, Any]:
     )
 
 
-def _from_item(item: dict[str, Any]) -> ApplicationServer:
+def _secret_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    secret_id = item["secretId"]
+    if not isinstance(secret_id, str):
+        raise TypeError("the name of the secret is no text")
+    return item["tenant"], secret_id
+
+
+def _from_item(item: Mapping[str, Any]) -> ApplicationServer:
     return ApplicationServer(
         tenant=item["tenant"],
         as_id=item["asId"],

@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.dynamodb import from_item, is_condition_failure, partition, query, to_item
+from chalicelib.adapters.aws.readable import readable
 from chalicelib.kernel.theta_sketch import Sketch, device_hash
 from chalicelib.ports.clock import Clock
 
@@ -131,7 +132,10 @@ class DynamoDbDeviceSketches:
             ),
             ConsistentRead=True,
         )
-        return Sketch.count((Sketch.from_bytes(item["sketch"]), first_minute - item["sort"]) for item in items)
+        sketches = readable(
+            items, lambda item: (Sketch.from_bytes(item["sketch"]), first_minute - item["sort"]), "connection", "sort"
+        )
+        return Sketch.count(sketches)
 
     def _state(self, partition: str) -> _Connection:
         with self._lock:

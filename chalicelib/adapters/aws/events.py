@@ -1,12 +1,15 @@
 """The event log in DynamoDB (``ports.EventLog``)."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.dynamodb import Update, page, partition, to_item
+from chalicelib.adapters.aws.readable import readable
 from chalicelib.domain.event import Event, Level
 from chalicelib.kernel import cursors
 from chalicelib.kernel.ids import first_id, is_id, last_id
+from chalicelib.kernel.stored_documents import read_stored
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.clock import Clock
 
@@ -108,22 +111,18 @@ class DynamoDbEventLog:
             ScanIndexForward=False,
             **parameters,
         )
-        return [_event(item) for item in found.items], None if found.last_id is None else cursors.encode(
-            scope, found.last_id
-        )
+        events = list(readable(found.items, _event_of, "tenant", "id"))
+        return events, None if found.last_id is None else cursors.encode(scope, found.last_id)
 
 
 def _partition(tenant: str, event: Event) -> str | None:
     return None if event.connection_id is None else partition(tenant, event.connection_id)
 
 
-def _event(item: dict[str, Any]) -> Event:
-    event = Event.model_validate({name: item[name] for name in _FIELDS if name in item})
-    return (
-        event
-        if "count" not in item
-        else event.model_copy(update={"details": {**event.details, "count": item["count"]}})
-    )
+def _event_of(item: Mapping[str, Any]) -> Event:
+    event = read_stored(Event, {name: item[name] for name in _FIELDS if name in item})
+    counted = {"count": item["count"]} if "count" in item else {}
+    return event.model_copy(update={"details": {**event.details, **counted}})
 
 
 def _position(scope: str, cursor: str) -> str:

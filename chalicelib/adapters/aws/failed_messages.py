@@ -2,15 +2,17 @@
 
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.dynamodb import from_item, page, partition, query, to_item
+from chalicelib.adapters.aws.readable import readable
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.errors import Unavailable
 from chalicelib.kernel import cursors
+from chalicelib.kernel.stored_documents import read_stored
 from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ _MAX_BODY_BYTES = 300_000
 """Maximum stored size. A DynamoDB item has at most 400 KB. Reports have at most 256 KB; downlinks can be longer."""
 _ANSWER_BYTES = 2_000_000
 _BATCH = 25
+_KEYS = ("connection", "id")
 _TRIES = 5
 
 
@@ -83,7 +86,7 @@ class DynamoDbFailedMessages:
             ConsistentRead=True,
             **parameters,
         )
-        messages = [_from_item(item) for item in found.items]
+        messages = list(readable(found.items, _from_item, *_KEYS))
         return messages, None if found.last_id is None else cursors.encode(scope, found.last_id)
 
     def some(self, tenant: str, connection_id: str, ids: Sequence[str]) -> list[FailedMessage]:
@@ -101,7 +104,7 @@ class DynamoDbFailedMessages:
             with translated("DynamoDB"):
                 answer = self._client.batch_get_item(RequestItems=wanted)
             items = answer["Responses"].get(self._table, [])
-            found += [_from_item(from_item(item)) for item in items]
+            found += readable(map(from_item, items), _from_item, *_KEYS)
             # A response has at most 16 MB, so unprocessed keys do not imply throttling.
             wanted = dict(answer.get("UnprocessedKeys", {}))
             idle = 0 if items else idle + 1
@@ -116,8 +119,7 @@ class DynamoDbFailedMessages:
         parameters = self._all_parameters(tenant, connection_id)
         parameters["ExpressionAttributeValues"] |= to_item({":last": last})
         parameters["KeyConditionExpression"] += " AND id <= :last"
-        for item in query(self._client, **parameters):
-            yield _from_item(item)
+        yield from readable(query(self._client, **parameters), _from_item, *_KEYS)
 
     def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
         """Delete messages. Ids that do not exist are ignored."""
@@ -178,7 +180,7 @@ def _to_item(connection: str, expires: int, message: FailedMessage) -> dict[str,
     return to_item(values)
 
 
-def _from_item(item: dict[str, Any]) -> FailedMessage:
+def _from_item(item: Mapping[str, Any]) -> FailedMessage:
     if "bodyZlib" in item:
         # Truncation can leave a part of a character at the end.
         body = zlib.decompress(item["bodyZlib"]).decode("utf-8", errors="ignore")
@@ -186,6 +188,6 @@ def _from_item(item: dict[str, Any]) -> FailedMessage:
         body = item["bodyText"]
     own = {"connection", "expires", "messageId", "bodyZlib", "bodyBytes", "bodyText", "asKeySecret", "format"}
     fields = {name: value for name, value in item.items() if name not in own}
-    hidden = {"message_id": item["messageId"], "as_key_secret": item.get("asKeySecret")}
+    hidden = {"message_id": item.get("messageId", ""), "as_key_secret": item.get("asKeySecret")}
     hidden["report_format"] = item.get("format", DEFAULT_FORMAT)
-    return FailedMessage.model_validate(fields | hidden | {"body": body})
+    return read_stored(FailedMessage, fields | hidden | {"body": body})

@@ -88,6 +88,10 @@ class DynamoDbStatistics:
             ),
             ConsistentRead=True,
         )
+        # Attributes of another release need not be counters.
         return {
-            item["sort"]: {name: value for name, value in item.items() if name not in _NO_COUNTERS} for item in items
+            item["sort"]: {
+                name: value for name, value in item.items() if name not in _NO_COUNTERS and type(value) is int
+            }
+            for item in items
         }
