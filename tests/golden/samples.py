@@ -1,0 +1,201 @@
+"""Samples of what a release stores and queues: DynamoDB items, SQS bodies and message attributes.
+
+``python -m tests.golden.samples`` writes those of the checked-out release to ``tests/golden/<version>``.
+"""
+
+import base64
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from moto import mock_aws
+
+from chalicelib import __version__
+from chalicelib.config import Settings
+from chalicelib.domain.connection import Alarm, Connection
+from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.event import Event, Level
+from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.entry.services import Services
+from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.times import iso_time
+from chalicelib.vocabulary import ConnectionState, EventType, FailureReason
+from infra.local.aws import data_stack
+
+FOLDER = Path(__file__).parent
+NOW = 1_764_000_000.25
+TENANT = "demo"
+DEVICE = "70B3D5E75E000001"
+ID = "01KAT5JFT2ZMK0QW8YQ6T1E5A7"
+INACTIVE_ID = "01KAT5JFT2ZMK0QW8YQ6T1E5A8"
+UNFINISHED_ID = "01KAT5JFT2ZMK0QW8YQ6T1E5A9"
+CONFIGURATION = {
+    "hostName": "amqp.example.com:5671",
+    "protocol": "SSL",
+    "uplinkTopicPattern": "up.{DevEUI}",
+    "downlinkTopicPattern": "down.{DevEUI}",
+    "username": "user",
+    "password": "*****",
+    "certificate": "*****",
+    "privateKey": "*****",
+    "trustedCaCertificate": "*****",
+    "exchangeName": "exchange",
+    "virtualHost": "host",
+    "connectionTimeout": 4000,
+    "actionTimeout": 900,
+    "description": "a description",
+    "sendMetadata": True,
+    "sendRawDecodedFormat": True,
+    "uplinkTimeValidity": "5m",
+    "downlinkAsId": "as",
+    "downlinkAsKey": "*****",
+    "downlinkPort": 2,
+    "reconnectStrategy": "CALM",
+    "createDevices": False,
+}
+ALARM = {
+    "startTime": "08:00",
+    "endTime": "18:00",
+    "timezone": "Europe/Paris",
+    "recurrence": [{"frequency": "weekly", "byDays": ["MO"]}],
+    "uplinkRateMinPerHour": 5,
+    "message": "few uplinks",
+}
+
+
+def settings() -> Settings:
+    return Settings(resource_prefix="golden")
+
+
+def connection(connection_id: str = ID, **changes: Any) -> Connection:
+    """Return a connection with a value in each field."""
+    return Connection(
+        tenant=TENANT,
+        id=connection_id,
+        name="name",
+        active=True,
+        alarms=[Alarm.model_validate(ALARM)],
+        configuration=AmqpConfiguration.model_validate(CONFIGURATION),
+        secret_version="3f1c",
+        old_bindings=[("exchange", "old.*")],
+        certificate_ends=NOW + 86400,
+        version=3,
+        created_at=iso_time(NOW),
+        updated_at=iso_time(NOW),
+        startup_time=iso_time(NOW),
+        state=ConnectionState.UNREACHABLE,
+        state_reason="nobody listens",
+        epoch=4,
+        failures=2,
+        outage_since=NOW,
+        probe_at=NOW + 60,
+        wake_at=NOW + 30.5,
+        wake_token="token",
+    ).model_copy(update=changes)
+
+
+def failed(number: int, direction: Direction, body: str) -> FailedMessage:
+    return FailedMessage(
+        id=new_id(NOW + number),
+        time=iso_time(NOW + number),
+        direction=direction,
+        reason=FailureReason.UNROUTABLE,
+        detail="no queue is bound",
+        dev_eui=DEVICE,
+        routing_key="up.x",
+        attempts=2,
+        body=body,
+        message_id=f"m{number}",
+        as_key_secret="demo/key/1",
+    )
+
+
+def event(number: int, connection_id: str | None) -> Event:
+    return Event(
+        id=new_id(NOW + number),
+        time=iso_time(NOW + number),
+        level=Level.WARNING,
+        type=EventType.UNROUTABLE,
+        connection_id=connection_id,
+        message="a message",
+        details={"count": 1},
+    )
+
+
+WAKES = (
+    Wake(tenant=TENANT, connection_id=ID, message_id="m"),
+    Wake(tenant=TENANT, connection_id=ID, probe=4),
+    Wake(tenant=TENANT, connection_id=ID, helper=2),
+)
+POLL_JOB = PollJob(sent_at=NOW, targets=[PollTarget(tenant=TENANT, connection_id=ID)])
+DOWNLINK_JOB = DownlinkJob(
+    tenant=TENANT,
+    connection_id=ID,
+    downlink={"DevEUI": DEVICE, "FPort": 1, "payload_hex": "00"},
+    as_key_secret="demo/key/1",
+    received_at=NOW,
+    deduplication_id="d",
+)
+
+
+def samples(services: Services) -> dict[str, Any]:
+    """Store and queue one of each kind; return the tables' items and the queues' messages."""
+    store = services.connection_store
+    for made in (connection(), connection(INACTIVE_ID, active=False, alarms=[], old_bindings=[])):
+        store.create(made, 10)
+    store.reserve(TENANT, UNFINISHED_ID, 10)
+    services.event_log.add(TENANT, event(0, ID))
+    services.event_log.add(TENANT, event(1, None))
+    messages = [failed(0, Direction.UPLINK, '{"DevEUI_uplink": {}}'), failed(1, Direction.DOWNLINK, "x" * 2000)]
+    services.failed_messages.add(TENANT, ID, messages)
+    services.statistics.add(TENANT, ID, {"uplinksDelivered": 2, "uplinksFailed": 1}, {DEVICE})
+    services.statistics.mark_waiting(TENANT, ID, ["waiting"])
+    services.application_server_store.put(TENANT, "as", "key")
+    services.ledger.record("message")
+    services.uplink_queues.create(ID)
+    services.uplink_queues.send(ID, body="\uffff", group=DEVICE, message_id="m", deduplication_id="d")
+    services.wake_queue.send(WAKES)
+    services.poll_queue.send(POLL_JOB)
+    services.downlink_queue.send([(DOWNLINK_JOB, "d")])
+    tables = ("connections", "events", "failed-messages", "statistics", "application-servers", "coordination")
+    queues = (f"uplinks-{ID}.fifo", "wakes", "polls", "downlinks.fifo")
+    return {
+        "items": {table: _items(services, table) for table in tables},
+        "messages": {queue: _messages(services, queue) for queue in queues},
+    }
+
+
+def _items(services: Services, table: str) -> list[dict[str, Any]]:
+    items = services.dynamodb.scan(TableName=services.settings.table(table))["Items"]
+    plain = [{name: _plain(value) for name, value in item.items()} for item in items]
+    return sorted(plain, key=lambda item: json.dumps([item.get(key) for key in ("connection", "sort", "id", "asId")]))
+
+
+def _plain(value: Any) -> Any:
+    return {"B": base64.b64encode(bytes(value["B"])).decode()} if "B" in value else value
+
+
+def _messages(services: Services, queue: str) -> list[dict[str, Any]]:
+    url = services.sqs.get_queue_url(QueueName=services.settings.queue(queue))["QueueUrl"]
+    found = services.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageAttributeNames=["All"])
+    names = ("Body", "MessageAttributes")
+    messages = [{name: value for name, value in message.items() if name in names} for message in found["Messages"]]
+    return sorted(messages, key=lambda message: str(message["Body"]))
+
+
+def main() -> None:
+    """Write the samples of this release."""
+    os.environ |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    with mock_aws():
+        services = Services(settings(), lambda: NOW)
+        data_stack.create(services.dynamodb, services.sqs, services.settings.resource_prefix, services.settings.timing)
+        for name, content in samples(services).items():
+            path = FOLDER / __version__ / f"{name}.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
