@@ -13,6 +13,7 @@ from zlib import crc32
 from pydantic import ValidationError
 
 from chalicelib.adapters.aws.dynamodb import to_item
+from chalicelib.domain.amqp_limits import MAX_CONNECTIONS
 from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.kernel.stored_documents import read_stored, unread_fields
@@ -69,6 +70,8 @@ _ATTRIBUTES = {
     "fast_since": "fastSince",
 }
 """The fields of a connection that are attributes of the same value, with the attributes' names."""
+_UNKNOWN_TO_FIRST_RELEASE = {"maxConnections": MAX_CONNECTIONS}
+"""Fields with their defaults, which are not stored: the first release cannot read a configuration with them."""
 _STAND_INS: dict[str, Any] = {"active": False, "created_at": "", "updated_at": "", "version": 0}
 """Values in place of unreadable mandatory attributes."""
 _PLACEHOLDERS = {"hostName": "", "protocol": "TCP", "uplinkTopicPattern": ""}
@@ -258,4 +261,8 @@ def _stored_configuration(connection: Connection) -> dict[str, Any]:
     if unread:
         read = read_stored(AmqpConfiguration, known | unread).to_json()
         known |= {name: value for name, value in unread.items() if name not in read or read[name] == known[name]}
-    return {name: value for name, value in known.items() if value is not None}
+    return {
+        name: value
+        for name, value in known.items()
+        if value is not None and value != _UNKNOWN_TO_FIRST_RELEASE.get(name)
+    }
