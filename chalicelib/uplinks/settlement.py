@@ -92,27 +92,27 @@ def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routin
 
 
 def report_failed(monitoring: Monitoring, connection: Connection, failed: Sequence[FailedMessage]) -> None:
-    """Report one event for each failure reason, with the first message as its example."""
+    """Report the messages of each failure reason, with the first one as the example of its minute."""
     for reason, number in Counter(document.reason for document in failed).items():
         example = next(document for document in failed if document.reason == reason)
-        monitoring.event(
+        monitoring.occurrences(
             connection,
-            Level.WARNING,
             reason.uplink_event,
-            f"{number} uplink(s) failed permanently and are stored as failed messages: {example.detail}",
-            {"count": number, "devEUI": example.dev_eui},
+            number,
+            f"Uplinks failed permanently and are stored as failed messages, this one first: {example.detail}",
+            {"devEUI": example.dev_eui},
         )
 
 
 def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[ReceivedReport]) -> None:
-    """Report expired uplinks in one event. ``lost`` must not be empty."""
+    """Report expired uplinks. ``lost`` must not be empty."""
     validity = connection.configuration.uplink_time_validity
-    monitoring.event(
+    monitoring.occurrences(
         connection,
-        Level.WARNING,
         EventType.UPLINK_EXPIRED,
-        f"{len(lost)} uplink(s) were older than uplinkTimeValidity ({validity}) and were discarded.",
-        {"count": len(lost), "devEUI": lost[0].group},
+        len(lost),
+        f"Uplinks were older than uplinkTimeValidity ({validity}) and were discarded.",
+        {"devEUI": lost[0].group},
     )
 
 

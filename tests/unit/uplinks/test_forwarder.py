@@ -158,6 +158,27 @@ def test_expired_uplink_is_counted_as_lost_and_reported(flow: Flow) -> None:
     assert "UPLINK_EXPIRED" in flow.event_types()
 
 
+def test_failed_and_expired_uplinks_of_a_minute_are_one_event_for_each_type(flow: Flow) -> None:
+    flow.connect("c2", uplinkTopicPattern="up.{CustomerData.name}", uplinkTimeValidity="5m")
+    for device in (1, 2, 3):
+        flow.post(device)
+        flow.post(device, Time="1970-01-01T00:00:00Z")
+        flow.forward()
+    found = {
+        event.type: event.details
+        for _, event in flow.events.events
+        if event.connection_id == "c2" and event.type in {"PATTERN_UNRESOLVED", "UPLINK_EXPIRED"}
+    }
+    assert found == {type_: {"devEUI": f"{1:016X}", "count": 3} for type_ in found}
+    assert len(found) == 2
+    types = [event.type for _, event in flow.events.events if event.connection_id == "c2"]
+    assert len(types) == len(set(types))
+    flow.now += 60
+    flow.post(4)
+    flow.forward()
+    assert flow.event_types().count("PATTERN_UNRESOLVED") == 2
+
+
 def test_nack_delays_only_its_own_device(flow: Flow) -> None:
     first, second = flow.post(1), flow.post(1)
     other = flow.post(2)
