@@ -146,12 +146,14 @@ class Update:
 
         ``values``: the values of the placeholders in ``condition``; they must differ from the changes' placeholders.
         """
+        all_values = {**self._values, **values}
         clauses = [("SET", self._sets), ("REMOVE", self._removals), ("ADD", self._additions)]
         return {
             "UpdateExpression": " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses if parts),
             "ConditionExpression": condition,
             "ExpressionAttributeNames": self.names,
-            "ExpressionAttributeValues": to_item({**self._values, **values}),
+            # DynamoDB refuses an empty mapping.
+            **({"ExpressionAttributeValues": to_item(all_values)} if all_values else {}),
         }
 
 

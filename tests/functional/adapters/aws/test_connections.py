@@ -211,6 +211,26 @@ def test_only_a_reset_or_restart_clears_the_fault_of_the_downlinks(store: Dynamo
     assert store.get("demo", stored.id).downlink_since is None
 
 
+def test_proof_of_a_fast_broker_is_recorded_and_withdrawn(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    assert not store.get("demo", stored.id).is_fast
+    store.mark_fast(stored, NOW)
+    store.mark_fast(stored, NOW + 60)
+    assert store.get("demo", stored.id).fast_since == NOW
+    store.mark_slow("demo", stored.id)
+    store.mark_slow("demo", stored.id)
+    assert not store.get("demo", stored.id).is_fast
+
+
+def test_proof_from_before_a_change_of_the_breaker_is_ignored(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    assert store.update_breaker(stored.model_copy(update={"epoch": stored.epoch + 1}), stored.epoch)
+    store.mark_fast(stored, NOW)
+    assert not store.get("demo", stored.id).is_fast
+
+
 def test_pending_wake_is_cleared_by_its_current_token_only(store: DynamoDbConnections) -> None:
     stored = connection()
     store.create(stored, 5)
