@@ -58,8 +58,9 @@ chaos: $(BIN)/.installed ## kill brokers and workers, check every message (REPOR
 		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
 		--consumer-kills $(CONSUMER_KILLS) --network-server-kills $(NETWORK_SERVER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
-isolation: $(BIN)/.installed ## freeze one broker, measure the delay of nineteen connections at another
-	@exec $(BIN)/python -m infra.chaos.isolation
+isolation: $(BIN)/.installed ## measure the delay of connections beside frozen, late, dying and hostile brokers
+	@$(BIN)/python -m infra.chaos.isolation
+	@exec $(BIN)/python -m infra.chaos.neighbours
 
 outage: $(BIN)/.installed ## stop a broker for a scaled day, check every report and the drain rate
 	@exec $(BIN)/python -m infra.chaos.long_outage

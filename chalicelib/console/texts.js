@@ -66,13 +66,9 @@ export const T = {
 
   list: {
     title: "Connections",
-    search: "Search",
-    searchHint: "Name or ID",
-    state: "State",
-    allStates: "All states",
-    create: "Create",
-    csv: "Download CSV",
-    csvName: "connections.csv",
+    search: "Search", searchHint: "Name or ID",
+    state: "State", allStates: "All states",
+    create: "Create", csv: "Download CSV", csvName: "connections.csv",
     columns: {
       state: "State", name: "Name", host: "Broker", devices: "Devices", uplinks: "Uplinks, 1 h", added: "Added",
     },
@@ -110,9 +106,7 @@ export const T = {
     test: "Test connection",
     created: (/** @type {string} */ name) => `The application “${name}” has been created.`,
     summary: (/** @type {number} */ n) => `${count(n, "field needs", "fields need")} your attention.`,
-    help: "Help",
-    show: "Show",
-    hide: "Hide",
+    help: "Help", show: "Show", hide: "Hide",
     file: "Choose a file",
     drop: "Paste the PEM text, choose a file, or drop a file here.",
     tooLarge: "This file is too large for a PEM file: the limit is 256 KB.",

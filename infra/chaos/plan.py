@@ -43,6 +43,10 @@ class Size:
         return [PlaceOf(n, n % self.nodes, n in proxied, n in tls) for n in range(self.connections)]
 
 
+TENANT = "demo"
+"""The tenant of the local stack's first token."""
+
+
 @dataclass(frozen=True)
 class PlaceOf:
     index: int
@@ -50,6 +54,7 @@ class PlaceOf:
     proxied: bool
     """True if it connects through a proxy that can be cut."""
     tls: bool
+    tenant: str = TENANT
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,16 @@ from typing import Any
 
 from chalicelib.config import Settings
 from infra.chaos.management import Management
-from infra.chaos.plan import PlaceOf
+from infra.chaos.plan import TENANT, PlaceOf
 from infra.chaos.proxy import Proxy
 from infra.local.broker.node import Broker, BrokerConfig, end_node
 from infra.local.demo.api_client import ApiClient
 from infra.local.errors import StackFailed
 from infra.local.files import write_atomically
 from infra.local.guardian import guard
+from infra.local.issuer import Issuer
 from infra.local.processes import Child
+from infra.local.token import ISSUER_FILE
 from infra.local.waiting import wait_until
 
 STAGE_FILE = "stage.json"
@@ -57,6 +59,7 @@ class Place:
     password: str
     exchange: str
     queue: str
+    tenant: str = TENANT
 
     @property
     def downlink_queue(self) -> str:
@@ -84,6 +87,11 @@ class Stage:
     def api(self) -> ApiClient:
         info = self.info
         return ApiClient(info["apiUrl"], info["token"])
+
+    def api_of(self, tenant: str) -> ApiClient:
+        """The API with a token of any tenant; an own client for each caller."""
+        issuer = Issuer(self.local, str(json.loads((self.local / ISSUER_FILE).read_text(encoding="utf-8"))["issuer"]))
+        return ApiClient(self.info["apiUrl"], issuer.token(tenant))
 
     @property
     def settings(self) -> Settings:
@@ -202,6 +210,7 @@ def _add_place(stage: Stage, wanted: PlaceOf) -> None:
         password=password,
         exchange=f"things-{wanted.index}",
         queue=f"collect-{wanted.index}",
+        tenant=wanted.tenant,
     )
     management = stage.management(wanted.node)
     management.ready()
@@ -220,7 +229,7 @@ def _add_place(stage: Stage, wanted: PlaceOf) -> None:
     if wanted.proxied:
         stage.proxies[wanted.index] = Proxy(port)
         port = stage.proxies[wanted.index].port
-    created = stage.api.call("POST", "/connections", _connection(stage, place, port))
+    created = stage.api_of(place.tenant).call("POST", "/connections", _connection(stage, place, port))
     stage.places.append(Place(**{**asdict(place), "id": created["id"]}))
 
 
@@ -266,11 +275,20 @@ def _connection(stage: Stage, place: Place, port: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def connection_to(port: int, name: str) -> dict[str, Any]:
+    """Return the request of a connection to a port of this machine that needs nothing at a broker."""
+    configuration = {
+        "hostName": f"localhost:{port}", "protocol": "TCP",
+        "uplinkTopicPattern": "up.{DevEUI}", "downlinkTopicPattern": "down.{DevEUI}",
+    }  # fmt: skip
+    return {"connectorId": "actility-amqp-0.9.1-iot", "name": name, "configuration": configuration}
+
+
 def _wait_open(stage: Stage) -> None:
     """Waits until each connection is OPENED and its downlink queue is bound, so that downlinks are routable."""
 
     def opened(place: Place) -> bool:
-        state = stage.api.call("GET", f"/connections/{place.id}")["state"]
+        state = stage.api_of(place.tenant).call("GET", f"/connections/{place.id}")["state"]
         queue = stage.management(place.node).get(f"queues/{place.vhost}/{place.downlink_queue}/bindings")
         return state == "OPENED" and bool(queue) and any(bound["source"] == place.exchange for bound in queue)
 
