@@ -183,7 +183,7 @@ export const T = {
     actionTimeout: ["Action Timeout (ms)", "Time limit for a publisher confirm: 100 to 10000 ms, default 1000."],
     maxConnections: [
       "Max Connections",
-      "The most connections that are open at your broker at a time, the one for downlinks included: 1 to 16, default 4.",
+      "The most connections open at your broker at a time, the one for downlinks included: 1 to 16, default 4.",
     ],
     sendMetadata: ["Send without root", "Sends uplinks only, without the enclosing DevEUI_uplink object."],
     sendRawDecodedFormat: ["Send the decoded payload only", "Sends the decoded payload of an uplink, if it has one."],
