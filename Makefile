@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos isolation outage downlink-delay fuzz schemathesis screenshots token lock deploy clean
+.PHONY: help run test check bench chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -61,6 +61,9 @@ chaos: $(BIN)/.installed ## kill brokers and workers, check every message (REPOR
 isolation: $(BIN)/.installed ## measure the delay of connections beside frozen, late, dying and hostile brokers
 	@$(BIN)/python -m infra.chaos.isolation
 	@exec $(BIN)/python -m infra.chaos.neighbours
+
+unkind: $(BIN)/.installed ## measure drains with an SQS that answers short, late, empty or not at all
+	@exec $(BIN)/python -m infra.chaos.unkind
 
 outage: $(BIN)/.installed ## stop a broker for a scaled day, check every report and the drain rate
 	@exec $(BIN)/python -m infra.chaos.long_outage

@@ -31,7 +31,7 @@ from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
 
-PAIRS = 1
+PAIRS = 3
 SECONDS = 40.0
 LATE, LATE_SECONDS = 10, 6.0
 DYING = 6
@@ -109,7 +109,8 @@ class Neighbourhood:
         return read(self._stage.directory / collector.ARRIVALS, Arrival)
 
 
-def _percentile(delays: Sequence[float]) -> float:
+def percentile(delays: Sequence[float]) -> float:
+    """Return the 99th percentile."""
     return sorted(delays)[math.ceil(len(delays) * 0.99) - 1]
 
 
@@ -131,7 +132,8 @@ def _pairs(
     return statistics.median(quiet), statistics.median(disturbed)
 
 
-def _goal(name: str, value: float, limit: float) -> bool:
+def goal(name: str, value: float, limit: float) -> bool:
+    """Print a result in seconds with its goal; return whether it is met."""
     met = value <= limit
     print(f"{name}: {value:.2f} s, goal {limit:.2f} s: {'met' if met else 'MISSED'}", flush=True)
     return met
@@ -173,10 +175,10 @@ def measure_late(directory: Path, port_base: int) -> bool:
         collecting = child_of(stage, collector.__name__)
         try:
             neighbourhood = Neighbourhood(stage, [healthy, *others], {0: healthy})
-            without, beside = _pairs("late", neighbourhood, lambda d: _percentile(d[0]), begin, end)
+            without, beside = _pairs("late", neighbourhood, lambda d: percentile(d[0]), begin, end)
         finally:
             collecting.stop(10)
-    return _goal("beside late and dying brokers, 99th percentile", beside, 2 * without + 0.5)
+    return goal("beside late and dying brokers, 99th percentile", beside, 2 * without + 0.5)
 
 
 def measure_tenants(directory: Path, port_base: int) -> bool:
@@ -216,7 +218,7 @@ def measure_tenants(directory: Path, port_base: int) -> bool:
                 collecting.stop(10)
         finally:
             tarpit.stop()
-    return _goal("beside fifty tarpits of one tenant, highest median", beside, 1.5 * without + 0.2)
+    return goal("beside fifty tarpits of one tenant, highest median", beside, 1.5 * without + 0.2)
 
 
 def _configure(stage: Stage, place: int, configuration: dict[str, int]) -> None:
