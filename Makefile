@@ -59,17 +59,17 @@ chaos: $(BIN)/.installed ## kill brokers and workers, check every message (REPOR
 		--consumer-kills $(CONSUMER_KILLS) --network-server-kills $(NETWORK_SERVER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
 
 isolation: $(BIN)/.installed ## measure the delay of connections beside frozen, late, dying and hostile brokers
-	@$(BIN)/python -m infra.chaos.isolation
-	@exec $(BIN)/python -m infra.chaos.neighbours
+	@$(BIN)/python -m infra.measurements.isolation
+	@exec $(BIN)/python -m infra.measurements.neighbours
 
 unkind: $(BIN)/.installed ## measure drains with an SQS that answers short, late, empty or not at all
-	@exec $(BIN)/python -m infra.chaos.unkind
+	@exec $(BIN)/python -m infra.measurements.unkind
 
 outage: $(BIN)/.installed ## stop a broker for a scaled day, check every report and the drain rate
-	@exec $(BIN)/python -m infra.chaos.long_outage
+	@exec $(BIN)/python -m infra.measurements.long_outage
 
 downlink-delay: $(BIN)/.installed ## measure the delay of downlinks from the broker to the network server, for five minutes
-	@exec $(BIN)/python -m infra.chaos.downlink_delay
+	@exec $(BIN)/python -m infra.measurements.downlink_delay
 
 SECONDS ?= 600
 

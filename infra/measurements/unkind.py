@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from infra.chaos import collector
-from infra.chaos.neighbours import goal, percentile
 from infra.chaos.plan import PlaceOf
 from infra.chaos.poster import device_of, report
 from infra.chaos.records import Arrival, read
@@ -25,6 +24,7 @@ from infra.chaos.stage import Stage, running_stage
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
+from infra.measurements.neighbours import goal, percentile
 
 WAITING, WITHIN = 500, 30.0
 SINGLE, SINGLE_WITHIN = 200, 3.0
@@ -107,7 +107,7 @@ def measure(directory: Path, port_base: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.chaos.unkind", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.measurements.unkind", description=__doc__)
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
     parser.add_argument("--directory", type=Path, default=Path(".measured/unkind"))
     arguments = parser.parse_args()

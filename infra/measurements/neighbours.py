@@ -246,7 +246,7 @@ PARTS = {"late": measure_late, "tenants": measure_tenants}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.chaos.neighbours", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.measurements.neighbours", description=__doc__)
     parser.add_argument("parts", nargs="*", default=list(PARTS), choices=[*PARTS, []], help="the parts to measure")
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
     parser.add_argument("--directory", type=Path, default=Path(".measured/neighbours"))

@@ -204,7 +204,7 @@ def measure(directory: Path, port_base: int) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.chaos.isolation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.measurements.isolation", description=__doc__)
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
     parser.add_argument("--directory", type=Path, default=Path(".measured/isolation"))
     arguments = parser.parse_args()

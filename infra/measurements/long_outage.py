@@ -190,7 +190,7 @@ def _arrived(stage: Stage) -> set[tuple[str, int]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.chaos.long_outage", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.measurements.long_outage", description=__doc__)
     parser.add_argument("--reports", type=int, default=8000, metavar="N")
     parser.add_argument("--devices", type=int, default=200, metavar="N")
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")

@@ -86,7 +86,7 @@ def _received(stage: Stage) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.chaos.downlink_delay", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.measurements.downlink_delay", description=__doc__)
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
     parser.add_argument("--directory", type=Path, default=Path(".measured/downlink-delay"))
     parser.add_argument("--seconds", type=int, default=_SECONDS, help="the number of downlinks, one a second")
