@@ -222,10 +222,21 @@ class Poll:
             polled.record_at = now + self._context.timing.recheck
             self._apply_record(polled)
 
+    def _current(self, polled: _PolledConnection) -> Connection:
+        """Return the record. While the connection is open, a read at half the price is enough, unless it looks old."""
+        connections, target = self._context.connections, polled.target
+        if (held := polled.connection) is None:
+            return connections.get(target.tenant, target.connection_id)
+        try:
+            current = connections.glance(target.tenant, target.connection_id)
+        except NotFound:
+            return connections.get(target.tenant, target.connection_id)
+        return current if current.version >= held.version else held
+
     def _apply_record(self, polled: _PolledConnection) -> None:
         """Open the connection, open it again after a change, or give it up if the record says so."""
-        tenant, connection_id = polled.target.tenant, polled.target.connection_id
-        current = self._context.connections.get(tenant, connection_id)
+        connection_id = polled.target.connection_id
+        current = self._current(polled)
         if not downlink_fault.poll_is_due(current, self._context.clock()):
             polled.connection = None
             self._give_up(polled)

@@ -48,6 +48,9 @@ class BreakerStore(ConnectionReader, Protocol):
 class PolledConnections(BreakerStore, Protocol):
     """The connections whose downlinks a poll consumes."""
 
+    def glance(self, tenant: str, connection_id: str) -> Connection:
+        """Return the connection from an eventually consistent read at half the price. Raises as ``get`` does."""
+
     def update_downlinks(self, connection: Connection, expected_failures: int) -> bool:
         """Write the downlinks' state.
 

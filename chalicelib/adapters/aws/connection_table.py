@@ -41,13 +41,16 @@ class ConnectionTable:
         self._sleep = sleep
 
     def get(self, tenant: str, connection_id: str) -> Connection:
-        connection = self.find(tenant, connection_id)
-        if connection.fault:
-            raise unreadable(connection)
-        return connection
+        return _readable(self.find(tenant, connection_id))
+
+    def glance(self, tenant: str, connection_id: str) -> Connection:
+        return _readable(self._found(connection_id, self._read(tenant, connection_id, consistent=False)))
 
     def find(self, tenant: str, connection_id: str) -> Connection:
-        item = self._read(tenant, connection_id) if is_id(connection_id) else {}
+        return self._found(connection_id, self._read(tenant, connection_id) if is_id(connection_id) else {})
+
+    @staticmethod
+    def _found(connection_id: str, item: dict[str, Any]) -> Connection:
         if not item:
             raise not_found(connection_id)
         return connection_of(item)
@@ -97,10 +100,10 @@ class ConnectionTable:
             )
             yield from (connection for connection in map(connection_of, items) if not connection.fault)
 
-    def _read(self, tenant: str, item_id: str) -> dict[str, Any]:
+    def _read(self, tenant: str, item_id: str, *, consistent: bool = True) -> dict[str, Any]:
         with translated("DynamoDB"):
             answer = self._client.get_item(
-                TableName=self._table, Key=to_item({"tenant": tenant, "id": item_id}), ConsistentRead=True
+                TableName=self._table, Key=to_item({"tenant": tenant, "id": item_id}), ConsistentRead=consistent
             )
         return from_item(answer.get("Item", {}))
 
@@ -115,3 +118,9 @@ class ConnectionTable:
         if not is_id(connection_id):
             raise not_found(connection_id)
         return to_item({"tenant": tenant, "id": connection_id})
+
+
+def _readable(connection: Connection) -> Connection:
+    if connection.fault:
+        raise unreadable(connection)
+    return connection

@@ -62,6 +62,9 @@ class MemoryConnectionStore:
             raise NotFound("no such connection")
         return self.connections[tenant, connection_id]
 
+    def glance(self, tenant: str, connection_id: str) -> Connection:
+        return self.get(tenant, connection_id)
+
     def find(self, tenant: str, connection_id: str) -> Connection:
         return self.get(tenant, connection_id)
 

@@ -362,3 +362,11 @@ def test_conflicting_write_is_retried_with_pauses(services: Services, conflicts:
         store().set_pending_wake("demo", stored.id, NOW, "t")
         assert services.connection_store.get("demo", stored.id).wake_token == "t"
         assert len(pauses) == 2 * conflicts
+
+
+def test_glance_returns_the_connection_as_get_does(store: DynamoDbConnections) -> None:
+    stored = connection()
+    store.create(stored, 5)
+    assert store.glance("demo", stored.id) == store.get("demo", stored.id)
+    with pytest.raises(NotFound):
+        store.glance("demo", connection(1).id)
