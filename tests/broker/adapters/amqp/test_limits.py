@@ -14,7 +14,7 @@ from tests.broker.support import Run, Site, refusal, unique
 @pytest.mark.parametrize(
     ("limit", "type_", "words"),
     [
-        ("max-connections", "CONNECTION_LIMIT_REACHED", "Raise the user's max-connections, or close other"),
+        ("max-connections", "CONNECTION_LIMIT_REACHED", "up to 4 sockets of this connection"),
         ("max-channels", "CHANNEL_LIMIT_REACHED", "Raise the user's max-channels: the connector opens at most 2"),
     ],
 )
