@@ -76,7 +76,7 @@ def test_hostile_texts_in_form_fields_stay_text(browser: Browser, stack: Stack) 
         console.page.get_by_text("More settings").click()
         lines = console.page.locator("form.create input:not([type=checkbox], [type=file])")
         areas = console.page.locator("form.create textarea")
-        assert (lines.count(), areas.count()) == (14, 4)
+        assert (lines.count(), areas.count()) == (15, 4)
         for text in (*NAUGHTY, *REFUSED):
             for kind in (lines, areas):
                 kind.evaluate_all(
@@ -93,7 +93,13 @@ def test_hostile_texts_in_form_fields_stay_text(browser: Browser, stack: Stack) 
         console.fill(tcp_form(stack, NAUGHTY[0], Hostname="amqp.example.com:5671"))
         for label, file in pem_files(stack).items():
             console.field(label).fill(file.read_text())
-        for label in ("Virtual Host", "Uplink Validity", "Connection Timeout (ms)", "Action Timeout (ms)"):
+        for label in (
+            "Virtual Host",
+            "Uplink Validity",
+            "Connection Timeout (ms)",
+            "Action Timeout (ms)",
+            "Max Connections",
+        ):
             console.field(label).fill("")
         for label in ("Application Server ID", "Application Server Key", "Downlink Port"):
             console.field(label).fill("")
