@@ -91,7 +91,7 @@ def test_unreadable_statistics_are_left_out(services: Services, caplog: pytest.L
     for item in services.dynamodb.scan(TableName=table)["Items"]:
         changed = {"sketch": "text"} if "sketch" in item else {"labels": ["a"], "uplinksLate": "many"}
         services.dynamodb.put_item(TableName=table, Item=item | to_item(changed))
-    minute = int(NOW // 60)
+    minute = int(time.time() // 60)
 
     # When
     counters = services.statistics.counters("demo", "01A", minute - 5, minute + 5)
