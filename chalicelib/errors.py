@@ -159,7 +159,7 @@ class BrokerFault(Error):
 
     @property
     def brief(self) -> bool:
-        """Whether the fault may pass within minutes although nobody changes the connection."""
+        """Whether the fault may pass by itself within minutes."""
         return self.type in _BRIEF
 
 
