@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.coordination.downlink_ledger import DynamoDbDownlinkLedger
     from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
     from chalicelib.adapters.aws.coordination.rate_limits import DynamoDbRateLimits
+    from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
     from chalicelib.adapters.aws.events import DynamoDbEventLog
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
     from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
@@ -159,6 +160,12 @@ class Adapters:
         return DynamoDbDownlinkLedger(self.dynamodb, self.settings.table("coordination"), self.clock)
 
     @cached_property
+    def slots(self) -> "DynamoDbSlots":
+        from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
+
+        return DynamoDbSlots(self.dynamodb, self.settings.table("coordination"), self.clock)
+
+    @cached_property
     def rate_limits(self) -> "DynamoDbRateLimits":
         from chalicelib.adapters.aws.coordination.rate_limits import DynamoDbRateLimits
 
@@ -179,12 +186,10 @@ class Adapters:
     @cached_property
     def publisher_pool(self) -> "PublisherPool":
         from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
-        from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
         from chalicelib.uplinks.publisher_pool import PublisherPool
         from chalicelib.uplinks.socket_slots import SocketSlots
 
-        slots = DynamoDbSlots(self.dynamodb, self.settings.table("coordination"), self.clock)
-        sockets = SocketSlots(slots, self.settings.timing.slot)
+        sockets = SocketSlots(self.slots, self.settings.timing.slot)
         return PublisherPool(AmqpPublisherFactory(self.settings), self.secret_store, sockets)
 
     @cached_property

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.upkeep.alarms import Alarms
     from chalicelib.upkeep.reconciler import Reconciler
+    from chalicelib.uplinks.admission import Admission
     from chalicelib.uplinks.forwarder import Forwarder
     from chalicelib.uplinks.ingress import Ingress
     from chalicelib.uplinks.retention import Retention
@@ -74,9 +75,14 @@ class Services(Adapters):
 
     @cached_property
     def slow_forwarder(self) -> "Forwarder":
-        return self._forwarder(self.slow_wake_queue, None)
+        from chalicelib.uplinks.admission import Admission
 
-    def _forwarder(self, wakes: "SqsWakeQueue", slow_wakes: "SqsWakeQueue | None") -> "Forwarder":
+        admission = Admission(self.slots, self.settings.timing.function_timeout, self.clock)
+        return self._forwarder(self.slow_wake_queue, None, admission)
+
+    def _forwarder(
+        self, wakes: "SqsWakeQueue", slow_wakes: "SqsWakeQueue | None", admission: "Admission | None" = None
+    ) -> "Forwarder":
         from chalicelib.uplinks.drain_context import DrainContext
         from chalicelib.uplinks.forwarder import Forwarder
 
@@ -85,6 +91,7 @@ class Services(Adapters):
             queues=self.uplink_queues,
             wakes=wakes,
             slow_wakes=slow_wakes,
+            admission=admission,
             pool=self.publisher_pool,
             failed=self.failed_messages,
             monitoring=self.monitoring,

@@ -11,6 +11,7 @@ from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import BreakerStore
 from chalicelib.ports.history import FailedMessages
 from chalicelib.ports.queues import UplinkQueues, WakeQueue
+from chalicelib.uplinks.admission import Admission
 from chalicelib.uplinks.publisher_pool import PublisherPool
 
 
@@ -29,6 +30,8 @@ class DrainContext:
     timing: Timing
     slow_wakes: WakeQueue | None = None
     """The queue of wakes to which the fast lane hands on slow connections; None in the slow lane."""
+    admission: Admission | None = None
+    """Limits the drains of the slow lane; None in the fast lane."""
     monotonic: Clock = time.monotonic
     """Clock of all deadlines; a simulation injects another one."""
 

@@ -74,22 +74,40 @@ class Forwarder:
         tenant, connection_id = drain.tenant, drain.id
         began = self._context.monotonic()
         try:
-            drain.run(stop_at)
+            if not self._run_admitted(drain, stop_at):
+                # The reports can be received now; the drains that run may well take them.
+                return self._wake_later(tenant, connection_id, self._context.timing.recheck)
         except Unreadable as error:
             log.error("not drained", extra={"tenant": tenant, "connection": connection_id, "reason": str(error)})
             self._context.pool.close(connection_id)
-            return self._wake_later(tenant, connection_id)
+            return self._wake_later(tenant, connection_id, self._context.timing.report_visibility)
         except Exception:  # noqa: BLE001
             # One connection's error must not stop the others of the batch, nor slow the shared queue by raising.
             log.exception("drain failed", extra={"tenant": tenant, "connection": connection_id})
-            return self._wake_later(tenant, connection_id)
+            return self._wake_later(tenant, connection_id, self._context.timing.report_visibility)
         seconds = round(self._context.monotonic() - began, 3)
         log.debug("drained", extra={"tenant": tenant, "connection": connection_id, "seconds": seconds})
         return True
 
-    def _wake_later(self, tenant: str, connection_id: str) -> bool:
-        """Write a pending wake-up for the reports that a failed drain may hold; return whether it was written."""
-        due = self._context.clock() + self._context.timing.report_visibility
+    def _run_admitted(self, drain: Drain, stop_at: float) -> bool:
+        """Run the drain; return False if the slow lane has too many drains of its connection or tenant."""
+        admission = self._context.admission
+        if admission is None:
+            drain.run(stop_at)
+            return True
+        name = admission.enter(drain.tenant, drain.id)
+        if name is None:
+            log.info("drain not admitted", extra={"tenant": drain.tenant, "connection": drain.id})
+            return False
+        try:
+            drain.run(stop_at)
+        finally:
+            admission.leave(drain.tenant, drain.id, name)
+        return True
+
+    def _wake_later(self, tenant: str, connection_id: str, seconds: float) -> bool:
+        """Write a pending wake-up for the reports of a drain that did not end; return whether it was written."""
+        due = self._context.clock() + seconds
         try:
             self._context.connections.set_pending_wake(tenant, connection_id, due, str(ULID()))
         except Exception:  # noqa: BLE001

@@ -19,6 +19,7 @@ from chalicelib.errors import Unavailable
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import parse_report
 from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
+from chalicelib.uplinks.admission import Admission
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
@@ -198,6 +199,9 @@ class World:
             queues=self._p_queues,
             wakes=self._p_slow_wakes if slow else self._p_wakes,
             slow_wakes=None if slow else self._p_slow_wakes,
+            admission=Admission(self._p_slots, self.settings.timing.function_timeout, self.clock, lambda _: None)
+            if slow
+            else None,
             pool=PublisherPool(self.brokers, self._p_secrets, sockets, self.clock),
             failed=self._p_failed,
             monitoring=self._monitoring,

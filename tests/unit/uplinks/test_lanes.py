@@ -8,9 +8,10 @@ import pytest
 
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
+from chalicelib.uplinks.admission import DRAINS_OF_A_CONNECTION, DRAINS_OF_A_TENANT, Admission
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.vocabulary import ConnectionState
-from infra.local.in_memory import MemoryWakeQueue
+from infra.local.in_memory import MemorySlots, MemoryWakeQueue
 from infra.local.waiting import wait_until
 from tests.unit.flow import TENANT, UNREACHABLE, Flow
 
@@ -22,7 +23,9 @@ class Lanes:
         self.flow = flow
         self.slow_wakes = MemoryWakeQueue(180, flow.clock)
         self.fast = Forwarder(replace(flow.parts, slow_wakes=self.slow_wakes), flow.executor)
-        self.slow = Forwarder(replace(flow.parts, wakes=self.slow_wakes), flow.executor)
+        self.slots = MemorySlots(flow.clock)
+        admission = Admission(self.slots, 30, flow.clock, lambda _: None)
+        self.slow = Forwarder(replace(flow.parts, wakes=self.slow_wakes, admission=admission), flow.executor)
 
     def forward_fast(self, seconds: float = 30) -> None:
         records = self.flow.take()
@@ -186,3 +189,43 @@ def test_proof_of_an_earlier_epoch_is_ignored(flow: Flow) -> None:
     flow.connections.update_breaker(before.model_copy(update={"epoch": before.epoch + 1}), before.epoch)
     flow.connections.mark_fast(before, flow.now)
     assert not flow.connections.get(TENANT, "c1").is_fast
+
+
+@pytest.mark.parametrize(
+    ("key", "number"), [("drains#c1", DRAINS_OF_A_CONNECTION), (f"tenant#{TENANT}", DRAINS_OF_A_TENANT)]
+)
+def test_slow_lane_limits_the_drains_of_a_connection_and_of_a_tenant(
+    flow: Flow, lanes: Lanes, key: str, number: int
+) -> None:
+    # Given: as many drains run as may
+    for drain in range(number):
+        lanes.slots.take(key, f"drain {drain}", number, 30)
+    body = flow.post()
+
+    # When
+    lanes.forward_fast()
+    lanes.forward_slow()
+
+    # Then: the wake is let go, and a pending wake-up replaces it
+    assert flow.bodies() == []
+    assert not len(lanes.slow_wakes)
+    assert flow.state().wake_at == flow.now + flow.settings.timing.recheck
+
+    # When: one of them has ended
+    lanes.slots.give_back(key, "drain 0")
+    flow.now += flow.settings.timing.recheck
+    flow.reconciler.run()
+    lanes.forward_fast()
+    lanes.forward_slow()
+
+    # Then
+    assert flow.bodies() == [body]
+
+
+def test_drain_of_the_slow_lane_leaves_no_slot_behind(flow: Flow, lanes: Lanes) -> None:
+    flow.broker.down = UNREACHABLE
+    flow.post()
+    lanes.forward_fast()
+    lanes.forward_slow()
+    assert flow.state().breaker_open
+    assert not any(lanes.slots.holders.values())
