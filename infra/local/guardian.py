@@ -10,7 +10,7 @@ import argparse
 import os
 import signal
 import sys
-import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from infra.local.files import write_atomically
 from infra.local.processes import Child, ProcessSurvived
 from infra.local.waiting import wait_until
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 _START_SECONDS = 20.0
 
 
@@ -53,17 +53,18 @@ def main() -> int:
     parser.add_argument("--broker", type=Path, required=True, help="the directory of the node")
     parser.add_argument("--stack", type=Path, help="the directory of a stack, to end its processes, too")
     options = parser.parse_args()
-    ended = threading.Event()
+    # Not an event: its lock may be held by the wait that the signal's handler interrupts.
+    signals: list[int] = []
     # SIGTERM waits until the record exists: the next start must find every guardian that may still clean up.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     argv = [sys.executable, "-m", "infra.local.guardian", *sys.argv[1:]]
     write_atomically(options.broker / GUARDIAN_FILE, [{"pid": os.getpid(), "argv": argv}])
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: ended.set())
+    signal.signal(signal.SIGTERM, lambda number, _frame: signals.append(number))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     # Polling finds the parent's death on systems that send no signal. After the signal, the parent id proves nothing:
     # Linux sends it when the parent's first thread dies, and the others may live for a moment.
-    while os.getppid() == options.parent and not ended.wait(_POLL_SECONDS):
-        pass
+    while os.getppid() == options.parent and not signals:
+        time.sleep(_POLL_SECONDS)
     try:
         if options.stack is not None:
             directory.end_processes(options.stack)
