@@ -227,7 +227,7 @@ def _add_place(stage: Stage, wanted: PlaceOf) -> None:
     make_exchange(management, place)
     port = node.tls_port if wanted.tls else node.port
     if wanted.proxied:
-        stage.proxies[wanted.index] = Proxy(port)
+        stage.proxies[wanted.index] = Proxy(port, encrypted=wanted.tls)
         port = stage.proxies[wanted.index].port
     created = stage.api_of(place.tenant).call("POST", "/connections", _connection(stage, place, port))
     stage.places.append(Place(**{**asdict(place), "id": created["id"]}))
