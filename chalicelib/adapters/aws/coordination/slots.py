@@ -1,5 +1,8 @@
 """Slots in DynamoDB (``ports.Slots``), in the table ``coordination``: one item for each key, with its holders."""
 
+import random
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -15,7 +18,9 @@ if TYPE_CHECKING:
 
 _KEPT = 3600
 """Seconds after the last write at which DynamoDB may remove an item."""
-_TRIES = 5
+_TRIES = 12
+_LONGEST_PAUSE = 0.05
+"""Attempts of a write that loses to others, and seconds between them: twenty drains of a tenant may write one item."""
 
 
 class DynamoDbSlots:
@@ -24,14 +29,19 @@ class DynamoDbSlots:
     A first holder costs one write. Further ones cost two, because the refused write returns the holders.
     """
 
-    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
+    def __init__(
+        self, client: "DynamoDBClient", table: str, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._client = client
         self._table = table
         self._clock = clock
+        self._sleep = sleep
 
     def take(self, key: str, owner: str, limit: int, seconds: float) -> int | None:
         revision, holders = "", dict[str, float]()
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
+            if attempt > 1:  # the first refusal only shows the holders
+                self._sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311  # spreads the writers
             now = self._clock()
             others = {name: until for name, until in holders.items() if until > now and name != owner}
             if len(others) >= limit:

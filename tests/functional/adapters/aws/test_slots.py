@@ -1,5 +1,7 @@
 """Slots in DynamoDB: limits, renewals and ends of holds."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
@@ -64,3 +66,11 @@ def test_slot_given_back_twice_or_never_taken_is_ignored(slots: DynamoDbSlots) -
     slots.take("c1", "b", 1, HOLD)
     slots.give_back("c1", "a")
     assert slots.take("c1", "c", 1, HOLD) is None
+
+
+def test_concurrent_holders_all_get_their_slots(services: Services) -> None:
+    slots = DynamoDbSlots(services.dynamodb, services.settings.table("coordination"), lambda: 0.0)
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda number: slots.take("c1", f"owner {number}", 20, HOLD), range(20)))
+    assert None not in taken
+    assert slots.take("c1", "one more", 20, HOLD) is None
