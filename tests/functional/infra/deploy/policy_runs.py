@@ -395,8 +395,10 @@ def run_reconcile(world: World) -> None:
     fault = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     store.update_breaker(breaker.failed(waiting, fault, time.time(), 0, 1), waiting.epoch)
     world.call("POST", "/uplinks", uplink(1))
+    # One start for all runs: the end of a minute between two of them would leave out a connection's turn.
+    began = time.time()
     for run in range(2 * SWEEP_RUNS):
-        later = time.time() + UNFINISHED_AFTER + 60 * (run + 1) + RETENTION * (run // SWEEP_RUNS)
+        later = began + UNFINISHED_AFTER + 60 * (run + 1) + RETENTION * (run // SWEEP_RUNS)
         world.function("reconcile", lambda: later)  # noqa: B023  # called in this round
         app.handler_map["reconcile"](world.api.client.events.generate_cw_event("", "", {}, []), Context())
     assert not store.is_pending(TENANT, unfinished)
