@@ -1,6 +1,7 @@
 """Reconciler: the minutely run that sends due wakes, probes and poll jobs, and finds reports without a wake."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from zlib import crc32
@@ -65,11 +66,14 @@ class Reconciler:
     def __init__(self, context: ReconcilerContext) -> None:
         self._context = context
         self._concerned: list[Connection] = []
+        self._unchecked: Unavailable | None = None
+        """The last failure of a check of one connection."""
 
     def run(self) -> None:
         """Run every step. Raises Unavailable after the last step if a step failed; the next run continues its work."""
         now = self._context.clock()
         self._concerned.clear()
+        self._unchecked = None
         failure: Unavailable | None = None
         numbers: dict[str, int] = {}
         steps: dict[str, Callable[[], int]] = {
@@ -93,16 +97,26 @@ class Reconciler:
                 log.exception("reconciler step failed", extra={"step": name})
                 failure = Unavailable(f"the step {name} failed")
         log.info("reconciled", extra=numbers)
+        failure = failure or self._unchecked
         if failure:
             raise failure
 
+    @contextmanager
+    def _check(self, name: str, connection: Connection) -> Iterator[None]:
+        """Keep an error of one connection's check from stopping the checks of the others."""
+        try:
+            yield
+        except Unavailable as error:
+            log.warning(f"{name} not checked", extra={"connection": connection.id, "reason": str(error)})
+            self._unchecked = error
+        except Exception:  # noqa: BLE001
+            # A value that another release stored may raise at every run, so it is logged and does not fail the run.
+            log.exception(f"{name} not checked", extra={"connection": connection.id})
+
     def _check_alarms(self) -> int:
         for connection in self._concerned:
-            try:
+            with self._check("alarms", connection):
                 self._context.alarms.check(connection)
-            except Exception:  # noqa: BLE001
-                # A value that another release stored must not stop the checks of the other connections.
-                log.exception("alarms not checked", extra={"connection": connection.id})
         return len(self._concerned)
 
     def _send_pending_wakes(self, now: float) -> int:
@@ -143,14 +157,9 @@ class Reconciler:
         for connection in self._context.connections.all_active():
             if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
                 if connection.breaker_open:
-                    self._check_retention(connection)
+                    with self._check("retention", connection):
+                        self._context.retention.check(connection)
                 yield connection
-
-    def _check_retention(self, connection: Connection) -> None:
-        try:
-            self._context.retention.check(connection)
-        except Exception:  # noqa: BLE001
-            log.exception("retention not checked", extra={"connection": connection.id})
 
     def _is_forgotten(self, connection: Connection) -> bool:
         """Return whether reports are queued and neither a pending wake-up nor a probe is scheduled."""
@@ -180,13 +189,7 @@ class Reconciler:
     def _all_active(self) -> Iterator[Connection]:
         """Yield all active connections and remember those to check for alarms, which saves a second read."""
         for connection in self._context.connections.all_active():
-            if self._concerns_alarms(connection):
-                self._concerned.append(connection)
+            with self._check("alarms", connection):
+                if self._context.alarms.concerns(connection):
+                    self._concerned.append(connection)
             yield connection
-
-    def _concerns_alarms(self, connection: Connection) -> bool:
-        try:
-            return self._context.alarms.concerns(connection)
-        except Exception:  # noqa: BLE001
-            log.exception("alarms not checked", extra={"connection": connection.id})
-            return False

@@ -129,3 +129,27 @@ def test_unforeseen_error_of_a_step_does_not_stop_other_steps(flow: Flow) -> Non
     with pytest.raises(Unavailable, match="pollJobs"):
         reconciler.run()
     assert flow.wakes.sent == 1
+
+
+def test_check_that_aws_does_not_answer_fails_the_run_after_the_other_checks(flow: Flow) -> None:
+    # Given
+    checked: list[str] = []
+
+    class Checks:
+        def concerns(self, _connection: Connection) -> bool:
+            return True
+
+        def check(self, connection: Connection) -> None:
+            checked.append(connection.id)
+            if connection.id == "c1":
+                raise Unavailable("DynamoDB does not answer")
+
+    flow.connect("c2")
+    reconciler = Reconciler(replace(flow.reconciler_context, alarms=Checks()))
+
+    # When
+    with pytest.raises(Unavailable, match="DynamoDB"):
+        reconciler.run()
+
+    # Then
+    assert sorted(checked) == ["c1", "c2"]
