@@ -170,11 +170,12 @@ class DownlinkSender:
                 self._keep_unreadable(connection, record, detail)
             else:
                 self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record.attempts)
-        except Unavailable:
-            return False
+        except NotFound:
+            log.warning("downlink of a deleted connection dropped", extra={"messageId": record.message_id})
         except Exception:  # noqa: BLE001
-            # The downlink cannot be stored as failed, or its connection was deleted: only the log line remains.
-            log.exception("downlink dropped", extra={"messageId": record.message_id, "attempts": record.attempts})
+            # Without a failed message, the queue is the only place that has the downlink.
+            log.exception("downlink kept", extra={"messageId": record.message_id, "attempts": record.attempts})
+            return False
         return True
 
     def _keep_unreadable(self, connection: Connection, record: QueueRecord, detail: str) -> None:

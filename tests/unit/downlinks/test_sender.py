@@ -90,6 +90,18 @@ def test_downlink_is_rejected_after_last_failed_attempt(scene: Scene) -> None:
     assert "DevEUI_downlink_Rejected" in json.loads(report.body)
 
 
+def test_downlink_that_can_be_neither_handled_nor_stored_stays_in_its_queue(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(scene.flow.failed, "add", fail)
+    with pytest.raises(Unavailable):
+        scene.handle(scene.record(1, MAX_ATTEMPTS), scene.record(2))
+    assert scene.server.taken == [f"{2:016X}"]
+
+
 def test_downlink_with_unknown_field_is_sent(scene: Scene) -> None:
     record = scene.record(2)
     scene.handle(replace(record, body=json.dumps({**json.loads(record.body), "priority": {"level": 1}})))
