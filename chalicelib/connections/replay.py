@@ -54,7 +54,7 @@ class ReplayAll(Document):
 
 @dataclass(frozen=True)
 class Replayed:
-    """The result of a replay: the number of messages that were put back, and what is left.
+    """The result of a replay: the number of messages that were put back, and the rest.
 
     ``remaining``: the number of ids that the time did not suffice for. ``under_way``: the reconciler puts back the
     others.

@@ -197,7 +197,7 @@ class Poll:
         """Leave the connection: close it in order, with its unsettled downlinks handled, then release the lease."""
 
         def closed() -> None:
-            # The release is a step of its own, because a renewal in another thread would acquire the lease again.
+            # The release is a separate step, because a renewal in another thread would acquire the lease again.
             polled.closed = True
             self._start_step(polled)
 

@@ -73,7 +73,7 @@ class ReportReceiver:
         return reports
 
     def _receive_again(self) -> list[ReceivedReport]:
-        """Receive once more after an empty receive, unless nothing can be received.
+        """Receive again after an empty receive, unless nothing can be received.
 
         The depth decides how: a long poll asks all servers of SQS, but a forwarder should wait only for reports that
         are there. An own report that is not counted at all may be one that SQS does not count yet.

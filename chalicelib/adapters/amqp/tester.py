@@ -170,7 +170,7 @@ def _exchange_missing(exchange: str) -> BrokerFault:
     remedy = (
         USE_EXISTING_EXCHANGE
         if is_reserved(exchange)
-        else "Create it, or save the connection with a user who may declare it; the connector then declares it"
+        else "Create it, or save the connection with a user that may configure it, and the connector declares it"
     )
     return BrokerMisconfigured(EventType.EXCHANGE_MISSING, f"The exchange {name} is missing. {remedy}.")
 

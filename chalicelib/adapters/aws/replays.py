@@ -1,6 +1,6 @@
 """Unfinished replays in the table of connections (``ports.PendingReplays``).
 
-An item has the id ``#replay#<connection id>``. The index ``active`` has it under a shard of its own, ordered by the
+An item has the id ``#replay#<connection id>``. The index ``active`` has it under a separate shard, ordered by the
 time of its last turn. It sorts before every connection, so that lists of connections end before it.
 """
 

@@ -29,7 +29,7 @@ class Environments(Outage):
         self.forwarders = [Forwarder(replace(self.parts, pool=pool), self.executor) for pool in self.pools]
 
     def limit(self, **configuration: object) -> None:
-        """Start the connection with a user of its own."""
+        """Start the connection with a separate user."""
         self.user, secrets = self.site.user_with(configure=".*", write=".*", read=".*")
         self.start(self.site.connection(username=self.user, **configuration), secrets)
 

@@ -14,7 +14,7 @@ from chalicelib.vocabulary import ConnectionState, EventType
 HOUR, DAY = 3600.0, 86400.0
 REFUSED = BrokerMisconfigured(EventType.PERMISSION_REFUSED, "May not use a queue.")
 NO_EXCHANGE = BrokerMisconfigured(EventType.EXCHANGE_MISSING, "No exchange.")
-UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "Nobody listens.")
+UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "Connection refused.")
 LIMITED = BrokerUnreachable(EventType.CONNECTION_LIMIT_REACHED, "Limit reached.")
 
 
@@ -146,11 +146,11 @@ def test_poll_is_due_unless_its_connection_or_its_downlinks_wait(made: Connectio
         ),
         (
             broken(refused(connection()), UNREACHABLE),
-            ("UNREACHABLE", "Nobody listens.", "CLOSED", "Nobody listens."),
+            ("UNREACHABLE", "Connection refused.", "CLOSED", "Connection refused."),
         ),
         (
             broken(connection(downlinkEnabled=False), UNREACHABLE),
-            ("UNREACHABLE", "Nobody listens.", None, None),
+            ("UNREACHABLE", "Connection refused.", None, None),
         ),
     ],
     ids=["not polled", "opened", "downlinks", "mended", "uplinks", "both", "same", "broker down", "downlinks off"],

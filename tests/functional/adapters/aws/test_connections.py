@@ -192,7 +192,7 @@ def test_only_a_reset_or_restart_clears_the_fault_of_the_downlinks(store: Dynamo
     store.create(stored, 5)
     failed = downlink_fault.failed(stored, REFUSED, NOW, 0.0, 1.0)
     assert store.update_downlinks(failed, 0)
-    unreachable = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
+    unreachable = BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused")
     for fault in (unreachable, REFUSED):
         before = store.get("demo", stored.id)
         assert store.update_breaker(
