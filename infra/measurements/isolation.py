@@ -7,7 +7,6 @@ with a run without freezes, as the median of three pairs. The exit code is 1 whe
 
 import argparse
 import json
-import math
 import os
 import statistics
 import sys
@@ -29,6 +28,7 @@ from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.network_server.lrc import Lrc
 from infra.local.waiting import wait_until
+from infra.measurements.results import goal, percentile
 
 NEIGHBOURS = 19
 PAIRS = 3
@@ -87,7 +87,7 @@ class Measurement:
             for arrival in self._arrivals()
             if arrival.connection < NEIGHBOURS and (arrival.device, arrival.counter) in posted
         ]
-        return Round(_percentile(delays), max(reopened, default=None))
+        return Round(percentile(delays), max(reopened, default=None))
 
     def restart(self) -> float:
         """Seconds from ``POST restart`` to OPENED after the broker is back, with only one report posted."""
@@ -157,16 +157,6 @@ class Measurement:
         return read(self._stage.directory / collector.ARRIVALS, Arrival)
 
 
-def _percentile(delays: list[float]) -> float:
-    return sorted(delays)[math.ceil(len(delays) * 0.99) - 1]
-
-
-def _goal(name: str, value: float, limit: float) -> bool:
-    met = value <= limit
-    print(f"{name}: {value:.2f} s, goal {limit:.2f} s: {'met' if met else 'MISSED'}", flush=True)
-    return met
-
-
 def measure(directory: Path, port_base: int) -> bool:
     """Prints the results. True when all goals are met."""
     places = [PlaceOf(n, 0, proxied=False, tls=False) for n in range(NEIGHBOURS)]
@@ -194,10 +184,10 @@ def measure(directory: Path, port_base: int) -> bool:
         print(f"accepted {len(measurement.accepted)} for {len(places)} connections, lost {lost}", flush=True)
         return all(
             [
-                _goal("delay of the neighbours, 99th percentile", with_one, 1.1 * without + 0.1),
-                _goal("longest drain of a forwarder", measurement.longest_held(), LONGEST_HELD),
-                _goal("opened by its schedule", max(f.reopened or 0.0 for _, f in pairs), NEXT_PROBE + 2.0),
-                _goal("opened by a restart", restarted, RESTARTED_WITHIN),
+                goal("delay of the neighbours, 99th percentile", with_one, 1.1 * without + 0.1),
+                goal("longest drain of a forwarder", measurement.longest_held(), LONGEST_HELD),
+                goal("opened by its schedule", max(f.reopened or 0.0 for _, f in pairs), NEXT_PROBE + 2.0),
+                goal("opened by a restart", restarted, RESTARTED_WITHIN),
                 lost == 0,
             ]
         )

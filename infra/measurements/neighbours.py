@@ -10,7 +10,6 @@ missed.
 """
 
 import argparse
-import math
 import statistics
 import sys
 import threading
@@ -30,6 +29,7 @@ from infra.chaos.stage import Stage, connection_to, running_stage
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
+from infra.measurements.results import goal, percentile
 
 PAIRS = 3
 SECONDS = 40.0
@@ -109,11 +109,6 @@ class Neighbourhood:
         return read(self._stage.directory / collector.ARRIVALS, Arrival)
 
 
-def percentile(delays: Sequence[float]) -> float:
-    """Return the 99th percentile."""
-    return sorted(delays)[math.ceil(len(delays) * 0.99) - 1]
-
-
 def _pairs(
     name: str,
     neighbourhood: Neighbourhood,
@@ -130,13 +125,6 @@ def _pairs(
         disturbed.append(figure(neighbourhood.delays(begin, end)))
         print(f"{name}, pair {number}: {quiet[-1]:.2f} s without, {disturbed[-1]:.2f} s with the faults", flush=True)
     return statistics.median(quiet), statistics.median(disturbed)
-
-
-def goal(name: str, value: float, limit: float) -> bool:
-    """Print a result in seconds with its goal; return whether it is met."""
-    met = value <= limit
-    print(f"{name}: {value:.2f} s, goal {limit:.2f} s: {'met' if met else 'MISSED'}", flush=True)
-    return met
 
 
 def measure_late(directory: Path, port_base: int) -> bool:

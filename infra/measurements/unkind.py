@@ -24,7 +24,7 @@ from infra.chaos.stage import Stage, running_stage
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
-from infra.measurements.neighbours import goal, percentile
+from infra.measurements.results import goal, percentile
 
 WAITING, WITHIN = 500, 30.0
 SINGLE, SINGLE_WITHIN = 200, 3.0
