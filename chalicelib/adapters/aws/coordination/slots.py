@@ -1,12 +1,8 @@
 """Slots in DynamoDB (``ports.Slots``), in the table ``coordination``: one item for each key, with its holders."""
 
-import random
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from ulid import ULID
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.dynamodb import from_item, is_condition_failure, to_item
@@ -19,65 +15,85 @@ if TYPE_CHECKING:
 _KEPT = 3600
 """Seconds after the last write at which DynamoDB may remove an item."""
 _TRIES = 12
-_LONGEST_PAUSE = 0.05
-"""Attempts of a write that loses to others, and seconds between them: twenty drains of a tenant may write one item."""
+"""Writes of one call. A write loses only to others that create the item or remove the same ended holds."""
 
 
 class DynamoDbSlots:
     """Holders of each key: their name and the end of their hold, in Unix seconds.
 
-    A first holder costs one write. Further ones cost two, because the refused write returns the holders.
+    The condition of a write counts the holders, so any number of owners may write one item at the same time without
+    refusing each other. A slot costs one write; a second one creates the item or replaces ended holds.
     """
 
-    def __init__(
-        self, client: "DynamoDBClient", table: str, clock: Clock, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
         self._table = table
         self._clock = clock
-        self._sleep = sleep
 
     def take(self, key: str, owner: str, limit: int, seconds: float) -> int | None:
-        revision, holders = "", dict[str, float]()
-        for attempt in range(_TRIES):
-            if attempt > 1:  # the first refusal only shows the holders
-                self._sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311  # spreads the writers
+        for _ in range(_TRIES):
             now = self._clock()
-            others = {name: until for name, until in holders.items() if until > now and name != owner}
-            if len(others) >= limit:
-                return None
-            stored = self._write(key, {**others, owner: now + seconds}, revision, now)
-            if stored is None:
-                return len(others)
-            revision, holders = stored["revision"], stored["holders"]
+            holders, taken = self._add(key, owner, now + seconds, limit)
+            if not taken:
+                # The write that replaces ended holds is conditional on them; one that creates the item, on no item.
+                ended = {name: until for name, until in (holders or {}).items() if until <= now}
+                if holders is not None and len(holders) - len(ended) >= limit:
+                    return None
+                holders, taken = self._replace(key, owner, now + seconds, None if holders is None else ended)
+            if taken and holders is not None:
+                return sum(until > now for name, until in holders.items() if name != owner)
         raise Unavailable("too many concurrent writers changed the slots")
 
-    def _write(self, key: str, holders: dict[str, float], revision: str, now: float) -> dict[str, Any] | None:
-        """Write the holders over ``revision``, or over no or ended ones. Return the stored item if it is another."""
-        latest = max(holders.values())
-        item = {
-            "id": _id(key),
-            "holders": holders,
-            "until": latest,
-            "revision": str(ULID()),
-            "expires": int(now) + _KEPT,
-        }
+    def _add(self, key: str, owner: str, until: float, limit: int) -> tuple[dict[str, float] | None, bool]:
+        return self._update(
+            key,
+            "SET holders.#owner = :until, expires = :expires",
+            "attribute_exists(holders.#owner) OR (attribute_exists(holders) AND size(holders) < :limit)",
+            {"#owner": owner},
+            {":until": until, ":limit": limit},
+        )
+
+    def _replace(
+        self, key: str, owner: str, until: float, ended: dict[str, float] | None
+    ) -> tuple[dict[str, float] | None, bool]:
+        """Replace ended holds by one of ``owner``; None: create the item."""
+        if ended is None:
+            condition = "attribute_not_exists(holders)"
+            created = {":holders": {owner: until}}
+            return self._update(key, "SET holders = :holders, expires = :expires", condition, {}, created)
+        names = {f"#e{n}": name for n, name in enumerate(ended)}
+        values = {f":e{n}": end for n, end in enumerate(ended.values())}
+        return self._update(
+            key,
+            "SET holders.#owner = :until, expires = :expires REMOVE " + ", ".join(f"holders.{n}" for n in names),
+            " AND ".join(f"holders.#e{n} = :e{n}" for n in range(len(ended))),
+            {"#owner": owner, **names},
+            {":until": until, **values},
+        )
+
+    def _update(
+        self, key: str, expression: str, condition: str, names: dict[str, str], values: dict[str, Any]
+    ) -> tuple[dict[str, float] | None, bool]:
+        """Return the holders after the write and True, or those that refused it (None: none stored) and False."""
+        arguments: dict[str, Any] = {"ExpressionAttributeNames": names} if names else {}
         with translated("DynamoDB"):
             try:
-                self._client.put_item(
+                answer: Any = self._client.update_item(
                     TableName=self._table,
-                    Item=to_item(item),
-                    ConditionExpression="attribute_not_exists(id) OR #until <= :now OR revision = :revision",
-                    ExpressionAttributeNames={"#until": "until"},
-                    ExpressionAttributeValues=to_item({":now": now, ":revision": revision}),
+                    Key=to_item({"id": _id(key)}),
+                    UpdateExpression=expression,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues=to_item({**values, ":expires": int(self._clock()) + _KEPT}),
+                    ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **arguments,
                 )
             except ClientError as error:
                 if not is_condition_failure(error):
                     raise
-                stored: Any = error.response.get("Item", {})
-                return from_item(stored)
-        return None
+                stored: Any = error.response.get("Item")
+                return from_item(stored).get("holders") if stored else None, False
+        return from_item(answer["Attributes"])["holders"], True
 
     def give_back(self, key: str, owner: str) -> None:
         with translated("DynamoDB"):
@@ -85,13 +101,12 @@ class DynamoDbSlots:
                 self._client.update_item(
                     TableName=self._table,
                     Key=to_item({"id": _id(key)}),
-                    UpdateExpression="REMOVE holders.#owner SET revision = :revision",
+                    UpdateExpression="REMOVE holders.#owner",
                     ConditionExpression="attribute_exists(holders.#owner)",
                     ExpressionAttributeNames={"#owner": owner},
-                    ExpressionAttributeValues=to_item({":revision": str(ULID())}),
                 )
             except ClientError as error:
-                # The hold had ended, and another owner wrote the item.
+                # The hold had ended, and another owner replaced it.
                 if not is_condition_failure(error):
                     raise
 

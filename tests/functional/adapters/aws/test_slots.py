@@ -67,22 +67,39 @@ def test_slot_given_back_twice_or_never_taken_is_ignored(slots: DynamoDbSlots) -
     assert slots.take("c1", "c", 1, HOLD) is None
 
 
-def test_write_that_loses_to_other_writers_is_repeated(services: Services) -> None:
-    # Given: two other owners take their slots right before two of our writes
+def overtaken(services: Services, write: str, now: float) -> DynamoDbSlots:
+    """Slots whose first write with this text in its expression comes right after another owner took a slot."""
     table = services.settings.table("coordination")
-    others = DynamoDbSlots(aws_client("dynamodb"), table, lambda: 0.0)
-    owners = ["a", "b"]
+    others = DynamoDbSlots(aws_client("dynamodb"), table, lambda: now)
+    owners = ["a"]
 
-    def overtake(**_: object) -> None:
-        if owners:
-            others.take("c1", owners.pop(), 3, HOLD)
+    def overtake(params: dict[str, bytes], **_: object) -> None:
+        if owners and write in params["body"].decode():
+            assert others.take("c1", owners.pop(), 2, HOLD) == 0
 
-    services.dynamodb.meta.events.register("before-call.dynamodb.PutItem", overtake)
-    slots = DynamoDbSlots(services.dynamodb, table, lambda: 0.0, lambda _: None)
+    services.dynamodb.meta.events.register("before-call.dynamodb.UpdateItem", overtake)
+    return DynamoDbSlots(services.dynamodb, table, lambda: now)
 
-    # When
-    taken = slots.take("c1", "c", 3, HOLD)
 
-    # Then: no hold is lost
-    assert taken == 2
-    assert slots.take("c1", "d", 3, HOLD) is None
+def test_two_owners_that_create_the_item_at_the_same_time_each_get_a_slot(services: Services) -> None:
+    slots = overtaken(services, "SET holders = ", 0.0)
+    assert slots.take("c1", "c", 2, HOLD) == 1
+    assert slots.take("c1", "d", 2, HOLD) is None
+
+
+def test_two_owners_that_replace_the_same_ended_holds_each_get_one_slot(
+    services: Services, slots: DynamoDbSlots, clock: Clock
+) -> None:
+    for owner in ("x", "y"):
+        slots.take("c1", owner, 2, HOLD)
+    later = overtaken(services, "REMOVE", clock() + HOLD)
+    assert later.take("c1", "c", 2, HOLD) == 1
+    assert later.take("c1", "d", 2, HOLD) is None
+
+
+def test_slot_costs_one_write_while_others_hold_the_key(services: Services, slots: DynamoDbSlots) -> None:
+    slots.take("c1", "a", 9, HOLD)
+    writes: list[object] = []
+    services.dynamodb.meta.events.register("before-call.dynamodb.*", lambda **kw: writes.append(kw["model"].name))
+    assert [slots.take("c1", owner, 9, HOLD) for owner in ("b", "c", "a")] == [1, 2, 2]
+    assert writes == ["UpdateItem"] * 3
