@@ -66,8 +66,8 @@ class Leases(Protocol):
 class Slots(Protocol):
     """Limits how many owners hold a key at the same time. A hold ends by itself."""
 
-    def take(self, key: str, owner: str, limit: int, seconds: float) -> int | None:
-        """Take or renew a hold for ``seconds``; return the number of other holders, or None if ``limit`` hold it."""
+    def take(self, key: str, owner: str, limit: int, seconds: float) -> list[str] | None:
+        """Take or renew a hold for ``seconds``; return the other holders, or None if there are ``limit`` of them."""
 
     def give_back(self, key: str, owner: str) -> None:
         """End the owner's hold, if it has one."""

@@ -20,7 +20,8 @@ _TRIES, _PAUSE = 10, 0.2
 class Admission:
     """Slots of the running drains, by connection and by tenant. A killed function's slots end after ``seconds``.
 
-    Each drain costs two writes at its begin and two at its end, which only the slow lane pays.
+    Each drain costs a write at its begin and one at its end, which only the slow lane pays: one item holds all drains
+    of a tenant, each named after its connection.
     """
 
     def __init__(self, slots: Slots, seconds: float, clock: Clock, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -31,36 +32,30 @@ class Admission:
 
     def enter(self, tenant: str, connection_id: str) -> str | None:
         """Return the name of an admitted drain, or None if too many others run for two seconds. Raises Unavailable."""
-        drain = new_id(self._clock())
+        drain = f"{connection_id}#{new_id(self._clock())}"
         for _ in range(_TRIES):
-            if self._admits(tenant, connection_id, drain):
+            if self._admits(tenant, drain):
                 return drain
             self._sleep(_PAUSE)
         return None
 
-    def _admits(self, tenant: str, connection_id: str, drain: str) -> bool:
-        if self._slots.take(_of_connection(connection_id), drain, DRAINS_OF_A_CONNECTION, self._seconds) is None:
+    def _admits(self, tenant: str, drain: str) -> bool:
+        others = self._slots.take(_of_tenant(tenant), drain, DRAINS_OF_A_TENANT, self._seconds)
+        if others is None:
             return False
-        if self._slots.take(_of_tenant(tenant), drain, DRAINS_OF_A_TENANT, self._seconds) is None:
-            self._give_back(_of_connection(connection_id), drain)
-            return False
-        return True
+        connection_id = drain.partition("#")[0]
+        if sum(other.partition("#")[0] == connection_id for other in others) < DRAINS_OF_A_CONNECTION:
+            return True
+        self.leave(tenant, drain)
+        return False
 
-    def leave(self, tenant: str, connection_id: str, drain: str) -> None:
+    def leave(self, tenant: str, drain: str) -> None:
         """End a drain's admission; without success it ends by itself."""
-        self._give_back(_of_connection(connection_id), drain)
-        self._give_back(_of_tenant(tenant), drain)
-
-    def _give_back(self, key: str, drain: str) -> None:
         try:
-            self._slots.give_back(key, drain)
+            self._slots.give_back(_of_tenant(tenant), drain)
         except Unavailable as error:
-            log.warning("slot not given back", extra={"key": key, "reason": str(error)})
-
-
-def _of_connection(connection_id: str) -> str:
-    return f"drains#{connection_id}"
+            log.warning("slot not given back", extra={"tenant": tenant, "reason": str(error)})
 
 
 def _of_tenant(tenant: str) -> str:
-    return f"tenant#{tenant}"
+    return f"drains#{tenant}"

@@ -102,7 +102,7 @@ class Forwarder:
         try:
             drain.run(stop_at)
         finally:
-            admission.leave(drain.tenant, drain.id, name)
+            admission.leave(drain.tenant, name)
         return True
 
     def _wake_later(self, tenant: str, connection_id: str, seconds: float) -> bool:

@@ -60,7 +60,7 @@ class SocketSlots:
             others = self._slots.take(connection.id, self._owner, limit, self._seconds)
             if others is not None:
                 # A renewal keeps the rank, so that the first function stays the one whose socket stays open.
-                rank = min(hold.others, others) if hold else others
+                rank = min(hold.others, len(others)) if hold else len(others)
                 self._holds[connection.id] = _Hold(rank, self._monotonic() + self._seconds, limit)
                 return
             self._holds.pop(connection.id, None)

@@ -12,13 +12,13 @@ class MemorySlots:
         self._clock = clock
         self.holders: dict[str, dict[str, float]] = defaultdict(dict)
 
-    def take(self, key: str, owner: str, limit: int, seconds: float) -> int | None:
+    def take(self, key: str, owner: str, limit: int, seconds: float) -> list[str] | None:
         now = self._clock()
         others = {name: until for name, until in self.holders[key].items() if until > now and name != owner}
         if len(others) >= limit:
             return None
         self.holders[key] = {**others, owner: now + seconds}
-        return len(others)
+        return list(others)
 
     def give_back(self, key: str, owner: str) -> None:
         self.holders[key].pop(owner, None)

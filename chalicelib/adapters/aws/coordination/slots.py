@@ -30,7 +30,7 @@ class DynamoDbSlots:
         self._table = table
         self._clock = clock
 
-    def take(self, key: str, owner: str, limit: int, seconds: float) -> int | None:
+    def take(self, key: str, owner: str, limit: int, seconds: float) -> list[str] | None:
         for _ in range(_TRIES):
             now = self._clock()
             holders, taken = self._add(key, owner, now + seconds, limit)
@@ -41,7 +41,7 @@ class DynamoDbSlots:
                     return None
                 holders, taken = self._replace(key, owner, now + seconds, None if holders is None else ended)
             if taken and holders is not None:
-                return sum(until > now for name, until in holders.items() if name != owner)
+                return [name for name, until in holders.items() if until > now and name != owner]
         raise Unavailable("too many concurrent writers changed the slots")
 
     def _add(self, key: str, owner: str, until: float, limit: int) -> tuple[dict[str, float] | None, bool]:
