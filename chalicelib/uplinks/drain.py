@@ -218,7 +218,7 @@ class Drain:
             return self._context.pool.get(self._connection, deadline)
         except BrokerUnreachable as fault:
             if self.lane.is_fast_lane and self._context.monotonic() >= began + SLOW_WAIT:
-                raise TooSlow from fault
+                raise (_OutOfTime if self.lane.was_stalled else TooSlow) from fault
             raise
         finally:
             self.lane.connecting()

@@ -66,9 +66,11 @@ class Forwarder:
         """Wait for the drains; in the fast lane, demote connections whose brokers are slow meanwhile."""
         waiting = set(running)
         while waiting:
+            began = self._context.monotonic()
             _, waiting = wait(waiting, timeout=None if self._context.slow_wakes is None else WATCH)
+            stalled = self._context.monotonic() - began - WATCH
             for future in waiting:
-                running[future].lane.watch()
+                running[future].lane.watch(stalled)
 
     def _drain(self, drain: Drain, stop_at: float) -> bool:
         tenant, connection_id = drain.tenant, drain.id

@@ -35,6 +35,7 @@ class LaneKeeper:
         self._connecting_since = math.inf
         self._publisher: Publisher | None = None
         self._longest = 0.0
+        self._stalled = 0.0
         self._confirms = 0
         self._demoted = False
 
@@ -57,6 +58,15 @@ class LaneKeeper:
         """Whether this drain has shown that the broker is fast: it confirmed, and no wait was slow."""
         return self._confirms > 0 and self._longest < SLOW_WAIT
 
+    @property
+    def was_stalled(self) -> bool:
+        """Whether this process did not run for a part of the drain."""
+        return self._stalled >= SLOW_WAIT / 4
+
+    @property
+    def _was_slow(self) -> bool:
+        return self._longest - self._stalled >= SLOW_WAIT
+
     def connecting(self, since: float = math.inf) -> None:
         """Note that a connect began at ``since`` (monotonic), or that it ended."""
         if self._connecting_since < math.inf and since == math.inf:
@@ -72,11 +82,16 @@ class LaneKeeper:
         self._confirms += number
         self._longest = max(self._longest, slowest)
 
-    def watch(self) -> None:
-        """Demote the connection if the current wait is slow."""
+    def watch(self, stalled: float = 0.0) -> None:
+        """Demote the connection if the current wait is slow.
+
+        ``stalled``: seconds by which this look is late. In that time this process did not run, so that it could not
+        see an answer of the broker either: a wait counts without the stalls of its drain.
+        """
+        self._stalled += max(0.0, stalled)
         publisher = self._publisher
         since = min(self._connecting_since, publisher.waiting_since if publisher else math.inf)
-        if self._context.monotonic() - since >= SLOW_WAIT:
+        if self._context.monotonic() - since - self._stalled >= SLOW_WAIT:
             self.demote()
 
     def demote(self) -> None:
@@ -94,7 +109,7 @@ class LaneKeeper:
     def record(self, connection: Connection) -> None:
         """Record the lane that the whole drain shows."""
         if connection.is_fast:
-            if self._longest >= SLOW_WAIT:
+            if self._was_slow:
                 self.demote()
             return
         if not self.proved:

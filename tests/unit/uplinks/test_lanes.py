@@ -10,6 +10,7 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
 from chalicelib.uplinks.admission import DRAINS_OF_A_CONNECTION, DRAINS_OF_A_TENANT, Admission
 from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.lanes import LaneKeeper
 from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import MemorySlots, MemoryWakeQueue
 from infra.local.waiting import wait_until
@@ -123,6 +124,25 @@ def test_connection_is_demoted_while_its_drain_still_waits_for_a_confirm(flow: F
         confirm.set()
         draining.join()
     assert len(flow.bodies()) == 2
+
+
+def test_wait_in_which_this_process_did_not_run_demotes_no_connection(flow: Flow) -> None:
+    # Given: a confirm that came after two seconds, of which the forwarder itself was stalled for 1.5
+    flow.connections.mark_fast(flow.state(), flow.now)
+    lane = LaneKeeper(flow.parts, TENANT, "c1")
+    lane.connecting(flow.parts.monotonic() - 2.0)
+
+    # When
+    lane.watch(stalled=1.5)
+    lane.connecting()
+    lane.record(flow.state())
+    assert flow.state().is_fast
+
+    # Then: a wait of the same length without a stall does
+    second = LaneKeeper(flow.parts, TENANT, "c1")
+    second.connecting(flow.parts.monotonic() - 2.0)
+    second.watch()
+    assert not flow.state().is_fast
 
 
 def test_connect_that_takes_too_long_for_the_fast_lane_goes_on_in_the_slow_lane(
