@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,16 @@ def test_killed_worker_is_replaced_at_once(running: Running) -> None:
 
     running.client.send_message(QueueUrl=running.work, MessageBody="after")
     wait_for(lambda: running.left() == 0, "an empty queue")
+
+
+def test_small_load_is_served_by_the_worker_that_served_last(running: Running) -> None:
+    def served(number: int) -> bool:
+        return len(running.notes("forward")) == number and running.left() == 0
+
+    for number in range(1, 6):
+        running.client.send_message(QueueUrl=running.work, MessageBody=f"message {number}")
+        wait_for(partial(served, number), "its end")
+    assert len({note["pid"] for note in running.notes("forward")}) == 1
 
 
 def test_schedule_fires_each_scaled_minute_and_is_retried_twice(running: Running) -> None:
