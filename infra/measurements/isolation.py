@@ -33,9 +33,9 @@ from infra.measurements.results import goal, percentile
 NEIGHBOURS = 19
 PAIRS = 3
 DEVICES = 10
-RATE = 1.0
-"""Reports per second, each for every connection. The emulation of AWS serves 40 drains per second on two cores; a rate
-near that would measure the emulation."""
+RATE = 0.5
+"""Reports per second, each for every connection. The emulation of AWS serves about 20 drains per second on two cores; a
+rate near that would measure the emulation."""
 SECONDS = 60.0
 FREEZES_AT, FREEZE = (5.0, 25.0, 45.0), 5.0
 """Start times and length in seconds; with TIME_SCALE 60, five scaled minutes. All connections get a report at the same
