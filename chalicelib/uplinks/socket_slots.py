@@ -14,6 +14,8 @@ from chalicelib.ports.coordination import Slots
 PATIENCE = 2.0
 """Seconds that a drain waits for a slot: publishing takes a fast broker a fraction of a second."""
 _PAUSE = 0.1
+_FEW = 5
+"""Drains during half a hold below which a function gives a shared slot back, so that a busier one can keep it."""
 
 
 class NoSlot(Exception):
@@ -22,11 +24,15 @@ class NoSlot(Exception):
 
 @dataclass
 class _Hold:
-    """A slot of this environment. ``others``: holders when it was taken; ``until``: monotonic end of the hold."""
+    """A slot of this environment.
+
+    ``others``: holders when it was taken; ``until``: monotonic end of the hold; ``drains`` since it was written.
+    """
 
     others: int
     until: float
     limit: int
+    drains: int = 1
 
 
 class SocketSlots:
@@ -53,14 +59,18 @@ class SocketSlots:
         """
         hold = self._holds.get(connection.id)
         if hold and hold.until - self._monotonic() > self._seconds / 2:
+            hold.drains += 1
             return
         limit = publishers_of(connection)
         patience = min(deadline - self._monotonic(), PATIENCE)
         for _ in range(max(1, int(patience / _PAUSE))):
             others = self._slots.take(connection.id, self._owner, limit, self._seconds)
             if others is not None:
-                # A renewal keeps the rank, so that the first function stays the one whose socket stays open.
+                # A renewal keeps the rank, so that the first function stays the one whose socket stays open, unless
+                # it drains seldom: else the busiest function might be the one that connects for each drain.
                 rank = min(hold.others, len(others)) if hold else len(others)
+                if hold and others and hold.drains < _FEW:
+                    rank = limit
                 self._holds[connection.id] = _Hold(rank, self._monotonic() + self._seconds, limit)
                 return
             self._holds.pop(connection.id, None)

@@ -137,3 +137,30 @@ def test_drain_without_a_slot_leaves_a_pending_wake_up(flow: Flow) -> None:
     assert not flow.state().breaker_open
     assert flow.state().wake_at == flow.now
     assert flow.queues.depth("c1") == (1, 0)
+
+
+def test_busy_function_keeps_the_slot_that_a_seldom_used_one_gives_back(
+    flow: Flow, environments: list[Environment]
+) -> None:
+    # Given: two functions keep their sockets open, and a third one drains much more often
+    first, second, busy = environments[:3]
+    for environment in (first, second, busy):
+        environment.drain(flow.state())
+    assert not busy.is_warm(flow.state())
+
+    # When: half of the holds has passed
+    flow.now += HOLD / 2
+    first.drain(flow.state())
+    assert not first.is_warm(flow.state())
+    busy.drain(flow.state())
+
+    # Then
+    assert busy.is_warm(flow.state())
+    assert second.is_warm(flow.state())
+
+
+def test_only_function_keeps_its_slot_however_seldom_it_drains(flow: Flow, environments: list[Environment]) -> None:
+    for _ in range(3):
+        environments[0].drain(flow.state())
+        flow.now += HOLD / 2
+    assert environments[0].is_warm(flow.state())
