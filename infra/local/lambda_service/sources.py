@@ -1,12 +1,13 @@
 """Event sources of a function: a queue (Lambda's event source mapping) or a schedule (EventBridge)."""
 
 import heapq
+import queue
 import re
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -49,10 +50,18 @@ class Source(Protocol):
     def pids(self) -> list[int]: ...
 
 
+@dataclass
+class _Worker:
+    """An environment with the batches that it was given; at most one, because a busy worker is not free."""
+
+    environment: Environment
+    inbox: "queue.SimpleQueue[list[Any] | None]" = field(default_factory=queue.SimpleQueue)
+
+
 class QueueMapping:
     """Polls a queue and invokes the function with its messages. Adds environments under load.
 
-    An event goes to the free environment that was used last, so that a small load keeps few environments and their
+    A batch goes to the free environment that was used last. So a small load keeps few environments and their
     connections warm, as on AWS, instead of all in turn.
     """
 
@@ -63,10 +72,10 @@ class QueueMapping:
         self._changed = changed
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._environments: list[Environment] = []
-        self._free: list[Environment] = []
+        self._workers: list[_Worker] = []
+        self._free: list[_Worker] = []
         self._places = threading.Semaphore(0)
-        """One for each free environment: a batch is received only when one can take it."""
+        """One for each free worker: a batch is received only when one can take it."""
         self._threads: list[threading.Thread] = []
         self._active = 0
         self._all_busy_since: float | None = None
@@ -74,20 +83,23 @@ class QueueMapping:
     def start(self) -> None:
         for _ in range(self._source.least):
             self._add()
+        self._run(self._poll)
         if self._source.most > self._source.least:
             self._run(self._grow)
 
     def stop(self, patience: float) -> None:
         self._stopping.set()
         deadline = time.monotonic() + patience
+        for worker in list(self._workers):
+            worker.inbox.put(None)
         for thread in list(self._threads):
             thread.join(max(0.0, deadline - time.monotonic()))
-        for environment in list(self._environments):
-            environment.stop(patience)
+        for worker in list(self._workers):
+            worker.environment.stop(patience)
 
     def pids(self) -> list[int]:
         with self._lock:
-            return [pid for environment in self._environments if (pid := environment.pid) is not None]
+            return [pid for worker in self._workers if (pid := worker.environment.pid) is not None]
 
     def _run(self, target: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=target, args=arguments, name=f"queue of {self._function.name}", daemon=True)
@@ -95,21 +107,14 @@ class QueueMapping:
         thread.start()
 
     def _add(self) -> None:
-        environment = Environment(self._function, self._changed)
+        worker = _Worker(Environment(self._function, self._changed))
         with self._lock:
-            self._environments.append(environment)
+            self._workers.append(worker)
         self._changed()
-        self._run(self._release, environment)
-        self._run(self._serve)
-
-    def _release(self, environment: Environment) -> None:
-        if environment.wait_ready() is not None:
-            with self._lock:
-                self._free.append(environment)
-            self._places.release()
+        self._run(self._work, worker)
 
     def _grow(self) -> None:
-        while not self._stopping.wait(_LOOK_AROUND) and len(self._environments) < self._source.most:
+        while not self._stopping.wait(_LOOK_AROUND) and len(self._workers) < self._source.most:
             with self._lock:
                 since = self._all_busy_since
                 grows = since is not None and time.monotonic() - since > _BUSY_BEFORE_GROWTH
@@ -118,7 +123,8 @@ class QueueMapping:
             if grows:
                 self._add()
 
-    def _serve(self) -> None:
+    def _poll(self) -> None:
+        """Give each batch to a worker. One poller, so that the messages of a burst come in few batches."""
         while not self._stopping.is_set():
             if not self._places.acquire(timeout=_LOOK_AROUND):
                 continue
@@ -132,16 +138,25 @@ class QueueMapping:
                 self._places.release()
                 continue
             with self._lock:
-                environment = self._free.pop()
+                worker = self._free.pop()
             self._count(1)
-            self._handle(environment, messages)
+            worker.inbox.put(messages)
+
+    def _work(self, worker: _Worker) -> None:
+        while worker.environment.wait_ready() is not None:
+            with self._lock:
+                self._free.append(worker)
+            self._places.release()
+            messages = worker.inbox.get()
+            if messages is None:
+                return
+            self._handle(worker.environment, messages)
             self._count(-1)
-            self._release(environment)
 
     def _count(self, change: int) -> None:
         with self._lock:
             self._active += change
-            if self._active < len(self._environments):
+            if self._active < len(self._workers):
                 self._all_busy_since = None
             elif self._all_busy_since is None:
                 self._all_busy_since = time.monotonic()
