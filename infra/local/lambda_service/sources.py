@@ -143,15 +143,19 @@ class QueueMapping:
             worker.inbox.put(messages)
 
     def _work(self, worker: _Worker) -> None:
+        handled: list[Any] = []
         while worker.environment.wait_ready() is not None:
+            # Free as soon as the function has returned: deleting its messages is the service's work.
             with self._lock:
                 self._free.append(worker)
             self._places.release()
+            self._delete(handled)
             messages = worker.inbox.get()
             if messages is None:
                 return
-            self._handle(worker.environment, messages)
+            handled = self._handle(worker.environment, messages)
             self._count(-1)
+        self._delete(handled)
 
     def _count(self, change: int) -> None:
         with self._lock:
@@ -181,17 +185,21 @@ class QueueMapping:
         )
         return list(answer.get("Messages", []))
 
-    def _handle(self, environment: Environment, messages: list[Any]) -> None:
+    def _handle(self, environment: Environment, messages: list[Any]) -> list[Any]:
+        """Return the messages to delete: all of them, or none."""
         outcome = environment.invoke({"Records": [sqs_record(m, self._source) for m in messages]})
-        if outcome is not Outcome.SUCCEEDED:
-            # As on AWS, the messages come back after their visibility timeout.
-            cause = " because the runner is stopping" if self._stopping.is_set() else ""
-            print(f"{self._function.name}: an invocation with {len(messages)} messages {outcome}{cause}", flush=True)
-            return
-        for start in range(0, len(messages), _LARGEST_RECEIVE):
-            self._delete(messages[start : start + _LARGEST_RECEIVE])
+        if outcome is Outcome.SUCCEEDED:
+            return messages
+        # As on AWS, the messages come back after their visibility timeout.
+        cause = " because the runner is stopping" if self._stopping.is_set() else ""
+        print(f"{self._function.name}: an invocation with {len(messages)} messages {outcome}{cause}", flush=True)
+        return []
 
     def _delete(self, messages: list[Any]) -> None:
+        for start in range(0, len(messages), _LARGEST_RECEIVE):
+            self._delete_batch(messages[start : start + _LARGEST_RECEIVE])
+
+    def _delete_batch(self, messages: list[Any]) -> None:
         entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
         try:
             failed = self._sqs.delete_message_batch(QueueUrl=self._source.url, Entries=entries).get("Failed", [])

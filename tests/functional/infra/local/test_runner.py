@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,9 @@ def test_small_load_is_served_by_the_worker_that_served_last(running: Running) -
     for number in range(1, 6):
         running.client.send_message(QueueUrl=running.work, MessageBody=f"message {number}")
         wait_for(partial(served, number), "its end")
-    assert len({note["pid"] for note in running.notes("forward")}) == 1
+    # A worker that starts later than the first message is used next, once.
+    pids = [note["pid"] for note in running.notes("forward")]
+    assert sum(before != after for before, after in pairwise(pids)) <= 1
 
 
 def test_schedule_fires_each_scaled_minute_and_is_retried_twice(running: Running) -> None:
