@@ -92,8 +92,7 @@ lock: $(BIN)/.installed ## pin the newest versions of the packages in requiremen
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
 
 deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra/README.md)
-	@find chalicelib -name __pycache__ -prune -exec rm -r {} +
-	@PYTHONDONTWRITEBYTECODE=1 PIP_CONFIG_FILE=infra/deploy/lambda-pip.conf $(BIN)/chalice deploy --stage $(STAGE)
+	@$(BIN)/python -m infra.deploy.chalice_cli deploy --stage $(STAGE)
 
 clean: ## remove all generated files
 	@rm -rf $(VENV) $(NODE_MODULES) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

@@ -115,14 +115,12 @@ class Project:
         return cls(directory)
 
     def chalice(self, command: str, aws: Target) -> str:
-        """Runs `chalice COMMAND --stage test` like a user and returns its output."""
+        """Runs Chalice's COMMAND for the stage as `make deploy` does, and returns its output."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        program = Path(sys.executable).with_name("chalice")
         answer = subprocess.run(
-            [str(program), command, "--stage", STAGE],
+            [sys.executable, "-m", "infra.deploy.chalice_cli", command, "--stage", STAGE],
             cwd=self.directory,
-            # As in `make deploy`: Chalice would package the bytecode files that Python writes.
-            env={**clean, **aws.environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**clean, **aws.environment, "PYTHONPATH": str(ROOT)},
             check=False,
             text=True,
             stdout=subprocess.PIPE,

@@ -21,6 +21,9 @@ from app import app
 from chalicelib.config import settings
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.kernel.ids import new_id
+from infra.deploy import bytecode, wheels
+from infra.deploy.package import LARGEST
+from infra.deploy.runtime import RUNTIME
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy.deploy_target import STAGE, Project, Target, target
 
@@ -30,7 +33,6 @@ CONFIG = json.loads((ROOT / ".chalice" / "config.json").read_text())
 NAMES = sorted(CONFIG["lambda_functions"])
 LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 """The libraries of Lambda's runtime, in the versions that are pinned for the tests."""
-LARGEST_MB = 15
 NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
 SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
 
@@ -61,7 +63,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         began = time.monotonic()
         said = project.chalice("deploy", aws)
         seconds = time.monotonic() - began
-        assert "Could not install dependencies" not in said, said
+        assert "Package: " in said, said
         yield Deployed(aws, project, seconds)
 
 
@@ -70,6 +72,12 @@ def unpacked(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> Pa
     directory = tmp_path_factory.mktemp("package")
     with zipfile.ZipFile(deployed.project.package) as package:
         package.extractall(directory)
+    if bytecode.interpreter() is None:
+        # This machine has no Python of the runtime's version. The handlers run on its own Python, with the same sources
+        # and the same versions of the libraries; test_package.py examines the libraries for Lambda.
+        for path, content in wheels.files_of(ROOT / "requirements.txt", "x86_64", sys.version_info[:2]).items():
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_bytes(content)
     return directory
 
 
@@ -93,7 +101,7 @@ def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
         function, wanted = deployed.function(name), CONFIG["lambda_functions"][name]
         assert function["Timeout"] == wanted["lambda_timeout"]
         assert function["MemorySize"] == wanted["lambda_memory_size"]
-        assert function["Runtime"] == "python3.11"
+        assert function["Runtime"] == RUNTIME == "python3.13"
         assert function["Handler"] == ("app.app" if name == "api_handler" else f"app.{name}")
         assert function["Environment"]["Variables"] == CONFIG["stages"][STAGE]["environment_variables"]
 
@@ -216,15 +224,16 @@ def test_uploaded_package_is_small_and_has_only_expected_files(
     assert {deployed.function(name)["CodeSha256"] for name in NAMES} == {digest}
     with capsys.disabled():
         print(f"\nchalice deploy: {deployed.seconds:.1f} s, package {len(content) / 1e6:.2f} MB zipped")
-    assert len(content) < LARGEST_MB * 1_000_000
+    assert len(content) <= LARGEST == 15_000_000
 
     with zipfile.ZipFile(deployed.project.package) as package:
         names = package.namelist()
-        ours = [name for name in names if name == "app.py" or name.startswith("chalicelib/")]
+        shipped = [name for name in names if "/__pycache__/" not in f"/{name}"]
+        ours = [name for name in shipped if name == "app.py" or name.startswith("chalicelib/")]
         texts = [package.read(name).decode("utf-8", "replace") for name in ours]
     assert len(names) == len(set(names))
     assert {name.split("/")[0] for name in names}.isdisjoint(NOT_SHIPPED)
-    assert {name for name in names if name.startswith("chalice/")} == {"chalice/__init__.py", "chalice/app.py"}
+    assert {name for name in shipped if name.startswith("chalice/")} == {"chalice/__init__.py", "chalice/app.py"}
     sources = [path for path in (ROOT / "chalicelib").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert set(ours) == {"app.py", *(str(path.relative_to(ROOT)) for path in sources)}
     # Code that recognises a private key contains its first line; a real key has the rest, too.
@@ -295,8 +304,10 @@ def call(deployed: Deployed, unpacked: Path, runtime: Path, name: str, event: di
     function = deployed.function(name)
     script = Path(__file__).with_name("call_handler.py")
     request = {"handler": function["Handler"], "event": event, "thorough": True}
+    python = bytecode.interpreter()
+    program = python.program if python else sys.executable
     answer = subprocess.run(
-        [sys.executable, "-I", "-S", "-W", "error::ImportWarning", str(script), str(unpacked), str(runtime)],
+        [program, "-I", "-S", "-B", "-W", "error::ImportWarning", str(script), str(unpacked), str(runtime)],
         cwd=unpacked,
         env={**deployed.aws.environment, **function["Environment"]["Variables"]},
         input=json.dumps(request),

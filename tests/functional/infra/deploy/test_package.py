@@ -1,87 +1,162 @@
-"""Chalice packs only wheels that Lambda's Python 3.11 can load and whose hashes are pinned."""
+"""The package is the same from the same sources, and has only wheels with pinned hashes that Lambda can load."""
 
+import hashlib
 import os
 import re
+import shutil
+import struct
 import subprocess
 import sys
-from hashlib import sha256
-from pathlib import Path
+import zipfile
+from importlib.util import cache_from_source
+from pathlib import Path, PurePosixPath
 
 import pytest
-from chalice.deploy.packager import DependencyBuilder, PackageDownloadError, PipRunner, SubprocessPip
-from chalice.utils import OSUtils
 
+from infra.deploy import bytecode, package, wheels
+from infra.deploy.bytecode import Interpreter
+from infra.deploy.runtime import GLIBC, GLIBCXX, MACHINES, PYTHON, TASK_ROOT, PackageFailed
 from infra.local.processes import ROOT
 
-ABI = "cp311"
-LAMBDA_GLIBC = (2, 26)
-LAMBDA_GLIBCXX = (3, 4, 24)
-"""Versions of Amazon Linux 2, the system of the runtime python3.11."""
 REQUIREMENTS = ROOT / "requirements.txt"
-PIP_CONFIGURATION = ROOT / "infra" / "deploy" / "lambda-pip.conf"
-COMPILED = ("_cffi_backend", "cryptography", "pydantic_core", "re2")
-
+COMPILED = {"_cffi_backend", "cryptography", "pydantic_core", "re2"}
 SETUP = "from setuptools import setup; setup(name='onlysource', version='1.0', py_modules=['onlysource'])"
-
-
-class PipOnAMac(PipRunner):
-    """pip as on a Mac: it downloads wheels for macOS."""
-
-    def download_all_dependencies(self, requirements_filename: str, directory: str) -> None:
-        platform = ["--platform", "macosx_15_0_arm64", "--only-binary=:all:"]
-        code, _, output = self._execute("download", [*platform, "-r", requirements_filename, "--dest", directory])
-        assert code == 0, output
-
-
-def build(pip: PipRunner, directory: Path, requirements: Path = REQUIREMENTS) -> dict[str, str]:
-    """The files that Chalice packs for the requirements, with their hashes. Raises the error of a failed deployment."""
-    DependencyBuilder(OSUtils(), pip).build_site_packages(ABI, str(requirements), str(directory))
-    return {
-        str(path.relative_to(directory)): sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }
+THIS_PYTHON = Interpreter(sys.executable, "{}.{}.{}".format(*sys.version_info))
+UNCHECKED_HASH = 1
+"""The flags in the header of a bytecode file that is never compared with its source."""
 
 
 @pytest.fixture
-def as_make_deploys(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert f"PIP_CONFIG_FILE={PIP_CONFIGURATION.relative_to(ROOT)}" in (ROOT / "Makefile").read_text()
-    monkeypatch.setenv("PIP_CONFIG_FILE", str(PIP_CONFIGURATION))
+def project(tmp_path: Path) -> Path:
+    """A copy of the project in another folder, with other times and permissions, and with bytecode of this Python."""
+    copy = tmp_path / "elsewhere" / "project"
+    shutil.copytree(ROOT / "chalicelib", copy / "chalicelib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("app.py", "requirements.txt"):
+        shutil.copyfile(ROOT / name, copy / name)
+    for path in copy.rglob("*"):
+        os.utime(path, (1, 1))
+        path.chmod(0o700)
+    cache = Path(cache_from_source(str(copy / "chalicelib" / "config.py")))
+    cache.parent.mkdir()
+    cache.write_bytes(b"not bytecode")
+    return copy
 
 
-@pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The package of `make deploy`, with each file checked against the hash in requirements.txt."""
-    directory = tmp_path_factory.mktemp("packed") / "site"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PIP_CONFIG_FILE", str(PIP_CONFIGURATION))
-        return directory, build(PipRunner(SubprocessPip()), directory)
+@pytest.fixture
+def with_few_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package needs no download. Its bytecode is that of this Python, which every machine has."""
+    monkeypatch.setattr(wheels, "files_of", lambda *_: {"library/__init__.py": b"VALUE = 1\n"})
+    monkeypatch.setattr(bytecode, "interpreter", lambda: THIS_PYTHON)
 
 
-def versions(library: Path, name: str) -> list[tuple[int, ...]]:
+def versions(library: bytes, name: str) -> list[tuple[int, ...]]:
     """The versions of the symbols that a library needs from another one."""
-    found = re.findall(rb"\b%s_(\d+(?:\.\d+)+)\b" % name.encode(), library.read_bytes())
+    found = re.findall(rb"\b%s_(\d+(?:\.\d+)+)\b" % name.encode(), library)
     return [tuple(map(int, version.split(b"."))) for version in found]
 
 
-def test_every_compiled_library_loads_on_lambda(packed: tuple[Path, dict[str, str]]) -> None:
-    libraries = [path for path in packed[0].rglob("*.so*") if path.is_file()]
-    assert {str(path.relative_to(packed[0])).split(".")[0].split("/")[0] for path in libraries} == set(COMPILED)
-    for library in libraries:
-        assert "x86_64" in library.name or "abi3" in library.name
-        assert max(versions(library, "GLIBC")) <= LAMBDA_GLIBC
-        assert max(versions(library, "GLIBCXX"), default=(0,)) <= LAMBDA_GLIBCXX
+@pytest.mark.parametrize(("architecture", "elf_machine"), [("x86_64", 62), ("arm64", 183)])
+def test_every_compiled_library_loads_on_lambda(architecture: str, elf_machine: int) -> None:
+    files = wheels.files_of(REQUIREMENTS, architecture)
+    compiled = {path: content for path, content in files.items() if ".so" in PurePosixPath(path).suffixes}
+    assert {path.split(".")[0].split("/")[0] for path in compiled} == COMPILED
+    for path, content in compiled.items():
+        assert content[:4] == b"\x7fELF"
+        assert struct.unpack_from("<H", content, 18) == (elf_machine,)
+        assert f"cpython-{PYTHON[0]}{PYTHON[1]}-{MACHINES[architecture]}" in path or ".abi3." in path
+        assert max(versions(content, "GLIBC")) <= GLIBC == (2, 34)
+        assert max(versions(content, "GLIBCXX"), default=(0,)) <= GLIBCXX == (3, 4, 29)
 
 
-def test_package_is_the_same_without_the_pip_configuration(packed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    assert build(PipRunner(SubprocessPip()), tmp_path / "site") == packed[1]
+def test_package_has_what_an_installation_would_import_with_versions_and_licences(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "library-1.0-py3-none-any.whl", "w") as archive:
+        for name in (
+            *("library/__init__.py", "library-1.0.data/purelib/more.py", "library-1.0.data/scripts/program"),
+            *(f"library-1.0.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "licenses/LICENSE")),
+        ):
+            archive.writestr(name, name)
+    assert dict(wheels._unpacked(tmp_path / "library-1.0-py3-none-any.whl")) == {
+        "library/__init__.py": b"library/__init__.py",
+        "more.py": b"library-1.0.data/purelib/more.py",
+        "library-1.0.dist-info/METADATA": b"library-1.0.dist-info/METADATA",
+        "library-1.0.dist-info/licenses/LICENSE": b"library-1.0.dist-info/licenses/LICENSE",
+    }
 
 
-def test_package_is_the_same_from_another_platform(packed: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
-    assert build(PipOnAMac(SubprocessPip()), tmp_path / "site") == packed[1]
+@pytest.mark.usefixtures("with_few_libraries")
+def test_package_is_the_same_from_another_folder_at_another_time(project: Path, tmp_path: Path) -> None:
+    first = package.build(ROOT, tmp_path / "first.zip")
+    second = package.build(project, tmp_path / "second.zip")
+    assert first.sha256 == second.sha256 == hashlib.sha256((tmp_path / "first.zip").read_bytes()).hexdigest()
+    with zipfile.ZipFile(second.path) as archive:
+        entries = archive.infolist()
+    assert [entry.filename for entry in entries] == sorted({entry.filename for entry in entries})
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {entry.external_attr >> 16 for entry in entries} == {0o100644}
 
 
-@pytest.mark.usefixtures("as_make_deploys")
+@pytest.mark.usefixtures("with_few_libraries")
+def test_every_source_has_bytecode_that_is_never_checked(project: Path, tmp_path: Path) -> None:
+    built = package.build(project, tmp_path / "package.zip")
+    with zipfile.ZipFile(built.path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    names = {PurePosixPath(cache_from_source(name)).as_posix(): name for name in files if name.endswith(".py")}
+    assert set(names) == {name for name in files if name.endswith(".pyc")}
+    for cache, source in names.items():
+        assert struct.unpack_from("<I", files[cache], 4) == (UNCHECKED_HASH,)
+        # The same names in tracebacks as on Lambda, so that nothing of this machine is in the package.
+        assert f"{TASK_ROOT}/{source}".encode() in files[cache]
+
+
+@pytest.mark.usefixtures("with_few_libraries")
+def test_unchanged_project_takes_the_package_that_is_there(project: Path) -> None:
+    said: list[str] = []
+    first = package.cached(project, "x86_64", said.append)
+    written = first.path.stat().st_mtime_ns
+    assert package.cached(project, "x86_64", said.append) == first
+    assert (first.path.stat().st_mtime_ns, said) == (written, ["Building the package ..."])
+
+    (project / "app.py").write_text("changed = True\n")
+    changed = package.cached(project, "x86_64", said.append)
+    assert (changed.path != first.path, changed.sha256 != first.sha256) == (True, True)
+
+
+@pytest.mark.usefixtures("with_few_libraries")
+def test_machine_without_the_runtime_builds_without_bytecode_and_warns(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bytecode, "interpreter", lambda: None)
+    built = package.build(project, tmp_path / "package.zip")
+    [warning] = capsys.readouterr().out.splitlines()
+    assert warning.startswith("Warning: no python3.13 was found on this machine, so the package has no bytecode")
+    with zipfile.ZipFile(built.path) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".pyc")]
+
+
+@pytest.mark.usefixtures("with_few_libraries")
+def test_too_large_package_is_refused(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package, "LARGEST", 1000)
+    with pytest.raises(PackageFailed, match="MB are allowed"):
+        package.build(project, tmp_path / "package.zip")
+    assert not list(tmp_path.glob("package*"))
+
+
+def test_markers_are_evaluated_for_lambda_and_not_for_this_machine() -> None:
+    text = """
+    always==1 --hash=sha256:aa \\
+        --hash=sha256:bb
+    old==1 ; python_version < '3.13' --hash=sha256:cc
+    new==1 ; python_full_version >= '3.13' and sys_platform == 'linux' --hash=sha256:dd
+    windows==1 ; sys_platform == 'win32' --hash=sha256:ee
+    # a comment
+    --only-binary :all:
+    """
+    assert list(wheels._for_lambda(text, "x86_64", "3.13")) == [
+        "always==1 --hash=sha256:aa --hash=sha256:bb",
+        "new==1 --hash=sha256:dd",
+    ]
+
+
 def test_requirement_without_a_wheel_stops_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, shelf = tmp_path / "source", tmp_path / "shelf"
     source.mkdir()
@@ -89,24 +164,24 @@ def test_requirement_without_a_wheel_stops_the_deployment(tmp_path: Path, monkey
     (source / "onlysource.py").write_text("")
     argv = [sys.executable, "setup.py", "-q", "sdist", "--dist-dir", str(shelf)]
     subprocess.run(argv, cwd=source, check=True, capture_output=True)
-    assert [path.suffix for path in shelf.iterdir()] == [".gz"]
+    [archive] = shelf.iterdir()
+    assert archive.suffix == ".gz"
     requirements = tmp_path / "requirements.txt"
-    requirements.write_text("onlysource==1.0\n")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    requirements.write_text(f"onlysource==1.0 --hash=sha256:{digest}\n")
     for name in [name for name in os.environ if name in {"PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"}]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
 
-    with pytest.raises(Exception, match="onlysource"):
-        build(PipRunner(SubprocessPip()), tmp_path / "site", requirements)
-    assert not (tmp_path / "site").exists()
+    with pytest.raises(PackageFailed, match="onlysource"):
+        wheels.files_of(requirements, "x86_64")
 
 
-@pytest.mark.usefixtures("as_make_deploys")
 def test_file_with_another_hash_stops_the_deployment(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     text = REQUIREMENTS.read_text()
-    start = text.index("pika==")
-    requirements.write_text(re.sub(r"(--hash=sha256:)[0-9a-f]{64}", rf"\g<1>{'0' * 64}", text[start:], count=2))
-    with pytest.raises(PackageDownloadError, match="DO NOT MATCH THE HASHES"):
-        build(PipRunner(SubprocessPip()), tmp_path / "site", requirements)
+    [stated] = re.findall(r"^pika==(?:.|\n)*?\n(?=\S)", text, re.MULTILINE)
+    requirements.write_text(re.sub(r"(--hash=sha256:)[0-9a-f]{64}", rf"\g<1>{'0' * 64}", stated))
+    with pytest.raises(PackageFailed, match="DO NOT MATCH THE HASHES"):
+        wheels.files_of(requirements, "x86_64")
