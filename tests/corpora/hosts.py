@@ -59,7 +59,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "broadcast and reserved": ("255.255.255.255", "4294967295", "0xffffffff", "240.0.0.1", "254.1.1.1"),
     "carrier-grade NAT": ("100.64.0.1", "100.127.255.254"),
     "IPv4 of documentation and benchmarks": ("192.0.2.1", "198.51.100.7", "203.0.113.9", "198.18.0.1", "198.19.9.9"),
-    "6to4 relay": ("192.88.99.1",),
+    "6to4 and its relay": ("192.88.99.1", "[2002:808:808::1]"),
     "edges of private networks": ("10.0.0.0", "10.255.255.255", "172.31.255.255", "192.168.255.255", "127.255.255.254"),
 }
 """Not public, and literal: refused when a connection is saved, and when it is opened."""
@@ -109,7 +109,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
               "198.17.255.255", "198.20.0.0", "168.63.129.17"),
     "other spellings of IPv4": ("134744072", "0x08080808", "010.010.010.010", "8.526344", "8.8.2056", "8.8.8.8."),
     "IPv6": ("[2606:4700::1111]", "[2001:4860:4860::8888]", "[2620:fe::fe]", "[2A00:1450:4001::1]", "[2400:cb00::1]"),
-    "IPv4 within IPv6": ("[::ffff:8.8.8.8]", "[64:ff9b::808:808]", "[2002:808:808::1]", "[::FFFF:808:808]"),
+    "IPv4 within IPv6": ("[::ffff:8.8.8.8]", "[64:ff9b::808:808]", "[::FFFF:808:808]"),
     "with a port": ("8.8.8.8:5671", "broker.example.com:1", "broker.example.com:65535", "[2606:4700::1111]:5671"),
     "names": ("broker.example.com", "rabbit.cloudamqp.com", "b-1.mq.eu-west-1.amazonaws.com", "example", "a.bc",
               "xn--bcher-kva.example", "b\u00fccher.example", "my_broker.example.com", "broker.example.com.",

@@ -12,7 +12,8 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
 _NEVER_PUBLIC: tuple[Network, ...] = (
     _COMPATIBLE,  # IPv4-compatible: no such host exists, some stacks unwrap it
-    IPv6Network("2001::/32"),  # Teredo: a tunnel to an address that cannot be checked
+    IPv6Network("2001::/23"),  # protocol assignments, among them Teredo: a tunnel to an address that cannot be checked
+    IPv6Network("2002::/16"),  # 6to4: a tunnel over relays that exist no longer (RFC 7526)
     IPv6Network("64:ff9b:1::/48"),  # NAT64 of a local network
     ip_network("192.88.99.0/24"),  # 6to4 relays
     ip_network("168.63.129.16/32"),  # Azure's metadata and DNS, a public address that is local everywhere

@@ -1,6 +1,6 @@
 """Spellings of broker addresses, and the ones that are refused."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
@@ -16,7 +16,7 @@ from chalicelib.domain.validation.broker_addresses import forbidden, literal_add
         "::", "::1", "fe80::1", "fc00::1", "fd00:ec2::254", "fec0::1", "ff02::1", "::ffff:127.0.0.1",
         "::ffff:10.0.0.1", "::127.0.0.1", "::8.8.8.8", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1",
         "2002:7f00:1::", "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001:db8::1", "3fff::1",
-        "5f00::1",
+        "5f00::1", "2002:808:808::1", "2001:1::1", "2001:4:112::1", "64:ff9b:1::808:808",
     ],
 )  # fmt: skip
 def test_what_is_not_public_is_forbidden(text: str) -> None:
@@ -24,13 +24,23 @@ def test_what_is_not_public_is_forbidden(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+    "text", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2001:4860:4860::8888"]
 )
 def test_public_addresses_may_be_reached(text: str) -> None:
     assert not forbidden(ip_address(text), [])
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1"])
+@pytest.mark.parametrize("counted_as_global", [True, False])
+@pytest.mark.parametrize("text", ["2002:808:808::1", "2002:7f00:1::", "2001:1::1", "64:ff9b:1::808:808", "192.0.0.9"])
+def test_a_network_that_releases_of_python_judge_differently_is_forbidden(
+    text: str, counted_as_global: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(IPv4Address, "is_global", counted_as_global)
+    monkeypatch.setattr(IPv6Address, "is_global", counted_as_global)
+    assert forbidden(ip_address(text), [])
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"])
 def test_an_allowed_network_may_be_reached_however_it_is_wrapped(text: str) -> None:
     assert not forbidden(ip_address(text), [ip_network("127.0.0.0/8")])
     assert forbidden(ip_address("10.0.0.1"), [ip_network("127.0.0.0/8")])
