@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy clean
+.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -40,7 +40,10 @@ check: $(BIN)/.installed $(NODE_MODULES)/.installed ## run linters, type checker
 	@$(NODE) $(NODE_MODULES)/eslint/bin/eslint.js --config $(CONSOLE_CHECKS)/eslint.config.js chalicelib/console
 	@$(NODE) $(NODE_MODULES)/typescript/bin/tsc -p $(CONSOLE_CHECKS)
 
-bench: $(BIN)/.installed ## measure speed, memory and the load time of the web page
+lint-deploy: $(BIN)/.installed ## judge the templates and policies with cfn-lint, parliament and checkov, which it downloads
+	@exec $(BIN)/python -m infra.deploy.lint
+
+bench: $(BIN)/.installed ## measure speed, memory, cold starts and the load time of the web page
 	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
 
 REPORTS ?= 4000

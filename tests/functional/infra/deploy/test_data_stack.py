@@ -161,8 +161,18 @@ def test_customer_data_is_retained_when_the_stack_is_deleted() -> None:
     assert set(queues(BY_CLOUDFORMATION)) == {f"{PREFIX}-downlinks.fifo"}
 
 
-def test_template_passes_cfn_lint() -> None:
+def test_templates_pass_cfn_lint() -> None:
     program = Path(sys.executable).with_name("cfn-lint")
-    argv = [str(program), "--regions", "eu-west-1", "--template", str(data_stack.TEMPLATE)]
+    templates = sorted(map(str, data_stack.TEMPLATE.parent.glob("*.yaml")))
+    argv = [str(program), "--regions", "eu-west-1", "--template", *templates]
     answer = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (0, "")
+
+
+def test_every_table_that_outlives_minutes_has_a_backup() -> None:
+    backed_up = {
+        resource["Properties"]["TableName"]["Fn::Sub"].removeprefix("${Prefix}-")
+        for resource in template("AWS::DynamoDB::Table")
+        if resource["Properties"].get("PointInTimeRecoverySpecification") == {"PointInTimeRecoveryEnabled": True}
+    }
+    assert backed_up == TABLES - {"coordination"}
