@@ -41,7 +41,8 @@ class Caller:
 class TokenVerifier:
     """Verifies bearer tokens and returns their callers.
 
-    ``audience``: the expected ``aud`` claim, or ``client_id`` in access tokens of Cognito, which have no ``aud``.
+    ``audience``: the expected ``aud`` claim. Cognito's access tokens have none: there, ``audience`` is the resource
+    server's identifier, with which the token's scopes begin, or the token's ``client_id``.
     ``tenant_claim``: the name of the claim that holds the tenant.
     """
 
@@ -62,7 +63,7 @@ class TokenVerifier:
             raise Forbidden(
                 f"The claim {self._tenant_claim} of the token must be a tenant's name: 1 to 64 letters, digits, _ or -."
             )
-        caller = Caller(tenant, _scopes(claims))
+        caller = Caller(tenant, self._scopes(claims))
         caller.require(scope)
         # Every route with a token comes here, so that none can forget the check.
         check_unique_parameters(request)
@@ -93,13 +94,27 @@ class TokenVerifier:
             raise Unauthorized("The token has expired. Request a new token.") from error
         except jwt.PyJWTError as error:
             raise Unauthorized("The token is not valid. Request a new token from the configured issuer.") from error
-        if not self._has_our_audience(claims):
+        if _is_id_token(claims):
+            raise Unauthorized("The token is an ID token. Send the access token that the issuer returns beside it.")
+        if not self._is_for_us(claims):
             raise Unauthorized("The token is issued for another audience. Request a token for this API.")
         return claims
 
-    def _has_our_audience(self, claims: dict[str, Any]) -> bool:
+    def _is_for_us(self, claims: dict[str, Any]) -> bool:
         audience = claims.get("aud", claims.get("client_id"))
-        return self._audience in (audience if isinstance(audience, list) else [audience])
+        listed = self._audience in (audience if isinstance(audience, list) else [audience])
+        return listed or bool(self._own_scopes(claims))
+
+    def _scopes(self, claims: dict[str, Any]) -> frozenset[str]:
+        # The prefix of scopes is a resource server at Cognito, which binds them to one API as ``aud`` does elsewhere.
+        return self._own_scopes(claims) or frozenset(word.rsplit("/", 1)[-1] for word in _words(claims))
+
+    def _own_scopes(self, claims: dict[str, Any]) -> frozenset[str]:
+        """Return the scopes of the resource server that is the audience; none for a token with ``aud``."""
+        if "aud" in claims:
+            return frozenset()
+        own = f"{self._audience}/"
+        return frozenset(word.removeprefix(own) for word in _words(claims) if word.startswith(own))
 
 
 def _algorithms(key: "PyJWK") -> list[str]:
@@ -108,11 +123,18 @@ def _algorithms(key: "PyJWK") -> list[str]:
     return [name for name in allowed if stated in {None, name}]
 
 
-def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    scopes: set[str] = set()
-    for name in ("scope", "scp"):
+def _is_id_token(claims: dict[str, Any]) -> bool:
+    """Whether a claim of Cognito (``token_use``), Keycloak (``typ``) or any issuer (``at_hash``) shows an ID token."""
+    return claims.get("token_use", "access") != "access" or claims.get("typ") == "ID" or "at_hash" in claims
+
+
+def _words(claims: dict[str, Any]) -> list[str]:
+    """Return the scopes as the issuer writes them."""
+    # Entra ID names the permissions of an application in ``roles``. Those of a user do not count: they say what the
+    # user may do anywhere, not what the user let this client do, and ID tokens carry them, too.
+    names = ("scope", "scp", "roles") if claims.get("idtyp") == "app" else ("scope", "scp")
+    words: list[str] = []
+    for name in names:
         value = claims.get(name)
-        words = value.split() if isinstance(value, str) else value if isinstance(value, list) else []
-        # Cognito writes scopes as <resource server>/<scope>.
-        scopes.update(str(word).rsplit("/", 1)[-1] for word in words)
-    return frozenset(scopes)
+        words += value.split() if isinstance(value, str) else map(str, value) if isinstance(value, list) else []
+    return words
