@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy clean
+.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy operate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -96,6 +96,9 @@ lock: $(BIN)/.installed ## pin the newest versions of the packages in requiremen
 
 deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra/README.md)
 	@$(BIN)/python -m infra.deploy.chalice_cli deploy --stage $(STAGE)
+
+operate: $(BIN)/.installed ## operate a stage: make operate STAGE=dev ARGS="list" (docs/operations/operate.md)
+	@exec $(BIN)/python -m infra.deploy.operate $(STAGE) $(ARGS)
 
 clean: ## remove all generated files
 	@rm -rf $(VENV) $(NODE_MODULES) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

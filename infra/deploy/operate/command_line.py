@@ -1,0 +1,77 @@
+"""The commands with their arguments, and their exit codes."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.errors import Error
+from chalicelib.vocabulary import ConnectionState
+from infra.deploy.operate import actions, fleet, output
+from infra.deploy.operate.errors import NotConfirmed, OperateFailed
+from infra.deploy.operate.stage import Stage, stage_named
+from infra.local.errors import StackFailed
+
+DONE, FAILED, NOT_CONFIRMED = 0, 1, 3
+Command = Callable[[Stage, argparse.Namespace], int]
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return its exit code. ``argparse`` exits with 2 for wrong arguments."""
+    arguments = parser().parse_args(argv)
+    for option, variable in (("profile", "AWS_PROFILE"), ("region", "AWS_DEFAULT_REGION")):
+        if getattr(arguments, option):
+            os.environ[variable] = getattr(arguments, option)
+    command: Command = arguments.command
+    try:
+        return command(stage_named(arguments.stage), arguments)
+    except (OperateFailed, StackFailed, Error) as error:
+        output.note(f"Failed: {error}")
+    except ClientError as error:
+        # AWS's message can repeat the request, which may carry a secret.
+        output.note(f"Failed: AWS answered {error.response['Error']['Code']} to {error.operation_name}.")
+    except BotoCoreError as error:
+        output.note(f"Failed: AWS cannot be called ({type(error).__name__}). Check credentials, region and network.")
+    except NotConfirmed:
+        output.note("Nothing was done.")
+        return NOT_CONFIRMED
+    return FAILED
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m infra.deploy.operate", description=__doc__)
+    top.add_argument("--profile", help="profile of the AWS credentials")
+    top.add_argument("--region", help="region of the stage")
+    top.add_argument("stage", help="a stage of .chalice/config.json, or local for the running local stack")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    listed = _add(commands, "list", fleet.list_connections, "list the connections of all tenants, the worst first")
+    listed.add_argument("--tenant", help="only this tenant's")
+    listed.add_argument("--state", choices=[state.value for state in ConnectionState], help="only those in this state")
+
+    _with_connection(_add(commands, "show", fleet.show_connection, "show a connection, without its secrets"))
+    _with_connection(_add(commands, "restart", actions.restart, "reset the retry schedule and connect now"))
+    _with_connection(_add(commands, "drain", actions.drain, "send a wake for the connection's queue"))
+    return top
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command, text: str
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    added.add_argument("--json", action="store_true", help="print JSON")
+    added.set_defaults(command=command)
+    return added
+
+
+def _with_connection(command: argparse.ArgumentParser) -> None:
+    command.add_argument("connection", type=_connection, metavar="TENANT/ID", help="tenant and id of the connection")
+
+
+def _connection(text: str) -> tuple[str, str]:
+    tenant, slash, connection_id = text.partition("/")
+    if not slash or not tenant or not connection_id:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TENANT/ID, such as demo/01HF7YAT00M9GG329YN3DG02SB")
+    return tenant, connection_id
