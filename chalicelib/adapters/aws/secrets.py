@@ -48,7 +48,7 @@ class SecretsManagerSecrets:
             raise InvalidRequest([Violation("/configuration", detail)])
         name, version = self._name(tenant, connection_id), str(uuid.uuid4())
         # AWSCURRENT can only move to another version. It moves here, so that the old version can be dropped.
-        self._put(name, version, text, [_label(version), "AWSCURRENT"])
+        self._put(name, version, text, [label_of(version), "AWSCURRENT"])
         self._cache.put((tenant, connection_id, version), secrets)
         return version
 
@@ -71,7 +71,7 @@ class SecretsManagerSecrets:
     def drop_version(self, tenant: str, connection_id: str, version: str) -> None:
         """Remove a version's labels, so that Secrets Manager deletes the version. Ignored when it is gone."""
         self._cache.drop((tenant, connection_id, version))
-        for label in (_label(version), "AWSPREVIOUS"):
+        for label in (label_of(version), "AWSPREVIOUS"):
             with translated("Secrets Manager"):
                 try:
                     self._client.update_secret_version_stage(
@@ -156,5 +156,6 @@ class SecretsManagerSecrets:
         return f"{self._prefix}/{tenant}/{connection_id}"
 
 
-def _label(version: str) -> str:
+def label_of(version: str) -> str:
+    """Return the staging label that keeps a version of a connection's secret."""
     return f"v-{version}"

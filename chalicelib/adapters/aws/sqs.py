@@ -128,6 +128,20 @@ class SqsDownlinkQueue(SharedQueue):
         self._set_visibility(receipts, seconds)
 
 
+def uplink_queue_attributes(settings: Settings) -> dict[str, str]:
+    """Return the attributes of a connection's queue, for CreateQueue."""
+    kms = settings.kms_key_id
+    return {
+        "FifoQueue": "true",
+        "DeduplicationScope": "messageGroup",
+        "FifoThroughputLimit": "perMessageGroupId",
+        "MessageRetentionPeriod": str(RETENTION),
+        "MaximumMessageSize": str(1 << 20),
+        "VisibilityTimeout": str(settings.timing.report_visibility),
+        **({"KmsMasterKeyId": kms} if kms else {"SqsManagedSseEnabled": "true"}),
+    }
+
+
 class SqsUplinkQueues:
     """The connections' high-throughput FIFO queues with 14 days of retention (``ports.UplinkQueues``).
 
@@ -147,20 +161,8 @@ class SqsUplinkQueues:
         return f"{self._base_url().rsplit('/', 1)[0]}/{self._name(connection_id)}"
 
     def create(self, connection_id: str) -> None:
-        kms = self._settings.kms_key_id
-        _call(
-            self._client.create_queue,
-            QueueName=self._name(connection_id),
-            Attributes={
-                "FifoQueue": "true",
-                "DeduplicationScope": "messageGroup",
-                "FifoThroughputLimit": "perMessageGroupId",
-                "MessageRetentionPeriod": str(RETENTION),
-                "MaximumMessageSize": str(1 << 20),
-                "VisibilityTimeout": str(self._settings.timing.report_visibility),
-                **({"KmsMasterKeyId": kms} if kms else {"SqsManagedSseEnabled": "true"}),
-            },
-        )
+        attributes = uplink_queue_attributes(self._settings)
+        _call(self._client.create_queue, QueueName=self._name(connection_id), Attributes=attributes)
 
     def delete(self, connection_id: str) -> None:
         try:

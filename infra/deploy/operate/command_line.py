@@ -3,12 +3,13 @@
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import Error
 from chalicelib.vocabulary import ConnectionState
-from infra.deploy.operate import actions, fleet, output
+from infra.deploy.operate import actions, backup, fleet, output, restore, revive
 from infra.deploy.operate.errors import NotConfirmed, OperateFailed
 from infra.deploy.operate.stage import Stage, stage_named
 from infra.local.errors import StackFailed
@@ -54,7 +55,30 @@ def parser() -> argparse.ArgumentParser:
     _with_connection(_add(commands, "show", fleet.show_connection, "show a connection, without its secrets"))
     _with_connection(_add(commands, "restart", actions.restart, "reset the retry schedule and connect now"))
     _with_connection(_add(commands, "drain", actions.drain, "send a wake for the connection's queue"))
+
+    backed = _add(commands, "backup", backup.back_up, "write tables, secrets and, if wanted, queued messages to files")
+    backed.add_argument("directory", type=Path, metavar="DIR", help="a new directory; it holds secrets in clear text")
+    queues = backed.add_mutually_exclusive_group()
+    queues.add_argument("--with-queues", action="store_true", help="copy queued reports, at most ten of a device")
+    queues.add_argument("--take-queues", action="store_true", help="move all queued reports and downlinks to files")
+    _confirmed(backed)
+
+    restored = _add(commands, "restore", restore.restore, "restore what is missing from a backup")
+    restored.add_argument("directory", type=Path, metavar="DIR", help="the directory of a backup")
+    restored.add_argument("--tenant", help="only this tenant's")
+    restored.add_argument("--overwrite", action="store_true", help="replace the records of existing connections, too")
+    restored.add_argument("--dry-run", action="store_true", help="only show what would be restored")
+    _confirmed(restored)
+
+    repaired = _add(commands, "repair", revive.repair, "create missing queues, find missing secrets, connect anew")
+    repaired.add_argument("--tenant", help="only this tenant's")
+    repaired.add_argument("--dry-run", action="store_true", help="only show what is missing")
+    _confirmed(repaired)
     return top
+
+
+def _confirmed(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _add(
