@@ -39,6 +39,14 @@ class Sketch:
         """Return the number of kept hashes."""
         return len(self._entries)
 
+    def covers(self, hash_: int) -> bool:
+        """Return whether the sketch has every added device with such a hash; else it keeps none."""
+        return hash_ < self._bound
+
+    def minute_of(self, hash_: int) -> int | None:
+        """Return the last minute, 0 to 59, in which a device was seen; None if the sketch does not have it."""
+        return self._entries.get(hash_)
+
     def would_add(self, hash_: int, minute: int) -> bool:
         """Return whether adding a device would change the sketch."""
         return hash_ < self._bound and self._entries.get(hash_, -1) < minute

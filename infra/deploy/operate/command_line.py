@@ -9,7 +9,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import Error
 from chalicelib.vocabulary import ConnectionState
-from infra.deploy.operate import actions, backup, fleet, output, restore, revive
+from infra.deploy.operate import (
+    actions,
+    backup,
+    devices,
+    fleet,
+    orphans,
+    output,
+    queue_attributes,
+    restore,
+    revive,
+    transfer,
+)
 from infra.deploy.operate.errors import NotConfirmed, OperateFailed
 from infra.deploy.operate.stage import Stage, stage_named
 from infra.local.errors import StackFailed
@@ -74,6 +85,31 @@ def parser() -> argparse.ArgumentParser:
     repaired.add_argument("--tenant", help="only this tenant's")
     repaired.add_argument("--dry-run", action="store_true", help="only show what is missing")
     _confirmed(repaired)
+
+    found = _add(commands, "find", devices.find_device, "find the connections in whose stored data a device occurs")
+    found.add_argument("deveui", metavar="DEVEUI")
+    found.add_argument("--tenant", help="only this tenant's")
+
+    exported = _add(commands, "export", transfer.export_tenant, "write a tenant's configuration to a file")
+    exported.add_argument("file", type=Path, metavar="FILE")
+    exported.add_argument("--tenant", required=True)
+    exported.add_argument("--with-secrets", action="store_true", help="write the secrets in clear text, too")
+
+    imported = _add(commands, "import", transfer.import_tenant, "create or change what a file of export has")
+    imported.add_argument("file", type=Path, metavar="FILE")
+    imported.add_argument("--tenant", help="the tenant to import into, by default that of the file")
+    imported.add_argument("--dry-run", action="store_true", help="only show what would be created or changed")
+    _confirmed(imported)
+
+    orphaned = _add(commands, "orphans", orphans.find_orphans, "list queues, secrets and REST APIs without an owner")
+    orphaned.add_argument("--remove", action="store_true", help="remove those that are older than an hour")
+    orphaned.add_argument("--all", action="store_true", help="also if the stage has no connection at all")
+    _confirmed(orphaned)
+
+    migrated = _add(commands, "migrate-queues", queue_attributes.migrate_queues, "set the queues' attributes anew")
+    migrated.add_argument("--tenant", help="only this tenant's")
+    migrated.add_argument("--dry-run", action="store_true", help="only show what differs")
+    _confirmed(migrated)
     return top
 
 

@@ -33,8 +33,6 @@ class Stage:
     name: str
     app_name: str
     settings: Settings
-    others: Mapping[str, Settings]
-    """The settings of the other stages in the file, by name."""
 
     @cached_property
     def services(self) -> Services:
@@ -65,12 +63,7 @@ def stage_named(name: str, config: Path = CONFIG) -> Stage:
         environment = common | stages[name].get("environment_variables", {})
         if "RESOURCE_PREFIX" not in environment:
             raise OperateFailed(f"The stage {name} has no RESOURCE_PREFIX in {config}. Set it to the stack's Prefix.")
-    others = {
-        other: _settings(other, common | fields.get("environment_variables", {}))
-        for other, fields in stages.items()
-        if other not in (name, LOCAL)
-    }
-    return Stage(name, document["app_name"], _settings(name, environment), others)
+    return Stage(name, document["app_name"], _settings(name, environment))
 
 
 def _settings(stage: str, environment: Mapping[str, str]) -> Settings:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.connection_items import connection_of
 from chalicelib.adapters.aws.dynamodb import from_item
 from chalicelib.domain.connection import Connection
@@ -15,16 +15,21 @@ PENDING = "#pending#"
 
 
 def scan(stage: Stage, kind: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-    """Yield the items of a table as the SDK writes them. Raises OperateFailed when the table is missing."""
+    """Yield the items of one of the stage's tables as the SDK writes them. Raises OperateFailed when it is missing."""
+    return scan_table(stage, stage.settings.table(kind), **arguments)
+
+
+def scan_table(stage: Stage, table: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Yield the items of a table as the SDK writes them. Raises OperateFailed when it is missing."""
     client = stage.services.dynamodb
-    parameters: dict[str, Any] = {"TableName": stage.settings.table(kind), "ConsistentRead": True, **arguments}
+    parameters: dict[str, Any] = {"TableName": table, "ConsistentRead": True, **arguments}
     while True:
         with translated("DynamoDB"):
             try:
                 answer = client.scan(**parameters)
             except client.exceptions.ResourceNotFoundException as error:
                 raise OperateFailed(
-                    f"The table {parameters['TableName']} does not exist in {client.meta.region_name}. "
+                    f"The table {table} does not exist in {client.meta.region_name}. "
                     "Check the region, or deploy the data stack."
                 ) from error
         yield from answer["Items"]
@@ -48,34 +53,6 @@ def is_connection(item: Mapping[str, Any]) -> bool:
 
 def owners(stage: Stage, table: str) -> set[tuple[str, str]]:
     """Return (tenant, connection id) of every connection in a table, also of unfinished creates and deletes."""
-    client = stage.services.dynamodb
-    found: set[tuple[str, str]] = set()
-    parameters: dict[str, Any] = {
-        "TableName": table,
-        "ConsistentRead": True,
-        "ProjectionExpression": "#tenant, id",
-        "ExpressionAttributeNames": {"#tenant": "tenant"},
-    }
-    while True:
-        with translated("DynamoDB"):
-            answer = client.scan(**parameters)
-        for item in answer["Items"]:
-            name = item["id"]["S"].removeprefix(PENDING)
-            if is_id(name):
-                found.add((item["tenant"]["S"], name))
-        if "LastEvaluatedKey" not in answer:
-            return found
-        parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
-
-
-def table_exists(stage: Stage, table: str) -> bool:
-    """Return whether a table exists."""
-    client = stage.services.dynamodb
-    with translated("DynamoDB"):
-        try:
-            client.describe_table(TableName=table)
-        except client.exceptions.ClientError as error:
-            if error_code(error) == "ResourceNotFoundException":
-                return False
-            raise
-    return True
+    items = scan_table(stage, table, ProjectionExpression="#tenant, id", ExpressionAttributeNames={"#tenant": "tenant"})
+    names = ((item["tenant"]["S"], item["id"]["S"].removeprefix(PENDING)) for item in items)
+    return {(tenant, name) for tenant, name in names if is_id(name)}
