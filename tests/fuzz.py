@@ -227,7 +227,7 @@ def reports(inputs: Inputs, fed: list[Any]) -> None:
     fed.append(configuration)
     json.loads(body_of(report, configuration))
     assert body_of(report, configuration).encode("utf-8") in body
-    expired(report, configuration, NOW)
+    expired(report, configuration.uplink_time_validity, NOW)
     amqp_headers(report, "01C")
     assert message_id("01C", report) == message_id("01C", parse_report(body))
 

@@ -225,6 +225,8 @@ class Replay:
                 group=message.dev_eui or NO_DEVICE,
                 message_id=message.message_id,
                 deduplication_id=deduplication_id,
+                driver=message.driver,
+                validity=message.validity,
             )
             return
         job = DownlinkJob(

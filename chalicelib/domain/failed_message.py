@@ -37,6 +37,10 @@ class FailedMessage(Document):
     """The report format of ``body``."""
     as_key_secret: Annotated[str | None, Field(exclude=True)] = None
     """The name in Secrets Manager of the AS key that a downlink contained."""
+    driver: Annotated[SkipJsonSchema[str | None], Field(exclude=True)] = None
+    """The driver of the flow that chose a report; a replay keeps it."""
+    validity: Annotated[SkipJsonSchema[str | None], Field(exclude=True)] = None
+    """The ``uplinkTimeValidity`` of the flow that chose a report; a replay keeps it."""
 
 
 class MessageStatus(StrEnum):

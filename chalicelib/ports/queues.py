@@ -29,7 +29,8 @@ class ReceivedReport:
     """A report received from a connection's queue.
 
     ``group``: the device. ``format``: the name of the report format of ``body``. ``sent_at``: Unix seconds.
-    ``attempts`` begins at 1.
+    ``attempts`` begins at 1. ``driver`` and ``validity``: the driver and the ``uplinkTimeValidity`` of the flow that
+    chose the report, None without one.
     """
 
     receipt: str
@@ -39,6 +40,8 @@ class ReceivedReport:
     sent_at: float
     attempts: int
     format: str = DEFAULT_FORMAT
+    driver: str | None = None
+    validity: str | None = None
 
 
 class UplinkQueues(Protocol):
@@ -59,8 +62,12 @@ class UplinkQueues(Protocol):
         message_id: str,
         deduplication_id: str,
         report_format: str = DEFAULT_FORMAT,
+        driver: str | None = None,
+        validity: str | None = None,
     ) -> None:
         """Store a report; ``message_id`` is the AMQP message id, which a replay keeps.
+
+        ``driver`` and ``validity``: those of the flow that chose the report.
 
         Raises QueueMissing when the queue is gone, Unavailable when SQS does not accept the report.
         """

@@ -51,15 +51,16 @@ def is_sent(report: Report, configuration: AmqpConfiguration) -> bool:
     return not configuration.send_metadata or report.is_uplink
 
 
-def expired(report: Report, configuration: AmqpConfiguration, now: float, accepted_at: float | None = None) -> bool:
-    """Return whether an uplink is older than ``uplinkTimeValidity``; ``now`` and ``accepted_at`` in Unix seconds.
+def expired(report: Report, validity: str | None, now: float, accepted_at: float | None = None) -> bool:
+    """Return whether an uplink is older than ``validity``, the ``uplinkTimeValidity`` of its flow or connection.
 
-    ``accepted_at`` replaces a missing Time; an uplink without both does not expire.
+    ``now`` and ``accepted_at``: Unix seconds. ``accepted_at`` replaces a missing Time; an uplink without both does
+    not expire.
     """
-    if configuration.uplink_time_validity is None or not report.is_uplink:
+    if validity is None or not report.is_uplink:
         return False
     time = report.time if report.time is not None else accepted_at
-    return time is not None and now - time > parse_duration(configuration.uplink_time_validity)
+    return time is not None and now - time > parse_duration(validity)
 
 
 def body_of(report: Report, configuration: AmqpConfiguration) -> str:

@@ -7,6 +7,7 @@ the next one is due, derived from the oldest report it saw.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Level
@@ -50,17 +51,18 @@ class Retention:
             if self._claims.held(key):
                 return
             now = self._clock()
-            oldest = self._oldest(connection, now)
-            if oldest <= now - (_kept(connection) - NOTICE):
-                self._warn(connection, now, oldest)
-            self._claims.claim(key, _next_check(connection, now, oldest))
+            age = self._age(connection, now)
+            if age.ends <= now + NOTICE:
+                self._warn(connection, now, age)
+            self._claims.claim(key, _next_check(now, age))
         except (NotFound, Unavailable) as error:
             log.warning("retention not checked", extra={"connection": connection.id, "reason": str(error)})
 
-    def _oldest(self, connection: Connection, now: float) -> float:
-        """Delete the expired reports; return the Unix time at which the oldest remaining report was accepted.
+    def _age(self, connection: Connection, now: float) -> "_Age":
+        """Delete the expired reports; return the age of the remaining ones.
 
-        Return ``now`` for an empty queue, because later reports are younger."""
+        Return that of a report accepted now for an empty queue, because later reports are younger."""
+        validity = connection.configuration.uplink_time_validity
         for _ in range(_BATCHES):
             reports = self._queues.receive(connection.id, BATCH)
             old = [report for report in reports if report.sent_at <= now - (RETENTION - MARGIN)]
@@ -68,8 +70,10 @@ class Retention:
             self._queues.release(connection.id, [report.receipt for report in young], 0)
             self._drop(connection, old)
             if not old:
-                return min((report.sent_at for report in young), default=now)
-        return now - RETENTION
+                ends = (report.sent_at + _kept(report.validity or validity) for report in young)
+                oldest = min((report.sent_at for report in young), default=now)
+                return _Age(oldest, min(ends, default=now + _kept(validity)))
+        return _Age(now - RETENTION, now)
 
     def _drop(self, connection: Connection, reports: Sequence[ReceivedReport]) -> None:
         if not reports:
@@ -86,30 +90,37 @@ class Retention:
         left = self._queues.delete_messages(connection.id, [report.receipt for report in reports])
         self._monitoring.count(connection, {"uplinksLost": len(reports) - len(left)})
 
-    def _warn(self, connection: Connection, now: float, oldest: float) -> None:
+    def _warn(self, connection: Connection, now: float, age: "_Age") -> None:
         """Warn at most once a day that the oldest reports are about to expire."""
         if not self._claims.claim(f"retention-told#{connection.tenant}#{connection.id}", now + NOTICE):
             return
-        ends = iso_time(oldest + _kept(connection))
+        oldest, ends = iso_time(age.oldest), iso_time(age.ends)
         self._monitoring.event(
             connection,
             Level.WARNING,
             EventType.UPLINKS_EXPIRE,
-            f"Reports have waited for the broker since {iso_time(oldest)} and will be deleted from {ends} on. "
+            f"Reports have waited for the broker since {oldest} and will be deleted from {ends} on. "
             "Repair the connection before then.",
-            {"oldest": iso_time(oldest), "ends": ends},
+            {"oldest": oldest, "ends": ends},
         )
 
 
-def _kept(connection: Connection) -> float:
+@dataclass(frozen=True)
+class _Age:
+    """The Unix times at which the oldest report was accepted and at which the first report ends its time."""
+
+    oldest: float
+    ends: float
+
+
+def _kept(validity: str | None) -> float:
     """Return the seconds that a report may wait: its validity if that is longer than a day, else the retention.
 
     A validity of at most a day leaves no time for a warning a day earlier."""
-    validity = connection.configuration.uplink_time_validity
     seconds = float(RETENTION) if validity is None else parse_duration(validity)
     return min(seconds, RETENTION) if seconds > NOTICE else RETENTION
 
 
-def _next_check(connection: Connection, now: float, oldest: float) -> float:
-    due = (oldest + _kept(connection) - NOTICE, oldest + RETENTION - MARGIN)
+def _next_check(now: float, age: _Age) -> float:
+    due = (age.ends - NOTICE, age.oldest + RETENTION - MARGIN)
     return min(max(min((moment for moment in due if moment > now), default=now), now + PERIOD), now + LONGEST_PERIOD)

@@ -38,7 +38,7 @@ def _prepare(report: ReceivedReport, connection: Connection, now: float) -> Outg
     except InvalidRequest as error:
         # Another version of this program accepted the report. It must not block the later reports of its device.
         return Outcome(Result.FAILED, FailureReason.INVALID, str(error))
-    if expired(parsed, connection.configuration, now, report.sent_at):
+    if expired(parsed, report.validity or connection.configuration.uplink_time_validity, now, report.sent_at):
         return Outcome(Result.FAILED, FailureReason.EXPIRED)
     if not is_sent(parsed, connection.configuration):
         return DELIVERED
@@ -88,6 +88,8 @@ def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routin
         body=report.body,
         report_format=report.format,
         message_id=report.message_id,
+        driver=report.driver,
+        validity=report.validity,
     )
 
 
@@ -106,7 +108,7 @@ def report_failed(monitoring: Monitoring, connection: Connection, failed: Sequen
 
 def report_lost(monitoring: Monitoring, connection: Connection, lost: Sequence[ReceivedReport]) -> None:
     """Report expired uplinks. ``lost`` must not be empty."""
-    validity = connection.configuration.uplink_time_validity
+    validity = lost[0].validity or connection.configuration.uplink_time_validity
     monitoring.occurrences(
         connection,
         EventType.UPLINK_EXPIRED,

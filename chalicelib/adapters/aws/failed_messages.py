@@ -170,7 +170,7 @@ class DynamoDbFailedMessages:
 def _to_item(connection: str, expires: int, message: FailedMessage) -> dict[str, Any]:
     values = message.to_json() | {"connection": connection, "expires": expires, "messageId": message.message_id}
     values["asKeySecret"] = message.as_key_secret
-    values["format"] = message.report_format
+    values |= {"format": message.report_format, "driver": message.driver, "validity": message.validity}
     del values["body"]
     body = message.body.encode("utf-8", errors="replace")[:_MAX_BODY_BYTES]
     if len(body) > _PLAIN_BYTES:

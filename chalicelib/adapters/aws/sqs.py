@@ -179,10 +179,12 @@ class SqsUplinkQueues:
         message_id: str,
         deduplication_id: str,
         report_format: str = DEFAULT_FORMAT,
+        driver: str | None = None,
+        validity: str | None = None,
     ) -> None:
+        values = {"messageId": message_id, "format": report_format, "driver": driver, "validity": validity}
         attributes = {
-            "messageId": {"DataType": "String", "StringValue": message_id},
-            "format": {"DataType": "String", "StringValue": report_format},
+            name: {"DataType": "String", "StringValue": value} for name, value in values.items() if value is not None
         }
         if any(character in body for character in _REFUSED_BY_SQS):
             body = base64.b64encode(body.encode()).decode("ascii")
@@ -248,6 +250,8 @@ def _received(message: dict[str, Any]) -> ReceivedReport:
         sent_at=int(system["SentTimestamp"]) / 1000,
         attempts=int(system["ApproximateReceiveCount"]),
         format=attributes.get("format", {}).get("StringValue", DEFAULT_FORMAT),
+        driver=attributes.get("driver", {}).get("StringValue"),
+        validity=attributes.get("validity", {}).get("StringValue"),
     )
 
 

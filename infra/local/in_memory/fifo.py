@@ -25,6 +25,8 @@ class Held:
     message_id: str
     sent_at: float
     attempts: int
+    flow: tuple[str | None, str | None] = (None, None)
+    """The driver and the validity of the flow that chose a report."""
 
 
 @dataclass
@@ -47,14 +49,21 @@ class Fifo:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def send(self, body: str, group: str, message_id: str, deduplication_id: str) -> None:
+    def send(
+        self,
+        body: str,
+        group: str,
+        message_id: str,
+        deduplication_id: str,
+        flow: tuple[str | None, str | None] = (None, None),
+    ) -> None:
         with self._lock:
             now = self._clock()
             if now - self._seen.get((group, deduplication_id), float("-inf")) < DEDUPLICATION:
                 return
             self._seen[group, deduplication_id] = now
             number = next(self._numbers)
-            self._messages[number] = _Stored(Held("", f"m{number}", group, body, message_id, now, 0))
+            self._messages[number] = _Stored(Held("", f"m{number}", group, body, message_id, now, 0, flow))
             self._groups[group][number] = None
 
     def receive(self, limit: int) -> list[Held]:

@@ -43,10 +43,12 @@ class MemoryUplinkQueues:
         message_id: str,
         deduplication_id: str,
         report_format: str = DEFAULT_FORMAT,
+        driver: str | None = None,
+        validity: str | None = None,
     ) -> None:
         if report_format != DEFAULT_FORMAT:
             raise ValueError(report_format)
-        self._queue(connection_id).send(body, group, message_id, deduplication_id)
+        self._queue(connection_id).send(body, group, message_id, deduplication_id, (driver, validity))
 
     def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:  # noqa: ARG002  # memory never answers short
         return [_report(held) for held in self._queue(connection_id).receive(limit)]
@@ -65,7 +67,17 @@ class MemoryUplinkQueues:
 
 
 def _report(held: Held) -> ReceivedReport:
-    return ReceivedReport(held.receipt, held.message_id, held.group, held.body, held.sent_at, held.attempts)
+    driver, validity = held.flow
+    return ReceivedReport(
+        held.receipt,
+        held.message_id,
+        held.group,
+        held.body,
+        held.sent_at,
+        held.attempts,
+        driver=driver,
+        validity=validity,
+    )
 
 
 @dataclass

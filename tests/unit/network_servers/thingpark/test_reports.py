@@ -266,13 +266,13 @@ def test_an_uplink_expires_when_it_is_older_than_its_validity(
     validity: str | None, root: str, age: float, is_expired: bool
 ) -> None:
     report = report_of(root, Time="1970-01-12T13:46:40Z")
-    assert expired(report, configuration(uplink_time_validity=validity), 1e6 + age) is is_expired
+    assert expired(report, validity, 1e6 + age) is is_expired
 
 
 def test_an_uplink_without_a_time_ages_from_its_acceptance() -> None:
-    report, brief = report_of(), configuration(uplink_time_validity="30s")
-    assert not expired(report, brief, 1000.0)
-    assert expired(report, brief, 1000.0, accepted_at=969.0)
+    report = report_of()
+    assert not expired(report, "30s", 1000.0)
+    assert expired(report, "30s", 1000.0, accepted_at=969.0)
 
 
 JSON = st.recursive(

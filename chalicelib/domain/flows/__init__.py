@@ -1,0 +1,1 @@
+"""Flows: the choice of the reports that reach a connection."""
