@@ -131,6 +131,51 @@ def list_events() -> Response:
     return services().history_api.events(_request())
 
 
+@app.route("/flows", methods=["POST"], content_types=_JSON)
+def create_flow() -> Response:
+    return services().flows_api.create(_request())
+
+
+@app.route("/flows", methods=["GET"])
+def list_flows() -> Response:
+    return services().flows_api.page(_request())
+
+
+@app.route("/flows", methods=["PUT"], content_types=_JSON)
+def replace_flow_named_in_body() -> Response:
+    return services().flows_api.replace(_request())
+
+
+@app.route("/flows", methods=["DELETE"])
+def delete_flow_named_in_query() -> Response:
+    return services().flows_api.delete(_request())
+
+
+@app.route("/flows/preview", methods=["POST"], content_types=_JSON)
+def preview_flows() -> Response:
+    return services().flows_api.preview(_request())
+
+
+@app.route("/flows/{id}", methods=["GET"])
+def get_flow(id: str) -> Response:  # noqa: A002
+    return services().flows_api.get(_request(), id)
+
+
+@app.route("/flows/{id}", methods=["PUT"], content_types=_JSON)
+def replace_flow(id: str) -> Response:  # noqa: A002
+    return services().flows_api.replace(_request(), id)
+
+
+@app.route("/flows/{id}", methods=["PATCH"], content_types=_PATCH)
+def patch_flow(id: str) -> Response:  # noqa: A002
+    return services().flows_api.patch(_request(), id)
+
+
+@app.route("/flows/{id}", methods=["DELETE"])
+def delete_flow(id: str) -> Response:  # noqa: A002
+    return services().flows_api.delete(_request(), id)
+
+
 @app.route("/application-servers", methods=["POST"], content_types=_JSON)
 def create_application_server() -> Response:
     return services().application_servers_api.create(_request())

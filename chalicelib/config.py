@@ -110,6 +110,7 @@ class Settings(BaseModel):
     """The base URL of the LRC, without ``/thingpark/...``."""
     allowed_private_networks: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = []
     max_connections_per_tenant: int = Field(default=100, ge=1)
+    max_flows_per_tenant: int = Field(default=200, ge=1)
     connection_tests_per_minute: int = Field(default=30, ge=1)
     """The limit per tenant. A test occupies a function for up to 25 seconds and connects to a host of the caller's."""
     kms_key_id: str = ""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
+from chalicelib.connections.flows.references import FlowReferences
 from chalicelib.connections.parked_downlinks import ParkedDownlinks
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import ManagedConnections
@@ -25,6 +26,7 @@ class ManagementContext:
     failed: FailedMessages
     remover: DownlinkQueueRemover
     parked: ParkedDownlinks
+    flows: FlowReferences
     events: ConnectionEvents
     clock: Clock
     settings: Settings

@@ -138,14 +138,19 @@ class ConnectionService:
             tenant, connection_id, lambda stored: merge_patch(stored.to_json(), patch), allowed_versions
         )
 
-    def delete(self, tenant: str, connection_id: str, allowed_versions: frozenset[str] | None = None) -> None:
+    def delete(
+        self, tenant: str, connection_id: str, allowed_versions: frozenset[str] | None = None, *, force: bool = False
+    ) -> None:
         """Delete a connection with its secret and its backlog; a delete that failed halfway can be repeated.
 
-        Raises NotFound, PreconditionFailed.
+        ``force``: remove it from the flows that name it. Raises NotFound, PreconditionFailed, or Conflict when a flow
+        names it.
         """
         try:
             stored = self._context.store.find(tenant, connection_id)
             _check_version(stored, allowed_versions)
+            if not force:
+                self._context.flows.check_unused(tenant, connection_id)
             self._context.store.delete(tenant, connection_id, None if allowed_versions is None else stored.version)
         except NotFound:
             if not self._context.store.is_pending(tenant, connection_id):
@@ -327,6 +332,9 @@ class ConnectionService:
 
     def _clean_up(self, tenant: str, connection_id: str) -> None:
         self._context.queues.delete(connection_id)
+        # After the record and the queue: a connection that no flow names receives every report. This also removes a
+        # name that a flow got after the check of this delete.
+        self._context.flows.forget(tenant, connection_id)
         self._context.secrets.delete(tenant, connection_id)
         self._context.failed.purge(tenant, connection_id)
         self._context.store.forget_pending(tenant, connection_id)

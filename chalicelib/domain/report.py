@@ -15,6 +15,7 @@ class Report:
 
     ``text`` is the whole document, ``root`` its type, and ``fields`` the object that topic patterns read. ``time`` is
     the report's time in Unix seconds, or None if the report has no time with an offset. ``dev_eui`` is upper case.
+    ``tags`` are those that flows compare.
     """
 
     format: str
@@ -27,6 +28,7 @@ class Report:
     f_port: int | None = None
     f_cnt_up: int | None = None
     customer_id: str | None = None
+    tags: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:

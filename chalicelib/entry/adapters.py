@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
     from chalicelib.adapters.aws.events import DynamoDbEventLog
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
+    from chalicelib.adapters.aws.flows import DynamoDbFlows
     from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
     from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
     from chalicelib.adapters.aws.sqs import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
@@ -71,6 +72,12 @@ class Adapters:
         from chalicelib.adapters.aws.connections import DynamoDbConnections
 
         return DynamoDbConnections(self.dynamodb, self.settings.table("connections"), self.clock)
+
+    @cached_property
+    def flow_store(self) -> "DynamoDbFlows":
+        from chalicelib.adapters.aws.flows import DynamoDbFlows
+
+        return DynamoDbFlows(self.dynamodb, self.settings.table("flows"), self.settings.table("connections"))
 
     @cached_property
     def secret_store(self) -> "SecretsManagerSecrets":

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from chalicelib.config import settings
-from chalicelib.entry.adapters import Adapters
+from chalicelib.entry.apis import Apis
 from chalicelib.monitoring import Monitoring, configure_logging
 
 if TYPE_CHECKING:
@@ -22,27 +22,16 @@ if TYPE_CHECKING:
     from chalicelib.connections.tests import ConnectionTests
     from chalicelib.downlinks.polls import PollHandler
     from chalicelib.downlinks.sender import DownlinkSender
-    from chalicelib.http_api.application_servers_api import ApplicationServersApi
-    from chalicelib.http_api.auth import TokenVerifier
-    from chalicelib.http_api.connection_tests_api import ConnectionTestsApi
-    from chalicelib.http_api.connections_api import ConnectionsApi
-    from chalicelib.http_api.connectors_api import ConnectorsApi
-    from chalicelib.http_api.console_api import ConsoleApi
-    from chalicelib.http_api.history_api import HistoryApi
-    from chalicelib.http_api.issuer import Issuer
-    from chalicelib.http_api.messages_api import MessagesApi
-    from chalicelib.http_api.openapi import OpenApi
-    from chalicelib.http_api.statistics_api import StatisticsApi
-    from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.upkeep.alarms import Alarms
     from chalicelib.upkeep.reconciler import Reconciler
     from chalicelib.uplinks.admission import Admission
     from chalicelib.uplinks.forwarder import Forwarder
     from chalicelib.uplinks.ingress import Ingress
     from chalicelib.uplinks.retention import Retention
+    from chalicelib.uplinks.routing import RoutingCache
 
 
-class Services(Adapters):
+class Services(Apis):
     """All services of one process, each built at its first use. A test assigns a double to an attribute."""
 
     # Services
@@ -52,11 +41,18 @@ class Services(Adapters):
         return Monitoring(self.event_log, self.statistics, self.clock)
 
     @cached_property
+    def routing(self) -> "RoutingCache":
+        from chalicelib.uplinks.routing import RoutingCache
+
+        return RoutingCache(self.connection_store, self.flow_store)
+
+    @cached_property
     def ingress(self) -> "Ingress":
         from chalicelib.uplinks.ingress import Ingress, IngressContext
 
         context = IngressContext(
             connections=self.connection_store,
+            routing=self.routing,
             application_servers=self.application_server_store,
             queues=self.uplink_queues,
             wakes=self.wake_queue,
@@ -189,6 +185,7 @@ class Services(Adapters):
     @cached_property
     def connections(self) -> "ConnectionService":
         from chalicelib.connections.events import ConnectionEvents
+        from chalicelib.connections.flows.references import FlowReferences
         from chalicelib.connections.management_context import ManagementContext
         from chalicelib.connections.parked_downlinks import ParkedDownlinks
         from chalicelib.connections.service import ConnectionService
@@ -202,6 +199,7 @@ class Services(Adapters):
             failed=self.failed_messages,
             remover=self.queue_remover,
             parked=ParkedDownlinks(self.parked_receipts, self.downlink_queue),
+            flows=FlowReferences(self.flow_store, self.clock),
             events=ConnectionEvents(self.monitoring),
             clock=self.clock,
             settings=self.settings,
@@ -237,84 +235,6 @@ class Services(Adapters):
             self.clock,
             self.settings,
         )
-
-    # The HTTP API
-
-    @cached_property
-    def issuer(self) -> "Issuer":
-        from chalicelib.http_api.issuer import Issuer
-
-        return Issuer(self.settings.oidc_issuer)
-
-    @cached_property
-    def auth(self) -> "TokenVerifier":
-        from chalicelib.http_api.auth import TokenVerifier
-
-        return TokenVerifier(self.issuer, self.settings.oidc_audience, self.settings.tenant_claim)
-
-    @cached_property
-    def connections_api(self) -> "ConnectionsApi":
-        from chalicelib.http_api.connections_api import ConnectionsApi
-
-        return ConnectionsApi(self.auth, self.connections)
-
-    @cached_property
-    def connectors_api(self) -> "ConnectorsApi":
-        from chalicelib.http_api.connectors_api import ConnectorsApi
-
-        return ConnectorsApi(self.auth)
-
-    @cached_property
-    def console_api(self) -> "ConsoleApi":
-        from chalicelib.http_api.console_api import ConsoleApi
-
-        return ConsoleApi(self.settings, self.issuer)
-
-    @cached_property
-    def history_api(self) -> "HistoryApi":
-        from chalicelib.http_api.history_api import HistoryApi
-
-        return HistoryApi(self.auth, self.connections, self.event_log, self.failed_messages)
-
-    @cached_property
-    def messages_api(self) -> "MessagesApi":
-        from chalicelib.http_api.messages_api import MessagesApi
-
-        return MessagesApi(self.auth, self.replay)
-
-    @cached_property
-    def connection_tests_api(self) -> "ConnectionTestsApi":
-        from chalicelib.http_api.connection_tests_api import ConnectionTestsApi
-
-        return ConnectionTestsApi(self.auth, self.connection_tests)
-
-    @cached_property
-    def statistics_api(self) -> "StatisticsApi":
-        from chalicelib.connections.statistics import ConnectionStatistics
-        from chalicelib.http_api.statistics_api import StatisticsApi
-
-        reader = ConnectionStatistics(self.statistics, self.uplink_queues, self.clock)
-        return StatisticsApi(self.auth, self.connections, reader)
-
-    @cached_property
-    def openapi(self) -> "OpenApi":
-        from chalicelib.http_api.openapi import OpenApi
-
-        return OpenApi()
-
-    @cached_property
-    def uplinks_api(self) -> "UplinksApi":
-        from chalicelib.http_api.uplinks_api import UplinksApi
-        from chalicelib.uplinks.bulk import BulkIngress
-
-        bulk = BulkIngress(self.ingress, _threads("bulk", 8))
-        return UplinksApi(self.auth, self.ingress, bulk)
-
-    @cached_property
-    def application_servers_api(self) -> "ApplicationServersApi":
-        from chalicelib.http_api.application_servers_api import ApplicationServersApi
-
-        return ApplicationServersApi(self.auth, self.application_server_store)
 
 
 def _threads(name: str, number: int) -> ThreadPoolExecutor:

@@ -72,6 +72,15 @@ def if_match(request: Request) -> frozenset[str] | None:
     return frozenset(_STRONG_TAG.findall(header))
 
 
+def id_in(document: Any, kind: str) -> str:
+    """Return the ``id`` of a document, which names a ``kind`` such as connection. Raises InvalidRequest."""
+    wanted = document.get("id") if isinstance(document, dict) else None
+    if not isinstance(wanted, str) or not wanted:
+        detail = f"The {kind}'s id is mandatory here; add it, or use PUT /{kind}s/{{id}}."
+        raise InvalidRequest([Violation("/id", detail)])
+    return wanted
+
+
 def check_unique_parameters(request: Request) -> None:
     """Check that each query parameter occurs once. Raises InvalidRequest that names the repeated ones.
 
@@ -127,6 +136,13 @@ class Query:
         except ValueError:
             self._violations.append(Violation(f"/{name}", f"This must be one of {', '.join(choices)}."))
             return None
+
+    def flag(self, name: str) -> bool:
+        """Return whether a parameter is ``true``; absent counts as ``false``."""
+        text = self.text(name) or "false"
+        if text not in {"true", "false"}:
+            self._violations.append(Violation(f"/{name}", "This must be true or false."))
+        return text == "true"
 
     def moment(self, name: str) -> float | None:
         """Return the Unix seconds of an ISO 8601 time, or None if it is absent. A time without an offset is UTC."""

@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from chalicelib.connections.flows.preview import RoutingMode
 from chalicelib.connections.preview import PreviewConfiguration
 from chalicelib.domain.connection import Alarm, ConnectionRequest
 from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID, AmqpConfiguration, ConnectorId
+from chalicelib.domain.flows.flow import FlowRequest
 from chalicelib.domain.notice import Notice
 from chalicelib.kernel.documents import Document
 from chalicelib.vocabulary import ConnectionState
@@ -27,6 +29,7 @@ class ConnectionReplacement(ConnectionRequest):
     created_at: Annotated[Any, Field(description=_IGNORED)] = None
     updated_at: Annotated[Any, Field(description=_IGNORED)] = None
     version: Annotated[Any, Field(description=_IGNORED)] = None
+    routing: Annotated[Any, Field(description=_IGNORED)] = None
     warnings: Annotated[Any, Field(description=_IGNORED)] = None
 
 
@@ -78,9 +81,36 @@ class ReadConnection(Document):
     created_at: str
     updated_at: str
     version: int
+    routing: Annotated[
+        RoutingMode, Field(description="all: no flow names the connection, so it receives every report; else flows")
+    ]
     warnings: list[Notice] = Field(
         default=[], description="effects of a create or change that may not be intended; absent if there are none"
     )
+
+
+class FlowReplacement(FlowRequest):
+    """The new state of a flow."""
+
+    id: Annotated[str | None, Field(description="if present, the flow's id")] = None
+    created_at: Annotated[Any, Field(description=_IGNORED)] = None
+    updated_at: Annotated[Any, Field(description=_IGNORED)] = None
+    version: Annotated[Any, Field(description=_IGNORED)] = None
+
+
+class NamedFlowReplacement(FlowReplacement):
+    """The new state of a flow, with the mandatory id of the flow."""
+
+    id: Annotated[str, Field(min_length=1)]
+
+
+class ReadFlow(FlowRequest):
+    """A flow in responses; fields that are not set are absent."""
+
+    id: str
+    created_at: str
+    updated_at: str
+    version: int
 
 
 class ReadApplicationServer(Document):

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chalicelib.connections.flows.preview import FlowPreview, FlowPreviewRequest
 from chalicelib.connections.preview import Preview, PreviewRequest
 from chalicelib.connections.replay import ReplayAll, ReplayIds
 from chalicelib.connections.statistics import Period, Statistics
@@ -15,6 +16,7 @@ from chalicelib.domain.connection_test import CheckResult
 from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
+from chalicelib.domain.flows.flow import FlowRequest
 from chalicelib.http_api import documents as doc
 from chalicelib.http_api.auth import READ, UPLINKS, WRITE
 from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
@@ -66,7 +68,9 @@ PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "direction": ("only messages of this direction", _enumeration(Direction)),
     "status": ("only messages with this status", _enumeration(MessageStatus)),
     "period": ("the period, up to now", _enumeration(Period) | {"default": Period.HOUR.value}),
-    "id": ("the connection's id", {"type": "string"}),
+    "id": ("the id of the resource", {"type": "string"}),
+    "connectionId": ("only flows that name this connection", {"type": "string"}),
+    "force": ("true: remove the connection from the flows that name it", {"type": "boolean", "default": False}),
     "LrnDevEui": ("set by the LRC: the device", {"type": "string"}),
     "LrnFPort": ("set by the LRC: the port", {"type": "string"}),
     "LrnInfos": ("set by the LRC: the origin of the report", {"type": "string"}),
@@ -97,6 +101,15 @@ UPLINK: dict[str, Any] = {
         "payload_hex": "00ff",
     }
 }
+FLOW: dict[str, Any] = {
+    "name": "Temperature to Paris",
+    "matchers": [
+        {"type": "thing", "tags": ["TemperatureService", "site=Paris"]},
+        {"type": "key", "keys": ["lora:0018b20000000b20", "lora:20635f01*"]},
+    ],
+    "driver": {"id": "actility:auto:1"},
+    "connectors": [],
+}
 _FIELDS = {"type": "object", "properties": {"DevEUI": {"type": ["string", "null"], "pattern": "^[0-9A-Fa-f]{16}$"}}}
 _REPORT = {
     "type": "object",
@@ -109,6 +122,7 @@ _PAGE = ("limit", "cursor")
 _LRC = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _CHANGE = (400, 404, 409, 412, 413, 415, 422)
 _ID = "/connections/{id}"
+_FLOW = "/flows/{id}"
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/health"): Operation("health", "Check that the API answers", None, doc.Health),
@@ -133,7 +147,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("DELETE", "/connections"): Operation(
         "delete_connection_named_in_query", "Delete the connection that the query names", WRITE, None, 204,
-        query=("id",), required=("id",), problems=(404, 412, 422),
+        query=("id", "force"), required=("id",), problems=(404, 409, 412, 422),
     ),
     ("POST", "/connections/test"): Operation(
         "test_unsaved_connection", "Test a configuration without saving it", WRITE, CheckResult,
@@ -162,7 +176,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("DELETE", _ID): Operation(
         "delete_connection", "Delete a connection, its secret and its queued messages", WRITE, None, 204,
-        problems=(404, 412),
+        query=("force",), problems=(404, 409, 412, 422),
     ),
     ("POST", f"{_ID}/restart"): Operation(
         "restart_connection", "Discard the retry schedule and connect now", WRITE, doc.ReadConnection, 202,
@@ -196,6 +210,39 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "list_events", "List all events of the tenant, newest first", READ, [Event],
         query=("from", "to", "level", *_PAGE), headers=("Link",), problems=(422,),
     ),
+    ("POST", "/flows"): Operation(
+        "create_flow", "Create a flow; the next accepted report follows it", WRITE, doc.ReadFlow, 201,
+        body=(FlowRequest,), headers=("Location", "ETag"), problems=(400, 409, 413, 415, 422), examples={"flow": FLOW},
+    ),
+    ("GET", "/flows"): Operation(
+        "list_flows", "List the flows, newest first", READ, [doc.ReadFlow],
+        query=("connectionId", "name", *_PAGE), headers=("Link",), problems=(422,),
+    ),
+    ("PUT", "/flows"): Operation(
+        "replace_flow_named_in_body", "Replace the flow that the body names", WRITE, doc.ReadFlow,
+        body=(doc.NamedFlowReplacement,), headers=("ETag",), problems=_CHANGE,
+        examples={"flow": FLOW | {"id": "01JD0000000000000000000000"}},
+    ),
+    ("DELETE", "/flows"): Operation(
+        "delete_flow_named_in_query", "Delete the flow that the query names", WRITE, None, 204,
+        query=("id",), required=("id",), problems=(404, 412, 422),
+    ),
+    ("POST", "/flows/preview"): Operation(
+        "preview_flows", "Preview which connections a report would reach, and by which flows", READ, FlowPreview,
+        body=(FlowPreviewRequest,), problems=(400, 413, 415, 422), examples={"uplink": {"uplink": UPLINK}},
+    ),
+    ("GET", _FLOW): Operation("get_flow", "Get a flow", READ, doc.ReadFlow, headers=("ETag",), problems=(404,)),
+    ("PUT", _FLOW): Operation(
+        "replace_flow", "Replace a flow", WRITE, doc.ReadFlow,
+        body=(doc.FlowReplacement,), headers=("ETag",), problems=_CHANGE, examples={"flow": FLOW},
+    ),
+    ("PATCH", _FLOW): Operation(
+        "patch_flow", "Change some fields of a flow: a JSON merge patch (RFC 7396)", WRITE, doc.ReadFlow,
+        body={"type": "object", "description": "the fields of the flow to change"},
+        media_types=("application/merge-patch+json", "application/json"), headers=("ETag",), problems=_CHANGE,
+        examples={"off": {"active": False}},
+    ),
+    ("DELETE", _FLOW): Operation("delete_flow", "Delete a flow", WRITE, None, 204, problems=(404, 412)),
     ("POST", "/application-servers"): Operation(
         "create_application_server", "Register an application server of the network server", WRITE,
         doc.ReadApplicationServer, 201, body=(ApplicationServerRequest,), headers=("Location",),

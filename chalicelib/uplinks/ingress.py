@@ -1,4 +1,4 @@
-"""Ingress: check reports and store them in the queue of every active connection of the tenant."""
+"""Ingress: check reports and store them in the queue of every active connection that the tenant's flows choose."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.flows.matching import FlowMatch
 from chalicelib.domain.report import Report
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
@@ -14,12 +15,12 @@ from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.monitoring import log
 from chalicelib.network_servers.formats import DEFAULT
 from chalicelib.ports.clock import Clock
-from chalicelib.ports.connections import ActiveConnections
+from chalicelib.ports.connections import ConnectionReader
 from chalicelib.ports.queues import UplinkQueues, WakeQueue
 from chalicelib.ports.secrets import ApplicationServerStore
 from chalicelib.uplinks.outgoing import message_id
+from chalicelib.uplinks.routing import RoutingCache
 
-_CACHED_TENANTS = 1000
 _CACHED_TOKENS = 20_000
 """More signed reports than one process accepts within UPLINK_MAX_TIME_DEVIATION: some 4 MB of memory."""
 
@@ -28,7 +29,8 @@ _CACHED_TOKENS = 20_000
 class IngressContext:
     """Dependencies of ``Ingress``. ``clock``: Unix seconds."""
 
-    connections: ActiveConnections
+    connections: ConnectionReader
+    routing: RoutingCache
     application_servers: ApplicationServerStore
     queues: UplinkQueues
     wakes: WakeQueue
@@ -40,14 +42,13 @@ class IngressContext:
 class Ingress:
     """Accepts reports and stores them durably before they are acknowledged.
 
-    A 200 means that the queue of every active connection has the report, and that the shared wake queue has one wake
-    for each of these queues that names the report.
+    A 200 means that the queue of every active connection that the flows choose has the report, and that the shared
+    wake queue has one wake for each of these queues that names the report.
     """
 
     def __init__(self, context: IngressContext) -> None:
         self._context = context
         self._tokens: BoundedCache[str, bytes] = BoundedCache(_CACHED_TOKENS)
-        self._active: BoundedCache[str, tuple[int, list[Connection]]] = BoundedCache(_CACHED_TENANTS)
 
     def accept_from_lrc(self, query: Sequence[tuple[str, str]], read: Callable[[], bytes]) -> None:
         """Store a report that the LRC signed with its query parameters. ``read`` returns the body.
@@ -84,13 +85,13 @@ class Ingress:
             raise Unauthorized("the Token came with another report before; sign each report with its own Time")
 
     def store(self, tenant: str, report: Report, only: Sequence[Connection] | None = None) -> None:
-        """Store a report for each active connection, or for those in ``only``, and send their wakes.
+        """Store a report for each active connection that the flows choose, or for those in ``only``, and send wakes.
 
         Raises Unavailable if a queue or the wake queue did not accept it. The network server then repeats the report;
         the deduplication id prevents duplicates in the queues that already have it.
         """
-        connections = self._active_connections(tenant) if only is None else only
-        sending = [(c, self._context.executor.submit(self._send, c, report)) for c in connections]
+        chosen = self._chosen(tenant, report) if only is None else [(connection, None) for connection in only]
+        sending = [(c, self._context.executor.submit(self._send, c, report, match)) for c, match in chosen]
         wakes: list[Wake] = []
         failure: Unavailable | None = None
         for connection, future in sending:
@@ -106,7 +107,7 @@ class Ingress:
         if failure:
             raise failure
 
-    def _send(self, connection: Connection, report: Report) -> str | None:
+    def _send(self, connection: Connection, report: Report, match: FlowMatch | None) -> str | None:
         """Return the report's AMQP message id, or None if the connection was deleted meanwhile."""
         name = message_id(connection.id, report)
         try:
@@ -117,6 +118,8 @@ class Ingress:
                 group=report.group,
                 message_id=name,
                 deduplication_id=hashlib.sha256(f"report {name}".encode()).hexdigest(),
+                driver=match.driver if match else None,
+                validity=match.uplink_time_validity if match else None,
             )
         except NotFound as error:
             # A queue is created before its connection and deleted after it. So either the connection is deleted, or
@@ -129,10 +132,8 @@ class Ingress:
             raise Unavailable("the connection's queue is not ready yet; send the report again") from error
         return name
 
-    def _active_connections(self, tenant: str) -> list[Connection]:
-        generation = self._context.connections.generation(tenant)
-        cached = self._active.get(tenant)
-        if cached is None or cached[0] != generation:
-            cached = (generation, [c for c in self._context.connections.of_tenant(tenant) if c.active])
-            self._active.put(tenant, cached)
-        return cached[1]
+    def _chosen(self, tenant: str, report: Report) -> list[tuple[Connection, FlowMatch | None]]:
+        """Return the connections that receive a report, each with the flow that decided."""
+        routing = self._context.routing.of(tenant)
+        routes = routing.flows.route(report, [connection.id for connection in routing.connections])
+        return [(each, routes[each.id]) for each in routing.connections if each.id in routes]

@@ -9,6 +9,7 @@ from typing import Any
 
 from chalicelib.config import Settings
 from chalicelib.connections.events import ConnectionEvents
+from chalicelib.connections.flows.references import FlowReferences
 from chalicelib.connections.management_context import ManagementContext
 from chalicelib.connections.parked_downlinks import ParkedDownlinks
 from chalicelib.connections.service import ConnectionService
@@ -25,6 +26,7 @@ from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
 from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.routing import RoutingCache
 from chalicelib.uplinks.socket_slots import SocketSlots
 from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import (
@@ -33,6 +35,7 @@ from infra.local.in_memory import (
     MemoryDownlinkQueue,
     MemoryEventLog,
     MemoryFailedMessages,
+    MemoryFlowStore,
     MemoryParkedReceipts,
     MemoryPollQueue,
     MemorySecretStore,
@@ -131,6 +134,7 @@ class World:
     def _wire(self) -> None:
         timing, polls, secrets = self.settings.timing, MemoryPollQueue(), MemorySecretStore()
         self._p_connections: Any = Faulty("connections", self.connections)
+        self._p_flows: Any = Faulty("flows", MemoryFlowStore(self.connections))
         self._p_queues: Any = Faulty(
             "queues",
             self.queues,
@@ -148,6 +152,7 @@ class World:
         self.ingress = Ingress(
             IngressContext(
                 connections=self._p_connections,
+                routing=RoutingCache(self._p_connections, self._p_flows),
                 application_servers=MemoryApplicationServerStore(),
                 queues=self._p_queues,
                 wakes=self._p_wakes,
@@ -169,6 +174,7 @@ class World:
                     _any(Faulty("parked", self.parked)),
                     _any(Faulty("downlinks", self.downlinks, silent={"delay": lambda *_: None})),
                 ),
+                flows=FlowReferences(self._p_flows, self.clock),
                 events=ConnectionEvents(self._monitoring),
                 clock=self.clock,
                 settings=self.settings,

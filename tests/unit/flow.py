@@ -23,6 +23,7 @@ from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
 from chalicelib.uplinks.publisher_pool import PublisherPool
+from chalicelib.uplinks.routing import RoutingCache
 from chalicelib.uplinks.socket_slots import SocketSlots
 from chalicelib.vocabulary import ConnectionState, EventType
 from infra.local.in_memory import (
@@ -30,6 +31,7 @@ from infra.local.in_memory import (
     MemoryConnectionStore,
     MemoryEventLog,
     MemoryFailedMessages,
+    MemoryFlowStore,
     MemoryPollQueue,
     MemorySecretStore,
     MemorySlots,
@@ -136,6 +138,7 @@ class Flow:
         self.settings = Settings()
         self.queues = MemoryUplinkQueues(60, lambda: self.now)
         self.connections = MemoryConnectionStore()
+        self.flows = MemoryFlowStore(self.connections)
         self.wakes = MemoryWakeQueue(180, self.clock)
         self.polls = MemoryPollQueue()
         self.failed = MemoryFailedMessages()
@@ -176,6 +179,7 @@ class Flow:
         self.reconciler = Reconciler(self.reconciler_context)
         self.ingress_context = IngressContext(
             connections=self.connections,
+            routing=RoutingCache(self.connections, self.flows),
             application_servers=MemoryApplicationServerStore(),
             queues=self.queues,
             wakes=self.wakes,

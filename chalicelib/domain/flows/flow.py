@@ -106,6 +106,11 @@ class Flow(BaseModel):
         """Return whether the connection is among the connectors."""
         return any(connector.connection_id == connection_id for connector in self.connectors)
 
+    @property
+    def size(self) -> int:
+        """The number of keys and tags."""
+        return sum(len(matcher.tags or []) + len(matcher.all_keys) for matcher in self.matchers)
+
     def to_json(self) -> dict[str, Any]:
         """Return the document of the API, without fields that are not set."""
         document: dict[str, Any] = {"id": self.id, "name": self.name}

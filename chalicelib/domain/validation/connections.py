@@ -45,6 +45,7 @@ READ_ONLY = frozenset(
         "updatedAt",
         "startupTime",
         "nextAttempt",
+        "routing",
         "warnings",
     }
 )

@@ -20,6 +20,8 @@ FORMAT = "thingpark"
 _ROOT = re.compile(r"DevEUI_[A-Za-z0-9_]{1,64}|BS_alarm", re.ASCII)
 _DEV_EUI = re.compile(r"[0-9A-Fa-f]{16}", re.ASCII)
 _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
+_NUMBER = re.compile(r"^[0-9]+\s*:\s*", re.ASCII)
+"""The number of an entry of ModelCfg, such as ``1:TemperatureService``."""
 _MAX_FRAME_COUNTER = 2**32 - 1
 _MAX_PORT = 255
 _MAX_CUSTOMER_ID = 255
@@ -61,7 +63,20 @@ def _report(text: str, document: Any) -> Report:
         f_port=integer(fields.get("FPort"), _MAX_PORT),
         f_cnt_up=integer(fields.get("FCntUp"), _MAX_FRAME_COUNTER),
         customer_id=_customer_id(fields.get("CustomerID")),
+        tags=_tags(fields),
     )
+
+
+def _tags(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Return the strings in ``CustomerData.tags``, and the entries of ``ModelCfg`` without their numbers.
+
+    A tag with a lone surrogate is left out, because no flow can name it."""
+    data, models = fields.get("CustomerData"), fields.get("ModelCfg")
+    given = data.get("tags") if isinstance(data, dict) else None
+    tags = [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []
+    if isinstance(models, str):
+        tags += [_NUMBER.sub("", entry.strip()) for entry in models.split(",")]
+    return tuple(tag for tag in tags if tag and is_utf8(tag))
 
 
 def _customer_id(value: object) -> str | None:

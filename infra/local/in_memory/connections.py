@@ -109,6 +109,11 @@ class MemoryConnectionStore:
     def generation(self, tenant: str) -> int:
         return self._generations[tenant]
 
+    def next_generation(self, tenant: str) -> None:
+        """Record a change of the tenant's flows."""
+        with self._lock:
+            self._generations[tenant] += 1
+
     def _change(self, current: Connection, **changes: object) -> None:
         self.connections[current.tenant, current.id] = current.model_copy(update=changes)
 

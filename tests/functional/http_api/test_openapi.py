@@ -16,6 +16,7 @@ from chalicelib.network_servers.thingpark.reports import parse_report
 from tests.functional.connection_cases import TCP, create
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import Api
+from tests.functional.flow_cases import FLOW, add_flow
 
 
 @pytest.fixture
@@ -148,6 +149,7 @@ def test_answers_match_their_schemas(api: Api, services: Services, document: Any
     api.call("POST", "/application-servers", {"asId": "AS", "asKey": "k"})
     api.call("POST", f"/connections/{connection_id}/messages/replay", {"all": True})
     services.failed_messages.add("demo", connection_id, [failed(1)])
+    add_flow(services, connection_id, matchers=FLOW["matchers"], driver="actility:auto:1")
 
     for path, methods in document["paths"].items():
         operation = methods.get("get")

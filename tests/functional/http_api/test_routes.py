@@ -13,6 +13,7 @@ from chalicelib.http_api.operations import OPERATIONS
 from tests.functional.connection_cases import TCP, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import READ_ONLY, Answer, Api, TestIssuer
+from tests.functional.flow_cases import FLOW, add_flow
 from tests.functional.http_api.test_connection_tests_api import CONFIGURATION, UPLINK, ScriptedTester
 
 OPEN = {("GET", "/health"), ("GET", "/openapi.json")}
@@ -25,10 +26,19 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/connections/test"): {"configuration": TCP["configuration"]},
     ("POST", "/connections/preview"): {"configuration": CONFIGURATION, "uplink": UPLINK},
     ("POST", "/connections/{id}/messages/replay"): {"all": True},
+    ("POST", "/flows"): FLOW,
+    ("PUT", "/flows"): FLOW | {"id": "{id}"},
+    ("PUT", "/flows/{id}"): FLOW,
+    ("PATCH", "/flows/{id}"): {"name": "patched"},
+    ("POST", "/flows/preview"): {"uplink": UPLINK},
     ("POST", "/application-servers"): {"asId": "new", "asKey": "secret of the AS"},
     ("POST", "/uplinks"): UPLINK,
 }
-QUERIES = {("DELETE", "/connections"): "?id={id}", ("DELETE", "/connections/{id}/messages"): "?status=failed"}
+QUERIES = {
+    ("DELETE", "/connections"): "?id={id}",
+    ("DELETE", "/flows"): "?id={id}",
+    ("DELETE", "/connections/{id}/messages"): "?status=failed",
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +56,10 @@ class Route:
 
     @property
     def is_one_connections(self) -> bool:
-        return self.path.startswith("/connections/{id}") or self.key in {
-            ("PUT", "/connections"),
-            ("DELETE", "/connections"),
-        }
+        """Return whether the call concerns one connection, or the flow that has the same id in these tests."""
+        return self.path.startswith(("/connections/{id}", "/flows/{id}")) or (
+            self.method in {"PUT", "DELETE"} and self.path in {"/connections", "/flows"}
+        )
 
     def send(self, api: Api, connection_id: str, raw: bytes | None = None) -> Answer:
         path = self.path + QUERIES.get(self.key, "")
@@ -87,6 +97,7 @@ def connection_id(api: Api, services: Services) -> str:
     made = str(create(api)["id"])
     services.failed_messages.add("demo", made, [failed(0)])
     services.application_server_store.put("demo", "AS", "key")
+    add_flow(services, made)
     return made
 
 
@@ -96,7 +107,7 @@ def test_every_route_with_a_body_has_a_body_here() -> None:
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
 def test_reading_writing_and_delivering_require_separate_scopes(route: Route) -> None:
-    reads = route.method == "GET" or route.path == "/connections/preview"
+    reads = route.method == "GET" or route.path.endswith("/preview")
     other = "uplinks:write" if route.path == "/uplinks" else "connections:write"
     assert OPERATIONS[route.key].scope == ("connections:read" if reads else other)
 
@@ -131,6 +142,7 @@ def test_unauthorized_call_is_refused_and_changes_nothing(
 
     # The refused calls changed nothing.
     assert all_api.call("GET", f"/connections/{connection_id}").json["version"] == 1
+    assert all_api.call("GET", f"/flows/{connection_id}").json["version"] == 1
     assert len(all_api.call("GET", f"/connections/{connection_id}/messages").json) == 1
     assert route.send(all_api, connection_id).status == operation.success
 
@@ -212,7 +224,21 @@ STRANGE = (
 @pytest.mark.parametrize("route", GUARDED, ids=named)
 def test_strange_queries_and_headers_never_cause_a_500(all_api: Api, connection_id: str, route: Route) -> None:
     path = route.path.replace("{id}", connection_id).replace("{asId}", "AS")
-    names = ("limit", "cursor", "from", "to", "level", "state", "name", "status", "period", "direction", "id")
+    names = [
+        "limit",
+        "cursor",
+        "from",
+        "to",
+        "level",
+        "state",
+        "name",
+        "status",
+        "period",
+        "direction",
+        "id",
+        "connectionId",
+        "force",
+    ]
     for value in STRANGE:
         query = "&".join(f"{name}={value}" for name in names)
         body = json.dumps(BODIES[route.key]).encode() if route.takes_body else None
@@ -236,6 +262,7 @@ def test_query_parameter_that_is_given_twice_is_refused_and_changes_nothing(
         expect_problem(answer, 422)
         assert answer.pointers == {"/" + query.partition("=")[0]}
     assert all_api.call("GET", f"/connections/{connection_id}").json["version"] == 1
+    assert all_api.call("GET", f"/flows/{connection_id}").json["version"] == 1
     assert len(all_api.call("GET", f"/connections/{connection_id}/messages").json) == 1
 
 

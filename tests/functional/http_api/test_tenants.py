@@ -14,12 +14,13 @@ from chalicelib.vocabulary import EventType
 from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import Api, TestIssuer
-from tests.functional.http_api.test_connection_tests_api import ScriptedTester
+from tests.functional.flow_cases import add_flow, post_flow
+from tests.functional.http_api.test_connection_tests_api import UPLINK, ScriptedTester
 from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, Route, named
 
 PRIVATE = "Northwind"
 """Part of all data of the first tenant."""
-LISTS = {"/connections", "/events", "/application-servers"}
+LISTS = {"/connections", "/flows", "/events", "/application-servers"}
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def stranger(api: Api, services: Services, issuer: TestIssuer) -> Api:
 
 @pytest.fixture
 def connection_id(api: Api, services: Services) -> str:
-    """The first tenant's connection, with an event, a failed message, statistics and an application server."""
+    """The first tenant's connection, with an event, a failed message, statistics, an application server and a flow."""
     document = changed(TCP, description=PRIVATE, username=PRIVATE, hostName=f"{PRIVATE}.example") | {"name": PRIVATE}
     made = str(create(api, document)["id"])
     record = services.connection_store.get("demo", made)
@@ -48,6 +49,7 @@ def connection_id(api: Api, services: Services) -> str:
     services.event_log.add("demo", event)
     services.monitoring.count(record, {"uplinksDelivered": 7}, ["70B3D5E75E000001"])
     services.application_server_store.put("demo", "AS", PRIVATE)
+    add_flow(services, made, name=PRIVATE, description=PRIVATE)
     return made
 
 
@@ -107,6 +109,40 @@ def test_cursor_of_another_tenant_is_refused(api: Api, stranger: Api, connection
     assert api.call("GET", link[1 : link.index(">")]).status == 200
     expect_problem(stranger.call("GET", link[1 : link.index(">")]), 422)
     assert connection_id
+
+
+def test_flow_cannot_name_connection_of_another_tenant(api: Api, stranger: Api, connection_id: str) -> None:
+    # Given: the answer for an unknown connection
+    unknown = stranger.call("POST", "/flows", {"name": "n", "connectors": [{"connectionId": UNKNOWN}]})
+    expect_problem(unknown, 422)
+
+    # When
+    foreign = stranger.call("POST", "/flows", {"name": "n", "connectors": [{"connectionId": connection_id}]})
+
+    # Then
+    assert foreign.body == unknown.body
+    own = post_flow(stranger, connectors=[])
+    changed_one = stranger.call("PATCH", f"/flows/{own['id']}", {"connectors": [{"connectionId": connection_id}]})
+    expect_problem(changed_one, 422)
+    assert api.call("GET", f"/connections/{connection_id}").json["routing"] == "all"
+
+
+def test_flow_of_one_tenant_chooses_no_report_of_another(api: Api, stranger: Api, services: Services) -> None:
+    # Given: both tenants have a flow that matches every report
+    mine, theirs = create(api)["id"], create(stranger)["id"]
+    post_flow(api, mine, driver={"id": "actility:auto:1"})
+    post_flow(stranger, theirs, matchers=[{"type": "key", "key": "lora:0000000000000000"}])
+
+    # When
+    for tenant in ("demo", "other"):
+        services.ingress.accept(tenant, json.dumps(UPLINK).encode())
+
+    # Then
+    assert [each.driver for each in services.uplink_queues.receive(mine, 10)] == ["actility:auto:1"]
+    assert services.uplink_queues.receive(theirs, 10) == []
+    for caller, own in ((api, mine), (stranger, theirs)):
+        previewed = caller.call("POST", "/flows/preview", {"uplink": UPLINK}).json
+        assert [each["connectionId"] for each in previewed["connections"]] == [own]
 
 
 def test_first_tenant_sees_its_own_data(api: Api, connection_id: str) -> None:

@@ -191,8 +191,24 @@ def run_api(world: World) -> None:
     assert world.function("api_handler").application_server_store.keys("AS")
     world.call("POST", "/uplinks", uplink(2))
     world.call("DELETE", "/application-servers/{asId}", asId="AS")
-    world.call("DELETE", "/connections/{id}", id=connection_id)
+    run_flows(world, connection_id)
+    world.call("DELETE", "/connections/{id}", id=connection_id, query="?force=true")
     world.call("DELETE", "/connections", query=f"?id={world.connect()}")
+
+
+def run_flows(world: World, connection_id: str) -> None:
+    flow = {"name": "all", "connectors": [{"connectionId": connection_id}]}
+    flow_id = str(world.call("POST", "/flows", flow)["id"])
+    world.call("GET", "/flows")
+    world.call("GET", "/flows/{id}", id=flow_id)
+    world.call("PUT", "/flows", flow | {"id": flow_id})
+    world.call("PUT", "/flows/{id}", flow, id=flow_id)
+    world.call("PATCH", "/flows/{id}", {"active": False}, id=flow_id)
+    world.call("POST", "/flows/preview", {"uplink": uplink(1)})
+    world.call("DELETE", "/flows/{id}", id=flow_id)
+    other = world.call("POST", "/flows", flow)["id"]
+    world.call("DELETE", "/flows", query=f"?id={other}")
+    world.call("POST", "/flows", flow)
 
 
 def run_forward(world: World) -> None:
@@ -365,6 +381,7 @@ def run_reconcile(world: World) -> None:
     world.plain.connection_store.set_pending_wake(TENANT, marked, time.time(), "token")
     # A killed delete, and a create that is still marked as pending.
     world.fail_one(unfinished)
+    world.call("POST", "/flows", {"name": "all", "connectors": [{"connectionId": unfinished}]})
     world.plain.connection_store.delete(TENANT, unfinished)
     world.plain.connection_store.reserve(TENANT, marked, 5)
     # A replay that a request did not finish.
