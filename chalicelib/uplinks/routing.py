@@ -10,7 +10,7 @@ from chalicelib.ports.flows import FlowReader
 
 _CACHED_TENANTS = 1000
 _KEYS_PER_TENANT = 2000
-"""Keys of flows that count as much as a tenant does: the cache has at most 2 million keys in 32 MB."""
+"""Keys of flows that count as much as a tenant does: the cache has at most 2 million keys in 16 to 32 MB."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from infra.bench import costs, publish, settle
+from infra.bench import costs, publish, routing, settle
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 
@@ -16,6 +16,7 @@ def main() -> None:
             publish.measure(port, password)
             settle.measure(port, password)
             costs.drain_memory(port, password)
+        routing.measure()
         costs.cold_imports()
     except (BrokerFailed, StackFailed) as error:
         raise SystemExit(str(error)) from error

@@ -45,6 +45,7 @@ interface Connection {
   downlinkStateReason: string | null;
   startupTime: string | null;
   nextAttempt: string | null;
+  routing: "all" | "flows";
   createdAt: string;
   configuration: Configuration;
   alarms: Alarm[];

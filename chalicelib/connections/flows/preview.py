@@ -41,7 +41,7 @@ class ChosenBy(Document):
 
 
 class ConnectionPreview(Document):
-    """Whether a connection would receive the report, and with which routing key."""
+    """The fate of the report at one connection: received or not, the flow that decided, and the routing key."""
 
     connection_id: str
     name: str

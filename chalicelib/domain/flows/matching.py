@@ -4,6 +4,7 @@ A table is compiled once for each generation of a tenant. A report then costs a 
 search for each active flow with keys, so neither the number of tags in the flows nor that of keys matters.
 """
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections import Counter
@@ -27,22 +28,28 @@ class FlowMatch:
 
 
 class DeviceKeys:
-    """A set of DevEUIs and prefixes of DevEUIs, as sorted and disjoint ranges of 64-bit numbers: 16 bytes a key."""
+    """A set of DevEUIs and of prefixes of DevEUIs, as sorted 64-bit numbers: 8 bytes a DevEUI, 16 a prefix."""
 
     def __init__(self, keys: Iterable[str]) -> None:
+        digits = [key.partition(":")[2] for key in keys]
+        exact = array("Q", bytes.fromhex("".join(each for each in digits if not each.endswith("*"))))
+        if sys.byteorder == "little":
+            exact.byteswap()
+        self._devices = array("Q", sorted(set(exact)))
         self._firsts, self._lasts = array("Q"), array("Q")
-        for first, last in sorted(map(_range, keys)):
-            # Two ranges are disjoint, or one contains the other.
+        # Two prefixes have disjoint ranges, or one contains the other, which then sorts first.
+        for first, last in sorted((_range(each[:-1]) for each in digits if each.endswith("*")), key=_widest_first):
             if not self._lasts or first > self._lasts[-1]:
                 self._firsts.append(first)
                 self._lasts.append(last)
-            elif last > self._lasts[-1]:
-                self._lasts[-1] = last
 
     def __len__(self) -> int:
-        return len(self._firsts)
+        return len(self._devices) + len(self._firsts)
 
     def __contains__(self, device: int) -> bool:
+        position = bisect_right(self._devices, device)
+        if position and device <= self._devices[position - 1]:
+            return True
         position = bisect_right(self._firsts, device)
         return position > 0 and device <= self._lasts[position - 1]
 
@@ -172,12 +179,15 @@ def _folded(tags: Iterable[str]) -> frozenset[str]:
     return frozenset(tag.casefold() for tag in tags)
 
 
-def _range(key: str) -> tuple[int, int]:
-    """Return the first and the last DevEUI of a key, such as ``lora:0018b2000000*``, as numbers."""
-    digits = key.partition(":")[2].rstrip("*")
+def _range(digits: str) -> tuple[int, int]:
+    """Return the first and the last DevEUI with these first digits, as numbers."""
     free = 4 * (_DIGITS - len(digits))
     first = int(digits, 16) << free
     return first, first | ((1 << free) - 1)
+
+
+def _widest_first(numbers: tuple[int, int]) -> tuple[int, int]:
+    return numbers[0], -numbers[1]
 
 
 def _first(bits: int) -> int:

@@ -83,7 +83,7 @@ def test_replayed_uplinks_keep_order_and_message_id_and_have_one_wake_each(
     api: Api, services: Services, connection_id: str
 ) -> None:
     # Given
-    messages = [failed(number) for number in range(120)]
+    messages = [failed(number, driver=f"d:{number % 2}:1", validity="72h") for number in range(120)]
     services.failed_messages.add("demo", connection_id, messages)
 
     # When
@@ -95,6 +95,8 @@ def test_replayed_uplinks_keep_order_and_message_id_and_have_one_wake_each(
     assert [report.body for report in reports] == [message.body for message in messages]
     assert [report.message_id for report in reports] == [message.message_id for message in messages]
     assert {report.group for report in reports} == {DEVICE}
+    assert [report.driver for report in reports] == [message.driver for message in messages]
+    assert {report.validity for report in reports} == {"72h"}
     sent = wakes(services)
     assert {wake.message_id for wake in sent} == {message.message_id for message in messages}
     assert {(wake.tenant, wake.connection_id) for wake in sent} == {("demo", connection_id)}

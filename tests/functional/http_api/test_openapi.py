@@ -8,6 +8,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from app import app
+from chalicelib.domain.flows.validation import parse_flow
 from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
 from chalicelib.kernel.cursors import encode
@@ -116,6 +117,41 @@ def test_schema_of_reports_agrees_with_the_parser(document: Any, report: dict[st
     described = jsonschema.Draft202012Validator(content["schema"]).is_valid(report)
     try:
         parse_report(json.dumps(report).encode())
+    except InvalidRequest:
+        assert not described
+    else:
+        assert described
+
+
+@pytest.mark.parametrize(
+    "matcher",
+    [
+        {"type": "thing", "tags": ["a"]},
+        {"type": "thing", "tags": ["a"], "key": None, "keys": None},
+        {"type": "thing", "tags": []},
+        {"type": "thing", "tags": None},
+        {"type": "thing"},
+        {"type": "thing", "key": "lora:0018b20000000b20"},
+        {"type": "thing", "tags": ["a"], "keys": ["lora:0018b2*"]},
+        {"type": "key", "key": "LoRa:0018B20000000B20"},
+        {"type": "key", "key": "lora:0018b2*", "tags": None},
+        {"type": "key", "keys": ["lora:0018b2*"]},
+        {"type": "key", "keys": ["lora:0018b2"]},
+        {"type": "key", "keys": []},
+        {"type": "key", "key": "lora:0018b2*", "keys": ["lora:0018b2*"]},
+        {"type": "key", "tags": ["a"]},
+        {"type": "key"},
+        {"type": "area"},
+        {"tags": ["a"]},
+        {"type": "thing", "tags": ["a"], "tag": "a"},
+    ],
+)
+def test_schema_of_matchers_agrees_with_the_validation(document: Any, matcher: dict[str, Any]) -> None:
+    schema = resolved(document, {"$ref": "#/components/schemas/FlowRequest"})
+    flow = {"name": "n", "matchers": [matcher]}
+    described = jsonschema.Draft202012Validator(schema).is_valid(flow)
+    try:
+        parse_flow(flow, None, lambda _: True, lambda _: True)
     except InvalidRequest:
         assert not described
     else:

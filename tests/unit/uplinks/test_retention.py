@@ -11,6 +11,7 @@ from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
 from chalicelib.uplinks.retention import MARGIN, NOTICE, PERIOD, Retention
 from chalicelib.vocabulary import EventType
 from infra.local.in_memory import MemoryUplinkQueues
+from tests.unit.domain.flows.cases import flow
 from tests.unit.flow import TENANT, Flow
 
 HOUR, DAY = 3600.0, 86400.0
@@ -142,6 +143,21 @@ def test_tenant_is_warned_a_day_before_shorter_validity_ends(scene: Scene) -> No
     scene.check()
     assert scene.reported() == ["UPLINKS_EXPIRE"]
     assert scene.waiting() == 1
+
+
+def test_tenant_is_warned_a_day_before_the_validity_of_a_flow_ends(scene: Scene) -> None:
+    # Given: the connection itself keeps reports for two weeks
+    assert scene.flows.create(flow(validity="3d"), 200) == []
+    scene.post(2)
+
+    # When
+    scene.now += 2 * DAY + PERIOD
+    scene.check()
+
+    # Then
+    assert scene.reported() == ["UPLINKS_EXPIRE"]
+    _, event = scene.events.events[-1]
+    assert event.details["ends"] == "1970-01-15T13:46:40.000Z"
 
 
 def test_open_connection_is_not_checked(scene: Scene) -> None:

@@ -31,3 +31,18 @@ def test_report_without_readable_attributes_is_received(services: Services) -> N
         (plain["MessageId"], '{"a": 1}'),
         ("second", "no base64"),
     ]
+
+
+def test_report_keeps_the_driver_and_the_validity_of_its_flow(services: Services) -> None:
+    connection_id = new_id(1_764_000_000)
+    services.uplink_queues.create(connection_id)
+    for group, flow in (("1", {"driver": "actility:auto:1", "validity": "72h"}), ("2", {"driver": "a:b:1"}), ("3", {})):
+        services.uplink_queues.send(
+            connection_id, body="{}", group=group, message_id=group, deduplication_id=group, **flow
+        )
+    received = services.uplink_queues.receive(connection_id, 10)
+    assert sorted((report.group, report.driver, report.validity) for report in received) == [
+        ("1", "actility:auto:1", "72h"),
+        ("2", "a:b:1", None),
+        ("3", None, None),
+    ]

@@ -32,8 +32,8 @@ def failed(number: int, body: str = "{}", **changes: Any) -> FailedMessage:
 
 
 @pytest.mark.parametrize("body", ["{}", "é☃" * 400, '{"a": "' + "ü" * 131_000 + '"}'])
-def test_failed_message_keeps_its_body_and_message_id(services: Services, body: str) -> None:
-    message = failed(0, body, dev_eui="70B3D5E75E000001")
+def test_failed_message_keeps_its_body_message_id_and_flow(services: Services, body: str) -> None:
+    message = failed(0, body, dev_eui="70B3D5E75E000001", driver="actility:auto:1", validity="72h")
     services.failed_messages.add("demo", "01A", [message, message])
     assert services.failed_messages.page("demo", "01A", 10, None) == ([message], None)
 
