@@ -10,6 +10,14 @@ from chalicelib.domain.delivery import Outcome
 APP_ID = "iot-flow"
 """The AMQP ``app_id`` of every message that the connector publishes, by which it recognises them again."""
 
+FIXED_PROPERTIES: Mapping[str, Any] = {
+    "content_type": "application/json",
+    "content_encoding": "utf-8",
+    "delivery_mode": 2,
+    "app_id": APP_ID,
+}
+"""The AMQP properties that all published messages share. Delivery mode 2: persistent."""
+
 
 @dataclass(frozen=True)
 class OutgoingMessage:
@@ -31,13 +39,10 @@ class OutgoingMessage:
 def amqp_properties(message: OutgoingMessage) -> dict[str, Any]:
     """Return the AMQP properties of a message by name, except its headers."""
     return {
-        "content_type": "application/json",
-        "content_encoding": "utf-8",
-        "delivery_mode": 2,
+        **FIXED_PROPERTIES,
         "message_id": message.message_id,
         "timestamp": message.timestamp,
         "type": message.type,
-        "app_id": APP_ID,
     }
 
 

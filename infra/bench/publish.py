@@ -12,13 +12,12 @@ from pathlib import Path
 import pika
 import pika.adapters.blocking_connection
 
-from chalicelib.adapters.amqp.batch import properties_of
 from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
 from chalicelib.domain.delivery import Result
-from chalicelib.ports.publishing import OutgoingMessage
+from chalicelib.ports.publishing import OutgoingMessage, amqp_properties
 from chalicelib.vocabulary import ConnectionState
 from infra.local.broker.delay_proxy import delaying_proxy
 from infra.local.broker.node import Broker, BrokerConfig
@@ -141,9 +140,8 @@ def one_at_a_time(port: int, password: str, messages: Sequence[OutgoingMessage],
 
         def publish() -> None:
             for message in messages:
-                channel.basic_publish(
-                    EXCHANGE, message.routing_key, message.body, properties_of(message), mandatory=True
-                )
+                properties = pika.BasicProperties(headers=dict(message.headers), **amqp_properties(message))
+                channel.basic_publish(EXCHANGE, message.routing_key, message.body, properties, mandatory=True)
 
         channel.confirm_delivery()
         return rate(publish, len(messages), rounds)

@@ -8,12 +8,11 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-
-from pika import BasicProperties
+from itertools import takewhile
 
 from chalicelib.domain.amqp_limits import MAX_SHORT_STRING
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
-from chalicelib.ports.publishing import OutgoingMessage, amqp_properties
+from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 MESSAGES_A_TURN = 25
@@ -71,7 +70,7 @@ class Batch:
         """time.monotonic() at which the oldest unconfirmed message was sent; infinity without one."""
         return next((moment for _message, moment in self._sent.values()), math.inf)
 
-    def next_turn(self) -> Iterator[tuple[OutgoingMessage, BasicProperties]]:
+    def next_turn(self) -> Iterator[OutgoingMessage]:
         """Yield the messages to publish in this turn of the loop.
 
         The caller must call ``sent`` or ``invalid`` for each message before it takes the next one.
@@ -79,8 +78,7 @@ class Batch:
         for _ in range(MESSAGES_A_TURN):
             if not self._ready or self.window_full:
                 return
-            message = self._groups[self._ready.popleft()][0]
-            yield message, properties_of(message)
+            yield self._groups[self._ready.popleft()][0]
 
     def sent(self, tag: int, message: OutgoingMessage) -> None:
         """Record a published message under its delivery tag."""
@@ -100,7 +98,7 @@ class Batch:
 
     def confirmed(self, tag: int, *, multiple: bool, ack: bool) -> None:
         """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""
-        tags = [known for known in self._sent if known <= tag] if multiple else [tag] if tag in self._sent else []
+        tags = [*takewhile(lambda known: known <= tag, self._sent)] if multiple else [tag] if tag in self._sent else []
         now = time.monotonic()
         for known in tags:
             message, moment = self._sent.pop(known)
@@ -176,8 +174,3 @@ class Batch:
             waiting.clear()
         if waiting:
             self._ready.append(message.group)
-
-
-def properties_of(message: OutgoingMessage) -> BasicProperties:
-    """Return the AMQP properties and headers of a message."""
-    return BasicProperties(headers=dict(message.headers), **amqp_properties(message))

@@ -100,6 +100,11 @@ class AmqpConnection:
     def is_open(self) -> bool:
         return self._amqp is not None and self._amqp.is_open and self.error is None
 
+    @property
+    def frame_max(self) -> int:
+        """Bytes of the largest frame; negotiated once the connection is open."""
+        return 0 if self._amqp is None else self._amqp.params.frame_max
+
     async def open(self) -> None:
         """Resolve the name, connect and log in. A caller that stops waiting must call ``abort``."""
         self._begin("resolve")
@@ -149,6 +154,12 @@ class AmqpConnection:
 
         request(answered)
         return reply
+
+    def write(self, frames: bytes) -> None:
+        """Write the complete frames of a message; the loop sends them before its next poll."""
+        if not self.is_open or self._transport is None or self._transport.stream is None:
+            raise self.error or ConnectionResetError("the connection is closed")
+        self._transport.stream.write(frames)
 
     async def close(self) -> None:
         """Close in order and wait for the broker's answer."""

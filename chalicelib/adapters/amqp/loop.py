@@ -103,6 +103,23 @@ class Loop(IOLoop):
     def __init__(self) -> None:
         super().__init__()
         self.activate_poller()
+        self._before_poll: list[Callable[[], None]] = []
+
+    def before_poll(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once, right before the loop waits for I/O the next time."""
+        self._before_poll.append(callback)
+
+    def poll(self) -> None:
+        callbacks, self._before_poll = self._before_poll, []
+        for callback in callbacks:
+            callback()
+        super().poll()
+
+    def turn(self) -> None:
+        """Serve the I/O that is ready, without waiting for any."""
+        self.call_later(0, _wake)
+        self.poll()
+        self.process_timeouts()
 
     def run_until(self, done: Callable[[], bool], deadline: float) -> bool:
         """Serve I/O until ``done`` holds. False when the deadline (time.monotonic()) passes first."""

@@ -13,6 +13,7 @@ from chalicelib.adapters.amqp.batch import Batch
 from chalicelib.adapters.amqp.channel_closings import ChannelClosings
 from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
+from chalicelib.adapters.amqp.frames import PublishEncoder
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.adapters.amqp.operation import ConfirmTimeout
 from chalicelib.adapters.amqp.topology import ensure_exchange
@@ -79,6 +80,7 @@ class AmqpPublisher:
         self._common_key = None if "{" in pattern else pattern
         self._confirm_seconds = connection.configuration.action_timeout / 1000
         self._channel: Channel | None = None
+        self._encoder: PublishEncoder | None = None
         self._published = 0
         self._batch: Batch | None = None
         self._failure: BaseException | None = None
@@ -103,6 +105,7 @@ class AmqpPublisher:
         channel.add_on_return_callback(self._on_return)
         channel.add_on_close_callback(self._on_closed)
         self._channel = channel
+        self._encoder = PublishEncoder(channel.channel_number, self._exchange, self._amqp.frame_max)
 
     @property
     def usable(self) -> bool:
@@ -186,8 +189,7 @@ class AmqpPublisher:
                 break
             self.waiting_since = batch.oldest_sent
             limit = min(deadline, self.waiting_since + self._confirm_seconds)
-            seen = batch.progress
-            if not self._loop.run_until(lambda: self._can_continue(batch, seen), limit):  # noqa: B023  # called in this turn
+            if not self._serve(batch, limit):
                 if self._amqp.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:
                     # Our deadline passed, but the broker still had time to confirm. Late confirms must not settle
                     # messages of the next batch.
@@ -216,22 +218,30 @@ class AmqpPublisher:
         return True
 
     def _pump(self, batch: Batch, last_start: float) -> None:
-        channel = self._channel
-        if channel is None:
+        encoder = self._encoder
+        if encoder is None:
             raise ConnectionResetError("the channel is closed")
         if time.monotonic() >= last_start:
             batch.stop()
-        for message, properties in batch.next_turn():
+        for message in batch.next_turn():
             try:
-                channel.basic_publish(self._exchange, message.routing_key, message.body, properties, mandatory=True)
+                frames = encoder.encode(message)
             except ENCODING_ERRORS as error:
                 batch.invalid(message, self._amqp.operation.quote(repr(error)))
             else:
+                self._amqp.write(frames)
                 self._published += 1
                 batch.sent(self._published, message)
 
-    def _can_continue(self, batch: Batch, seen: int) -> bool:
-        return batch.progress != seen or self._failure is not None or (batch.sendable and not batch.window_full)
+    def _serve(self, batch: Batch, limit: float) -> bool:
+        """Send what was encoded and read confirms. False when ``limit`` (monotonic) passes without any.
+
+        It waits only if no message may be sent: the broker's confirms are then read between the turns."""
+        if batch.sendable and not batch.window_full:
+            self._loop.turn()
+            return time.monotonic() < limit
+        seen = batch.progress
+        return self._loop.run_until(lambda: batch.progress != seen or self._failure is not None, limit)
 
     def _on_confirm(self, frame: Any) -> None:
         if self._batch is not None:

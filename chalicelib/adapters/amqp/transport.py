@@ -1,4 +1,4 @@
-"""I/O services for pika that use only checked addresses, cork the socket and end with a reset.
+"""I/O services for pika that use only checked addresses, send once a turn of the loop and end with a reset.
 
 Each connection has a separate ``Transport``; the loop below it may serve many connections.
 """
@@ -16,8 +16,6 @@ from pika.adapters.utils.selector_ioloop_adapter import AbstractSelectorIOLoop, 
 from chalicelib.adapters.amqp.loop import Loop
 from chalicelib.domain.validation.broker_addresses import Address
 
-_CORK = getattr(socket, "TCP_CORK", None)
-"""Linux only. Other systems send each frame separately, which is slower but correct."""
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with a time of 0: close() sends RST."""
 
@@ -32,10 +30,15 @@ class Transport(SelectorIOServicesAdapter):
 
     def __init__(self, loop: Loop, addresses: Sequence[Address], port: int, on_step: Callable[[str], None]) -> None:
         super().__init__(cast("AbstractSelectorIOLoop[object]", loop))  # the type of any loop in the stubs
+        self._own_loop = loop
         self._addresses = addresses
         self._port = port
         self._on_step = on_step
         self._twin: socket.socket | None = None
+        self._sending = False
+        self._unsent: tuple[int, Callable[[], None]] | None = None
+        self.stream: JoiningStream | None = None
+        """The stream of pika's frames, for the frames that the publisher encodes itself."""
         self.linked = False
         """True once TCP and TLS are established and pika's protocol has begun."""
 
@@ -72,23 +75,50 @@ class Transport(SelectorIOServicesAdapter):
     ) -> AbstractIOReference:
         self._on_step("authenticate" if ssl_context is None else "tls")
 
+        def joining() -> AbstractStreamProtocol:
+            return _JoiningProtocol(protocol_factory(), self._join)
+
         def linked(result: Linked) -> None:
             if isinstance(result, tuple):
                 self.linked = True
                 self._on_step("authenticate")
+                # pika takes its protocol from the result.
+                result = result[0], cast("_JoiningProtocol", result[1]).inner
             on_done(result)
 
-        return super().create_streaming_connection(protocol_factory, sock, linked, ssl_context, server_hostname)
+        return super().create_streaming_connection(joining, sock, linked, ssl_context, server_hostname)
+
+    def _join(self, stream: AbstractStreamTransport) -> "JoiningStream":
+        self.stream = JoiningStream(self._own_loop, stream, self.send)
+        return self.stream
+
+    def send(self, write: Callable[[], None]) -> None:
+        """Call ``write``, which writes to pika's stream, and send at once as much as the socket takes.
+
+        pika sends when the loop finds the socket writable. That costs a turn and two system calls per write.
+        """
+        self._sending = True
+        try:
+            write()
+            if self._unsent is not None:
+                self._unsent[1]()
+        finally:
+            self._sending = False
+            unsent, self._unsent = self._unsent, None
+        if unsent is not None:
+            super().set_writer(*unsent)
 
     def set_writer(self, fd: int, on_writable: Callable[[], None]) -> None:
-        # pika calls send() three times per message. The cork collects them into full segments.
-        self._cork(1)
-        super().set_writer(fd, on_writable)
+        if self._sending:
+            self._unsent = fd, on_writable
+        else:
+            super().set_writer(fd, on_writable)
 
     def remove_writer(self, fd: int) -> bool:
-        removed = super().remove_writer(fd)
-        self._cork(0)
-        return removed
+        if self._unsent is not None:
+            self._unsent = None
+            return True
+        return super().remove_writer(fd)
 
     def reset(self) -> None:
         """End the connection with RST, so that buffered data is dropped.
@@ -96,6 +126,8 @@ class Transport(SelectorIOServicesAdapter):
         pika has no public abort. This simulates the end of input; pika then closes its socket in the next turn of the
         loop, and closing the last duplicate sends the RST.
         """
+        if self.stream is not None:
+            self.stream.discard()
         twin, self._twin = self._twin, None
         if twin is not None:
             twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -107,14 +139,71 @@ class Transport(SelectorIOServicesAdapter):
         """Close the duplicate after pika has closed its socket."""
         self._close_twin()
 
-    def _cork(self, value: int) -> None:
-        if self._twin is not None and self.linked and _CORK is not None:
-            self._twin.setsockopt(socket.IPPROTO_TCP, _CORK, value)
-
     def _close_twin(self) -> None:
         twin, self._twin = self._twin, None
         if twin is not None:
             twin.close()
+
+
+class JoiningStream(AbstractStreamTransport):
+    """A stream that joins everything that is written in one turn of the loop and sends it before the next.
+
+    pika writes each frame on its own, which would be three system calls for a message.
+    """
+
+    def __init__(self, loop: Loop, inner: AbstractStreamTransport, send: Callable[[Callable[[], None]], None]) -> None:
+        self._loop = loop
+        self._inner = inner
+        self._send = send
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.before_poll(self.flush)
+        self._parts.append(data)
+
+    def flush(self) -> None:
+        """Send what was written."""
+        if self._parts:
+            data = b"".join(self._parts)
+            self._parts.clear()
+            self._send(lambda: self._inner.write(data))
+
+    def discard(self) -> None:
+        """Forget what was written and not sent."""
+        self._parts.clear()
+
+    def abort(self) -> None:
+        self.discard()
+        self._inner.abort()
+
+    def get_protocol(self) -> AbstractStreamProtocol:
+        return self._inner.get_protocol()
+
+    def get_write_buffer_size(self) -> int:
+        return self._inner.get_write_buffer_size() + sum(map(len, self._parts))
+
+
+class _JoiningProtocol(AbstractStreamProtocol):
+    """pika's protocol, which gets a joining stream instead of pika's own."""
+
+    def __init__(
+        self, inner: AbstractStreamProtocol, join: Callable[[AbstractStreamTransport], AbstractStreamTransport]
+    ) -> None:
+        self.inner = inner
+        self._join = join
+
+    def connection_made(self, transport: AbstractStreamTransport) -> None:
+        self.inner.connection_made(self._join(transport))
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self.inner.connection_lost(error)
+
+    def eof_received(self) -> bool | None:
+        return self.inner.eof_received()
+
+    def data_received(self, data: bytes) -> None:
+        self.inner.data_received(data)
 
 
 class _Pending(AbstractIOReference):
