@@ -50,6 +50,8 @@ class Pattern:
     parts: tuple[str | Placeholder, ...]
     limited: Callable[[], AbstractContextManager[None]]
     """Return a context manager that bounds the cost of the evaluations inside it."""
+    names: frozenset[str] | None = None
+    """The fields that the pattern reads, if it reads only fields by their names; None for any other pattern."""
 
     def key(self, fields: Mapping[str, Any]) -> str:
         """Return the routing key for a report's fields. Raises Unresolved or TooLong."""
@@ -66,17 +68,20 @@ def compile_pattern(text: str) -> Pattern:
     if not is_utf8(text):
         raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
     parts: list[str | Placeholder] = []
+    names: set[Step | None] = set()
     limited: Callable[[], AbstractContextManager[None]] = nullcontext
     for part in parse_pattern(text):
         if isinstance(part, str):
             parts.append(part)
             continue
         paths = [alternative for alternative in part.alternatives if isinstance(alternative, Path)]
+        names |= {path.steps[0] if path.steps and len(path.steps) == 1 else None for path in paths}
         literals = [alternative.text for alternative in part.alternatives if isinstance(alternative, Literal)]
         if any(path.steps is None for path in paths):
             limited = _json_path().limited
         parts.append(Placeholder(part.text, tuple(map(_lookup, paths)), literals[0] if literals else None))
-    return Pattern(tuple(parts), limited)
+    simple = frozenset(name for name in names if isinstance(name, str))
+    return Pattern(tuple(parts), limited, simple if len(simple) == len(names) else None)
 
 
 def _json_path() -> ModuleType:

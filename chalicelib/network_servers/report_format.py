@@ -19,6 +19,15 @@ class ReportFormat(Protocol):
         Raises TooLarge, Malformed (not JSON), or InvalidRequest (JSON, but not a report).
         """
 
+    def summary(self, report: Report) -> str | None:
+        """Return a short ASCII text with the fields that most drains need, or None if the body must be parsed again."""
+
+    def parse_summary(self, summary: str, body: str) -> Report | None:
+        """Return the report of ``body`` from its summary, without parsing the body.
+
+        Its ``fields`` have the summarised names only, None for a missing field. None: another release made the summary.
+        """
+
     def check_time(self, query: Sequence[tuple[str, str]], now: float, max_deviation: float) -> None:
         """Check that a signed request is recent.
 

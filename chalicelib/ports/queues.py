@@ -31,6 +31,7 @@ class ReceivedReport:
     ``group``: the device. ``format``: the name of the report format of ``body``. ``sent_at``: Unix seconds.
     ``attempts`` begins at 1. ``driver`` and ``validity``: the driver and the ``uplinkTimeValidity`` of the flow that
     chose the report, None without one.
+    ``summary``: what ``ReportFormat.summary`` gave when the report was stored, if anything.
     """
 
     receipt: str
@@ -42,6 +43,7 @@ class ReceivedReport:
     format: str = DEFAULT_FORMAT
     driver: str | None = None
     validity: str | None = None
+    summary: str | None = None
 
 
 class UplinkQueues(Protocol):
@@ -64,6 +66,7 @@ class UplinkQueues(Protocol):
         report_format: str = DEFAULT_FORMAT,
         driver: str | None = None,
         validity: str | None = None,
+        summary: str | None = None,
     ) -> None:
         """Store a report; ``message_id`` is the AMQP message id, which a replay keeps.
 

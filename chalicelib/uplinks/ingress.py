@@ -13,7 +13,7 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.monitoring import log
-from chalicelib.network_servers.formats import DEFAULT
+from chalicelib.network_servers.formats import DEFAULT, format_named
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import ConnectionReader
 from chalicelib.ports.queues import UplinkQueues, WakeQueue
@@ -115,6 +115,7 @@ class Ingress:
                 connection.id,
                 body=report.text,
                 report_format=report.format,
+                summary=format_named(report.format).summary(report),
                 group=report.group,
                 message_id=name,
                 deduplication_id=hashlib.sha256(f"report {name}".encode()).hexdigest(),

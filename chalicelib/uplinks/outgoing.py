@@ -5,10 +5,12 @@ import hashlib
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.report import Report
-from chalicelib.domain.routing_keys import routing_key
+from chalicelib.domain.routing_keys import compile_pattern, routing_key
 from chalicelib.kernel.durations import parse_duration
 from chalicelib.kernel.strict_json import member_spans
+from chalicelib.network_servers.formats import format_named
 from chalicelib.ports.publishing import OutgoingMessage
+from chalicelib.ports.queues import ReceivedReport
 
 
 def message_id(connection_id: str, report: Report) -> str:
@@ -32,6 +34,20 @@ def message_id(connection_id: str, report: Report) -> str:
         digest.update(b"%d:" % len(data))
         digest.update(data)
     return digest.hexdigest()
+
+
+def report_of(received: ReceivedReport, configuration: AmqpConfiguration) -> Report:
+    """Return a received report, from its summary if the connection needs no other fields. Raises InvalidRequest.
+
+    A report that an earlier release or a replay stored has no summary.
+    """
+    report_format = format_named(received.format)
+    names = compile_pattern(configuration.uplink_topic_pattern).names
+    if received.summary and names is not None and not configuration.send_raw_decoded_format:
+        report = report_format.parse_summary(received.summary, received.body)
+        if report is not None and names <= report.fields.keys():
+            return report
+    return report_format.parse(received.body.encode())
 
 
 def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:

@@ -13,10 +13,9 @@ from chalicelib.domain.report import NO_DEVICE
 from chalicelib.errors import InvalidRequest, NotRoutable
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
-from chalicelib.network_servers.formats import format_named
 from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.ports.queues import ReceivedReport
-from chalicelib.uplinks.outgoing import expired, is_sent, outgoing
+from chalicelib.uplinks.outgoing import expired, is_sent, outgoing, report_of
 from chalicelib.vocabulary import EventType, FailureReason
 
 ALONE_FROM = 10
@@ -34,7 +33,7 @@ def prepare(report: ReceivedReport, connection: Connection, now: float) -> Outgo
 
 def _prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
     try:
-        parsed = format_named(report.format).parse(report.body.encode())
+        parsed = report_of(report, connection.configuration)
     except InvalidRequest as error:
         # Another version of this program accepted the report. It must not block the later reports of its device.
         return Outcome(Result.FAILED, FailureReason.INVALID, str(error))

@@ -5,7 +5,6 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -181,8 +180,16 @@ class SqsUplinkQueues:
         report_format: str = DEFAULT_FORMAT,
         driver: str | None = None,
         validity: str | None = None,
+        summary: str | None = None,
     ) -> None:
-        values = {"messageId": message_id, "format": report_format, "driver": driver, "validity": validity}
+        # None of these is in the body, which is the report itself and is read by the previous release, too.
+        values = {
+            "messageId": message_id,
+            "format": report_format,
+            "driver": driver,
+            "validity": validity,
+            "summary": summary,
+        }
         attributes = {
             name: {"DataType": "String", "StringValue": value} for name, value in values.items() if value is not None
         }
@@ -237,10 +244,13 @@ class SqsUplinkQueues:
 def _received(message: dict[str, Any]) -> ReceivedReport:
     attributes = message.get("MessageAttributes", {})
     body = message["Body"]
+    summary = attributes.get("summary", {}).get("StringValue")
     if attributes.get("encoding", {}).get("StringValue") == "base64":
         # An undecodable body stays as it is, and becomes a failed message.
-        with suppress(ValueError):
+        try:
             body = base64.b64decode(body).decode()
+        except ValueError:
+            summary = None
     system = message["Attributes"]
     return ReceivedReport(
         receipt=message["ReceiptHandle"],
@@ -252,6 +262,7 @@ def _received(message: dict[str, Any]) -> ReceivedReport:
         format=attributes.get("format", {}).get("StringValue", DEFAULT_FORMAT),
         driver=attributes.get("driver", {}).get("StringValue"),
         validity=attributes.get("validity", {}).get("StringValue"),
+        summary=summary,
     )
 
 

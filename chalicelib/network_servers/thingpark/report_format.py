@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from chalicelib.domain.report import Report
 from chalicelib.network_servers.thingpark.downlinks import rejected_report
 from chalicelib.network_servers.thingpark.lrc_tokens import check_time, uplink_token_matches
-from chalicelib.network_servers.thingpark.reports import FORMAT, parse_report
+from chalicelib.network_servers.thingpark.reports import FORMAT, parse_report, parse_summary, summary_of
 
 
 class ThingParkReports:
@@ -16,6 +16,14 @@ class ThingParkReports:
     def parse(self, body: bytes) -> Report:
         """Parse a report; see ``parse_report``."""
         return parse_report(body)
+
+    def summary(self, report: Report) -> str | None:
+        """Return the fields of a report that most drains need; see ``summary_of``."""
+        return summary_of(report)
+
+    def parse_summary(self, summary: str, body: str) -> Report | None:
+        """Return a report from its summary; see ``parse_summary``."""
+        return parse_summary(summary, body)
 
     def check_time(self, query: Sequence[tuple[str, str]], now: float, max_deviation: float) -> None:
         """Check the query parameter Time. Raises Unauthorized."""

@@ -1,5 +1,6 @@
 """Reports of a ThingPark network server (LRC)."""
 
+import json
 import re
 from typing import Any
 
@@ -26,6 +27,11 @@ _MAX_FRAME_COUNTER = 2**32 - 1
 _MAX_PORT = 255
 _MAX_CUSTOMER_ID = 255
 """The maximum length of CustomerID in characters; it keeps the AMQP header frame below its limit."""
+_SUMMARISED = ("DevEUI", "FPort", "FCntUp", "CustomerID", "Time")
+"""The fields that headers, the expiry and most topic patterns read."""
+_NAMES = frozenset(_SUMMARISED)
+_MAX_SUMMARISED = 255
+"""The maximum length of a text in a summary, in characters."""
 
 
 def parse_report(body: bytes) -> Report:
@@ -77,6 +83,33 @@ def _tags(fields: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(models, str):
         tags += [_NUMBER.sub("", entry.strip()) for entry in models.split(",")]
     return tuple(tag for tag in tags if tag and is_utf8(tag))
+
+
+def summary_of(report: Report) -> str | None:
+    """Return the report reduced to the fields of ``_SUMMARISED``, as ASCII JSON; null stands for a missing field.
+
+    None for a report with an unusual value in such a field: its drain parses the whole body.
+    """
+    fields = {name: report.fields.get(name) for name in _SUMMARISED}
+    return json.dumps({report.root: fields}) if all(map(_is_short, fields.values())) else None
+
+
+def _is_short(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MAX_SUMMARISED
+    return value is None or (isinstance(value, int) and abs(value) <= _MAX_FRAME_COUNTER)
+
+
+def parse_summary(summary: str, body: str) -> Report | None:
+    """Return the report whose document is ``body``, with the fields of its summary only.
+
+    None if the summary is not one of this release.
+    """
+    try:
+        report = _report(body, json.loads(summary))
+    except (ValueError, InvalidRequest):
+        return None
+    return report if report.fields.keys() >= _NAMES else None
 
 
 def _customer_id(value: object) -> str | None:

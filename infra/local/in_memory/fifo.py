@@ -3,8 +3,8 @@
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from chalicelib.ports.clock import Clock
 
@@ -25,8 +25,8 @@ class Held:
     message_id: str
     sent_at: float
     attempts: int
-    flow: tuple[str | None, str | None] = (None, None)
-    """The driver and the validity of the flow that chose a report."""
+    attributes: Mapping[str, str | None] = field(default_factory=dict)
+    """The optional attributes of a report: driver, validity and summary."""
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Fifo:
         group: str,
         message_id: str,
         deduplication_id: str,
-        flow: tuple[str | None, str | None] = (None, None),
+        attributes: Mapping[str, str | None] | None = None,
     ) -> None:
         with self._lock:
             now = self._clock()
@@ -63,7 +63,8 @@ class Fifo:
                 return
             self._seen[group, deduplication_id] = now
             number = next(self._numbers)
-            self._messages[number] = _Stored(Held("", f"m{number}", group, body, message_id, now, 0, flow))
+            held = Held("", f"m{number}", group, body, message_id, now, 0, attributes or {})
+            self._messages[number] = _Stored(held)
             self._groups[group][number] = None
 
     def receive(self, limit: int) -> list[Held]:

@@ -45,10 +45,12 @@ class MemoryUplinkQueues:
         report_format: str = DEFAULT_FORMAT,
         driver: str | None = None,
         validity: str | None = None,
+        summary: str | None = None,
     ) -> None:
         if report_format != DEFAULT_FORMAT:
             raise ValueError(report_format)
-        self._queue(connection_id).send(body, group, message_id, deduplication_id, (driver, validity))
+        attributes = {"driver": driver, "validity": validity, "summary": summary}
+        self._queue(connection_id).send(body, group, message_id, deduplication_id, attributes)
 
     def receive(self, connection_id: str, limit: int, wait: int = 0) -> list[ReceivedReport]:  # noqa: ARG002  # memory never answers short
         return [_report(held) for held in self._queue(connection_id).receive(limit)]
@@ -67,7 +69,7 @@ class MemoryUplinkQueues:
 
 
 def _report(held: Held) -> ReceivedReport:
-    driver, validity = held.flow
+    given = held.attributes
     return ReceivedReport(
         held.receipt,
         held.message_id,
@@ -75,8 +77,9 @@ def _report(held: Held) -> ReceivedReport:
         held.body,
         held.sent_at,
         held.attempts,
-        driver=driver,
-        validity=validity,
+        driver=given.get("driver"),
+        validity=given.get("validity"),
+        summary=given.get("summary"),
     )
 
 

@@ -46,3 +46,23 @@ def test_report_keeps_the_driver_and_the_validity_of_its_flow(services: Services
         ("2", "a:b:1", None),
         ("3", None, None),
     ]
+
+
+def test_report_is_received_with_its_summary(services: Services) -> None:
+    # Given bodies that SQS takes and does not take as they are
+    connection_id = new_id(1_764_000_000)
+    services.uplink_queues.create(connection_id)
+    for name, body, summary in (("a", "{}", '{"x": "\\u0000"}'), ("b", "\ufffe", "{}"), ("c", "{}", None)):
+        services.uplink_queues.send(
+            connection_id, body=body, group=name, message_id=name, deduplication_id=name, summary=summary
+        )
+
+    # When
+    received = services.uplink_queues.receive(connection_id, 10)
+
+    # Then
+    assert [(report.body, report.summary) for report in received] == [
+        ("{}", '{"x": "\\u0000"}'),
+        ("\ufffe", "{}"),
+        ("{}", None),
+    ]
