@@ -1,12 +1,13 @@
 """For all tests."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 # The duration of an example depends on the machine rather than the code.
-settings.register_profile("patient", deadline=None)
+# A slow machine fails no test, neither by the time of an example nor by that of its data.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 TOGETHER = {"tests/e2e", "tests/broker"}

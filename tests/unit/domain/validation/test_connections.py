@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import trustme
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain.connection import Connection, ConnectionRequest, ConnectionSecrets
@@ -408,7 +408,6 @@ FIELDS = sorted(field.alias or name for name, field in AmqpConfiguration.model_f
 
 
 # On a busy machine the first example can take seconds, imports included.
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), ANYTHING, max_size=4), st.booleans())
 def test_any_configuration_is_taken_or_refused(changes: dict[str, Any], replaces: bool) -> None:
     try:
