@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy operate clean
+.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy undeploy operate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -94,8 +94,11 @@ lock: $(BIN)/.installed ## pin the newest versions of the packages in requiremen
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --only-binary :all: --emit-build-options --no-header --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
 
-deploy: $(BIN)/.installed ## deploy a stage to AWS: make deploy STAGE=dev (infra/README.md)
-	@$(BIN)/python -m infra.deploy.chalice_cli deploy --stage $(STAGE)
+deploy: $(BIN)/.installed ## deploy a stage to AWS, or list what would change: make deploy STAGE=dev DRY_RUN=1 (infra/README.md)
+	@exec $(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(ADDRESS),--address $(ADDRESS))
+
+undeploy: $(BIN)/.installed ## remove a stage from AWS, or list what would go: make undeploy STAGE=dev DRY_RUN=1 (infra/README.md)
+	@exec $(BIN)/python -m infra.deploy.undeploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(YES),--yes)
 
 operate: $(BIN)/.installed ## operate a stage: make operate STAGE=dev ARGS="list" (docs/operations/operate.md)
 	@exec $(BIN)/python -m infra.deploy.operate $(STAGE) $(ARGS)

@@ -7,6 +7,7 @@ from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEv
 from chalicelib.config import settings
 from chalicelib.entry.invocations import deadline, records
 from chalicelib.entry.services import services, start
+from chalicelib.http_api.health_api import HealthApi
 
 app = Chalice(app_name="iot-flow-amqp")
 app.debug = False
@@ -22,8 +23,8 @@ def _request() -> Request:
 
 
 @app.route("/health", methods=["GET"])
-def health() -> dict[str, str]:
-    return {"status": "ok"}
+def health() -> Response:
+    return HealthApi(services().settings).get(_request())
 
 
 @app.route("/openapi.json", methods=["GET"])

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -10,6 +11,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from chalicelib.kernel.durations import parse_duration
+
+_PLACEHOLDER = re.compile(r"(?<![A-Za-z0-9])(REGION|USER_POOL_ID|APP_CLIENT_ID|NETWORK_SERVER)(?![A-Za-z0-9])")
+"""The words of .chalice/config.json that a new stage replaces by its own values."""
+_REQUIRED = ("oidc_issuer", "oidc_audience", "network_server_url")
 
 
 def _networks(value: Any) -> Any:
@@ -122,6 +127,14 @@ class Settings(BaseModel):
     def timing(self) -> Timing:
         """The durations, scaled by ``time_scale``."""
         return Timing.scaled(self.time_scale)
+
+    def unfinished(self) -> list[str]:
+        """Return the names of the environment variables that are missing or still have a placeholder."""
+        return [
+            name.upper()
+            for name, value in self
+            if (name in _REQUIRED and not value) or (isinstance(value, str) and _PLACEHOLDER.search(value))
+        ]
 
     def table(self, kind: str) -> str:
         """Return the name of the table of one kind, such as ``connections``."""

@@ -14,6 +14,7 @@
      ├─ TooLarge                the body exceeds its limit                                 → 413
      ├─ UnsupportedEncoding     the body is compressed in a way that is not supported      → 415
      ├─ TooManyRequests         the tenant exceeds a rate limit                            → 429
+     ├─ Unfinished              the deployment lacks settings                              → 503
      ├─ Unavailable             an AWS service does not answer; nothing was acknowledged   → 503
      │   └─ Unreadable          the record of a connection is unreadable for this release  → 409
      ├─ PemError                a text is not usable PEM
@@ -107,6 +108,10 @@ class TooManyRequests(Error):
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
+
+
+class Unfinished(Error):
+    """A deployment whose settings have no value, or still that of the example."""
 
 
 class Unavailable(Error):

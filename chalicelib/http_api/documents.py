@@ -154,9 +154,10 @@ class Replayed(Document):
 
 
 class Health(Document):
-    """The answer of a working API."""
+    """The answer of an API with usable settings."""
 
     status: Literal["ok"]
+    release: str = Field(description="the release of the functions")
 
 
 class ProblemFault(Document):

@@ -24,6 +24,7 @@ from chalicelib.errors import (
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    Unfinished,
     Unreadable,
     UnsupportedEncoding,
 )
@@ -45,6 +46,7 @@ _STATUS: tuple[tuple[type[Error], HTTPStatus], ...] = (
     (TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (Unreadable, HTTPStatus.CONFLICT),
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (Unfinished, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 """Statuses by class of error; the first match applies."""
 
@@ -88,7 +90,7 @@ def problem(request: Request, error: Exception) -> Response:
         headers["Accept-Encoding"] = "gzip"
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if isinstance(error, Unavailable) and status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
         # The reason names internal services, so it goes to the log only.
         members["detail"] = "A required service does not answer. Try again in a few seconds."

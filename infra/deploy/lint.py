@@ -76,7 +76,7 @@ def _parliament() -> Iterator[str]:
 
 def _checkov(directory: Path) -> list[Finding]:
     subprocess.run(
-        [sys.executable, "-m", "infra.deploy.chalice_cli", "package", "--stage", "test", str(directory)],
+        [sys.executable, "-m", "infra.deploy.packaging.chalice_packages", "package", "--stage", "test", str(directory)],
         cwd=ROOT,
         env={**os.environ, "AWS_DEFAULT_REGION": "eu-west-1"},
         check=True,

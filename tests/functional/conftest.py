@@ -22,6 +22,7 @@ SETTINGS = Settings(
     oidc_issuer=ISSUER,
     oidc_audience=AUDIENCE,
     tenant_claim="tenant",
+    network_server_url="http://127.0.0.1:9",
     max_connections_per_tenant=5,
 )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib import __version__
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction
 from chalicelib.entry.services import Services
@@ -26,9 +27,19 @@ from tests.functional.doubles import Api
 
 def test_health_and_errors_of_the_gateway_need_no_token(api: Api) -> None:
     stranger = api.as_token(None)
-    assert stranger.call("GET", "/health").json == {"status": "ok"}
+    assert stranger.call("GET", "/health").json == {"status": "ok", "release": __version__}
     assert stranger.call("POST", "/connections", raw=b"<x/>", content_type="text/xml").status == 415
     assert stranger.call("DELETE", "/health").status == 405
+
+
+def test_health_is_unavailable_while_settings_have_placeholders(
+    api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unfinished = {"oidc_issuer": "https://cognito-idp.REGION.amazonaws.com/USER_POOL_ID", "network_server_url": ""}
+    monkeypatch.setitem(services.__dict__, "settings", services.settings.model_copy(update=unfinished))
+    answer = api.as_token(None).call("GET", "/health")
+    expect_problem(answer, 503)
+    assert "OIDC_ISSUER, NETWORK_SERVER_URL" in answer.json["detail"]
 
 
 def test_failed_messages_are_paged_without_internal_fields(api: Api, services: Services) -> None:

@@ -1,9 +1,8 @@
-"""An emulation of AWS as a deployment target, and a copy of the project in which `chalice deploy` may write.
+"""An emulation of AWS as a deployment target, and a copy of the project in which a deployment may write.
 
 ``python -m tests.functional.infra.deploy.deploy_target PORT`` runs the emulation: moto's server in a separate process.
 """
 
-import io
 import json
 import os
 import shutil
@@ -20,30 +19,30 @@ import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from infra.local.aws import data_stack
+from chalicelib import __version__
 from infra.local.processes import ROOT
 from infra.local.tcp_ports import free_ports
 from infra.local.waiting import accepts, wait_until
+from tests.functional.infra.deploy.strict_moto import make_strict
 
 REGION = "eu-west-1"
 STAGE = "test"
-_SHIPPED = ("app.py", "chalicelib", "requirements.txt", ".chalice")
-_START_SECONDS = 30
+_SHIPPED = ("app.py", "chalicelib", "requirements.txt", ".chalice", "infra")
+_START_SECONDS = 90
 
 
 def application() -> WSGIApplication:
-    """moto with API documents converted to OpenAPI 3 with a description, which moto requires and AWS does not."""
+    """moto as strict as AWS, and the addresses below ``/double/`` that answer as the deployed API."""
+    make_strict()
     moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
 
     def serve(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environment["PATH_INFO"].startswith("/restapis") and "mode=" in environment["QUERY_STRING"]:
-            document = json.loads(environment["wsgi.input"].read(int(environment["CONTENT_LENGTH"])))
-            del document["swagger"]
-            document["openapi"] = "3.0.0"
-            document["info"].setdefault("description", "")
-            body = json.dumps(document).encode()
-            environment.update({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))})
-        return moto(environment, start_response)
+        path = environment["PATH_INFO"]
+        if not path.startswith("/double/"):
+            return moto(environment, start_response)
+        status = "200 OK" if path == "/double/health" else "401 Unauthorized"
+        start_response(status, [("Content-Type", "application/json")])
+        return [json.dumps({"status": "ok", "release": __version__}).encode()]
 
     return serve
 
@@ -75,21 +74,13 @@ class Target:
 
 @contextmanager
 def target() -> Iterator[Target]:
-    """A running emulation with the data stack of the stage ``test``."""
+    """A running emulation without any resource."""
     (port,) = free_ports(1)
     argv = [sys.executable, "-m", "tests.functional.infra.deploy.deploy_target", str(port)]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         assert wait_until(lambda: accepts(port), _START_SECONDS)
         aws = Target(f"http://127.0.0.1:{port}")
-        aws.client("cloudformation").create_stack(
-            StackName="iot-flow-test-data",
-            TemplateBody=data_stack.TEMPLATE.read_text(encoding="utf-8"),
-            Parameters=[
-                {"ParameterKey": "Prefix", "ParameterValue": "iot-flow-test"},
-                {"ParameterKey": "FunctionPrefix", "ParameterValue": "iot-flow-amqp-test"},
-            ],
-        )
         yield aws
     finally:
         process.terminate()
@@ -114,18 +105,23 @@ class Project:
                 shutil.copy(source, directory)
         return cls(directory)
 
-    def chalice(self, command: str, aws: Target) -> str:
-        """Runs Chalice's COMMAND for the stage as `make deploy` does, and returns its output."""
+    def run(self, module: str, *arguments: str, aws: Target, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a module of the copy, as the Makefile does."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        answer = subprocess.run(
-            [sys.executable, "-m", "infra.deploy.chalice_cli", command, "--stage", STAGE],
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
             cwd=self.directory,
-            env={**clean, **aws.environment, "PYTHONPATH": str(ROOT)},
+            env={**clean, **aws.environment},
             check=False,
             text=True,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+
+    def deploy(self, aws: Target, *arguments: str) -> str:
+        """Deploy the stage ``test`` like a user and return the output."""
+        answer = self.run("infra.deploy", STAGE, "--address", f"{aws.endpoint}/double", *arguments, aws=aws)
         assert answer.returncode == 0, answer.stdout
         return answer.stdout
 

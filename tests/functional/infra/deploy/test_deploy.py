@@ -1,9 +1,8 @@
-"""`chalice deploy` creates the resources that app.py declares, and its package runs without other libraries."""
+"""`make deploy` creates the resources that app.py declares, and its package runs without other libraries."""
 
 import base64
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -18,12 +17,13 @@ import pytest
 from chalice.app import Rate, ScheduledEventConfig, SQSEventConfig
 
 from app import app
+from chalicelib import __version__
 from chalicelib.config import settings
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.kernel.ids import new_id
-from infra.deploy import bytecode, wheels
-from infra.deploy.package import LARGEST
-from infra.deploy.runtime import RUNTIME
+from infra.deploy.packaging import bytecode, wheels
+from infra.deploy.packaging.package import LARGEST
+from infra.deploy.packaging.runtime import RUNTIME
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy.deploy_target import STAGE, Project, Target, target
 
@@ -34,6 +34,7 @@ NAMES = sorted(CONFIG["lambda_functions"])
 LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 """The libraries of Lambda's runtime, in the versions that are pinned for the tests."""
 NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
+SERVICES = ("dynamodb", "logs", "secretsmanager", "sqs")
 SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
 
 
@@ -61,9 +62,9 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     project = Project.copied_to(tmp_path_factory.mktemp("deploy") / "project")
     with target() as aws:
         began = time.monotonic()
-        said = project.chalice("deploy", aws)
+        said = project.deploy(aws)
         seconds = time.monotonic() - began
-        assert "Package: " in said, said
+        assert "release 0.1.0 answers" in said, said
         yield Deployed(aws, project, seconds)
 
 
@@ -103,7 +104,10 @@ def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
         assert function["MemorySize"] == wanted["lambda_memory_size"]
         assert function["Runtime"] == RUNTIME == "python3.13"
         assert function["Handler"] == ("app.app" if name == "api_handler" else f"app.{name}")
-        assert function["Environment"]["Variables"] == CONFIG["stages"][STAGE]["environment_variables"]
+        assert function["Environment"]["Variables"] == {
+            **CONFIG["stages"][STAGE]["environment_variables"],
+            "SECRET_PREFIX": PREFIX,
+        }
 
 
 def test_every_queue_handler_has_its_event_source(deployed: Deployed) -> None:
@@ -155,6 +159,7 @@ def test_every_schedule_calls_its_function(deployed: Deployed) -> None:
 def test_every_route_calls_the_api_function(deployed: Deployed) -> None:
     gateway = deployed.aws.client("apigateway")
     [api] = gateway.get_rest_apis()["items"]
+    assert api["name"] == APP
     assert [stage["stageName"] for stage in gateway.get_stages(restApiId=api["id"])["item"]] == ["api"]
     resources = gateway.get_resources(restApiId=api["id"], embed=["methods"], limit=500)["items"]
     called = {
@@ -176,44 +181,15 @@ def test_every_function_has_its_role_and_policy_without_wildcard_actions(deploye
         assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
         [policy_name] = iam.list_role_policies(RoleName=role)["PolicyNames"]
         policy = iam.get_role_policy(RoleName=role, PolicyName=policy_name)["PolicyDocument"]
-        assert policy == json.loads((ROOT / ".chalice" / f"policy-{name}.json").read_text())
+        template = json.loads((ROOT / ".chalice" / f"policy-{name}.json").read_text())
+        assert [each["Action"] for each in policy["Statement"]] == [each["Action"] for each in template["Statement"]]
+        # Nothing of another stage, region or account.
+        allowed = tuple(f"{service}:eu-west-1:123456789012:" for service in SERVICES)
+        for resource in (resource for each in policy["Statement"] for resource in each["Resource"]):
+            assert resource.split(":", 2)[2].startswith(allowed), resource
+            assert f"{PREFIX}-" in resource or f"secret:{PREFIX}/" in resource or APP in resource
+            assert f"{APP}-*" not in resource
         assert not [action for each in policy["Statement"] for action in each["Action"] if "*" in action]
-
-
-def everything(aws: Target) -> dict[str, Any]:
-    """The resources of a deployment by kind, with their ids, which show whether they were created again."""
-    functions = aws.client("lambda")
-    gateway = aws.client("apigateway")
-    return {
-        "functions": sorted(each["FunctionArn"] for each in functions.list_functions()["Functions"]),
-        "sources": sorted(each["UUID"] for each in functions.list_event_source_mappings()["EventSourceMappings"]),
-        "rules": sorted(each["Arn"] for each in aws.client("events").list_rules()["Rules"]),
-        "roles": sorted(each["RoleId"] for each in aws.client("iam").list_roles()["Roles"]),
-        "apis": sorted(each["id"] for each in gateway.get_rest_apis()["items"]),
-    }
-
-
-def test_second_deployment_updates_in_place_and_delete_removes_everything(deployed: Deployed, tmp_path: Path) -> None:
-    project = Project(tmp_path / "project")
-    # Keeps the downloaded packages and removes the record of the other deployment.
-    shutil.copytree(deployed.project.directory, project.directory, ignore=shutil.ignore_patterns("deployed"))
-    with target() as aws:
-        project.chalice("deploy", aws)
-        first = everything(aws)
-        functions = aws.client("lambda")
-        config = project.directory / ".chalice" / "config.json"
-        config.write_text(config.read_text().replace('"OIDC_AUDIENCE": "iot-flow"', '"OIDC_AUDIENCE": "changed"'))
-
-        project.chalice("deploy", aws)
-        assert everything(aws) == first
-        for name in NAMES:
-            variables = functions.get_function_configuration(FunctionName=function_name(name))["Environment"][
-                "Variables"
-            ]
-            assert variables["OIDC_AUDIENCE"] == "changed"
-
-        project.chalice("delete", aws)
-        assert everything(aws) == {kind: [] for kind in first}
 
 
 def test_uploaded_package_is_small_and_has_only_expected_files(
@@ -327,7 +303,10 @@ def test_each_handler_runs_with_only_the_uploaded_package(
 ) -> None:
     answer = call(deployed, unpacked, runtime, name, EVENTS[name])
     if name == "api_handler":
-        assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
+        assert (answer["statusCode"], json.loads(answer["body"])) == (
+            200,
+            {"status": "ok", "release": __version__},
+        )
 
 
 def test_uploaded_api_requires_a_token(deployed: Deployed, unpacked: Path, runtime: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from infra.deploy import bytecode, package, wheels
-from infra.deploy.bytecode import Interpreter
-from infra.deploy.runtime import GLIBC, GLIBCXX, MACHINES, PYTHON, TASK_ROOT, PackageFailed
+from infra.deploy.packaging import bytecode, package, wheels
+from infra.deploy.packaging.bytecode import Interpreter
+from infra.deploy.packaging.runtime import GLIBC, GLIBCXX, MACHINES, PYTHON, TASK_ROOT, PackageFailed
 from infra.local.processes import ROOT
 
 REQUIREMENTS = ROOT / "requirements.txt"

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from infra.deploy.runtime import PYTHON, TASK_ROOT, PackageFailed
+from infra.deploy.packaging.runtime import PYTHON, TASK_ROOT, PackageFailed
 
 _ASK = "import json, platform, sys; print(json.dumps([platform.python_implementation(), *sys.version_info[:4]]))"
 _SECONDS = 60

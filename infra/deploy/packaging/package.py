@@ -1,6 +1,6 @@
 """The package of all functions: the same file from the same sources, with wheels and bytecode for Lambda's Python.
 
-``python -m infra.deploy.package [--architecture arm64] [--without-bytecode] FILE`` builds it without deploying.
+``python -m infra.deploy.packaging.package [--architecture arm64] [--without-bytecode] FILE`` does not deploy it.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from pathlib import Path
 import chalice
 import chalice.app
 
-from infra.deploy import bytecode, runtime, wheels
-from infra.deploy.runtime import RUNTIME, PackageFailed
+from infra.deploy.packaging import bytecode, runtime, wheels
+from infra.deploy.packaging.runtime import RUNTIME, PackageFailed
 from infra.local.processes import ROOT
 
 LARGEST = 15_000_000
@@ -63,7 +63,7 @@ def cached(project: Path, architecture: str, say: Say = print) -> Package:
     digest = hashlib.sha256(f"{RUNTIME} {architecture} {python}".encode())
     inputs = {"requirements.txt": (project / "requirements.txt").read_bytes(), **sources(project)}
     for module in (__file__, *map(inspect.getfile, (bytecode, runtime, wheels))):
-        inputs[f"infra/deploy/{Path(module).name}"] = Path(module).read_bytes()
+        inputs[f"infra/deploy/packaging/{Path(module).name}"] = Path(module).read_bytes()
     for path, content in sorted(inputs.items()):
         digest.update(f"{path} {len(content)} ".encode() + content)
     file = project / ".chalice" / "deployments" / f"{digest.hexdigest()[:32]}-{RUNTIME}-{architecture}.zip"
@@ -118,7 +118,7 @@ def _described(file: Path) -> Package:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.deploy.package", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m infra.deploy.packaging.package", description=__doc__)
     parser.add_argument("file", type=Path, help="the ZIP file to write")
     parser.add_argument("--architecture", choices=sorted(runtime.MACHINES), default="x86_64")
     parser.add_argument("--without-bytecode", action="store_true")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 
-from infra.deploy.runtime import GLIBC, MACHINES, PYTHON, PackageFailed
+from infra.deploy.packaging.runtime import GLIBC, MACHINES, PYTHON, PackageFailed
 
 _OLDEST_MINOR = 17
 """The glibc 2.17 of manylinux2014."""

@@ -1,0 +1,78 @@
+"""What a stage has at AWS, without the ids that AWS chooses."""
+
+from typing import Any
+
+from infra.deploy import state
+from infra.deploy.account import Account
+from infra.deploy.adoption import find
+from infra.deploy.declared import ASYNCHRONOUS
+from infra.deploy.stage import Stage
+
+
+def snapshot(stage: Stage, aws: Account) -> dict[str, Any]:
+    """Return the stage's resources by kind, comparable between two deployments."""
+    found = find(stage, aws)
+    functions, gateway = aws.client("lambda"), aws.client("apigateway")
+    events, iam = aws.client("events"), aws.client("iam")
+    apis = gateway.get_rest_apis()["items"]
+    return {
+        "functions": {name: _function(each, functions) for name, each in sorted(found.functions.items())},
+        "mappings": sorted(
+            [
+                each["FunctionArn"].rsplit(":", 1)[1],
+                each["EventSourceArn"].rsplit(":", 1)[1],
+                each["BatchSize"],
+                each["ScalingConfig"]["MaximumConcurrency"],
+            ]
+            for each in found.mappings
+        ),
+        "rules": {
+            rule: [
+                events.describe_rule(Name=rule)["ScheduleExpression"],
+                [each["Arn"] for each in events.list_targets_by_rule(Rule=rule)["Targets"]],
+            ]
+            for rule in found.rules
+        },
+        "roles": {
+            role: [
+                iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+                for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+            ]
+            + [iam.list_role_tags(RoleName=role)["Tags"]]
+            for role in sorted(found.roles)
+        },
+        "apis": [_api(api, stage, gateway) for api in apis],
+        "asynchronous": {
+            handler: functions.get_function_event_invoke_config(FunctionName=stage.function(handler)).get(
+                "MaximumEventAgeInSeconds"
+            )
+            for handler in ASYNCHRONOUS
+        },
+        "fingerprint": state.Record(stage, aws).read().get("fingerprint"),
+    }
+
+
+def _function(function: dict[str, Any], functions: Any) -> list[Any]:
+    name = function["FunctionName"]
+    policy = functions.get_policy(FunctionName=name)["Policy"] if _is_called(name) else ""
+    return [
+        function["CodeSha256"],
+        function["Environment"]["Variables"],
+        function["Timeout"],
+        function["Role"],
+        functions.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions"),
+        functions.list_tags(Resource=function["FunctionArn"])["Tags"],
+        policy.count('"Effect"'),
+    ]
+
+
+def _is_called(name: str) -> bool:
+    """Return whether API Gateway or the schedule calls the function, which needs a permission."""
+    return name.endswith("-reconcile") or name.count("-") == 3
+
+
+def _api(api: dict[str, Any], stage: Stage, gateway: Any) -> list[Any]:
+    deployed = gateway.get_stage(restApiId=api["id"], stageName=stage.gateway_stage)
+    resources = gateway.get_resources(restApiId=api["id"], limit=500)["items"]
+    settings = deployed["accessLogSettings"]
+    return [api["name"], api.get("tags"), sorted(each["path"] for each in resources), deployed.get("tags"), settings]
