@@ -118,6 +118,8 @@ class Settings(BaseModel):
     max_flows_per_tenant: int = Field(default=200, ge=1)
     connection_tests_per_minute: int = Field(default=30, ge=1)
     """The limit per tenant. A test occupies a function for up to 25 seconds and connects to a host of the caller's."""
+    connection_tests_at_once: int = Field(default=10, ge=1)
+    """The limit of all tenants together, so that tests leave most of the API's functions to uplinks."""
     kms_key_id: str = ""
     """The KMS key of the connections' queues; if empty, the queues use SSE-SQS."""
     time_scale: float = Field(default=1.0, gt=0)

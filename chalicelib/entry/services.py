@@ -225,16 +225,18 @@ class Services(Apis):
 
     @cached_property
     def connection_tests(self) -> "ConnectionTests":
-        from chalicelib.connections.tests import ConnectionTests
+        from chalicelib.connections.tests import ConnectionTests, TestsContext
 
-        return ConnectionTests(
-            self.connection_store,
-            self.secret_store,
-            self.connection_tester,
-            self.rate_limits,
-            self.clock,
-            self.settings,
+        context = TestsContext(
+            connections=self.connection_store,
+            secrets=self.secret_store,
+            tester=self.connection_tester,
+            rates=self.rate_limits,
+            slots=self.slots,
+            clock=self.clock,
+            settings=self.settings,
         )
+        return ConnectionTests(context)
 
 
 def _threads(name: str, number: int) -> ThreadPoolExecutor:

@@ -136,6 +136,11 @@ def _check(stage: Stage) -> None:
     if unfinished := settings.unfinished():
         values = ", ".join(f"{each} = {stage.variables.get(each, '') or 'nothing'}" for each in unfinished)
         raise Refused(f'Stage "{name}" has placeholders or empty settings in .chalice/config.json: {values}.')
+    if 2 * settings.connection_tests_at_once > stage.reserved["api_handler"]:
+        raise Refused(
+            f'Stage "{name}": CONNECTION_TESTS_AT_ONCE is {settings.connection_tests_at_once}, more than half of '
+            f"the {stage.reserved['api_handler']} executions of the API. Uplinks need the rest."
+        )
     for each, source in stage.sources.items():
         if source.concurrency < 2:  # noqa: PLR2004  # AWS's minimum
             raise Refused(f'Stage "{name}": deploy.concurrency.{each} is {source.concurrency}; AWS accepts 2 to 1000.')

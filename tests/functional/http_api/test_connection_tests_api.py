@@ -132,6 +132,50 @@ def test_tenant_at_the_rate_limit_gets_429_with_retry_after(
     assert api.as_token(issuer.token("other")).call("POST", "/connections/test", TCP).status == 200
 
 
+def test_tests_of_all_tenants_at_a_time_are_limited(
+    api: Api, issuer: TestIssuer, services: Services, tester: ScriptedTester
+) -> None:
+    services.settings = services.settings.model_copy(update={"connection_tests_at_once": 2})
+    now = [1_800_000_030.0]
+    services.clock = lambda: now[0]
+    answers: list[Any] = []
+    begun: list[bool] = []
+
+    def while_others_run(*_: Any) -> list[CheckStep]:
+        """Another tenant's test begins while this one runs."""
+        if not begun:
+            begun.append(True)
+            answers.append(api.as_token(issuer.token("other")).call("POST", "/connections/test", TCP))
+        return list(tester.steps)
+
+    services.slots.take("connection-test", "killed", 2, 30.0)
+    tester.test = while_others_run  # type: ignore[assignment,method-assign]
+    assert api.call("POST", "/connections/test", TCP).status == 200
+    [refused] = answers
+    expect_problem(refused, 429)
+    assert refused.headers["retry-after"] == "10"
+    assert refused.json["detail"] == "Too many connections are being tested at this moment. Try again in 10 seconds."
+    # A test that ended makes room at once, one of a killed function after its time-out.
+    assert api.call("POST", "/connections/test", TCP).status == 200
+    now[0] += 31
+    answers.clear()
+    begun.clear()
+    assert api.call("POST", "/connections/test", TCP).status == 200
+    assert [answer.status for answer in answers] == [200]
+
+
+def test_failing_test_makes_room(api: Api, services: Services, tester: ScriptedTester) -> None:
+    services.settings = services.settings.model_copy(update={"connection_tests_at_once": 1})
+
+    def fail(*_: Any) -> list[CheckStep]:
+        raise RuntimeError
+
+    tester.test, working = fail, tester.test  # type: ignore[assignment,method-assign]
+    expect_problem(api.call("POST", "/connections/test", TCP), 500)
+    tester.test = working  # type: ignore[method-assign]
+    assert api.call("POST", "/connections/test", TCP).status == 200
+
+
 # The preview of a message
 
 

@@ -117,6 +117,11 @@ CASES: dict[str, tuple[str, Callable[[Any], object], str]] = {
         lambda document: stage_of(document)["deploy"].update(account="999999999999"),
         'Stage "test" belongs to account 999999999999, the credentials to 123456789012.',
     ),
+    "connection tests that leave uplinks too little": (
+        "test",
+        lambda document: stage_of(document)["environment_variables"].update(CONNECTION_TESTS_AT_ONCE="51"),
+        "CONNECTION_TESTS_AT_ONCE is 51, more than half of the 100 executions of the API.",
+    ),
     "reservation that leaves too little": (
         "test",
         lambda document: stage_of(document)["deploy"].update(concurrency={"api_handler": 900}),
