@@ -90,7 +90,7 @@ class Beyond:
                 f"keep the log group {group} for {days} days",
                 lambda: logs.put_retention_policy(logGroupName=group, retentionInDays=days),
             )
-        if found is None or logs.list_tags_log_group(logGroupName=group)["tags"] != self._stage.tags:
+        if found is None or not _has(logs.list_tags_log_group(logGroupName=group)["tags"], self._stage.tags):
             yield Difference(
                 f"tag log group {group}", lambda: logs.tag_log_group(logGroupName=group, tags=self._stage.tags)
             )

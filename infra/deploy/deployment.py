@@ -1,5 +1,6 @@
 """A deployment of a stage: the steps, each compared with AWS first, so that a repetition does only what is left."""
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -103,8 +104,17 @@ class Deployment:
             # Another deployment may have ended since the comparison.
             self._found = adoption.find(self.stage, self.aws, record.read().get("restApi", ""))
             self._deploy(functions, wanted, record)
+        if not self.dry:
+            self._write_record()
         say("functions", self._text(changes))
         return not self.dry
+
+    def _write_record(self) -> None:
+        """Write Chalice's record for `chalice logs` and `chalice url`; no deployment reads it."""
+        folder = self.root / ".chalice" / "deployed"
+        folder.mkdir(exist_ok=True)
+        text = json.dumps(adoption.record(self.stage, self._found), indent=2)
+        (folder / f"{self.stage.name}.json").write_text(f"{text}\n", encoding="utf-8")
 
     def _deploy(self, functions: Functions, wanted: Wanted, record: Record) -> None:
         # Without a fingerprint, a deployment that is killed from here on is not taken for a complete one.

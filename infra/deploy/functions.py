@@ -57,7 +57,6 @@ class Functions:
     """The functions, roles, event sources, schedule and REST API of a stage, made by Chalice."""
 
     def __init__(self, root: Path, stage: Stage, aws: Account, say: Callable[[str], object]) -> None:
-        self._root = root
         self._say = say
         self._stage = stage
         self._aws = aws
@@ -147,11 +146,6 @@ class Functions:
         except LambdaClientError as error:
             raise Refused(f"Lambda refused a function: {' '.join(str(error).split())}") from error
         [api] = [each for each in executor.resource_values if each["resource_type"] == "rest_api"]
-        # The copy in the clone serves `chalice logs` and `chalice url`; no deployment reads it.
-        own = self._root / ".chalice" / "deployed"
-        own.mkdir(exist_ok=True)
-        values = {"resources": executor.resource_values, "schema_version": "2.0", "backend": "api"}
-        (own / path.name).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
         return str(api["rest_api_id"])
 
 

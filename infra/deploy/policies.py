@@ -8,10 +8,15 @@ from infra.deploy.stage import APP, Stage
 def narrowed(document: dict[str, Any], stage: Stage, account: str) -> dict[str, Any]:
     """Return the policy with the names of this stage, its region and its account in place of wildcards."""
     statements = [
-        {**statement, "Resource": [each for one in statement["Resource"] for each in _resources(one, stage, account)]}
+        {**statement, "Resource": [each for one in _listed(statement) for each in _resources(one, stage, account)]}
         for statement in document["Statement"]
     ]
     return {**document, "Statement": statements}
+
+
+def _listed(statement: dict[str, Any]) -> list[str]:
+    resources = statement["Resource"]
+    return [resources] if isinstance(resources, str) else list(resources)
 
 
 def _resources(resource: str, stage: Stage, account: str) -> list[str]:

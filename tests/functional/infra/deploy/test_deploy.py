@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import pytest
 from chalice.app import Rate, ScheduledEventConfig, SQSEventConfig
+from chalice.cli.factory import CLIFactory
 
 from app import app
 from chalicelib import __version__
@@ -171,6 +172,13 @@ def test_every_route_calls_the_api_function(deployed: Deployed) -> None:
     assert all(f":function:{APP}/invocations" in uri for uri in called.values())
     policy = json.loads(deployed.aws.client("lambda").get_policy(FunctionName=APP)["Policy"])
     assert [statement["Principal"] for statement in policy["Statement"]] == [{"Service": "apigateway.amazonaws.com"}]
+
+
+def test_chalice_knows_the_address_of_the_api(deployed: Deployed) -> None:
+    [api] = deployed.aws.client("apigateway").get_rest_apis()["items"]
+    record = CLIFactory(str(deployed.project.directory)).create_config_obj(STAGE).deployed_resources(STAGE)
+    url = record.resource_values("rest_api")["rest_api_url"]  # what `chalice url` prints
+    assert url == f"https://{api['id']}.execute-api.eu-west-1.amazonaws.com/api/"
 
 
 def test_every_function_has_its_role_and_policy_without_wildcard_actions(deployed: Deployed) -> None:
