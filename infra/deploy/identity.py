@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-_VARIABLES = {
+VARIABLES = {
     "OidcIssuer": "OIDC_ISSUER",
     "OidcAudience": "OIDC_AUDIENCE",
     "OidcClientId": "OIDC_CLIENT_ID",
     "OidcScope": "OIDC_SCOPE",
     "TenantClaimName": "TENANT_CLAIM",
 }
+"""The environment variable for each output."""
 
 
 def environment(outputs: Mapping[str, str]) -> dict[str, str]:
@@ -16,4 +17,4 @@ def environment(outputs: Mapping[str, str]) -> dict[str, str]:
 
     Raises KeyError with the name of an output that is missing.
     """
-    return {variable: outputs[output] for output, variable in _VARIABLES.items()}
+    return {variable: outputs[output] for output, variable in VARIABLES.items()}

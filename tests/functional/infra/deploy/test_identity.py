@@ -8,6 +8,7 @@ import yaml  # type: ignore[import-untyped]
 
 from chalicelib.config import Settings
 from infra.deploy import identity
+from infra.local.processes import ROOT
 from tests.functional.infra.deploy import stacks
 
 TEMPLATE = stacks.DEPLOY / "identity.yaml"
@@ -123,6 +124,13 @@ def test_outputs_are_the_settings_of_a_stage(outputs: dict[str, str]) -> None:
     assert settings.tenant_claim == "tenant"
     with pytest.raises(KeyError, match="OidcScope"):
         identity.environment({name: value for name, value in complete.items() if name != "OidcScope"})
+
+
+def test_guide_names_every_output_and_its_variable() -> None:
+    guide = (ROOT / "docs" / "operations" / "identity.md").read_text(encoding="utf-8")
+    for output, variable in identity.VARIABLES.items():
+        assert f"| `{output}` | `{variable}` |" in guide
+        assert guide.count(f"| `{variable}` |") == 4  # Cognito, Keycloak, Auth0 and Entra ID
 
 
 def resolved(value: Any, names: dict[str, Any]) -> Any:
