@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.functional.infra.deploy import stacks
 
-TEMPLATES = ("identity.yaml",)
+TEMPLATES = ("identity.yaml", "network.yaml", "domain.yaml")
 
 
 def test_templates_pass_cfn_lint() -> None:
