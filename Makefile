@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy undeploy operate clean
+.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -102,6 +102,9 @@ undeploy: $(BIN)/.installed ## remove a stage from AWS, or list what would go: m
 
 operate: $(BIN)/.installed ## operate a stage: make operate STAGE=dev ARGS="list" (docs/operations/operate.md)
 	@exec $(BIN)/python -m infra.deploy.operate $(STAGE) $(ARGS)
+
+verify-aws: $(BIN)/.installed ## check a deployed stage end to end: make verify-aws STAGE=dev (docs/operations/verify.md; IDLE, DEPLOY)
+	@exec $(BIN)/python -m infra.deploy.verify $(STAGE) $(if $(IDLE),--idle $(IDLE)) $(if $(filter 1,$(DEPLOY)),--deploy)
 
 clean: ## remove all generated files
 	@rm -rf $(VENV) $(NODE_MODULES) .local .measured .pytest_cache .mypy_cache .ruff_cache .hypothesis .chalice/deployments

@@ -80,7 +80,7 @@ class Recording:
         self.needed: set[Permission] = set()
 
     def __call__(self, *arguments: str) -> None:
-        real: Any = BaseClient._make_api_call
+        real = vars(BaseClient)["_make_api_call"]
 
         def record(client: Any, operation: str, parameters: Any) -> Any:
             self.needed.update(permissions_of(client.meta.service_model, operation, parameters))
