@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from infra.bench import costs, publish, routing, settle
+from infra.bench import cold_start, costs, publish, routing, settle
+from infra.deploy.packaging.runtime import PackageFailed
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 
@@ -17,8 +18,8 @@ def main() -> None:
             settle.measure(port, password)
             costs.drain_memory(port, password)
         routing.measure()
-        costs.cold_imports()
-    except (BrokerFailed, StackFailed) as error:
+        cold_start.measure()
+    except (BrokerFailed, PackageFailed, StackFailed) as error:
         raise SystemExit(str(error)) from error
 
 

@@ -1,9 +1,8 @@
-"""Costs of a function: the import time of a cold start and the memory of a full drain, measured in new processes."""
+"""Memory of a full drain, measured in a new process."""
 
 import json
 import os
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -19,43 +18,10 @@ from infra.local.aws import data_stack
 from infra.local.tcp_ports import free_ports
 from infra.local.waiting import wait_until
 
-COLD_IMPORTS = 10
-IMPORT_GOAL = 700
-"""Milliseconds."""
 MEMORY_GOAL = 160
 """MB."""
 REPORTS = 1000
 REPORT_BYTES = 256 * 1024
-
-HANDLERS = {
-    "api_handler": ("connections", "ingress", "connections_api", "uplinks_api"),
-    "forward": ("forwarder",),
-    "consume": ("poll_handler",),
-    "send_downlinks": ("downlink_sender",),
-    "reconcile": ("reconciler",),
-}
-"""The services that each handler builds on its first call."""
-
-_IMPORT = """
-import sys, time
-began = time.perf_counter()
-import app
-services = app.services()
-for name in sys.argv[1:]:
-    getattr(services, name)
-print((time.perf_counter() - began) * 1000)
-"""
-
-
-def cold_imports() -> None:
-    """Prints the median time in which new interpreters import ``app.py`` and build a handler's services."""
-    environment = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
-    for handler, names in HANDLERS.items():
-        milliseconds = statistics.median(
-            float(_run([sys.executable, "-c", _IMPORT, *names], environment)) for _ in range(COLD_IMPORTS)
-        )
-        verdict = "met" if milliseconds <= IMPORT_GOAL else "MISSED"
-        print(f"cold import, {handler}: {milliseconds:.0f} ms, goal {IMPORT_GOAL} ms: {verdict}")
 
 
 def _run(argv: list[str], environment: dict[str, str]) -> str:
