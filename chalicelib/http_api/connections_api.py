@@ -91,5 +91,5 @@ class ConnectionsApi:
 
     def _documents(self, tenant: str, connections: Sequence[Connection]) -> list[dict[str, Any]]:
         """Return the documents of connections, each with its ``routing``."""
-        flows = self._routing.of(tenant).flows
+        flows = self._routing.flows(tenant)
         return [each.to_json() | {"routing": routing_mode(flows, each.id)} for each in connections]

@@ -21,26 +21,43 @@ class Routing:
     flows: FlowTable
 
 
+@dataclass
+class _Tenant:
+    generation: int
+    flows: FlowTable
+    connections: list[Connection] | None = None
+
+
 class RoutingCache:
     """The routing of each tenant. One strongly consistent read of the generation detects every change."""
 
     def __init__(self, connections: ActiveConnections, flows: FlowReader) -> None:
         self._connections = connections
         self._flows = flows
-        self._cached: BoundedCache[str, tuple[int, Routing]] = BoundedCache(
-            _CACHED_TENANTS, lambda cached: 1 + cached[1].flows.weight // _KEYS_PER_TENANT
+        self._cached: BoundedCache[str, _Tenant] = BoundedCache(
+            _CACHED_TENANTS, lambda cached: 1 + cached.flows.weight // _KEYS_PER_TENANT
         )
 
     def of(self, tenant: str) -> Routing:
         """Return the tenant's routing as it is stored now. Raises Unavailable."""
-        # The generation is read first: a change during the reads below leads to another read for the next report.
+        # The flows are read before the connections: a connection is deleted before the flows forget it, so one that a
+        # flow has named is never read here as one that no flow names.
+        current = self._current(tenant)
+        connections = current.connections
+        if connections is None:
+            connections = [each for each in self._connections.of_tenant(tenant) if each.active]
+            current.connections = connections
+        return Routing(connections, current.flows)
+
+    def flows(self, tenant: str) -> FlowTable:
+        """Return the tenant's flows as they are stored now. Raises Unavailable."""
+        return self._current(tenant).flows
+
+    def _current(self, tenant: str) -> _Tenant:
+        # The generation is read first: a change during the reads that follow leads to another read for the next report.
         generation = self._connections.generation(tenant)
         cached = self._cached.get(tenant)
-        if cached is None or cached[0] != generation:
-            # The flows are read before the connections: a connection is deleted before the flows forget it, so one
-            # that a flow has named is never read here as one that no flow names.
-            flows = FlowTable(self._flows.of_tenant(tenant))
-            connections = [each for each in self._connections.of_tenant(tenant) if each.active]
-            cached = (generation, Routing(connections, flows))
+        if cached is None or cached.generation != generation:
+            cached = _Tenant(generation, FlowTable(self._flows.of_tenant(tenant)))
             self._cached.put(tenant, cached)
-        return cached[1]
+        return cached

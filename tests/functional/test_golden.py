@@ -23,6 +23,7 @@ from tests.golden.samples import (
     WAKES,
     connection,
     event,
+    flow,
     samples,
 )
 
@@ -68,7 +69,9 @@ def test_items_of_the_release_are_read(services: Services, caplog: pytest.LogCap
     assert {each.id for each in store.probes_due(NOW + 60)} == {ID, INACTIVE_ID}
     assert {each.id for each in store.pending_wakes_due(NOW + 60)} == {ID, INACTIVE_ID}
     assert list(store.unfinished(NOW + 1e9)) == [(TENANT, UNFINISHED_ID)]
-    assert store.generation(TENANT) == 2
+    flows = content(folder, "items").get("flows", [])
+    assert store.generation(TENANT) == 2 + len(flows)
+    assert list(services.flow_store.of_tenant(TENANT)) == [flow()][: len(flows)]
     events, _ = services.event_log.page(TENANT, None, limit=10, cursor=None)
     assert [each.model_copy(update={"id": ""}) for each in events] == [
         each.model_copy(update={"id": ""}) for each in (event(1, None), event(0, ID))

@@ -17,6 +17,7 @@ from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.flows.flow import Flow, FlowConnector, Matcher
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.entry.services import Services
 from chalicelib.kernel.ids import new_id
@@ -109,6 +110,22 @@ def failed(number: int, direction: Direction, body: str) -> FailedMessage:
         body=body,
         message_id=f"m{number}",
         as_key_secret="demo/key/1",
+        driver="actility:auto:1",
+        validity="72h",
+    )
+
+
+def flow() -> Flow:
+    return Flow(
+        tenant=TENANT,
+        id=ID,
+        name="a flow",
+        description="d",
+        matchers=[Matcher(type="thing", tags=["Paris"]), Matcher(type="key", keys=["lora:0018b2*"])],
+        driver="actility:auto:1",
+        connectors=[FlowConnector(connection_id=ID, uplink_time_validity="72h")],
+        created_at=iso_time(NOW),
+        updated_at=iso_time(NOW),
     )
 
 
@@ -146,6 +163,7 @@ def samples(services: Services) -> dict[str, Any]:
     for made in (connection(), connection(INACTIVE_ID, active=False, alarms=[], old_bindings=[])):
         store.create(made, 10)
     store.reserve(TENANT, UNFINISHED_ID, 10)
+    services.flow_store.create(flow(), 10)
     services.event_log.add(TENANT, event(0, ID))
     services.event_log.add(TENANT, event(1, None))
     messages = [failed(0, Direction.UPLINK, '{"DevEUI_uplink": {}}'), failed(1, Direction.DOWNLINK, "x" * 2000)]
@@ -155,11 +173,19 @@ def samples(services: Services) -> dict[str, Any]:
     services.application_server_store.put(TENANT, "as", "key")
     services.ledger.record("message")
     services.uplink_queues.create(ID)
-    services.uplink_queues.send(ID, body="\uffff", group=DEVICE, message_id="m", deduplication_id="d")
+    services.uplink_queues.send(
+        ID,
+        body="\uffff",
+        group=DEVICE,
+        message_id="m",
+        deduplication_id="d",
+        driver="actility:auto:1",
+        validity="72h",
+    )
     services.wake_queue.send(WAKES)
     services.poll_queue.send(POLL_JOB)
     services.downlink_queue.send([(DOWNLINK_JOB, "d")])
-    tables = ("connections", "events", "failed-messages", "statistics", "application-servers", "coordination")
+    tables = ("connections", "flows", "events", "failed-messages", "statistics", "application-servers", "coordination")
     queues = (f"uplinks-{ID}.fifo", "wakes", "polls", "downlinks.fifo")
     return {
         "items": {table: _items(services, table) for table in tables},

@@ -35,9 +35,8 @@ class FlowReferences:
         No later write can name it, because each checks that its connections exist. A flow without connections stays.
         Raises Unavailable after too many concurrent changes.
         """
-        for flow in list(self._flows.of_tenant(tenant)):
-            if flow.names(connection_id):
-                self._forget(flow, connection_id)
+        for flow in [each for each in self._flows.of_tenant(tenant) if each.names(connection_id)]:
+            self._forget(flow, connection_id)
 
     def _forget(self, flow: Flow, connection_id: str) -> None:
         for _ in range(_TRIES):
