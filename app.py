@@ -5,12 +5,13 @@ from typing import cast
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.config import settings
-from chalicelib.entry.invocations import deadline, records
+from chalicelib.entry.invocations import deadline, observed, records
 from chalicelib.entry.services import services, start
 from chalicelib.http_api.health_api import HealthApi
 
 app = Chalice(app_name="iot-flow-amqp")
 app.debug = False
+app.register_middleware(observed)
 start()
 
 _JSON = ["application/json"]

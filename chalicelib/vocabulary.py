@@ -153,3 +153,75 @@ class EventType(StrEnum):
     # Checks once a minute
     LOW_UPLINK_RATE = "LOW_UPLINK_RATE"
     CERTIFICATE_EXPIRES = "CERTIFICATE_EXPIRES"
+
+
+class Unit(StrEnum):
+    """Units of metrics, as CloudWatch names them."""
+
+    COUNT = "Count"
+    SECONDS = "Seconds"
+    MILLISECONDS = "Milliseconds"
+
+
+class Metric(StrEnum):
+    """Metrics of a stage. Counts are added up per invocation; times are values, of which each one counts.
+
+    Each metric has the dimension ``Stage``, and those with ``by`` that dimension, too.
+    """
+
+    unit: Unit
+    sentence: str
+    by: str | None
+
+    def __new__(cls, value: str, unit: Unit, sentence: str, by: str | None = None) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.unit, member.sentence, member.by = unit, sentence, by
+        return member
+
+    # The API
+    API_2XX = "Api2xx", Unit.COUNT, "Responses below 400."
+    API_4XX = "Api4xx", Unit.COUNT, "Responses from 400 to 499 except 429: mistakes of callers."
+    API_429 = "Api429", Unit.COUNT, "Responses 429: a tenant reached its limit of connection tests."
+    API_5XX = "Api5xx", Unit.COUNT, "Responses from 500 on: failures of this program or of AWS."
+    API_LATENCY = (
+        "ApiLatency",
+        Unit.MILLISECONDS,
+        "Duration of a request, without the cold start.",
+        "Routes",
+    )
+    # Uplinks
+    UPLINKS_ACCEPTED = "UplinksAccepted", Unit.COUNT, "Reports stored in a connection's queue."
+    UPLINKS_DELIVERED = "UplinksDelivered", Unit.COUNT, "Uplinks confirmed by their broker."
+    UPLINKS_FAILED = "UplinksFailed", Unit.COUNT, "Uplinks kept as failed messages, such as unroutable ones."
+    UPLINKS_EXPIRED = "UplinksExpired", Unit.COUNT, "Uplinks discarded because of uplinkTimeValidity."
+    UPLINKS_LOST = "UplinksLost", Unit.COUNT, "Uplinks deleted after 14 days of waiting for their broker."
+    UPLINKS_EXPIRE = "UplinksExpire", Unit.COUNT, "Warnings that uplinks will be lost or discarded within a day."
+    UPLINKS_STUCK = "UplinksStuck", Unit.COUNT, "Uplinks received ten times, or a multiple, without a result."
+    DELIVERY_DELAY = "DeliveryDelay", Unit.SECONDS, "Longest time in a chunk from acceptance to the broker's confirm."
+    DRAINS_HELD = (
+        "DrainsHeld",
+        Unit.COUNT,
+        "Drains that the slow lane's limits for a connection or tenant held back.",
+    )
+    # Downlinks
+    DOWNLINKS_ACCEPTED = "DownlinksAccepted", Unit.COUNT, "Downlinks stored in the downlink queue."
+    DOWNLINKS_SENT = "DownlinksSent", Unit.COUNT, "Downlinks that the network server accepted."
+    DOWNLINKS_FAILED = "DownlinksFailed", Unit.COUNT, "Downlinks kept as failed messages or rejected, for any reason."
+    DOWNLINKS_REJECTED = "DownlinksRejected", Unit.COUNT, "Downlinks that the network server rejected."
+    DOWNLINKS_DELAYED = "DownlinksDelayed", Unit.COUNT, "Downlinks at whose first attempt the network server failed."
+    # Faults of this program
+    NOT_HANDLED = "NotHandled", Unit.COUNT, "Messages kept as failed because of an internal error."
+    UNREADABLE = "Unreadable", Unit.COUNT, "Records and queued items that this release cannot read."
+    EVENTS_LOST = "EventsLost", Unit.COUNT, "Events of tenants that DynamoDB did not store."
+    # The reconciler, once per run
+    CONNECTIONS = "Connections", Unit.COUNT, "Active connections.", "State"
+    BREAKERS_OPEN = "BreakersOpen", Unit.COUNT, "Active connections whose breaker is open."
+    TENANTS = "Tenants", Unit.COUNT, "Tenants with an active connection."
+    TENANTS_BROKEN = "TenantsBroken", Unit.COUNT, "Tenants with an open breaker."
+    CERTIFICATES_ENDING = "CertificatesEnding", Unit.COUNT, "Client certificates that end within seven days."
+    WAKE_OVERDUE = "WakeOverdue", Unit.SECONDS, "Time since the oldest pending wake-up was due."
+    QUEUED = "Queued", Unit.COUNT, "Reports found without a wake in the queues swept by this run."
+    SWEPT = "Swept", Unit.COUNT, "Connections whose queued reports had no wake."
+    RECONCILER_DURATION = "ReconcilerDuration", Unit.SECONDS, "Duration of the run."
+    RECONCILER_LAG = "ReconcilerLag", Unit.SECONDS, "Time from the schedule's event to the start of the run."

@@ -12,6 +12,7 @@ from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.errors import DownlinkInvalid, Unavailable
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.network_servers.formats import DEFAULT
 from chalicelib.network_servers.thingpark.downlinks import parse_downlink
 from chalicelib.ports.clock import Clock
@@ -20,7 +21,7 @@ from chalicelib.ports.publishing import APP_ID
 from chalicelib.ports.queues import BATCH, DownlinkQueue
 from chalicelib.ports.secrets import SecretStore
 from chalicelib.uplinks.ingress import Ingress
-from chalicelib.vocabulary import EventType, FailureReason
+from chalicelib.vocabulary import EventType, FailureReason, Metric
 
 _Kind = tuple[object, ...]
 _NOT_HANDLED = "The downlink cannot be handled because of an internal error. Publish it without unusual characters."
@@ -78,6 +79,7 @@ class DownlinkIntake:
             verdicts[index] = Verdict.REJECT
         names = {index: name for index, _, name in jobs}
         accepted = self._send(jobs)
+        metrics.add(Metric.DOWNLINKS_ACCEPTED, len(accepted))
         self._monitoring.downlinks_waiting(connection, [names[index] for index in accepted])
         for index in accepted:
             verdicts[index] = Verdict.ACK

@@ -21,12 +21,14 @@ from chalicelib.downlinks.state_recorder import DownlinkStateRecorder
 from chalicelib.downlinks.tenures import Step, Tenure, TenureContext
 from chalicelib.errors import BrokerFault, NotFound, Unavailable
 from chalicelib.monitoring import Monitoring, log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import PolledConnections
 from chalicelib.ports.consuming import DownlinkConsumer, ReceivedDownlink, Verdict
 from chalicelib.ports.coordination import Leases
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.ports.secrets import SecretStore
+from chalicelib.vocabulary import Metric
 
 MAX_LOSSES = 3
 """Number of times that one poll opens a lost connection again."""
@@ -68,6 +70,7 @@ class PollHandler:
             try:
                 job = PollJob.model_validate_json(record.body)
             except ValidationError:
+                metrics.add(Metric.UNREADABLE)
                 log.exception("unreadable poll job kept", extra={"messageId": record.message_id})
                 unreadable += 1
                 continue

@@ -19,6 +19,7 @@ from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unava
 from chalicelib.kernel.backoff import backoff
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.network_servers.formats import DEFAULT
 from chalicelib.network_servers.thingpark.downlinks import query_parameters, valid_until
 from chalicelib.network_servers.thingpark.reports import DOWNLINK
@@ -30,7 +31,7 @@ from chalicelib.ports.network_server import NetworkServer
 from chalicelib.ports.queues import DownlinkQueue, QueueRecord
 from chalicelib.ports.secrets import ApplicationServerStore, SecretStore
 from chalicelib.uplinks.ingress import Ingress
-from chalicelib.vocabulary import EventType, FailureReason
+from chalicelib.vocabulary import EventType, FailureReason, Metric
 
 MAX_AGE = 86400.0
 """Seconds after its reception during which a downlink without ValidityTime is retried."""
@@ -160,6 +161,7 @@ class DownlinkSender:
         """Store a downlink that cannot be handled as failed; return False if it must stay queued."""
         target = read_target(record.body) or _target_of_group(record.group)
         if target is None:
+            metrics.add(Metric.UNREADABLE)
             log.error("unreadable downlink kept", extra={"messageId": record.message_id, "attempts": record.attempts})
             return False
         try:

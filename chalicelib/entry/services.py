@@ -6,13 +6,13 @@ cryptography adds a third of a second to a cold start, and no function needs all
 # ruff: noqa: PLC0415  # imports are late, as the docstring explains
 
 import random
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from chalicelib.config import settings
 from chalicelib.entry.apis import Apis
 from chalicelib.monitoring import Monitoring, configure_logging
+from chalicelib.monitoring.request_ids import InheritingThreads
 
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.coordination.claims import DynamoDbClaims
@@ -239,8 +239,8 @@ class Services(Apis):
         return ConnectionTests(context)
 
 
-def _threads(name: str, number: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(number, thread_name_prefix=name)
+def _threads(name: str, number: int) -> InheritingThreads:
+    return InheritingThreads(number, thread_name_prefix=name)
 
 
 _services = Services()

@@ -29,6 +29,7 @@ from chalicelib.errors import (
     UnsupportedEncoding,
 )
 from chalicelib.monitoring import log
+from chalicelib.monitoring.request_ids import current_ids
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -92,9 +93,11 @@ def problem(request: Request, error: Exception) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Unavailable) and status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = "5"
+        members["requestId"] = _request_id(request)
         # The reason names internal services, so it goes to the log only.
         members["detail"] = "A required service does not answer. Try again in a few seconds."
-        log.error("unavailable", exc_info=error, extra={"reason": str(error), "route": request.path})
+        extra = {"requestId": members["requestId"], "reason": str(error), "route": request.path}
+        log.error("unavailable", exc_info=error, extra=extra)
     return _response(status, members, headers)
 
 
@@ -113,5 +116,4 @@ def _response(status: HTTPStatus, members: dict[str, Any], headers: dict[str, st
 
 
 def _request_id(request: Request) -> str:
-    given = request.context.get("requestId") or getattr(request.lambda_context, "aws_request_id", None)
-    return str(given or uuid4())
+    return current_ids().get("requestId") or str(request.context.get("requestId") or uuid4())

@@ -1,5 +1,6 @@
 """Reconciler: the minutely run that sends due wakes, probes and poll jobs, and finds reports without a wake."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +14,17 @@ from chalicelib.domain.work_items import PollJob, PollTarget, Wake
 from chalicelib.errors import NotFound, Unavailable
 from chalicelib.kernel.batches import batched
 from chalicelib.monitoring import log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import DueConnections
 from chalicelib.ports.queues import BATCH, PollQueue, UplinkQueues, WakeQueue
+from chalicelib.vocabulary import ConnectionState, Metric
 
 TARGETS_PER_JOB = 50
 SWEEP_RUNS = 5
 """Number of runs in which every connection is swept once."""
+_CERTIFICATE_ENDS = 7 * 86400.0
+"""Seconds before a certificate's end from which the operator sees it."""
 
 
 class AlarmChecks(Protocol):
@@ -53,6 +58,38 @@ class ReconcilerContext:
     timing: Timing
     alarms: AlarmChecks
     retention: RetentionChecks
+
+
+class _Gauges:
+    """Sums over the active connections of one run."""
+
+    def __init__(self) -> None:
+        self.states: Counter[str] = Counter()
+        self.tenants: set[str] = set()
+        self.broken: set[str] = set()
+        self.breakers = 0
+        self.ending = 0
+        self.overdue = 0.0
+
+    def note(self, connection: Connection, now: float) -> None:
+        self.states[connection.state] += 1
+        self.tenants.add(connection.tenant)
+        if connection.breaker_open:
+            self.breakers += 1
+            self.broken.add(connection.tenant)
+        if connection.certificate_ends is not None and 0 < connection.certificate_ends - now <= _CERTIFICATE_ENDS:
+            self.ending += 1
+        if connection.wake_at is not None:
+            self.overdue = max(self.overdue, now - connection.wake_at)
+
+    def write(self) -> None:
+        for state in ConnectionState:
+            metrics.add(Metric.CONNECTIONS, self.states[state], of=state.value)
+        metrics.add(Metric.BREAKERS_OPEN, self.breakers)
+        metrics.add(Metric.TENANTS, len(self.tenants))
+        metrics.add(Metric.TENANTS_BROKEN, len(self.broken))
+        metrics.add(Metric.CERTIFICATES_ENDING, self.ending)
+        metrics.add(Metric.WAKE_OVERDUE, self.overdue)
 
 
 class Reconciler:
@@ -97,6 +134,7 @@ class Reconciler:
                 log.exception("reconciler step failed", extra={"step": name})
                 failure = Unavailable(f"the step {name} failed")
         log.info("reconciled", extra=numbers)
+        metrics.add(Metric.RECONCILER_DURATION, self._context.clock() - now)
         failure = failure or self._unchecked
         if failure:
             raise failure
@@ -149,26 +187,32 @@ class Reconciler:
             log.warning("swept", extra={"connections": [c.id for c in part]})
             self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
             number += len(part)
+        metrics.add(Metric.SWEPT, number)
         return number
 
     def _in_turn(self, now: float) -> Iterator[Connection]:
         """Yield this run's fifth of the active connections; check the retention of those with an open breaker."""
         turn = int(now / self._context.timing.schedule) % SWEEP_RUNS
+        gauges = _Gauges()
         for connection in self._context.connections.all_active():
+            gauges.note(connection, now)
             if crc32(connection.id.encode()) % SWEEP_RUNS == turn:
                 if connection.breaker_open:
                     with self._check("retention", connection):
                         self._context.retention.check(connection)
                 yield connection
+        gauges.write()
 
     def _is_forgotten(self, connection: Connection) -> bool:
         """Return whether reports are queued and neither a pending wake-up nor a probe is scheduled."""
         if connection.breaker_open or connection.wake_at is not None or connection.probe_at is not None:
             return False
         try:
-            return self._context.queues.depth(connection.id)[0] > 0
+            visible = self._context.queues.depth(connection.id)[0]
         except NotFound:
             return False
+        metrics.add(Metric.QUEUED, visible)
+        return visible > 0
 
     def _poll_is_due(self, now: float) -> bool:
         """Return True in each run, unless scaled timing makes the period of polls longer than the schedule's."""

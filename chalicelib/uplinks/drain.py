@@ -11,6 +11,7 @@ from chalicelib.domain.delivery import Outcome, Result
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
 from chalicelib.monitoring import log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResult
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
@@ -27,7 +28,7 @@ from chalicelib.uplinks.settlement import (
     suspects,
 )
 from chalicelib.uplinks.socket_slots import NoSlot
-from chalicelib.vocabulary import ConnectionState, EventType, RetryReason
+from chalicelib.vocabulary import ConnectionState, EventType, Metric, RetryReason
 
 HELPERS = 3
 """Longest chain of helper drains after one drain with a backlog. They run in parallel and share the queue's devices."""
@@ -280,6 +281,8 @@ class Drain:
         # Delete confirmed reports first: a later failure must not cause duplicates.
         self._delete(delivered)
         self._state.counts["uplinksDelivered"] += len(confirmed)
+        if confirmed:
+            metrics.add(Metric.DELIVERY_DELAY, self._context.clock() - min(r.sent_at for r in confirmed))
         if confirmed and self._connection.state != ConnectionState.OPENED:
             self._close_breaker()
         try:

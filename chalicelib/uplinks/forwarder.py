@@ -9,9 +9,11 @@ from ulid import ULID
 from chalicelib.domain.work_items import Wake, read_wake
 from chalicelib.errors import Unavailable, Unreadable
 from chalicelib.monitoring import log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain import Drain
 from chalicelib.uplinks.drain_context import DrainContext
+from chalicelib.vocabulary import Metric
 
 WATCH = 0.25
 """Seconds between two looks at the waits of running drains."""
@@ -44,6 +46,7 @@ class Forwarder:
             wake = read_wake(record.body)
             if wake is None:
                 # It names no connection, so no pending wake-up can be written for it: SQS keeps it.
+                metrics.add(Metric.UNREADABLE)
                 log.error("unreadable wake kept", extra={"messageId": record.message_id})
                 kept += 1
                 continue
@@ -99,6 +102,7 @@ class Forwarder:
             return True
         name = admission.enter(drain.tenant, drain.id)
         if name is None:
+            metrics.add(Metric.DRAINS_HELD)
             log.info("drain not admitted", extra={"tenant": drain.tenant, "connection": drain.id})
             return False
         try:

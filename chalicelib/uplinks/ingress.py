@@ -13,6 +13,7 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.monitoring import log
+from chalicelib.monitoring.metrics import metrics
 from chalicelib.network_servers.formats import DEFAULT, format_named
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import ConnectionReader
@@ -20,6 +21,7 @@ from chalicelib.ports.queues import UplinkQueues, WakeQueue
 from chalicelib.ports.secrets import ApplicationServerStore
 from chalicelib.uplinks.outgoing import message_id
 from chalicelib.uplinks.routing import RoutingCache
+from chalicelib.vocabulary import Metric
 
 _CACHED_TOKENS = 20_000
 """More signed reports than one process accepts within UPLINK_MAX_TIME_DEVIATION: some 4 MB of memory."""
@@ -101,6 +103,8 @@ class Ingress:
                 failure = error
                 continue
             if name:
+                if only is None:
+                    metrics.add(Metric.UPLINKS_ACCEPTED)
                 wakes.append(Wake(tenant=tenant, connection_id=connection.id, message_id=name))
         if wakes:
             self._context.wakes.send(wakes)

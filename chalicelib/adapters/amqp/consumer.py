@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.errors import BrokerFault
 from chalicelib.monitoring import log
+from chalicelib.monitoring.request_ids import InheritingThreads
 from chalicelib.ports.consuming import OnBatch, ReceivedDownlink, Verdict
 
 THREADS = 16
@@ -36,7 +36,7 @@ class AmqpDownlinkConsumer:
         self._next: dict[str, Opening] = {}
         self._deleted: set[str] = set()
         self._after_close: dict[str, Callable[[], object]] = {}
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="downlinks")
+        self._pool = InheritingThreads(THREADS, thread_name_prefix="downlinks")
         self._on_batch: OnBatch = _requeue_all
         self._on_opened: Callable[[str], None] = _ignore
         self._on_fault: Callable[[str, BrokerFault], None] = _ignore

@@ -18,7 +18,8 @@ from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.kernel.stored_documents import read_stored, unread_fields
 from chalicelib.monitoring import log
-from chalicelib.vocabulary import ConnectionState, FaultScope
+from chalicelib.monitoring.metrics import metrics
+from chalicelib.vocabulary import ConnectionState, FaultScope, Metric
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -169,6 +170,7 @@ def connection_of(item: Mapping[str, Any]) -> Connection:
 def _with_fault(values: dict[str, Any], fault: str) -> Connection:
     """Return a connection of the readable ``values``, with stand-ins for the others."""
     tenant, connection_id = values["tenant"], values["id"]
+    metrics.add(Metric.UNREADABLE)
     log.error("unreadable record", extra={"tenant": tenant, "connection": connection_id, "field": fault})
     stand_ins = _STAND_INS | {"name": connection_id}
     try:

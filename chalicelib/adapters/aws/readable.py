@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from chalicelib.monitoring import log
+from chalicelib.monitoring.metrics import metrics
+from chalicelib.vocabulary import Metric
 
 T = TypeVar("T")
 
@@ -15,6 +17,7 @@ def readable(items: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, An
         try:
             result = read(item)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error) as error:
+            metrics.add(Metric.UNREADABLE)
             log.error("unreadable record", extra={key: item.get(key) for key in keys} | {"type": type(error).__name__})
             continue
         yield result

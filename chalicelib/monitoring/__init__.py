@@ -15,14 +15,32 @@ from chalicelib.domain.event import Event, Level
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.ids import id_of
 from chalicelib.kernel.times import iso_time
+from chalicelib.monitoring.metrics import metrics
+from chalicelib.monitoring.request_ids import current_ids
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.history import EventLog, StatisticsWriter
-from chalicelib.vocabulary import EventType
+from chalicelib.vocabulary import EventType, Metric
 
 log = logging.getLogger("iot_flow")
 
 _MINUTE = 60
 _STANDARD = set(vars(logging.makeLogRecord({})))
+_OF_EVENTS = {
+    EventType.UPLINK_EXPIRED: Metric.UPLINKS_EXPIRED,
+    EventType.UPLINK_STUCK: Metric.UPLINKS_STUCK,
+    EventType.UPLINKS_EXPIRE: Metric.UPLINKS_EXPIRE,
+    EventType.UPLINKS_LOST: Metric.UPLINKS_LOST,
+    EventType.DOWNLINK_DELAYED: Metric.DOWNLINKS_DELAYED,
+    EventType.DOWNLINK_REJECTED: Metric.DOWNLINKS_REJECTED,
+    EventType.UPLINK_NOT_HANDLED: Metric.NOT_HANDLED,
+    EventType.DOWNLINK_NOT_HANDLED: Metric.NOT_HANDLED,
+}
+_OF_COUNTERS = {
+    "uplinksDelivered": Metric.UPLINKS_DELIVERED,
+    "uplinksFailed": Metric.UPLINKS_FAILED,
+    "downlinksDelivered": Metric.DOWNLINKS_SENT,
+    "downlinksFailed": Metric.DOWNLINKS_FAILED,
+}
 
 
 class _JsonFormatter(logging.Formatter):
@@ -33,6 +51,7 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "time": iso_time(record.created),
             "message": record.getMessage(),
+            **current_ids(),
         }
         entry.update({k: v for k, v in vars(record).items() if k not in _STANDARD})
         if record.exc_info and record.exc_info[1]:
@@ -105,6 +124,8 @@ class Monitoring:
 
     @staticmethod
     def _log(connection: Connection, level: Level, type_: EventType, message: str, details: Mapping[str, Any]) -> None:
+        if type_ in _OF_EVENTS:
+            metrics.add(_OF_EVENTS[type_], details.get("count", 1))
         extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details}
         log.log(logging.getLevelNamesMapping()[level.upper()], message, extra=extra)
 
@@ -112,6 +133,8 @@ class Monitoring:
         """Add to the counters of this minute. ``devices``: DevEUIs with a delivered uplink among those counted."""
         wanted = {name: n for name, n in counts.items() if n}
         if wanted:
+            for name in wanted.keys() & _OF_COUNTERS.keys():
+                metrics.add(_OF_COUNTERS[name], wanted[name])
             with _log_failures(connection.id):
                 self._statistics.add(connection.tenant, connection.id, wanted, devices)
 
@@ -132,6 +155,7 @@ def _log_lost_event(type_: EventType) -> Iterator[None]:
     try:
         yield
     except Unavailable as error:
+        metrics.add(Metric.EVENTS_LOST)
         log.exception("event not stored", extra={"type": type_, "reason": str(error)})
 
 

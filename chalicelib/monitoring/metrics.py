@@ -1,0 +1,76 @@
+"""Metrics in CloudWatch's embedded metric format: collected during an invocation, written as log lines at its end."""
+
+import json
+import sys
+import threading
+import time
+from collections import defaultdict
+from typing import Any
+
+from chalicelib.vocabulary import Metric, Unit
+
+NAMESPACE = "IotFlow"
+_MOST_VALUES = 100
+"""CloudWatch reads at most this many values of a metric in a line."""
+
+
+class Metrics:
+    """The metrics of the running invocation. Every thread may add to them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, dict[Metric, float]] = defaultdict(lambda: defaultdict(float))
+        self._values: dict[str, dict[Metric, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, metric: Metric, number: float = 1, of: str = "") -> None:
+        """Add to a count, or note a value of a time. ``of``: the value of the metric's own dimension, if it has one.
+
+        A count of zero is written, too. Of more than 100 values of an invocation, the largest are kept.
+        """
+        with self._lock:
+            if metric.unit is Unit.COUNT:
+                self._counts[of][metric] += number
+                return
+            values = self._values[of][metric]
+            values.append(round(number, 3))
+            if len(values) > _MOST_VALUES:
+                values.remove(min(values))
+
+    def take(self, stage: str, request_id: str | None) -> list[str]:
+        """Return the collected metrics as lines, one for each dimension's value, and start anew."""
+        with self._lock:
+            counts, self._counts = self._counts, defaultdict(lambda: defaultdict(float))
+            values, self._values = self._values, defaultdict(lambda: defaultdict(list))
+        lines = []
+        for of in sorted({*counts, *values}):
+            found: dict[Metric, Any] = {**counts.get(of, {}), **values.get(of, {})}
+            by = next(iter(found)).by
+            document: dict[str, Any] = {
+                "_aws": {
+                    "Timestamp": int(time.time() * 1000),
+                    "CloudWatchMetrics": [
+                        {
+                            "Namespace": NAMESPACE,
+                            "Dimensions": [["Stage", by] if by else ["Stage"]],
+                            "Metrics": [{"Name": metric.value, "Unit": metric.unit.value} for metric in found],
+                        }
+                    ],
+                },
+                "Stage": stage,
+                **({by: of} if by else {}),
+                **({"requestId": request_id} if request_id else {}),
+                **{metric.value: value for metric, value in found.items()},
+            }
+            lines.append(json.dumps(document, separators=(",", ":")))
+        return lines
+
+    def write(self, stage: str, request_id: str | None) -> None:
+        """Write the collected metrics to stdout, from which CloudWatch Logs extracts them without a call."""
+        for line in self.take(stage, request_id):
+            # One write for each line: the lines of other threads must not come between text and line break.
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+
+metrics = Metrics()
+"""The metrics of this process, which runs one invocation at a time."""
