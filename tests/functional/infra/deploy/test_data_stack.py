@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws(), warnings.catch_warnings():
-        # moto does not support alarms in templates.
-        warnings.filterwarnings("ignore", message="Tried to parse AWS::CloudWatch::Alarm")
+    with mock_aws():
         yield
 
 
@@ -134,22 +131,6 @@ def test_customer_key_encrypts_queues_if_requested() -> None:
     found = queues(BY_CLOUDFORMATION).values()
     assert {queue["KmsMasterKeyId"] for queue in found} == {outputs["QueueKeyArn"]}
     assert client("kms").get_key_rotation_status(KeyId=outputs["QueueKeyArn"])["KeyRotationEnabled"]
-
-
-def test_alarms_cover_every_function_and_the_age_of_messages() -> None:
-    # moto's CloudFormation creates no alarms; cfn-lint checks their syntax.
-    watched: set[tuple[str, str]] = set()
-    for alarm in template("AWS::CloudWatch::Alarm"):
-        [dimension] = alarm["Properties"]["Dimensions"]
-        [(function, argument)] = dimension["Value"].items()
-        watched.add((alarm["Properties"]["MetricName"], argument if function == "Fn::Sub" else argument[0]))
-    assert watched == {
-        *((metric, f"${{FunctionPrefix}}{name}") for metric in ("Errors", "Throttles") for name in FUNCTIONS),
-        ("ApproximateAgeOfOldestMessage", "Wakes"),
-        ("ApproximateAgeOfOldestMessage", "SlowWakes"),
-        ("ApproximateAgeOfOldestMessage", "Downlinks"),
-        ("Invocations", "${FunctionPrefix}-reconcile"),
-    }
 
 
 @pytest.mark.usefixtures("aws")
