@@ -80,7 +80,7 @@ class Beyond:
 
     def _access_log(self) -> Iterator[Difference]:
         logs, group = self._aws.client("logs"), f"/aws/apigateway/{self._stage.application}"
-        days = int(self._stage.parameters.get("LogRetentionDays", "30"))
+        days = int(self._stage.parameters("data_stack").get("LogRetentionDays", "30"))
         groups = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
         found = next((each for each in groups if each["logGroupName"] == group), None)
         if found is None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from infra.local.processes import ROOT
 
 ANSWERS = ROOT / "docs" / "operations" / "security-findings.md"
-TEMPLATES = sorted((ROOT / "infra" / "deploy").glob("*.yaml"))
+TEMPLATES = sorted((ROOT / "infra" / "deploy" / "templates").glob("*.yaml"))
 POLICIES = sorted((ROOT / ".chalice").glob("policy-*.json"))
 # parliament imports pkg_resources, which later versions of setuptools do not have.
 _PARLIAMENT = ["--from", "parliament==1.6.4", "--with", "setuptools<81", "parliament"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,19 @@ from botocore.exceptions import ClientError
 
 from infra.deploy.account import Account, code
 from infra.deploy.stage import Refused, Stage
+from infra.deploy.templates import alarms
 
-HERE = Path(__file__).parent
+TEMPLATES_FOLDER = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Template:
-    """A template of this folder and the parameters that a stage gives it."""
+    """A template and the parameters that a stage gives it."""
 
     name: str
     """The last part of the stack's name."""
     parameters: Callable[[Stage], Mapping[str, str]]
-    file: str = ""
+    text: Callable[[], str]
     wanted: Callable[[Stage], bool] = lambda _stage: True
     """Whether the stage has the stack."""
     capabilities: tuple[str, ...] = ()
@@ -30,17 +32,25 @@ class Template:
     def stack(self, stage: Stage) -> str:
         return f"{stage.prefix}-{self.name}"
 
-    @property
-    def path(self) -> Path:
-        return HERE / (self.file or f"{self.name}-stack.yaml")
+
+def _file(name: str) -> str:
+    return (TEMPLATES_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _of_data(stage: Stage) -> Mapping[str, str]:
-    return {"Prefix": stage.prefix, "FunctionPrefix": stage.application, **stage.parameters}
+    return {"Prefix": stage.prefix, "FunctionPrefix": stage.application, **stage.parameters("data_stack")}
+
+
+def _of_alarms(stage: Stage) -> Mapping[str, str]:
+    own = {"ApiName": stage.application, "ApiStage": stage.gateway_stage, **stage.parameters("alarms")}
+    return {"Prefix": stage.prefix, "FunctionPrefix": stage.application, **own}
 
 
 # Further stacks of a stage belong here, in the order in which they are made; undeploy removes them backwards.
-TEMPLATES: tuple[Template, ...] = (Template("data", _of_data),)
+TEMPLATES: tuple[Template, ...] = (
+    Template("data", _of_data, partial(_file, "data-stack.yaml")),
+    Template("alarms", _of_alarms, alarms.text, before_functions=False),
+)
 
 _USABLE = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 
@@ -156,7 +166,7 @@ class Stack:
     def _arguments(self) -> dict[str, Any]:
         parameters = self.template.parameters(self._stage)
         return {
-            "TemplateBody": self.template.path.read_text(encoding="utf-8"),
+            "TemplateBody": self.template.text(),
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": list(self.template.capabilities),
             "Tags": [{"Key": key, "Value": value} for key, value in self._stage.tags.items()],

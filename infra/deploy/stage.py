@@ -74,10 +74,9 @@ class Stage:
         own: dict[str, str] = self.document["stages"][self.name].get("tags", {})
         return {**self.document.get("tags", {}), **own, COST_TAG: self.name}
 
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Parameters of the data stack that the stage sets."""
-        return {name: str(value) for name, value in self._own.get("data_stack", {}).items()}
+    def parameters(self, stack: str) -> dict[str, str]:
+        """Return the parameters of a stack, ``data_stack`` or ``alarms``, that the stage sets."""
+        return {name: str(value) for name, value in self._own.get(stack, {}).items()}
 
     @property
     def sources(self) -> dict[str, Source]:

@@ -142,7 +142,7 @@ class Removal:
 
     def _retained(self, stack: Stack) -> Iterator[str]:
         """Name what the stack's template keeps, with the command that removes it."""
-        template: dict[str, Any] = yaml.safe_load(stack.template.path.read_text(encoding="utf-8"))
+        template: dict[str, Any] = yaml.safe_load(stack.template.text())
         kept = {name for name, each in template["Resources"].items() if each.get("DeletionPolicy") == "Retain"}
         for resource in stack.resources():
             if resource["LogicalResourceId"] in kept:

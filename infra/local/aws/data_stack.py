@@ -1,4 +1,4 @@
-"""Creates the tables and shared queues of ``infra/deploy/data-stack.yaml`` on an emulation of AWS.
+"""Creates the tables and shared queues of ``infra/deploy/templates/data-stack.yaml`` on an emulation of AWS.
 
 It does not use CloudFormation, so that SQS and DynamoDB may be different emulations. All parameters except the prefix
 have their defaults, which make all conditions of the template false. The stack does not need its other resources (key,
@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from chalicelib.config import Timing
 from infra.local.processes import ROOT
 
-TEMPLATE = ROOT / "infra" / "deploy" / "data-stack.yaml"
+TEMPLATE = ROOT / "infra" / "deploy" / "templates" / "data-stack.yaml"
 _TABLE = "AWS::DynamoDB::Table"
 _QUEUE = "AWS::SQS::Queue"
 _KINDS = {_TABLE, _QUEUE}

@@ -14,7 +14,7 @@ from moto import mock_aws
 from infra.local.processes import ROOT
 
 REGION = "eu-west-1"
-DEPLOY = ROOT / "infra" / "deploy"
+DEPLOY = ROOT / "infra" / "deploy" / "templates"
 
 
 def document(template: Path) -> dict[str, Any]:

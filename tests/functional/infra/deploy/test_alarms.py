@@ -1,6 +1,5 @@
 """The alarms' template, its runbook and its dashboard."""
 
-import json
 import re
 import subprocess
 import sys
@@ -8,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.vocabulary import Metric
-from infra.deploy.alarms import ALARMS, FUNCTIONS, PARAMETERS, RUNBOOK, stack
-from infra.deploy.dashboard import dashboard
+from infra.deploy.stacks import TEMPLATES
+from infra.deploy.stage import load
+from infra.deploy.templates.alarms import ALARMS, FUNCTIONS, PARAMETERS, RUNBOOK, template, text
+from infra.deploy.templates.dashboard import dashboard
 
 ROOT = Path(__file__).parents[4]
 
 
 def alarms() -> list[dict[str, Any]]:
-    resources = json.loads(stack("iot-flow-test", "iot-flow-amqp-test")[1])["Resources"].values()
+    resources = template()["Resources"].values()
     return [each["Properties"] for each in resources if each["Type"] == "AWS::CloudWatch::Alarm"]
 
 
 def test_every_alarm_has_an_entry_in_the_runbook_and_every_entry_an_alarm() -> None:
-    text = (ROOT / RUNBOOK).read_text(encoding="utf-8")
-    entries = dict(re.findall(r"^## (\S+)\n\n((?:- .*\n?)+)", text, re.MULTILINE))
-    assert list(entries) == re.findall(r"^## (.*)$", text, re.MULTILINE)
+    runbook = (ROOT / RUNBOOK).read_text(encoding="utf-8")
+    entries = dict(re.findall(r"^## (\S+)\n\n((?:- .*\n?)+)", runbook, re.MULTILINE))
+    assert list(entries) == re.findall(r"^## (.*)$", runbook, re.MULTILINE)
     assert set(entries) == {alarm.name for alarm in ALARMS}
     assert len(ALARMS) == len(entries)
     for name, entry in entries.items():
@@ -66,13 +67,12 @@ def test_dashboard_shows_every_metric() -> None:
 
 
 def test_template_passes_cfn_lint_and_fits_into_a_call(tmp_path: Path) -> None:
-    name, text, parameters = stack("iot-flow-test", "iot-flow-amqp-test", AlarmTopicArn="")
-    assert name == "iot-flow-test-alarms"
-    assert set(parameters) <= set(PARAMETERS)
-    assert len(text.encode()) <= 51_200
-    template = tmp_path / "alarms.json"
-    template.write_text(text, encoding="utf-8")
+    [alarms_of_stage] = (each for each in TEMPLATES if each.name == "alarms")
+    assert set(alarms_of_stage.parameters(load(ROOT, "test"))) <= set(PARAMETERS)
+    assert len(text().encode()) <= 51_200
+    file = tmp_path / "alarms.json"
+    file.write_text(text(), encoding="utf-8")
     program = Path(sys.executable).with_name("cfn-lint")
-    argv = [str(program), "--regions", "eu-west-1", "--template", str(template)]
+    argv = [str(program), "--regions", "eu-west-1", "--template", str(file)]
     answer = subprocess.run(argv, check=False, capture_output=True, text=True)
     assert (answer.returncode, answer.stdout) == (0, "")

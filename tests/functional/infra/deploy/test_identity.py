@@ -7,7 +7,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from chalicelib.config import Settings
-from infra.deploy import identity
+from infra.deploy.templates import identity
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy import stacks
 

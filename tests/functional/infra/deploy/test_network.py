@@ -10,8 +10,8 @@ import pytest
 from chalice.config import Config
 
 from app import app
-from infra.deploy import network
-from infra.deploy.network import FUNCTIONS, Network
+from infra.deploy.templates import network
+from infra.deploy.templates.network import FUNCTIONS, Network
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy import stacks
 

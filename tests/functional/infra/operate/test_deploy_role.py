@@ -21,7 +21,7 @@ from tests.functional.infra.deploy.iam import Permission, asked_for
 from tests.functional.infra.operate.cases import Operator, connect, store_report
 from tests.functional.infra.operate.test_orphans import lose_record, old  # noqa: F401  # a fixture
 
-TEMPLATE = ROOT / "infra" / "deploy" / "deploy-role.yaml"
+TEMPLATE = ROOT / "infra" / "deploy" / "templates" / "deploy-role.yaml"
 WORKFLOW = ROOT / "docs" / "operations" / "github-actions.md"
 BY_CHALICE = {
     "apigateway": {"DELETE", "GET", "PATCH", "POST", "PUT"},

@@ -22,7 +22,7 @@ class ScriptedCloudFormation:
 
     def __init__(self, *statuses: str, template: str = "") -> None:
         self._statuses = list(statuses)
-        self._template = template or TEMPLATES[0].path.read_text(encoding="utf-8")
+        self._template = template or TEMPLATES[0].text()
         self.calls: list[str] = []
         self.refusal: ClientError | None = None
 

@@ -1,6 +1,6 @@
 """Alarms of a stage, declared once and printed as the template of the stack ``<prefix>-alarms``.
 
-``python -m infra.deploy.alarms`` prints the template. Each alarm has an entry of its name in ``RUNBOOK``.
+``python -m infra.deploy.templates.alarms`` prints the template. Each alarm has an entry of its name in ``RUNBOOK``.
 """
 
 import json
@@ -208,7 +208,7 @@ ALARMS: tuple[Alarm, ...] = (
 
 def template() -> dict[str, Any]:
     """Return the template with all alarms and the dashboard."""
-    from infra.deploy.dashboard import dashboard  # noqa: PLC0415  # it shows the alarms
+    from infra.deploy.templates.dashboard import dashboard  # noqa: PLC0415  # it shows the alarms
 
     resources = {_identifier(alarm.name): alarm.resource() for alarm in ALARMS}
     resources["Concurrency"]["Properties"]["Threshold"] = {"Ref": "ConcurrencyLimit"}
@@ -221,7 +221,7 @@ def template() -> dict[str, Any]:
     }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "Alarms and dashboard of the AMQP connector, printed by infra/deploy/alarms.py.",
+        "Description": "Alarms and dashboard of the AMQP connector, printed by infra/deploy/templates/alarms.py.",
         "Parameters": PARAMETERS,
         "Conditions": {"HasAlarmTopic": {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]}},
         "Resources": resources,
@@ -232,10 +232,9 @@ def _identifier(name: str) -> str:
     return "".join(part.capitalize() for part in name.replace("_", "-").split("-"))
 
 
-def stack(stage_prefix: str, function_prefix: str, **others: str) -> tuple[str, str, dict[str, str]]:
-    """Return the stack's name, its template's text and its parameters. ``others``: parameters of ``PARAMETERS``."""
-    given = {"Prefix": stage_prefix, "FunctionPrefix": function_prefix, **others}
-    return f"{stage_prefix}-alarms", json.dumps(template(), separators=(",", ":")), given
+def text() -> str:
+    """Return the template's text, on one line because CloudFormation takes 51,200 bytes."""
+    return json.dumps(template(), separators=(",", ":"))
 
 
 if __name__ == "__main__":

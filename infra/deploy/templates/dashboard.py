@@ -3,7 +3,7 @@
 from typing import Any
 
 from chalicelib.vocabulary import ConnectionState, Metric, Unit
-from infra.deploy.alarms import FUNCTIONS, Query, own
+from infra.deploy.templates.alarms import FUNCTIONS, Query, own
 
 _WIDTH, _HEIGHT = 8, 6
 _COLUMNS = 24 // _WIDTH

@@ -1,8 +1,8 @@
 """Functions of a stage in a VPC: the settings that Chalice needs, and the policies that the functions' roles need.
 
-``python -m infra.deploy.network STAGE --stack NAME`` writes both below ``.chalice`` from the outputs of a stack of
-``network.yaml``; ``--subnets A,B --security-groups C`` instead of ``--stack`` takes a VPC that exists. Without any, it
-writes the policies again, which ``make deploy`` needs after a change of a function's own policy.
+``python -m infra.deploy.templates.network STAGE --stack NAME`` writes both below ``.chalice`` from the outputs of a
+stack of ``network.yaml``; ``--subnets A,B --security-groups C`` instead of ``--stack`` takes a VPC that exists. Without
+any, it writes the policies again, which ``make deploy`` needs after a change of a function's own policy.
 """
 
 import argparse
