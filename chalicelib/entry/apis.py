@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
     from chalicelib.http_api.messages_api import MessagesApi
-    from chalicelib.http_api.openapi import OpenApi
+    from chalicelib.http_api.openapi.openapi import OpenApi
     from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.uplinks.ingress import Ingress
@@ -121,7 +121,7 @@ class Apis(Adapters):
 
     @cached_property
     def openapi(self) -> "OpenApi":
-        from chalicelib.http_api.openapi import OpenApi
+        from chalicelib.http_api.openapi.openapi import OpenApi
 
         return OpenApi()
 

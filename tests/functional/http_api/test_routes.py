@@ -9,7 +9,7 @@ import pytest
 
 from app import app
 from chalicelib.entry.services import Services
-from chalicelib.http_api.operations import OPERATIONS
+from chalicelib.http_api.openapi.operations import OPERATIONS
 from tests.functional.connection_cases import TCP, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import READ_ONLY, Answer, Api, TestIssuer

@@ -9,7 +9,7 @@ import pytest
 from app import app
 from chalicelib.domain.event import Event, Level
 from chalicelib.entry.services import Services
-from chalicelib.http_api.operations import OPERATIONS
+from chalicelib.http_api.openapi.operations import OPERATIONS
 from chalicelib.vocabulary import EventType
 from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from tests.functional.connections.test_replay import failed

@@ -17,9 +17,9 @@ from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
 from chalicelib.domain.flows.flow import FlowRequest
-from chalicelib.http_api import documents as doc
 from chalicelib.http_api.auth import READ, UPLINKS, WRITE
 from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
+from chalicelib.http_api.openapi import documents as doc
 from chalicelib.uplinks.bulk import EntryResult
 from chalicelib.vocabulary import ConnectionState
 

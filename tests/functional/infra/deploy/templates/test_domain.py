@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from infra.local.processes import ROOT
-from tests.functional.infra.deploy import stacks
+from tests.functional.infra.deploy.templates import stacks
 
 TEMPLATE = stacks.DEPLOY / "domain.yaml"
 NAME = "iot.example.com"

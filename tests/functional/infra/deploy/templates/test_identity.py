@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]
 from chalicelib.config import Settings
 from infra.deploy.templates import identity
 from infra.local.processes import ROOT
-from tests.functional.infra.deploy import stacks
+from tests.functional.infra.deploy.templates import stacks
 
 TEMPLATE = stacks.DEPLOY / "identity.yaml"
 PREFIX = "iot-flow-test"

@@ -13,7 +13,7 @@ from app import app
 from infra.deploy.templates import network
 from infra.deploy.templates.network import FUNCTIONS, Network
 from infra.local.processes import ROOT
-from tests.functional.infra.deploy import stacks
+from tests.functional.infra.deploy.templates import stacks
 
 TEMPLATE = stacks.DEPLOY / "network.yaml"
 IN_VPC = Network(("subnet-1", "subnet-2"), ("sg-1",))

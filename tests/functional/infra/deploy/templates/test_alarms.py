@@ -12,7 +12,7 @@ from infra.deploy.stage import load
 from infra.deploy.templates.alarms import ALARMS, FUNCTIONS, PARAMETERS, RUNBOOK, template, text
 from infra.deploy.templates.dashboard import dashboard
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[5]
 
 
 def alarms() -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.functional.infra.deploy import stacks
+from tests.functional.infra.deploy.templates import stacks
 
 TEMPLATES = ("identity.yaml", "network.yaml", "domain.yaml")
 
