@@ -1,5 +1,6 @@
 """CloudFormation stacks of a stage: created, updated or left alone."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -161,7 +162,9 @@ class Stack:
         tags = {each["Key"]: each["Value"] for each in stack.get("Tags", [])}
         # Parameters that are left out have the template's defaults, which the template's text covers.
         same = all(found.get(name) == value for name, value in self.template.parameters(self._stage).items())
-        return bool(same and body == wanted["TemplateBody"] and tags == self._stage.tags)
+        # boto3 parses a template in JSON, and returns the text of one in YAML.
+        template = json.loads(wanted["TemplateBody"]) if isinstance(body, dict) else wanted["TemplateBody"]
+        return bool(same and body == template and tags == self._stage.tags)
 
     def _arguments(self) -> dict[str, Any]:
         parameters = self.template.parameters(self._stage)

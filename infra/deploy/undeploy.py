@@ -45,15 +45,24 @@ class Removal:
         with in_one_line():
             preflight.check_account(self.stage, self.aws)
             say("account", f"{self.aws.number}, {self.stage.region}")
-            stacks = [Stack(each, self.stage, self.aws) for each in reversed(TEMPLATES) if each.wanted(self.stage)]
+            # Stacks that follow the functions, such as the alarms that watch them, go before them.
+            later, stacks = (self._stacks(before_functions=value) for value in (False, True))
             lock = Lock(self.stage, self.aws)
             try:
                 if not self.dry and stacks[-1].describe():
                     lock.hold()
+                for stack in later:
+                    if not self.dry:
+                        stack.remove()
+                    say(f"stack {stack.template.name}", "would remove it" if self.dry else "removed")
                 self._functions()
                 self._customers(stacks)
             finally:
                 lock.release()
+
+    def _stacks(self, *, before_functions: bool) -> list[Stack]:
+        wanted = (each for each in reversed(TEMPLATES) if each.wanted(self.stage))
+        return [Stack(each, self.stage, self.aws) for each in wanted if each.before_functions == before_functions]
 
     def _functions(self) -> None:
         found = adoption.find(self.stage, self.aws, Record(self.stage, self.aws).read().get("restApi", ""))
