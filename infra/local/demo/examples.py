@@ -19,6 +19,8 @@ def connection_request(stack: dict[str, Any], *, name: str, exchange: str, topic
         "hostName": f"{amqp['host']}:{amqp['port']}",
         "uplinkTopicPattern": f"{topic}.{{DevEUI}}.uplink",
         "downlinkTopicPattern": f"{topic}.{{DevEUI}}.downlink",
+        # A busy disk confirms late, and after a time-out the next attempt would come after the demo's end.
+        "actionTimeout": 10000,
         "exchangeName": exchange,
         "username": amqp["username"],
         "password": amqp["password"],

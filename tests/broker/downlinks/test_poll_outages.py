@@ -299,7 +299,7 @@ def test_valid_downlink_is_queued_soon_after_thousands_of_invalid_ones(polls: Po
                     "amq.topic", f"{polls.downlink_key}.{number % 3 + 1:016X}", b"garbage %d" % number
                 )
         polls.publish(0, 1)
-        assert wait_until(lambda: sum(polls.queue.depth()) == 1, 5)
+        assert wait_until(lambda: sum(polls.queue.depth()) == 1, 30)
 
     # When
     polls.during(polls.is_consumed, publish)

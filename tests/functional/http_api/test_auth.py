@@ -71,10 +71,10 @@ def test_clocks_may_differ_by_a_few_seconds(verifier: TokenVerifier, issuer: Tes
         {"aud": 5},
         {"iss": "https://other.test"},
         {"iss": None},
-        {"exp": int(time.time()) - 60},
+        {"exp": 2**30},
         {"exp": None},
         {"exp": "soon"},
-        {"nbf": int(time.time()) + 600},
+        {"nbf": 2**33},
     ],
 )
 def test_token_with_wrong_audience_issuer_or_time_is_refused(
