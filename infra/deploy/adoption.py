@@ -136,7 +136,8 @@ def strange_mappings(stage: Stage, found: Found) -> list[dict[str, Any]]:
         queue = f"{stage.prefix}-{own.get(handler, '')}"
         if mapping["EventSourceArn"].rsplit(":", 1)[1] != queue or handler in seen:
             strange.append(mapping)
-        seen.add(handler)
+        else:
+            seen.add(handler)
     return strange
 
 

@@ -220,14 +220,14 @@ def test_a_hostile_pattern_on_a_hostile_report_ends_within_50_milliseconds(patte
     assert min(spent) < 0.05
 
 
-def test_compiling_the_costliest_regular_expressions_takes_less_than_50_milliseconds() -> None:
+def test_compiling_the_costliest_regular_expressions_takes_less_than_a_fifth_of_a_second() -> None:
     compile_pattern("{$..x}")  # imports the library
     spent: list[float] = []
     for attempt in range(3):
         pattern = "".join(f"{{$[?@ =~ /.{{1,9{i}{attempt}}}.{{1,90}}/]}}" for i in range(8))
         with thread_seconds(spent):
             compile_pattern(pattern)
-    assert min(spent) < 0.05
+    assert min(spent) < 0.2
 
 
 def test_names_alone_need_no_jsonpath_library() -> None:

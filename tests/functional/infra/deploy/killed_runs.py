@@ -6,6 +6,7 @@ the call and the differences between its end after a repetition and the end of a
 state of AWS at its call, so that no run needs a deployment before it.
 """
 
+import hashlib
 import io
 import json
 import logging
@@ -19,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import botocore.client
-from chalice.deploy.packager import LambdaDeploymentPackager
 from moto import mock_aws
 
 from infra.deploy import smoke, state
 from infra.deploy.account import Account
 from infra.deploy.deployment import Deployment
+from infra.deploy.packaging import package as packaging
 from infra.deploy.stage import Stage, load
 from tests.functional.infra.deploy.deploy_target import Project
 from tests.functional.infra.deploy.snapshot import snapshot
@@ -115,8 +116,9 @@ def package(folder: Path, content: str) -> None:
     path = folder / f"{content}.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(zipfile.ZipInfo("app.py"), content)
-    packager: Any = LambdaDeploymentPackager
-    packager.create_deployment_package = lambda *_: str(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    packages: Any = packaging
+    packages.cached = lambda *_: packaging.Package(path, path.stat().st_size, sha256)
 
 
 def main() -> None:
