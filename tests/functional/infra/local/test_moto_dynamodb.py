@@ -11,7 +11,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.local.aws.server import server
+from infra.local.aws.server import Server
 
 WRITES = 60
 FILLING = 400
@@ -20,13 +20,12 @@ Item = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    running = server(0)
+    running = Server(0)
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{running.server_port}"
+    yield f"http://127.0.0.1:{running.port}"
     running.shutdown()
     thread.join()
-    running.server_close()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from infra.local.aws.server import server
+from infra.local.aws.server import Server
 from infra.local.sqs.engine import Engine, ReceiptHandleExpired, Received
 
 SQSClient = Any
@@ -30,13 +30,12 @@ FIFO = {
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    running = server(0)
+    running = Server(0)
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{running.server_port}"
+    yield f"http://127.0.0.1:{running.port}"
     running.shutdown()
     thread.join()
-    running.server_close()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 
-from infra.local.aws.server import server
+from infra.local.aws.server import Server
 from infra.local.processes import ROOT
 
 APP = """
@@ -134,13 +134,12 @@ class Running:
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
-    running = server(0)
+    running = Server(0)
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{running.server_port}"
+    yield f"http://127.0.0.1:{running.port}"
     running.shutdown()
     thread.join()
-    running.server_close()
 
 
 @pytest.fixture
