@@ -118,8 +118,7 @@ class Drain:
 
     def _plan_wake(self, seconds: float) -> None:
         """Require a pending wake-up, because reports are left that can be received in ``seconds``."""
-        due = self._context.clock() + seconds
-        self._state.wake_at = due if self._state.wake_at is None else min(due, self._state.wake_at)
+        self._state.plan_wake(self._context.clock() + seconds)
 
     @property
     def _abort_at(self) -> float:
@@ -347,4 +346,5 @@ class Drain:
             # Another forwarder holds or has already settled the reports of these wakes.
             self._plan_wake(self._context.timing.report_visibility)
         assert self._state.wake_at is not None  # noqa: S101
-        self._context.connections.set_pending_wake(self.tenant, self.id, self._state.wake_at, str(ULID()))
+        if not self._state.is_covered(self._connection.wake_at, self._context.clock()):
+            self._context.connections.set_pending_wake(self.tenant, self.id, self._state.wake_at, str(ULID()))

@@ -14,6 +14,9 @@ from chalicelib.ports.queues import UplinkQueues, WakeQueue
 from chalicelib.uplinks.admission import Admission
 from chalicelib.uplinks.publisher_pool import PublisherPool
 
+CLOCK_SKEW = 2.0
+"""Seconds by which the clocks of AWS and of two functions may differ."""
+
 
 @dataclass(frozen=True)
 class DrainContext:
@@ -50,3 +53,16 @@ class DrainState:
     """A helper drain was requested, or this drain must not request one."""
     wake_at: float | None = None
     """Unix seconds of the pending wake-up that the remaining reports need; None if no report is left."""
+
+    def plan_wake(self, due: float) -> None:
+        """Require a pending wake-up at ``due`` (Unix seconds), or earlier if one is required already."""
+        self.wake_at = due if self.wake_at is None else min(due, self.wake_at)
+
+    def is_covered(self, stored: float | None, now: float) -> bool:
+        """Return whether the pending wake-up at ``stored`` is one for the remaining reports, too.
+
+        It must be due in time, but not yet: then its wake is not sent before this drain ends, and starts a drain that
+        checks the whole queue.
+        """
+        assert self.wake_at is not None  # noqa: S101
+        return stored is not None and now + CLOCK_SKEW < stored <= self.wake_at

@@ -214,17 +214,17 @@ class DynamoDbConnections(ConnectionTable):
 
     def set_pending_wake(self, tenant: str, connection_id: str, wake_at: float, token: str) -> None:
         """Store a pending wake-up. A stored one that is due earlier keeps its time and gets the new token."""
-        later = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt > :at)"
-        earlier = "attribute_exists(id) AND #wakeAt <= :at"
+        none_or_earlier = "attribute_exists(id) AND (attribute_not_exists(#wakeAt) OR #wakeAt <= :at)"
+        later = "attribute_exists(id) AND #wakeAt > :at"
+        kept = Update({"wakeToken": token})
+        kept.set_once("wakeAt", wake_at)
+        both = Update({"wakeAt": wake_at, "wakeToken": token})
         for _ in range(TRIES):
-            both = Update({"wakeAt": wake_at, "wakeToken": token})
+            if self._update(tenant, connection_id, kept, none_or_earlier, {":at": wake_at}):
+                return
             if self._update(tenant, connection_id, both, later, {":at": wake_at}):
                 return
             if not self._read(tenant, connection_id):
-                return
-            only_token = Update({"wakeToken": token})
-            only_token.names["#wakeAt"] = "wakeAt"
-            if self._update(tenant, connection_id, only_token, earlier, {":at": wake_at}):
                 return
         raise Unavailable("too many concurrent writers changed the pending wake-up")
 
