@@ -87,7 +87,7 @@ class Timing(BaseModel):
             poll_close=poll_close,
             poll_timeout=math.ceil(poll_close + max(4.5, 20 / scale)),
             poll_visibility=math.ceil(poll_close + max(6.5, 50 / scale)),
-            slot=max(6.0, 120 / scale),
+            slot=max(2.0 * function + 2, 120 / scale),
             lease=max(3.0, 20 / scale),
             lease_renewal=max(1.0, 10 / scale),
             recheck=max(0.5, 5 / scale),

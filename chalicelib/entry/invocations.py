@@ -34,6 +34,7 @@ def records(event: LambdaEvent) -> list[QueueRecord]:
             body=record["body"],
             group=record["attributes"].get("MessageGroupId", ""),
             attempts=int(record["attributes"].get("ApproximateReceiveCount", 1)),
+            received_at=int(record["attributes"].get("ApproximateFirstReceiveTimestamp", 0)) / 1000,
         )
         for record in event.to_dict()["Records"]
     ]

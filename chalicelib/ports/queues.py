@@ -15,13 +15,17 @@ RETENTION = 14 * 86400
 
 @dataclass(frozen=True)
 class QueueRecord:
-    """A message that an event source mapping delivers. ``attempts`` begins at 1."""
+    """A message that an event source mapping delivers.
+
+    ``attempts`` begins at 1. ``received_at``: Unix seconds of its first receive; 0 if unknown.
+    """
 
     receipt: str
     message_id: str
     body: str
     group: str = ""
     attempts: int = 1
+    received_at: float = 0.0
 
 
 @dataclass(frozen=True)

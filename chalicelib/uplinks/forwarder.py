@@ -12,7 +12,7 @@ from chalicelib.monitoring import log
 from chalicelib.monitoring.metrics import metrics
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain import Drain
-from chalicelib.uplinks.drain_context import DrainContext
+from chalicelib.uplinks.drain_context import CLOCK_SKEW, DrainContext
 from chalicelib.vocabulary import Metric
 
 WATCH = 0.25
@@ -36,7 +36,7 @@ class Forwarder:
         others again after their visibility timeout. A broker fault does not raise: it must not delay the wakes of
         other connections.
         """
-        self._context.wakes.extend([record.receipt for record in records])
+        self._extend(records)
         self._context.pool.tidy()
         stop_at = deadline - self._context.timing.spare
         drains: dict[tuple[str, str], list[tuple[str, Wake]]] = defaultdict(list)
@@ -64,6 +64,18 @@ class Forwarder:
         if kept:
             self._context.wakes.delete(done)
             raise Unavailable(f"{kept} wake(s) are unreadable, or have unsettled reports; SQS delivers them again")
+
+    def _extend(self, records: Sequence[QueueRecord]) -> None:
+        """Give wakes that waited for this function their full visibility timeout again, which few need.
+
+        A wake should stay hidden longer than the reports that this function receives, so that it finds them if the
+        function is killed. Only the first receive of a message has a known time.
+        """
+        timing = self._context.timing
+        latest = self._context.clock() - (timing.wake_visibility - timing.report_visibility - CLOCK_SKEW)
+        waited = [record.receipt for record in records if record.attempts > 1 or record.received_at < latest]
+        if waited:
+            self._context.wakes.extend(waited)
 
     def _watch(self, running: Mapping[Future[bool], Drain]) -> None:
         """Wait for the drains; in the fast lane, demote connections whose brokers are slow meanwhile."""

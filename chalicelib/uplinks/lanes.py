@@ -107,14 +107,23 @@ class LaneKeeper:
         log.info("connection is slow", extra={"connection": self._id})
 
     def record(self, connection: Connection) -> None:
-        """Record the lane that the whole drain shows."""
-        if connection.is_fast:
-            if self._was_slow:
-                self.demote()
-            return
-        if not self.proved:
-            return
+        """Record the lane that the whole drain shows, and close the socket here if the other lane uses one from now on.
+
+        An idle socket would keep its slot from the functions that need it.
+        """
+        is_fast = connection.is_fast
+        if is_fast and self._was_slow:
+            self.demote()
+            is_fast = False
+        elif not is_fast and self.proved:
+            is_fast = self._mark_fast(connection)
+        if is_fast != self.is_fast_lane:
+            self._context.pool.close(self._id)
+
+    def _mark_fast(self, connection: Connection) -> bool:
         try:
             self._context.connections.mark_fast(connection, self._context.clock())
         except (NotFound, Unavailable) as error:
             log.warning("lane not recorded", extra={"connection": self._id, "reason": str(error)})
+            return False
+        return True

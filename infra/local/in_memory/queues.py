@@ -89,6 +89,8 @@ class _Wake:
     body: str
     attempts: int = 0
     visible_at: float = 0.0
+    received_at: float = 0.0
+    """Time of the first receive."""
 
 
 class MemoryWakeQueue:
@@ -122,10 +124,11 @@ class MemoryWakeQueue:
 
     def _give(self, wake: _Wake, now: float) -> QueueRecord:
         wake.attempts += 1
+        wake.received_at = wake.received_at or now
         wake.visible_at = now + self._visibility
         receipt = f"{wake.name}.{wake.attempts}"
         self._receipts[receipt] = wake.name
-        return QueueRecord(receipt, wake.name, wake.body, attempts=wake.attempts)
+        return QueueRecord(receipt, wake.name, wake.body, attempts=wake.attempts, received_at=wake.received_at)
 
     def extend(self, receipts: Sequence[str]) -> None:
         with self._lock:

@@ -115,6 +115,7 @@ def test_misconfigured_broker_loses_no_report(flow: Flow) -> None:
 
 
 def test_connection_lost_while_idle_is_reopened_immediately(flow: Flow) -> None:
+    flow.enter_fast_lane()
     flow.post()
     flow.forward()
     flow.broker.fault = LOST
@@ -310,6 +311,7 @@ def test_missing_queue_leaves_pending_wake(flow: Flow) -> None:
 
 
 def test_confirmed_reports_are_settled_when_secret_is_missing_for_reconnect(flow: Flow) -> None:
+    flow.enter_fast_lane()
     flow.post(1)
     flow.forward()
     flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"secret_version": "gone"})
@@ -367,3 +369,67 @@ def test_device_sent_one_by_one_keeps_order_after_nack(flow: Flow) -> None:
     flow.reconciler.run()
     flow.forward()
     assert flow.bodies() == bodies
+
+
+def test_wakes_that_are_handled_at_once_cost_no_visibility_call(flow: Flow) -> None:
+    extended: list[str] = []
+    flow.wakes.extend = extended.extend  # type: ignore[assignment]
+    flow.post()
+    flow.forward()
+    assert extended == []
+
+
+@pytest.mark.parametrize(("seconds", "attempts"), [(119.0, 1), (100.0, 2)], ids=["waited", "received twice"])
+def test_wakes_that_waited_for_the_function_stay_hidden_for_the_full_time(
+    flow: Flow, seconds: float, attempts: int
+) -> None:
+    flow.post()
+    records = [replace(record, attempts=attempts) for record in flow.take()]
+    flow.now += seconds
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flow.wakes, "delete", lambda _receipts: None)
+        flow.forward(records)
+    flow.now += 179
+    assert flow.take() == []
+
+
+def held_elsewhere(flow: Flow, device: int = 1) -> None:
+    """Post a report that another forwarder receives, and handle its wake."""
+    flow.post(device)
+    assert flow.queues.receive("c1", 10)
+    flow.forward()
+
+
+def test_pending_wake_that_is_due_in_time_serves_further_drains(flow: Flow) -> None:
+    # Given
+    held_elsewhere(flow)
+    first = flow.state()
+    assert first.wake_at == flow.now + 60
+
+    # When
+    flow.now += 50
+    held_elsewhere(flow, 2)
+
+    # Then: nothing was written
+    assert flow.state() == first
+
+
+@pytest.mark.parametrize("passed", [59.0, 61.0], ids=["almost due", "overdue"])
+def test_pending_wake_whose_wake_may_be_on_its_way_serves_no_further_drain(flow: Flow, passed: float) -> None:
+    # Given: the reconciler may read and clear it while this drain ends
+    held_elsewhere(flow)
+    first = flow.state()
+
+    # When
+    flow.now += passed
+    held_elsewhere(flow, 2)
+
+    # Then: the new token keeps it
+    assert flow.state().wake_at == first.wake_at
+    assert flow.state().wake_token != first.wake_token
+
+
+def test_pending_wake_that_is_due_too_late_is_advanced(flow: Flow) -> None:
+    flow.connections.set_pending_wake(TENANT, "c1", flow.now + 900, "token")
+    held_elsewhere(flow)
+    assert flow.state().wake_at == flow.now + 60

@@ -75,6 +75,33 @@ def test_slow_lane_proves_a_connection_whose_broker_confirms_at_once(flow: Flow,
     assert not len(lanes.slow_wakes)
 
 
+def test_slow_lane_gives_the_slot_of_a_proved_connection_back(flow: Flow, lanes: Lanes) -> None:
+    lanes.prove()
+    assert flow.slots.holders["c1"] == {}
+    assert not flow.pool.is_warm(flow.state())
+
+
+def test_socket_stays_open_in_the_lane_that_drains_the_connection(flow: Flow, lanes: Lanes) -> None:
+    lanes.prove()
+    flow.post()
+    lanes.forward_fast()
+    assert flow.pool.is_warm(flow.state())
+
+
+def test_fast_lane_closes_the_socket_of_a_connection_that_became_slow(flow: Flow, lanes: Lanes) -> None:
+    # Given
+    lanes.prove()
+    flow.post()
+    flow.broker.slowest = 1.5
+
+    # When
+    lanes.forward_fast()
+
+    # Then
+    assert not flow.state().is_fast
+    assert flow.slots.holders["c1"] == {}
+
+
 def test_connection_without_a_confirm_is_not_proved(flow: Flow, lanes: Lanes) -> None:
     flow.wake(probe=0)
     lanes.forward_fast()
