@@ -17,6 +17,7 @@ from chalicelib.monitoring.request_ids import InheritingThreads
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.coordination.claims import DynamoDbClaims
     from chalicelib.adapters.aws.sqs import SqsWakeQueue
+    from chalicelib.codec.handler import CodecHandler
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
@@ -181,6 +182,17 @@ class Services(Apis):
             timing=self.settings.timing,
         )
         return DownlinkSender(context)
+
+    @cached_property
+    def codec(self) -> "CodecHandler":
+        from chalicelib.codec.confinement import hide_memory
+        from chalicelib.codec.handler import CodecHandler
+        from chalicelib.codec.processes import Worker
+
+        hide_memory()
+        worker = Worker()
+        worker.start()
+        return CodecHandler(worker)
 
     @cached_property
     def connections(self) -> "ConnectionService":

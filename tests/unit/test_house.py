@@ -56,6 +56,16 @@ VIOLATIONS = {
         "from chalicelib.uplinks.drain import Drain",
         FLOORS,
     ),
+    "a flow runs customers' code itself": (
+        "uplinks/drain.py",
+        "from chalicelib.codec.engine import Sandbox",
+        "Customers' code runs in codec, which only the wiring knows",
+    ),
+    "the codec imports settings": (
+        "codec/worker.py",
+        "from chalicelib.config import settings",
+        "The codec knows the kernel and its engine, and nothing of the product",
+    ),
     "a new room is on no floor": ("attic/__init__.py", "", FLOORS),
 }
 
@@ -83,9 +93,9 @@ def test_violation_breaks_its_contract(name: str, tmp_path: Path) -> None:
     assert contract in done.stdout.split("Broken contracts")[-1]
 
 
-def test_library_has_at_most_sixteen_rooms() -> None:
+def test_library_has_at_most_seventeen_rooms() -> None:
     entries = [entry.name for entry in LIBRARY.iterdir() if not entry.name.startswith("__")]
-    assert len(entries) <= 16, sorted(entries)
+    assert len(entries) <= 17, sorted(entries)
 
 
 def test_folder_has_at_most_eighteen_modules() -> None:

@@ -19,7 +19,7 @@ from infra.deploy.packaging.runtime import GLIBC, GLIBCXX, MACHINES, PYTHON, TAS
 from infra.local.processes import ROOT
 
 REQUIREMENTS = ROOT / "requirements.txt"
-COMPILED = {"_cffi_backend", "cryptography", "pydantic_core", "re2"}
+COMPILED = {"_cffi_backend", "_quickjs", "cryptography", "pydantic_core", "re2"}
 SETUP = "from setuptools import setup; setup(name='onlysource', version='1.0', py_modules=['onlysource'])"
 THIS_PYTHON = Interpreter(sys.executable, "{}.{}.{}".format(*sys.version_info))
 UNCHECKED_HASH = 1
