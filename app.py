@@ -178,6 +178,51 @@ def delete_flow(id: str) -> Response:  # noqa: A002
     return services().flows_api.delete(_request(), id)
 
 
+@app.route("/drivers", methods=["POST"], content_types=_JSON)
+def create_driver() -> Response:
+    return services().drivers_api.create(_request())
+
+
+@app.route("/drivers", methods=["GET"])
+def list_drivers() -> Response:
+    return services().drivers_api.page(_request())
+
+
+@app.route("/drivers/test", methods=["POST"], content_types=_JSON)
+def test_driver() -> Response:
+    return services().drivers_api.test(_request())
+
+
+@app.route("/drivers/{id}", methods=["GET"])
+def get_driver(id: str) -> Response:  # noqa: A002
+    return services().drivers_api.get(_request(), id)
+
+
+@app.route("/drivers/{id}", methods=["PUT"], content_types=_JSON)
+def replace_driver(id: str) -> Response:  # noqa: A002
+    return services().drivers_api.replace(_request(), id)
+
+
+@app.route("/drivers/{id}", methods=["DELETE"])
+def delete_driver(id: str) -> Response:  # noqa: A002
+    return services().drivers_api.delete(_request(), id)
+
+
+@app.route("/drivers/{id}/decode-uplink", methods=["POST"], content_types=_JSON)
+def decode_uplink(id: str) -> Response:  # noqa: A002
+    return services().drivers_api.decode_uplink(_request(), id)
+
+
+@app.route("/drivers/{id}/decode-downlink", methods=["POST"], content_types=_JSON)
+def decode_downlink(id: str) -> Response:  # noqa: A002
+    return services().drivers_api.decode_downlink(_request(), id)
+
+
+@app.route("/drivers/{id}/encode-downlink", methods=["POST"], content_types=_JSON)
+def encode_downlink(id: str) -> Response:  # noqa: A002
+    return services().drivers_api.encode_downlink(_request(), id)
+
+
 @app.route("/application-servers", methods=["POST"], content_types=_JSON)
 def create_application_server() -> Response:
     return services().application_servers_api.create(_request())

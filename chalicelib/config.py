@@ -116,6 +116,9 @@ class Settings(BaseModel):
     allowed_private_networks: Annotated[list[IPv4Network | IPv6Network], BeforeValidator(_networks)] = []
     max_connections_per_tenant: int = Field(default=100, ge=1)
     max_flows_per_tenant: int = Field(default=200, ge=1)
+    max_drivers_per_tenant: int = Field(default=200, ge=1)
+    codec_function: str = "codec"
+    """The name of the function that runs drivers; the deployment sets it."""
     connection_tests_per_minute: int = Field(default=30, ge=1)
     """The limit per tenant. A test occupies a function for up to 25 seconds and connects to a host of the caller's."""
     connection_tests_at_once: int = Field(default=10, ge=1)

@@ -44,10 +44,15 @@ class Error(Exception):
 
 @dataclass(frozen=True)
 class Violation:
-    """One violation in a request: a JSON pointer (RFC 6901) and a sentence with the remedy."""
+    """One violation in a request: a JSON pointer (RFC 6901) and a sentence with the remedy.
+
+    ``line`` and ``column``: the place in a text such as code, from 1; None elsewhere.
+    """
 
     pointer: str
     detail: str
+    line: int | None = None
+    column: int | None = None
 
 
 class InvalidRequest(Error):

@@ -226,7 +226,7 @@
     }
   }
 
-  function outcome(job, result) {
+  function outcome(job, result, answer) {
     const { signature, operation } = job;
     if (result instanceof PromiseOf) throw new Refusal("The driver returned a promise; return the result itself.");
     if (result === null || typeof result !== "object") {
@@ -234,17 +234,16 @@
     }
     const plain = signature === "ttn" || signature === "chirpstack";
     const wrapped = !plain && (signature !== "actility" || "data" in result || "errors" in result);
-    const errors = wrapped ? texts(result.errors) : [];
-    const answer = { errors, warnings: wrapped ? texts(result.warnings) : [] };
     if (job.whole) answer.result = text(result, "result");
-    if (errors.length) return answer;
+    answer.errors = wrapped ? texts(result.errors) : [];
+    answer.warnings = wrapped ? texts(result.warnings) : [];
+    if (answer.errors.length) return;
     if (operation !== "encodeDownlink") answer.data = text(wrapped ? result.data : result, "data");
     else if (isArray(result) || result instanceof BytesOf) answer.bytes = text(from(result), "bytes");
     else {
       answer.bytes = text(result.bytes instanceof BytesOf ? from(result.bytes) : result.bytes, "bytes");
       answer.fPort = text(result.fPort === undefined ? null : result.fPort, "fPort");
     }
-    return answer;
   }
 
   function consoleOf(lines) {
@@ -256,12 +255,10 @@
     const job = parse(given);
     const lines = [];
     globalThis.console = consoleOf(lines);
-    let answer;
+    const answer = {};
     try {
-      answer = outcome(job, call(job));
-    } catch (error) {
-      answer = { failure: describe(error) };
-    }
+      outcome(job, call(job), answer);
+    } catch (error) { answer.failure = describe(error); }
     removeGlobals();
     answer.spent = isChanged();
     if (job.console) answer.console = lines;

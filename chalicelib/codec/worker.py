@@ -17,6 +17,8 @@ from chalicelib.codec.engine import CompileError, Sandbox
 _KILL_AFTER = 0.5
 """CPU seconds after which the kernel ends this process in a message: in a built-in function, the engine cannot stop."""
 _COMPILE_AFTER = 3.0
+_MAX_ANSWERS = 2 << 20
+"""Bytes of answers after which a batch ends, because a response of Lambda has at most 6 MB."""
 
 
 def main() -> None:
@@ -30,12 +32,15 @@ def main() -> None:
 def _handle(batch: dict[str, Any]) -> None:
     # One context for each driver and batch, so that connections never share one.
     sandboxes: dict[str, Sandbox | CompileError] = {}
-    began = time.process_time()
+    began, written = time.process_time(), 0
     for message in batch["messages"]:
-        if time.process_time() - began >= batch["seconds"]:
+        if time.process_time() - began >= batch["seconds"] or written >= _MAX_ANSWERS:
             _answer(None)
-            return
-        _answer(_run(sandboxes, message, batch["codes"][message["driver"]]))
+            break
+        written += _answer(_run(sandboxes, message, batch["codes"][message["driver"]]))
+        # At once, so that the parent knows which message ends this process.
+        sys.stdout.flush()
+    sys.stdout.flush()
 
 
 def _run(sandboxes: dict[str, Sandbox | CompileError], message: dict[str, Any], code: str) -> dict[str, Any]:
@@ -62,9 +67,9 @@ def _run(sandboxes: dict[str, Sandbox | CompileError], message: dict[str, Any], 
     return answer
 
 
-def _answer(value: dict[str, Any] | None) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
-    sys.stdout.flush()
+def _answer(value: dict[str, Any] | None) -> int:
+    """Write an answer; return its size, as it will be within a response."""
+    return sys.stdout.write(json.dumps(value, ensure_ascii=True) + "\n")
 
 
 if __name__ == "__main__":

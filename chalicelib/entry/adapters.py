@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
     from chalicelib.adapters.aws.coordination.rate_limits import DynamoDbRateLimits
     from chalicelib.adapters.aws.coordination.slots import DynamoDbSlots
+    from chalicelib.adapters.aws.drivers.codec import InvokeClient, LambdaCodec
+    from chalicelib.adapters.aws.drivers.store import DynamoDbDrivers
     from chalicelib.adapters.aws.events import DynamoDbEventLog
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
     from chalicelib.adapters.aws.flows import DynamoDbFlows
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.waiting_downlinks import DynamoDbWaitingDownlinks
     from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
     from chalicelib.uplinks.publisher_pool import PublisherPool
+
+CODEC_TIMEOUT = 12
+"""Seconds without an answer of the codec, whose own time-out is ten seconds."""
 
 
 class Adapters:
@@ -65,6 +70,11 @@ class Adapters:
         client: SecretsManagerClient = aws_client("secretsmanager")
         return client
 
+    @cached_property
+    def functions(self) -> "InvokeClient":
+        client: InvokeClient = aws_client("lambda", CODEC_TIMEOUT)
+        return client
+
     # Adapters
 
     @cached_property
@@ -77,7 +87,20 @@ class Adapters:
     def flow_store(self) -> "DynamoDbFlows":
         from chalicelib.adapters.aws.flows import DynamoDbFlows
 
-        return DynamoDbFlows(self.dynamodb, self.settings.table("flows"), self.settings.table("connections"))
+        table = self.settings.table
+        return DynamoDbFlows(self.dynamodb, table("flows"), table("connections"), table("drivers"))
+
+    @cached_property
+    def driver_store(self) -> "DynamoDbDrivers":
+        from chalicelib.adapters.aws.drivers.store import DynamoDbDrivers
+
+        return DynamoDbDrivers(self.dynamodb, self.settings.table("drivers"), self.settings.table("connections"))
+
+    @cached_property
+    def codec_client(self) -> "LambdaCodec":
+        from chalicelib.adapters.aws.drivers.codec import LambdaCodec
+
+        return LambdaCodec(self.functions, self.settings.codec_function)
 
     @cached_property
     def secret_store(self) -> "SecretsManagerSecrets":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from chalicelib.entry.adapters import Adapters
 
 if TYPE_CHECKING:
+    from chalicelib.connections.drivers.trials import Trials
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.connections_api import ConnectionsApi
     from chalicelib.http_api.connectors_api import ConnectorsApi
     from chalicelib.http_api.console_api import ConsoleApi
+    from chalicelib.http_api.drivers_api import DriversApi
     from chalicelib.http_api.flows_api import FlowsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
@@ -69,17 +71,38 @@ class Apis(Adapters):
     @cached_property
     def flows_api(self) -> "FlowsApi":
         from chalicelib.connections.flows.preview import FlowPreviews
-        from chalicelib.connections.flows.service import FlowContext, FlowService, NoDrivers
+        from chalicelib.connections.flows.service import FlowContext, FlowService
         from chalicelib.http_api.flows_api import FlowsApi
 
         context = FlowContext(
             store=self.flow_store,
             connections=self.connection_store,
-            drivers=NoDrivers(),
+            drivers=self.driver_store,
             clock=self.clock,
             limit=self.settings.max_flows_per_tenant,
         )
         return FlowsApi(self.auth, FlowService(context), FlowPreviews(self.connection_store, self.flow_store))
+
+    @cached_property
+    def trials(self) -> "Trials":
+        from chalicelib.connections.drivers.trials import Trials
+
+        return Trials(self.codec_client, self.driver_store, self.clock)
+
+    @cached_property
+    def drivers_api(self) -> "DriversApi":
+        from chalicelib.connections.drivers.service import DriverContext, DriverService
+        from chalicelib.http_api.drivers_api import DriversApi
+
+        context = DriverContext(
+            store=self.driver_store,
+            flows=self.flow_store,
+            generation=self.connection_store.generation,
+            trials=self.trials,
+            clock=self.clock,
+            limit=self.settings.max_drivers_per_tenant,
+        )
+        return DriversApi(self.auth, DriverService(context), self.trials)
 
     @cached_property
     def connectors_api(self) -> "ConnectorsApi":

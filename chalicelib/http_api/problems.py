@@ -5,6 +5,7 @@ Handlers are decorated, because Chalice turns an exception of a view into a 500 
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -83,7 +84,8 @@ def problem(request: Request, error: Exception) -> Response:
             f"The request has {len(error.violations)} violation{'s' * (len(error.violations) > 1)}; see errors."
         )
         members["errors"] = [
-            {"pointer": violation.pointer, "detail": violation.detail} for violation in error.violations
+            {name: value for name, value in asdict(violation).items() if value is not None}
+            for violation in error.violations
         ]
     elif isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)

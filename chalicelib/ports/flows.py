@@ -22,8 +22,8 @@ class FlowStore(FlowReader, Protocol):
     def create(self, flow: Flow, limit: int) -> Sequence[str]:
         """Write a new flow.
 
-        Returns the ids of its connections that do not exist; then nothing is written. Raises Conflict when the tenant
-        already has ``limit`` flows.
+        Returns the ids of its connections and its driver that do not exist; then nothing is written. Raises Conflict
+        when the tenant already has ``limit`` flows.
         """
 
     def find(self, tenant: str, flow_id: str) -> Flow:
@@ -32,8 +32,8 @@ class FlowStore(FlowReader, Protocol):
     def replace(self, flow: Flow, expected_version: int, *, check: bool = True) -> Sequence[str]:
         """Write the fields that the API changes.
 
-        Returns the ids of its connections that do not exist; then nothing is written. ``check``: False skips this
-        check. Raises PreconditionFailed when the stored version is another, NotFound when the flow is gone.
+        Returns the ids of its connections and its driver that do not exist; then nothing is written. ``check``: False
+        skips this check. Raises PreconditionFailed when the stored version is another, NotFound when the flow is gone.
         """
 
     def delete(self, tenant: str, flow_id: str, version: int | None = None) -> None:

@@ -30,6 +30,7 @@ HANDLERS = {
     "consume": ("poll_handler",),
     "send_downlinks": ("downlink_sender",),
     "reconcile": ("reconciler",),
+    "codec": ("codec",),
 }
 """The services that each handler builds on its first call."""
 

@@ -24,9 +24,10 @@ SOURCES = {
 }
 """By function. AWS accepts 2 to 1000."""
 
-RESERVED = {"api_handler": 100}
+RESERVED = {"api_handler": 100, "codec": 50}
 """Reserved concurrency by function: other functions of the account cannot take the API's share, and the API cannot take
-theirs. Without it, forwarders that wait for slow brokers would make POST /uplinks wait, too."""
+theirs. Without it, forwarders that wait for slow brokers would make POST /uplinks wait, too. Drivers cannot take more
+than the codec's share, however many forwarders ask for them."""
 
 UNRESERVED_MINIMUM = 100
 """AWS keeps as many concurrent executions of an account without a reservation."""

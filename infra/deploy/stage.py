@@ -113,6 +113,7 @@ def load(root: Path, name: str, *, finished: bool = True) -> Stage:
         raise Refused(f'Stage "{name}" has {stated}; set deploy.region in .chalice/config.json, such as "eu-west-1".')
     variables = {"RESOURCE_PREFIX": f"iot-flow-{name}", **own.get("environment_variables", {})}
     variables.setdefault("SECRET_PREFIX", variables["RESOURCE_PREFIX"])
+    variables.setdefault("CODEC_FUNCTION", f"{APP}-{name}-codec")
     stage = Stage(name, region, str(own.get("deploy", {}).get("account", "")), variables, document)
     if finished:
         _check(stage)

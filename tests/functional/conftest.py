@@ -15,7 +15,7 @@ from chalicelib.entry.services import Services
 from chalicelib.http_api.issuer import Issuer
 from infra.local.aws import data_stack
 from tests.functional.connection_cases import TCP
-from tests.functional.doubles import AUDIENCE, ISSUER, Api, RecordingRemover, TestIssuer
+from tests.functional.doubles import AUDIENCE, ISSUER, Api, CodecFunction, RecordingRemover, TestIssuer
 
 SETTINGS = Settings(
     resource_prefix="iot-flow-test",
@@ -33,7 +33,15 @@ def issuer() -> TestIssuer:
 
 
 @pytest.fixture
-def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer) -> Iterator[Services]:
+def functions() -> Iterator[CodecFunction]:
+    """Lambda with the function ``codec``, whose process starts when it is called."""
+    made = CodecFunction()
+    yield made
+    made.worker.stop()
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer, functions: CodecFunction) -> Iterator[Services]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
@@ -43,6 +51,7 @@ def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer) -> Iterator[Se
         made.issuer = Issuer(ISSUER, issuer.fetch)
         # No broker has the names in these tests.
         made.queue_remover = RecordingRemover()  # type: ignore[assignment]  # a cached property takes what it is given
+        made.functions = functions
         data_stack.create(made.dynamodb, made.sqs, SETTINGS.resource_prefix, SETTINGS.timing)
         before = wiring.services()
         wiring.use(made)

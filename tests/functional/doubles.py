@@ -1,14 +1,18 @@
 """Test doubles: an issuer of tokens, a client of the API and a recording queue remover."""
 
+import io
 import json
 import time
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import jwt
 from chalice.test import Client
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chalicelib.codec.handler import CodecHandler
+from chalicelib.codec.processes import Worker
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 
 ISSUER = "https://issuer.test"
@@ -80,6 +84,29 @@ class Api:
 
     def as_token(self, token: str | None) -> "Api":
         return Api(self.client, token, self.headers)
+
+
+class CodecFunction:
+    """A client of Lambda whose only function is the real codec, in a process of its own. Records the requests."""
+
+    def __init__(self) -> None:
+        self.worker = Worker()
+        self.handler = CodecHandler(self.worker)
+        self.requests: list[Any] = []
+        self.failure: Exception | None = None
+        """What a call raises in place of an answer."""
+        self._lock = Lock()
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803  # boto3's names
+        assert FunctionName == "codec"
+        with self._lock:
+            self.requests.append(json.loads(Payload))
+            if self.failure is not None:
+                raise self.failure
+            return {
+                "StatusCode": 200,
+                "Payload": io.BytesIO(json.dumps(self.handler.handle(self.requests[-1])).encode()),
+            }
 
 
 class RecordingRemover:

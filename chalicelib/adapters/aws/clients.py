@@ -9,21 +9,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.errors import Unavailable
 
 
-def client_configuration() -> Any:
-    """Return botocore's configuration: standard retries, and time-outs that fit several attempts into one request."""
+def client_configuration(read_timeout: float | None = None) -> Any:
+    """Return botocore's configuration: standard retries, and time-outs that fit several attempts into one request.
+
+    ``read_timeout``: seconds of a longer call, which is tried twice.
+    """
     from botocore.config import Config  # noqa: PLC0415  # imported only where a client is built
 
     return Config(
-        connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=32
+        connect_timeout=2,
+        read_timeout=read_timeout or 5,
+        retries={"mode": "standard", "max_attempts": 2 if read_timeout else 3},
+        max_pool_connections=32,
     )
 
 
-def aws_client(service: str) -> Any:
+def aws_client(service: str, read_timeout: float | None = None) -> Any:
     """Return a boto3 client of a service, such as ``dynamodb``."""
     import boto3  # noqa: PLC0415  # imported only where a client is built
 
     # boto3's type hints have one overload for each service name.
-    return boto3.client(service, config=client_configuration())  # type: ignore[call-overload]
+    return boto3.client(service, config=client_configuration(read_timeout))  # type: ignore[call-overload]
 
 
 def error_code(error: ClientError) -> str:

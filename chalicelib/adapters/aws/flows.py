@@ -1,8 +1,8 @@
 """Flows in DynamoDB (``ports.flows.FlowStore``).
 
 The table has the keys ``tenant`` and ``id``, a ULID. The tenant's generation and its number of ``flows`` are
-attributes of the item ``#tenant`` in the table of connections. A write checks that the connections of the flow exist
-and increments the generation, all in one transaction.
+attributes of the item ``#tenant`` in the table of connections. A write checks that the connections and the driver of
+the flow exist and increments the generation, all in one transaction.
 
 ``matchers`` is compressed JSON, because 10,000 keys as a list of strings have 240 KB and an item at most 400 KB.
 """
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from chalicelib.adapters.aws.connection_items import GENERATION
 from chalicelib.adapters.aws.dynamodb import Update, query, to_item, transact
+from chalicelib.domain.drivers.driver import is_automatic
 from chalicelib.domain.flows.flow import Flow, FlowConnector, Matcher
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed, TooLarge
 from chalicelib.kernel.ids import is_id
@@ -41,18 +42,18 @@ class DynamoDbFlows:
         client: "DynamoDBClient",
         table: str,
         connections_table: str,
+        drivers_table: str,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client = client
         self._table = table
         self._connections_table = connections_table
+        self._drivers_table = drivers_table
         self._sleep = sleep
 
     def create(self, flow: Flow, limit: int) -> Sequence[str]:
         put = {"Item": to_item(_record_of(flow)), "ConditionExpression": "attribute_not_exists(id)"}
-        failed = self._transact(
-            [{"Put": put}, self._next_generation(flow.tenant, 1, limit), *self._existing_connections(flow)]
-        )
+        failed = self._transact([{"Put": put}, self._next_generation(flow.tenant, 1, limit), *self._existing(flow)])
         if failed[1]:
             raise Conflict(f"The limit of {limit} flows is reached. Delete a flow or request a higher limit.")
         if failed[0]:
@@ -71,7 +72,7 @@ class DynamoDbFlows:
         update = Update({name: record[name] for name in _CHANGEABLE})
         key = to_item({"tenant": flow.tenant, "id": flow.id})
         change = {"Key": key, **update.arguments("#version = :expected", {":expected": expected_version})}
-        checks = self._existing_connections(flow) if check else []
+        checks = self._existing(flow) if check else []
         failed = self._transact([{"Update": change}, self._next_generation(flow.tenant), *checks])
         if failed[0]:
             self.find(flow.tenant, flow.id)
@@ -130,20 +131,21 @@ class DynamoDbFlows:
             action["ExpressionAttributeValues"] |= to_item({":limit": limit})
         return {"Update": action}
 
-    def _existing_connections(self, flow: Flow) -> list[dict[str, Any]]:
-        """Return the actions that fail for connections that do not exist, in the order of the connectors.
+    def _existing(self, flow: Flow) -> list[dict[str, Any]]:
+        """Return the actions that fail for references that do not exist, in the order of ``_references``.
 
         A delete of a connection forgets it in the flows that were written before; a later write fails here.
         """
+        tables = [self._connections_table] * len(flow.connectors) + [self._drivers_table]
         return [
             {
                 "ConditionCheck": {
-                    "TableName": self._connections_table,
-                    "Key": to_item({"tenant": flow.tenant, "id": connector.connection_id}),
+                    "TableName": table,
+                    "Key": to_item({"tenant": flow.tenant, "id": name}),
                     "ConditionExpression": "attribute_exists(id)",
                 }
             }
-            for connector in flow.connectors
+            for table, name in zip(tables, _references(flow), strict=False)
         ]
 
     def _transact(self, actions: Sequence[dict[str, Any]]) -> list[bool]:
@@ -151,7 +153,13 @@ class DynamoDbFlows:
 
 
 def _missing(flow: Flow, failed: Sequence[bool]) -> list[str]:
-    return [each.connection_id for each, is_missing in zip(flow.connectors, failed, strict=False) if is_missing]
+    return [name for name, is_missing in zip(_references(flow), failed, strict=False) if is_missing]
+
+
+def _references(flow: Flow) -> list[str]:
+    """Return the ids of the connections and of the driver, which an automatic id does not name."""
+    driver = [] if flow.driver is None or is_automatic(flow.driver) else [flow.driver]
+    return [connector.connection_id for connector in flow.connectors] + driver
 
 
 def _record_of(flow: Flow) -> dict[str, Any]:

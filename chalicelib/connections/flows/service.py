@@ -1,13 +1,13 @@
 """Management of flows: create, read, change and delete."""
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.domain.drivers.driver import is_automatic
 from chalicelib.domain.flows.flow import Flow, FlowRequest
-from chalicelib.domain.flows.validation import parse_flow, unknown_connection
+from chalicelib.domain.flows.validation import UNKNOWN_DRIVER, parse_flow, unknown_connection
 from chalicelib.errors import Conflict, InvalidRequest, PreconditionFailed
 from chalicelib.kernel import cursors
 from chalicelib.kernel.ids import is_id, new_id
@@ -18,8 +18,6 @@ from chalicelib.ports.connections import ActiveConnections
 from chalicelib.ports.flows import DriverCatalogue, FlowStore
 
 _TRIES = 12
-_AUTOMATIC = re.compile(r"[A-Za-z0-9._-]{1,64}:auto:[A-Za-z0-9._-]{1,64}", re.ASCII)
-"""Ids that stand for the driver that fits the device's model, such as ``actility:auto:1``."""
 _PAGE_KEYS = 40_000
 """Keys after which a page ends, because a Lambda response has at most 6 MB."""
 
@@ -35,13 +33,6 @@ class Filter:
         """Return whether the flow passes the filter; an empty filter passes all."""
         named = self.name is None or self.name.casefold() in flow.name.casefold()
         return named and (self.connection_id is None or flow.names(self.connection_id))
-
-
-class NoDrivers:
-    """A ``ports.flows.DriverCatalogue`` without drivers."""
-
-    def exists(self, tenant: str, driver_id: str) -> bool:  # noqa: ARG002  # the port's parameters
-        return False
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class FlowService:
         request = self._parse(tenant, document, None)
         moment = iso_time(now)
         flow = Flow(tenant=tenant, id=new_id(now), **_fields(request), created_at=moment, updated_at=moment)
-        _check_connections(flow, self._context.store.create(flow, self._context.limit))
+        _check_references(flow, self._context.store.create(flow, self._context.limit))
         return flow
 
     def get(self, tenant: str, flow_id: str) -> Flow:
@@ -125,7 +116,7 @@ class FlowService:
             changed = stored.model_copy(update=_fields(request) | changes)
             # Another writer was faster: reapply the change to its version, if the caller allows that version.
             with suppress(PreconditionFailed):
-                _check_connections(changed, self._context.store.replace(changed, stored.version))
+                _check_references(changed, self._context.store.replace(changed, stored.version))
                 return changed
         raise Conflict("the flow was changed by other requests at the same time; read it again")
 
@@ -135,7 +126,7 @@ class FlowService:
             document,
             stored,
             connections.__contains__,
-            lambda driver: bool(_AUTOMATIC.fullmatch(driver)) or self._context.drivers.exists(tenant, driver),
+            lambda driver: is_automatic(driver) or self._context.drivers.exists(tenant, driver),
         )
 
 
@@ -147,11 +138,12 @@ def _fields(request: FlowRequest) -> dict[str, Any]:
     }
 
 
-def _check_connections(flow: Flow, missing: Sequence[str]) -> None:
-    """Raise InvalidRequest for connections that were deleted after the request was checked."""
+def _check_references(flow: Flow, missing: Sequence[str]) -> None:
+    """Raise InvalidRequest for connections and a driver that were deleted after the request was checked."""
     if missing:
         places = [place for place, each in enumerate(flow.connectors) if each.connection_id in missing]
-        raise InvalidRequest([unknown_connection(place) for place in places])
+        driver = [UNKNOWN_DRIVER] if flow.driver in missing else []
+        raise InvalidRequest([unknown_connection(place) for place in places] + driver)
 
 
 def _check_version(stored: Flow, allowed: frozenset[str] | None) -> None:

@@ -23,6 +23,11 @@ from chalicelib.errors import InvalidRequest, Violation
 READ_ONLY = frozenset({"id", "createdAt", "updatedAt", "version"})
 _OTHERS = {"thing": ("key", "keys"), "key": ("tags",)}
 
+UNKNOWN_DRIVER = Violation(
+    "/driver/id",
+    "This driver does not exist. Check the id, or write actility:auto:1 to choose by the device's model.",
+)
+
 
 def _names(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
@@ -143,6 +148,5 @@ def _driver(given: object, is_driver: Callable[[str], bool]) -> list[Violation]:
         return []
     violations = text_violations(driver_id, "/driver/id")
     if not violations and not is_driver(driver_id):
-        detail = "This driver does not exist. Check the id, or write actility:auto:1 to choose by the device's model."
-        violations = [Violation("/driver/id", detail)]
+        violations = [UNKNOWN_DRIVER]
     return violations

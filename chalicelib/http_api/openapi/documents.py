@@ -8,6 +8,7 @@ from chalicelib.connections.flows.preview import RoutingMode
 from chalicelib.connections.preview import PreviewConfiguration
 from chalicelib.domain.connection import Alarm, ConnectionRequest
 from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID, AmqpConfiguration, ConnectorId
+from chalicelib.domain.drivers.driver import DriverRequest, Model, Signature
 from chalicelib.domain.flows.flow import FlowRequest
 from chalicelib.domain.notice import Notice
 from chalicelib.kernel.documents import Document
@@ -113,6 +114,36 @@ class ReadFlow(FlowRequest):
     version: int
 
 
+class DriverReplacement(DriverRequest):
+    """The new state of a driver."""
+
+    id: Annotated[str | None, Field(description="if present, the driver's id")] = None  # type: ignore[assignment]
+    code_size: Annotated[Any, Field(description=_IGNORED)] = None
+    created_at: Annotated[Any, Field(description=_IGNORED)] = None
+    updated_at: Annotated[Any, Field(description=_IGNORED)] = None
+    version: Annotated[Any, Field(description=_IGNORED)] = None
+
+
+class ListedDriver(Document):
+    """A driver in a list; ``description`` is absent if it is not set."""
+
+    id: str
+    name: str
+    description: str | None = None
+    signature: Signature
+    models: list[Model]
+    code_size: int = Field(description="the size of the code in bytes of UTF-8")
+    created_at: str
+    updated_at: str
+    version: int
+
+
+class ReadDriver(ListedDriver):
+    """A driver in responses, with its code."""
+
+    code: str
+
+
 class ReadApplicationServer(Document):
     """An application server in responses, with its key masked."""
 
@@ -165,6 +196,8 @@ class ProblemFault(Document):
 
     pointer: str = Field(description="a JSON pointer (RFC 6901); for a query parameter, a slash and its name")
     detail: str
+    line: int | None = Field(default=None, description="a syntax error in code only: the line, from 1")
+    column: int | None = None
 
 
 class Problem(Document):

@@ -6,6 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from chalicelib.connections.drivers.trials import (
+    Decoded,
+    DecodeRequest,
+    EncodedDownlink,
+    EncodeRequest,
+    TestRequest,
+    TestResult,
+)
 from chalicelib.connections.flows.preview import FlowPreview, FlowPreviewRequest
 from chalicelib.connections.preview import Preview, PreviewRequest
 from chalicelib.connections.replay import ReplayAll, ReplayIds
@@ -14,6 +22,7 @@ from chalicelib.domain.application_server import ApplicationServerRequest
 from chalicelib.domain.connection import ConnectionRequest
 from chalicelib.domain.connection_test import CheckResult
 from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID
+from chalicelib.domain.drivers.driver import DriverRequest
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
 from chalicelib.domain.flows.flow import FlowRequest
@@ -110,6 +119,13 @@ FLOW: dict[str, Any] = {
     "driver": {"id": "actility:auto:1"},
     "connectors": [],
 }
+DRIVER: dict[str, Any] = {
+    "id": "mycompany:level-sensor:1",
+    "name": "Level sensor",
+    "signature": "lora-alliance",
+    "code": "function decodeUplink(input) { return { data: { level: input.bytes[0] } }; }",
+    "models": [{"producerId": "mycompany", "moduleId": "level-sensor", "version": "1"}],
+}
 _FIELDS = {"type": "object", "properties": {"DevEUI": {"type": ["string", "null"], "pattern": "^[0-9A-Fa-f]{16}$"}}}
 _REPORT = {
     "type": "object",
@@ -123,6 +139,8 @@ _LRC = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _CHANGE = (400, 404, 409, 412, 413, 415, 422)
 _ID = "/connections/{id}"
 _FLOW = "/flows/{id}"
+_DRIVER = "/drivers/{id}"
+_TRIAL = (400, 404, 413, 415, 422)
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/health"): Operation("health", "Check that the API answers", None, doc.Health),
@@ -243,6 +261,42 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         examples={"off": {"active": False}},
     ),
     ("DELETE", _FLOW): Operation("delete_flow", "Delete a flow", WRITE, None, 204, problems=(404, 412)),
+    ("POST", "/drivers"): Operation(
+        "create_driver", "Create a driver; its code is compiled", WRITE, doc.ReadDriver, 201,
+        body=(DriverRequest,), headers=("Location", "ETag"), problems=(400, 409, 413, 415, 422),
+        examples={"driver": DRIVER},
+    ),
+    ("GET", "/drivers"): Operation(
+        "list_drivers", "List the drivers by id, without their code", READ, [doc.ListedDriver],
+        query=("name", *_PAGE), headers=("Link",), problems=(422,),
+    ),
+    ("POST", "/drivers/test"): Operation(
+        "test_driver", "Run code that is not saved: one call, examples, or both", WRITE, TestResult,
+        body=(TestRequest,), problems=(400, 413, 415, 422),
+        examples={"call": {"code": DRIVER["code"], "bytes": "2a", "fPort": 1}},
+    ),
+    ("GET", _DRIVER): Operation(
+        "get_driver", "Get a driver with its code", READ, doc.ReadDriver, headers=("ETag",), problems=(404,)
+    ),
+    ("PUT", _DRIVER): Operation(
+        "replace_driver", "Replace a driver", WRITE, doc.ReadDriver,
+        body=(doc.DriverReplacement,), headers=("ETag",), problems=_CHANGE, examples={"driver": DRIVER},
+    ),
+    ("DELETE", _DRIVER): Operation(
+        "delete_driver", "Delete a driver that no flow names", WRITE, None, 204, problems=(404, 409, 412)
+    ),
+    ("POST", f"{_DRIVER}/decode-uplink"): Operation(
+        "decode_uplink", "Decode the payload of an uplink", READ, Decoded,
+        body=(DecodeRequest,), problems=_TRIAL, examples={"payload": {"bytes": "2a", "fPort": 1}},
+    ),
+    ("POST", f"{_DRIVER}/decode-downlink"): Operation(
+        "decode_downlink", "Decode the payload of a downlink", READ, Decoded,
+        body=(DecodeRequest,), problems=_TRIAL, examples={"payload": {"bytes": "2a", "fPort": 1}},
+    ),
+    ("POST", f"{_DRIVER}/encode-downlink"): Operation(
+        "encode_downlink", "Encode the payload of a downlink", READ, EncodedDownlink,
+        body=(EncodeRequest,), problems=_TRIAL, examples={"object": {"data": {"interval": 60}}},
+    ),
     ("POST", "/application-servers"): Operation(
         "create_application_server", "Register an application server of the network server", WRITE,
         doc.ReadApplicationServer, 201, body=(ApplicationServerRequest,), headers=("Location",),

@@ -14,6 +14,7 @@ from chalicelib.vocabulary import Metric, Unit
 RUNBOOK = "docs/operations/runbook.md"
 FUNCTIONS = {
     "api": "",
+    "codec": "-codec",
     "forward": "-forward",
     "forward_slow": "-forward_slow",
     "consume": "-consume",

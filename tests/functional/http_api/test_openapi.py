@@ -17,6 +17,7 @@ from chalicelib.network_servers.thingpark.reports import parse_report
 from tests.functional.connection_cases import TCP, create
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import Api
+from tests.functional.driver_cases import DRIVER, add_driver
 from tests.functional.flow_cases import FLOW, add_flow
 
 
@@ -186,6 +187,7 @@ def test_answers_match_their_schemas(api: Api, services: Services, document: Any
     api.call("POST", f"/connections/{connection_id}/messages/replay", {"all": True})
     services.failed_messages.add("demo", connection_id, [failed(1)])
     add_flow(services, connection_id, matchers=FLOW["matchers"], driver="actility:auto:1")
+    add_driver(services, connection_id, models=DRIVER["models"])
 
     for path, methods in document["paths"].items():
         operation = methods.get("get")
@@ -201,6 +203,16 @@ def test_answers_match_their_schemas(api: Api, services: Services, document: Any
         jsonschema.validate(
             answer.json, resolved(document, content[answer.headers.get("content-type", "application/json")]["schema"])
         )
+
+    trials = {
+        "/drivers/test": {"code": DRIVER["code"], "bytes": "00c864", "examples": [{"type": "uplink", "input": {}}]},
+        "/drivers/{id}/decode-uplink": {"bytes": "00c864", "fPort": 1},
+        "/drivers/{id}/encode-downlink": {"data": {"interval": 60}},
+    }
+    for path, body in trials.items():
+        answer = api.call("POST", path.replace("{id}", connection_id), body)
+        schema = document["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer.json, resolved(document, schema))
 
     refused = api.call("POST", "/connections", {})
     problem = document["paths"]["/connections"]["post"]["responses"]["422"]["content"]["application/problem+json"]

@@ -13,6 +13,7 @@ from chalicelib.http_api.openapi.operations import OPERATIONS
 from tests.functional.connection_cases import TCP, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import READ_ONLY, Answer, Api, TestIssuer
+from tests.functional.driver_cases import DRIVER, add_driver
 from tests.functional.flow_cases import FLOW, add_flow
 from tests.functional.http_api.test_connection_tests_api import CONFIGURATION, UPLINK, ScriptedTester
 
@@ -31,6 +32,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/flows/{id}"): FLOW,
     ("PATCH", "/flows/{id}"): {"name": "patched"},
     ("POST", "/flows/preview"): {"uplink": UPLINK},
+    ("POST", "/drivers"): DRIVER,
+    ("PUT", "/drivers/{id}"): DRIVER | {"id": None},
+    ("POST", "/drivers/test"): {"code": DRIVER["code"], "bytes": "00c864", "fPort": 1},
+    ("POST", "/drivers/{id}/decode-uplink"): {"bytes": "00c864", "fPort": 1},
+    ("POST", "/drivers/{id}/decode-downlink"): {"bytes": "3c", "fPort": 1},
+    ("POST", "/drivers/{id}/encode-downlink"): {"data": {"interval": 60}},
     ("POST", "/application-servers"): {"asId": "new", "asKey": "secret of the AS"},
     ("POST", "/uplinks"): UPLINK,
 }
@@ -56,8 +63,8 @@ class Route:
 
     @property
     def is_one_connections(self) -> bool:
-        """Return whether the call concerns one connection, or the flow that has the same id in these tests."""
-        return self.path.startswith(("/connections/{id}", "/flows/{id}")) or (
+        """Return whether the call concerns one connection, or the flow or driver with the same id in these tests."""
+        return self.path.startswith(("/connections/{id}", "/flows/{id}", "/drivers/{id}")) or (
             self.method in {"PUT", "DELETE"} and self.path in {"/connections", "/flows"}
         )
 
@@ -98,6 +105,7 @@ def connection_id(api: Api, services: Services) -> str:
     services.failed_messages.add("demo", made, [failed(0)])
     services.application_server_store.put("demo", "AS", "key")
     add_flow(services, made)
+    add_driver(services, made)
     return made
 
 
@@ -107,7 +115,7 @@ def test_every_route_with_a_body_has_a_body_here() -> None:
 
 @pytest.mark.parametrize("route", GUARDED, ids=named)
 def test_reading_writing_and_delivering_require_separate_scopes(route: Route) -> None:
-    reads = route.method == "GET" or route.path.endswith("/preview")
+    reads = route.method == "GET" or route.path.endswith(("/preview", "-uplink", "-downlink"))
     other = "uplinks:write" if route.path == "/uplinks" else "connections:write"
     assert OPERATIONS[route.key].scope == ("connections:read" if reads else other)
 
@@ -143,6 +151,7 @@ def test_unauthorized_call_is_refused_and_changes_nothing(
     # The refused calls changed nothing.
     assert all_api.call("GET", f"/connections/{connection_id}").json["version"] == 1
     assert all_api.call("GET", f"/flows/{connection_id}").json["version"] == 1
+    assert all_api.call("GET", f"/drivers/{connection_id}").json["version"] == 1
     assert len(all_api.call("GET", f"/connections/{connection_id}/messages").json) == 1
     assert route.send(all_api, connection_id).status == operation.success
 
@@ -264,6 +273,7 @@ def test_query_parameter_that_is_given_twice_is_refused_and_changes_nothing(
         assert answer.pointers == {"/" + query.partition("=")[0]}
     assert all_api.call("GET", f"/connections/{connection_id}").json["version"] == 1
     assert all_api.call("GET", f"/flows/{connection_id}").json["version"] == 1
+    assert all_api.call("GET", f"/drivers/{connection_id}").json["version"] == 1
     assert len(all_api.call("GET", f"/connections/{connection_id}/messages").json) == 1
 
 

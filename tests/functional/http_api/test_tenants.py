@@ -14,13 +14,14 @@ from chalicelib.vocabulary import EventType
 from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import Api, TestIssuer
+from tests.functional.driver_cases import CODE, DRIVER, add_driver, post_driver
 from tests.functional.flow_cases import add_flow, post_flow
 from tests.functional.http_api.test_connection_tests_api import UPLINK, ScriptedTester
 from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, Route, named
 
 PRIVATE = "Northwind"
 """Part of all data of the first tenant."""
-LISTS = {"/connections", "/flows", "/events", "/application-servers"}
+LISTS = {"/connections", "/flows", "/drivers", "/events", "/application-servers"}
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def connection_id(api: Api, services: Services) -> str:
     services.monitoring.count(record, {"uplinksDelivered": 7}, ["70B3D5E75E000001"])
     services.application_server_store.put("demo", "AS", PRIVATE)
     add_flow(services, made, name=PRIVATE, description=PRIVATE)
+    add_driver(services, made, name=PRIVATE, description=PRIVATE, code=f"// {PRIVATE}\n{CODE}")
     return made
 
 
@@ -143,6 +145,24 @@ def test_flow_of_one_tenant_chooses_no_report_of_another(api: Api, stranger: Api
     for caller, own in ((api, mine), (stranger, theirs)):
         previewed = caller.call("POST", "/flows/preview", {"uplink": UPLINK}).json
         assert [each["connectionId"] for each in previewed["connections"]] == [own]
+
+
+def test_flow_cannot_name_driver_of_another_tenant(api: Api, stranger: Api) -> None:
+    post_driver(api)
+    unknown = stranger.call("POST", "/flows", {"name": "n", "driver": {"id": "un:known:1"}})
+    foreign = stranger.call("POST", "/flows", {"name": "n", "driver": {"id": DRIVER["id"]}})
+    expect_problem(foreign, 422)
+    assert foreign.body == unknown.body
+
+
+def test_tenants_have_drivers_with_the_same_id(api: Api, stranger: Api) -> None:
+    post_driver(api)
+    post_driver(stranger, code="function decodeUplink() { return { data: 'other' }; }")
+    path, payload = f"/drivers/{DRIVER['id']}/decode-uplink", {"bytes": "00c864", "fPort": 1}
+    assert api.call("POST", path, payload).json["data"] == {"temperature": 2, "battery": 100}
+    assert stranger.call("POST", path, payload).json["data"] == "other"
+    assert stranger.call("DELETE", f"/drivers/{DRIVER['id']}").status == 204
+    assert api.call("POST", path, payload).status == 200
 
 
 def test_first_tenant_sees_its_own_data(api: Api, connection_id: str) -> None:

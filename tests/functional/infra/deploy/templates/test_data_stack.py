@@ -18,9 +18,18 @@ from infra.local.aws import data_stack
 PREFIX = "iot-flow-test"
 BY_CLOUDFORMATION, BY_HAND = "eu-west-1", "eu-west-3"
 """Two regions, so that both copies can have the same names."""
-TABLES = {"connections", "flows", "application-servers", "events", "statistics", "failed-messages", "coordination"}
+TABLES = {
+    "connections",
+    "flows",
+    "drivers",
+    "application-servers",
+    "events",
+    "statistics",
+    "failed-messages",
+    "coordination",
+}
 QUEUES = {"wakes", "wakes-slow", "polls", "downlinks.fifo"}
-FUNCTIONS = {"", "-forward", "-forward_slow", "-consume", "-send_downlinks", "-reconcile"}
+FUNCTIONS = {"", "-codec", "-forward", "-forward_slow", "-consume", "-send_downlinks", "-reconcile"}
 OF_THE_RUN = ("Arn", "Timestamp", "Approximate", "Policy")
 """Parts of the names of attributes that identify a queue or depend on its content."""
 
@@ -138,7 +147,7 @@ def test_customer_data_is_retained_when_the_stack_is_deleted() -> None:
     create_stack()
     client("cloudformation").delete_stack(StackName="data")
     kept = {name.removeprefix(f"{PREFIX}-") for name in tables(BY_CLOUDFORMATION)}
-    assert kept == {"connections", "flows", "application-servers", "failed-messages"}
+    assert kept == {"connections", "flows", "drivers", "application-servers", "failed-messages"}
     assert set(queues(BY_CLOUDFORMATION)) == {f"{PREFIX}-downlinks.fifo"}
 
 

@@ -1,0 +1,1 @@
+"""Drivers in DynamoDB, and the function that runs them."""

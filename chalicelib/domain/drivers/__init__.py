@@ -1,0 +1,1 @@
+"""Drivers: customers' JavaScript that decodes and encodes the payloads of devices."""
