@@ -50,6 +50,7 @@ class FailureReason(_Described):
     INVALID = "INVALID", "The message is not valid."
     MALFORMED = "MALFORMED", "The message is not JSON."
     PAYLOAD_NOT_ENCODABLE = "PAYLOAD_NOT_ENCODABLE", "No encoder exists for payload: send payload_hex."
+    DRIVER_FAILED = "DRIVER_FAILED", "The driver of the flow cannot encode payload."
     EXPIRED = "EXPIRED", "The uplink is older than uplinkTimeValidity: counted as lost, and not kept."
     VALIDITY_PASSED = "VALIDITY_PASSED", "The network server did not accept the downlink within its validity."
     NO_APPLICATION_SERVER = "NO_APPLICATION_SERVER", "No AS key is known for the downlink."
@@ -59,7 +60,7 @@ class FailureReason(_Described):
     @property
     def downlink_event(self) -> "EventType":
         """The event that reports a downlink with this reason."""
-        own = self is FailureReason.PAYLOAD_NOT_ENCODABLE
+        own = self in {FailureReason.PAYLOAD_NOT_ENCODABLE, FailureReason.DRIVER_FAILED}
         return EventType(self.value if own else f"DOWNLINK_{self.value}")
 
     @property
@@ -141,6 +142,8 @@ class EventType(StrEnum):
     UPLINK_NOT_HANDLED = "UPLINK_NOT_HANDLED"
     UPLINKS_EXPIRE = "UPLINKS_EXPIRE"
     UPLINKS_LOST = "UPLINKS_LOST"
+    # Drivers of flows, for uplinks and downlinks
+    DRIVER_FAILED = "DRIVER_FAILED"
     # Downlinks
     DOWNLINK_DELAYED = "DOWNLINK_DELAYED"
     DOWNLINK_INVALID = "DOWNLINK_INVALID"

@@ -10,6 +10,26 @@ DEFAULT_FORMAT = "thingpark"
 
 
 @dataclass(frozen=True)
+class UplinkPayload:
+    """The application data of an uplink, as a driver receives it.
+
+    ``bytes``: hexadecimal digits. ``time``: the report's own text. ``thing``: the device. ``models``: names of the
+    device's driver, application and model (``producerId:moduleId:version``), the most specific first.
+    """
+
+    bytes: str
+    f_port: int
+    time: str | None
+    thing: dict[str, Any]
+    models: tuple[str, ...] = ()
+
+    def to_input(self) -> dict[str, Any]:
+        """Return the input of a driver's decoder."""
+        given = {"bytes": self.bytes, "fPort": self.f_port, "recvTime": self.time, "thing": self.thing}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Report:
     """A report received from a network server: its unchanged document and the fields that the connector reads.
 

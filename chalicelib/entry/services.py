@@ -6,6 +6,7 @@ cryptography adds a third of a second to a cold start, and no function needs all
 # ruff: noqa: PLC0415  # imports are late, as the docstring explains
 
 import random
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from chalicelib.upkeep.alarms import Alarms
     from chalicelib.upkeep.reconciler import Reconciler
     from chalicelib.uplinks.admission import Admission
+    from chalicelib.uplinks.decoding.decoder import PayloadDecoder
+    from chalicelib.uplinks.decoding.tenant_drivers import TenantDrivers
     from chalicelib.uplinks.forwarder import Forwarder
     from chalicelib.uplinks.ingress import Ingress
     from chalicelib.uplinks.retention import Retention
@@ -95,8 +98,21 @@ class Services(Apis):
             clock=self.clock,
             random=random.random,
             timing=self.settings.timing,
+            decoder=self.decoder,
         )
         return Forwarder(context, _threads("drain", 10))
+
+    @cached_property
+    def drivers(self) -> "TenantDrivers":
+        from chalicelib.uplinks.decoding.tenant_drivers import TenantDrivers
+
+        return TenantDrivers(self.driver_store, time.monotonic, self.settings.timing.recheck)
+
+    @cached_property
+    def decoder(self) -> "PayloadDecoder":
+        from chalicelib.uplinks.decoding.decoder import PayloadDecoder
+
+        return PayloadDecoder(self.codec_client, self.drivers, self.monitoring, time.monotonic)
 
     @cached_property
     def reconciler(self) -> "Reconciler":

@@ -23,7 +23,7 @@ from chalicelib.vocabulary import EventType, Metric
 
 log = logging.getLogger("iot_flow")
 
-_MINUTE = 60
+_MINUTE, _HOUR = 60, 3600
 _STANDARD = set(vars(logging.makeLogRecord({})))
 _OF_EVENTS = {
     EventType.UPLINK_EXPIRED: Metric.UPLINKS_EXPIRED,
@@ -96,16 +96,25 @@ class Monitoring:
             self._events.add(connection.tenant, event)
 
     def occurrences(
-        self, connection: Connection, type_: EventType, number: int, message: str, details: Mapping[str, Any]
+        self,
+        connection: Connection,
+        type_: EventType,
+        number: int,
+        message: str,
+        details: Mapping[str, Any],
+        cause: str | None = None,
     ) -> None:
         """Log and store a warning that stands for ``number`` messages, of which the first has this text.
 
         A sender outside may cause any number of them, so a connection has one event of each type a minute.
+        ``cause``: what lasts, such as a faulty driver; then there is one event an hour for each cause.
         """
         self._log(connection, Level.WARNING, type_, message, {**details, "count": number})
         event = self._event(connection, Level.WARNING, type_, message, details)
-        minute = self._clock() // _MINUTE * _MINUTE
-        same = event.model_copy(update={"id": id_of(minute, connection.id, type_)})
+        period = _MINUTE if cause is None else _HOUR
+        begin = self._clock() // period * period
+        names = (connection.id, type_, *(() if cause is None else (cause,)))
+        same = event.model_copy(update={"id": id_of(begin, *names)})
         with _log_lost_event(type_):
             self._events.add_up(connection.tenant, same, number)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from chalicelib.domain.report import Report
+from chalicelib.domain.report import Report, UplinkPayload
 
 
 class ReportFormat(Protocol):
@@ -36,6 +36,22 @@ class ReportFormat(Protocol):
 
     def is_signed(self, query: Sequence[tuple[str, str]], report: Report, key: str) -> bool:
         """Return whether the request's token matches the report and the application server's ``key``."""
+
+    def payload(self, report: Report) -> UplinkPayload | None:
+        """Return the payload that a driver can decode; None for another report, or one without application data.
+
+        ``report`` has all of its fields.
+        """
+
+    def with_payload(self, report: Report, data: str) -> Report:
+        """Return the report with the decoded payload ``data``, JSON, at the end of its root.
+
+        All other bytes stay as they are. A payload that the report has already is replaced in its place. Raises
+        Malformed if ``data`` is no strict JSON.
+        """
+
+    def with_failure(self, report: Report, message: str) -> Report:
+        """Return the report with the reason why its payload is not decoded, at the end of its root."""
 
     def rejection(
         self, *, dev_eui: str, time_iso: str, cause: str, f_port: int | None = None, correlation_id: str | None = None

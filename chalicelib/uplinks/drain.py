@@ -21,7 +21,7 @@ from chalicelib.uplinks.receiving import ReportReceiver, is_full
 from chalicelib.uplinks.settlement import (
     ALONE_FROM,
     failed_and_lost,
-    prepare,
+    prepare_all,
     report_failed,
     report_lost,
     report_stuck,
@@ -225,14 +225,10 @@ class Drain:
             self._connect_seconds += self._context.monotonic() - began
 
     def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
-        outcomes: dict[str, Outcome] = {}
-        messages: list[OutgoingMessage] = []
-        for report in reports:
-            prepared = prepare(report, self._connection, self._context.clock())
-            if isinstance(prepared, Outcome):
-                outcomes[report.receipt] = prepared
-            else:
-                messages.append(prepared)
+        decoded = self._context.decoder.decode(self._connection, reports, self._stop_at)
+        # A driver that takes long must not occupy the fast lane either.
+        self.lane.confirmed(0, decoded.seconds)
+        messages, outcomes = prepare_all(reports, self._connection, self._context.clock(), decoded)
         fault: Exception | None = None
         if messages:
             result = self._publish(messages)

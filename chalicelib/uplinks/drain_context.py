@@ -12,6 +12,7 @@ from chalicelib.ports.connections import BreakerStore
 from chalicelib.ports.history import FailedMessages
 from chalicelib.ports.queues import UplinkQueues, WakeQueue
 from chalicelib.uplinks.admission import Admission
+from chalicelib.uplinks.decoding.decoder import NO_DECODER, Decoder
 from chalicelib.uplinks.publisher_pool import PublisherPool
 
 CLOCK_SKEW = 2.0
@@ -35,6 +36,8 @@ class DrainContext:
     """The queue of wakes to which the fast lane hands on slow connections; None in the slow lane."""
     admission: Admission | None = None
     """Limits the drains of the slow lane; None in the fast lane."""
+    decoder: Decoder = NO_DECODER
+    """Adds the payload to reports of flows with a driver. Without one, such a report waits."""
     monotonic: Clock = time.monotonic
     """Clock of all deadlines; a simulation injects another one."""
 

@@ -9,31 +9,56 @@ from chalicelib.domain.connection import Connection
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
-from chalicelib.domain.report import NO_DEVICE
+from chalicelib.domain.report import NO_DEVICE, Report
 from chalicelib.errors import InvalidRequest, NotRoutable
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.ports.queues import ReceivedReport
+from chalicelib.uplinks.decoding.decoder import Decoded
 from chalicelib.uplinks.outgoing import expired, is_sent, outgoing, report_of
-from chalicelib.vocabulary import EventType, FailureReason
+from chalicelib.vocabulary import EventType, FailureReason, RetryReason
 
 ALONE_FROM = 10
 """Receive count from which a report is published alone, because it may crash the function."""
 
 
-def prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
-    """Return the message to publish for a report, or the outcome of a report that needs no publish."""
+def prepare_all(
+    reports: Sequence[ReceivedReport], connection: Connection, now: float, decoded: Decoded
+) -> tuple[list[OutgoingMessage], dict[str, Outcome]]:
+    """Return the messages to publish, and by receipt the outcomes of the reports that need or allow no publish."""
+    outcomes = {receipt: Outcome(Result.RETRY, RetryReason.HELD_BACK) for receipt in decoded.waiting}
+    messages: list[OutgoingMessage] = []
+    for report in reports:
+        if report.receipt in outcomes:
+            continue
+        prepared = prepare(report, connection, now, decoded.reports.get(report.receipt))
+        if isinstance(prepared, Outcome):
+            outcomes[report.receipt] = prepared
+        else:
+            messages.append(prepared)
+    return messages, outcomes
+
+
+def prepare(
+    report: ReceivedReport, connection: Connection, now: float, decoded: Report | None = None
+) -> OutgoingMessage | Outcome:
+    """Return the message to publish for a report, or the outcome of a report that needs no publish.
+
+    ``decoded``: the report with its payload, if a driver decoded it.
+    """
     try:
-        return _prepare(report, connection, now)
+        return _prepare(report, connection, now, decoded)
     except Exception:  # noqa: BLE001  # one report must not hold back the others; it is kept as failed
         log.exception("report not handled", extra={"connection": connection.id, "messageId": report.message_id})
         return Outcome(Result.FAILED, FailureReason.NOT_HANDLED, FailureReason.NOT_HANDLED.sentence)
 
 
-def _prepare(report: ReceivedReport, connection: Connection, now: float) -> OutgoingMessage | Outcome:
+def _prepare(
+    report: ReceivedReport, connection: Connection, now: float, decoded: Report | None
+) -> OutgoingMessage | Outcome:
     try:
-        parsed = report_of(report, connection.configuration)
+        parsed = decoded or report_of(report, connection.configuration)
     except InvalidRequest as error:
         # Another version of this program accepted the report. It must not block the later reports of its device.
         return Outcome(Result.FAILED, FailureReason.INVALID, str(error))

@@ -48,7 +48,8 @@ def check_concurrency(stage: Stage, aws: Account) -> int:
     if free < needed:
         raise Refused(
             f"Lambda allows {free} concurrent executions besides other reservations, stage {stage.name} may need "
-            f"{needed} ({reserved} reserved for the API and the codec, {queues} for queues, 1 for the schedule): request more "
-            '(Service Quotas, Lambda, "Concurrent executions"), or lower deploy.concurrency in .chalice/config.json.'
+            f"{needed} ({reserved} reserved for the API and the codec, {queues} for queues, 1 for the schedule): "
+            'request more (Service Quotas, Lambda, "Concurrent executions"), or lower deploy.concurrency in '
+            ".chalice/config.json."
         )
     return int(limit["ConcurrentExecutions"])

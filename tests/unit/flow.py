@@ -19,6 +19,8 @@ from chalicelib.network_servers.thingpark.reports import parse_report
 from chalicelib.ports.publishing import OutgoingMessage, PublisherFactory, PublishResult
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
+from chalicelib.uplinks.decoding.decoder import PayloadDecoder
+from chalicelib.uplinks.decoding.tenant_drivers import TenantDrivers
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
@@ -29,6 +31,7 @@ from chalicelib.vocabulary import ConnectionState, EventType
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
     MemoryConnectionStore,
+    MemoryDrivers,
     MemoryEventLog,
     MemoryFailedMessages,
     MemoryFlowStore,
@@ -39,6 +42,7 @@ from infra.local.in_memory import (
     MemoryUplinkQueues,
     MemoryWakeQueue,
 )
+from tests.unit.codec.double import SandboxCodec
 
 TENANT = "demo"
 UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
@@ -149,6 +153,10 @@ class Flow:
         self.executor = ThreadPoolExecutor(4)
         self.monitoring = Monitoring(self.events, self.statistics, self.clock)
         self.slots = MemorySlots(self.clock)
+        self.drivers = MemoryDrivers()
+        self.codec = SandboxCodec()
+        self.elapsed = 0.0
+        """Monotonic seconds, as the decoder sees them."""
         sockets = SocketSlots(self.slots, self.settings.timing.slot)
         self.pool = PublisherPool(factory or self.broker, self.secrets, sockets)
         parts = DrainContext(
@@ -161,6 +169,9 @@ class Flow:
             self.clock,
             lambda: 0.0,
             self.settings.timing,
+            decoder=PayloadDecoder(
+                self.codec, TenantDrivers(self.drivers, self.clock, 5), self.monitoring, lambda: self.elapsed
+            ),
         )
         self.parts = parts
         self.forwarder = Forwarder(parts, self.executor)

@@ -20,6 +20,7 @@ def test_every_failure_reason_has_an_event_for_its_direction() -> None:
         FailureReason.INVALID,
         FailureReason.MALFORMED,
         FailureReason.PAYLOAD_NOT_ENCODABLE,
+        FailureReason.DRIVER_FAILED,
         FailureReason.VALIDITY_PASSED,
         FailureReason.NO_APPLICATION_SERVER,
         FailureReason.REJECTED,

@@ -75,8 +75,11 @@ class DynamoDbEventLog:
         key, index = ("tenant", None) if connection_id is None else ("connection", "connections")
         scope_key = tenant if connection_id is None else partition(tenant, connection_id)
         scope = f"events#{scope_key}"
-        # An event that counts the occurrences of a minute has the id of the minute's start.
-        low, high = first_id(int(since or 0.0) // 60 * 60), last_id(self._clock() + 86400 if until is None else until)
+        # An event that counts the occurrences of a minute or an hour has the id of its start.
+        low, high = (
+            first_id(int(since or 0.0) // 3600 * 3600),
+            last_id(self._clock() + 86400 if until is None else until),
+        )
         names = {"#key": key}
         values: dict[str, Any] = {":partition": scope_key, ":low": low, ":high": high}
         parameters: dict[str, Any] = {}

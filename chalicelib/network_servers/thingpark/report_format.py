@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from chalicelib.domain.report import Report
+from chalicelib.domain.report import Report, UplinkPayload
+from chalicelib.network_servers.thingpark.decoding import decoded_report, payload_of, undecoded_report
 from chalicelib.network_servers.thingpark.downlinks import rejected_report
 from chalicelib.network_servers.thingpark.lrc_tokens import check_time, uplink_token_matches
 from chalicelib.network_servers.thingpark.reports import FORMAT, parse_report, parse_summary, summary_of
@@ -32,6 +33,18 @@ class ThingParkReports:
     def is_signed(self, query: Sequence[tuple[str, str]], report: Report, key: str) -> bool:
         """Return whether the query parameter Token matches; the caller checks that it is present."""
         return uplink_token_matches(query, report, key, dict(query)["Token"])
+
+    def payload(self, report: Report) -> UplinkPayload | None:
+        """Return the payload of a ``DevEUI_uplink``; see ``payload_of``."""
+        return payload_of(report)
+
+    def with_payload(self, report: Report, data: str) -> Report:
+        """Return the report with ``payload``; see ``decoded_report``."""
+        return decoded_report(report, data)
+
+    def with_failure(self, report: Report, message: str) -> Report:
+        """Return the report with ``payloadDecodedError``; see ``undecoded_report``."""
+        return undecoded_report(report, message)
 
     def rejection(
         self, *, dev_eui: str, time_iso: str, cause: str, f_port: int | None = None, correlation_id: str | None = None

@@ -1,6 +1,7 @@
 """In-memory implementations of the ports, with the rules of the real ones, for tests and benchmarks."""
 
 from infra.local.in_memory.connections import MemoryConnectionStore
+from infra.local.in_memory.drivers import MemoryDrivers
 from infra.local.in_memory.flows import MemoryFlowStore
 from infra.local.in_memory.queues import MemoryDownlinkQueue, MemoryPollQueue, MemoryUplinkQueues, MemoryWakeQueue
 from infra.local.in_memory.slots import MemorySlots
@@ -20,6 +21,7 @@ __all__ = [
     "MemoryConnectionStore",
     "MemoryDownlinkLedger",
     "MemoryDownlinkQueue",
+    "MemoryDrivers",
     "MemoryEventLog",
     "MemoryFailedMessages",
     "MemoryFlowStore",

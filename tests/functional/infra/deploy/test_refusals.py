@@ -125,7 +125,7 @@ CASES: dict[str, tuple[str, Callable[[Any], object], str]] = {
     "reservation that leaves too little": (
         "test",
         lambda document: stage_of(document)["deploy"].update(concurrency={"api_handler": 900}),
-        "stage test may need 1201 (950 reserved for the API and the codec, 250 for queues, 1 for the schedule): request more",
+        "stage test may need 1201 (950 reserved for the API and the codec, 250 for queues, 1 for the schedule)",
     ),
 }
 

@@ -1,0 +1,1 @@
+"""Decoding of the payloads of reports, between receiving and publishing."""
