@@ -223,8 +223,8 @@ class TooLong(NotRoutable):
 class DownlinkInvalid(Error):
     """A published downlink that cannot be sent to a device; the consumer rejects it without requeue.
 
-    ``reason`` is ``MALFORMED``, ``INVALID`` or ``PAYLOAD_NOT_ENCODABLE``. ``dev_eui``, ``f_port`` and
-    ``correlation_id`` are None if unknown.
+    ``reason`` is ``MALFORMED``, ``INVALID``, ``PAYLOAD_NOT_ENCODABLE`` or ``DRIVER_FAILED``. ``dev_eui``, ``f_port``
+    and ``correlation_id`` are None if unknown.
     """
 
     def __init__(

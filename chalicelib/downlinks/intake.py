@@ -2,19 +2,22 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
+from typing import Any
 
 from ulid import ULID
 
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.drivers.results import Encoded
 from chalicelib.domain.work_items import DownlinkJob
 from chalicelib.errors import DownlinkInvalid, Unavailable
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.monitoring.metrics import metrics
 from chalicelib.network_servers.formats import DEFAULT
-from chalicelib.network_servers.thingpark.downlinks import parse_downlink
+from chalicelib.network_servers.thingpark.downlinks import no_encoder, parse_downlink
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.consuming import ReceivedDownlink, Verdict
 from chalicelib.ports.publishing import APP_ID
@@ -49,6 +52,8 @@ class DownlinkIntake:
         self._monitoring = monitoring
         self._executor = executor
         self._clock = clock
+        self.encode: Callable[..., Encoded] = _without_encoder
+        """Encodes the payload of a downlink, as ``DownlinkEncoder.encode`` does. By default, it is rejected."""
 
     def accept(self, connection: Connection, messages: Sequence[ReceivedDownlink]) -> list[Verdict]:
         """Return one verdict per message, in the order of ``messages``.
@@ -91,7 +96,11 @@ class DownlinkIntake:
             return None
         configuration = connection.configuration
         downlink = parse_downlink(
-            message.body, message.routing_key, configuration.downlink_topic_pattern or "", configuration
+            message.body,
+            message.routing_key,
+            configuration.downlink_topic_pattern or "",
+            configuration,
+            partial(self.encode, connection),
         )
         as_key = downlink.pop("AS_KEY", None)
         job = DownlinkJob(
@@ -126,7 +135,9 @@ class DownlinkIntake:
                 indexes.append(index)
         for type_, errors in settled.items():
             details = {"devEUI": errors[0].dev_eui} if errors[0].dev_eui else {}
-            self._monitoring.occurrences(connection, type_, len(errors), errors[0].detail, details)
+            # A driver fails for each of its downlinks until it is corrected.
+            cause = "downlinks" if type_ is EventType.DRIVER_FAILED else None
+            self._monitoring.occurrences(connection, type_, len(errors), errors[0].detail, details, cause)
         if indexes:
             self._monitoring.count(connection, {"downlinksFailed": len(indexes)})
         return indexes
@@ -186,6 +197,10 @@ class DownlinkIntake:
                 else:
                     stopped.add(job.downlink["DevEUI"])
         return accepted
+
+
+def _without_encoder(_connection: Connection, *given: Any) -> Encoded:
+    return no_encoder(*given)
 
 
 def _kind(error: DownlinkInvalid) -> _Kind:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
+    from chalicelib.downlinks.encoding import DownlinkEncoder
     from chalicelib.downlinks.polls import PollHandler
     from chalicelib.downlinks.sender import DownlinkSender
     from chalicelib.upkeep.alarms import Alarms
@@ -115,6 +116,12 @@ class Services(Apis):
         return PayloadDecoder(self.codec_client, self.drivers, self.monitoring, time.monotonic)
 
     @cached_property
+    def encoder(self) -> "DownlinkEncoder":
+        from chalicelib.downlinks.encoding import DownlinkEncoder
+
+        return DownlinkEncoder(self.codec_client, self.drivers, self.routing)
+
+    @cached_property
     def reconciler(self) -> "Reconciler":
         from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
 
@@ -164,6 +171,7 @@ class Services(Apis):
             _threads("rejections", 16),
             self.clock,
         )
+        intake.encode = self.encoder.encode
         context = PollContext(
             connections=self.connection_store,
             secrets=self.secret_store,

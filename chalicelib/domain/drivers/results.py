@@ -1,7 +1,9 @@
-"""Bytes of encoders, and what is wrong with them."""
+"""Results of encoders, and what is wrong with them."""
 
 import json
 from dataclasses import dataclass
+
+from chalicelib.vocabulary import FailureReason
 
 MAX_PAYLOAD = 242
 """The longest LoRaWAN payload of any region, in bytes."""
@@ -15,6 +17,14 @@ class Encoded:
 
     payload_hex: str
     f_port: int | None
+
+
+class EncodeFailed(Exception):
+    """A payload that cannot be encoded. ``reason``: PAYLOAD_NOT_ENCODABLE, or DRIVER_FAILED."""
+
+    def __init__(self, reason: FailureReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 def encoded(bytes_text: str, f_port_text: str | None) -> Encoded:

@@ -30,8 +30,13 @@ def payload_of(report: Report) -> UplinkPayload | None:
         f_port=report.f_port,
         time=time if isinstance(time, str) else None,
         thing=_thing(report, configuration),
-        models=tuple(_models(configuration)),
+        models=models_in(configuration),
     )
+
+
+def models_in(configuration: object) -> tuple[str, ...]:
+    """Return the names in a ``DriverCfg``, the most specific first, as ``UplinkPayload.models``."""
+    return tuple(_models(configuration))
 
 
 def _models(configuration: object) -> Iterator[str]:

@@ -2,24 +2,24 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.domain.connectors.common import MASK
+from chalicelib.domain.drivers.results import MAX_PAYLOAD, Encoded, EncodeFailed
 from chalicelib.domain.topic_patterns import dev_eui_word
 from chalicelib.errors import DownlinkInvalid, Malformed, TooLarge
 from chalicelib.kernel.gzip_bodies import decoded, is_gzip
 from chalicelib.kernel.strict_json import parse_json
 from chalicelib.kernel.times import parse_time
+from chalicelib.network_servers.thingpark.decoding import models_in
 from chalicelib.network_servers.thingpark.reports import DOWNLINK, integer, parse_dev_eui
 from chalicelib.vocabulary import FailureReason
 
 MAX_DOWNLINK_SIZE = 64 * 1024
 """The maximum size of a published document, in bytes."""
-MAX_PAYLOAD = 242
-"""The longest LoRaWAN payload of any region, in bytes."""
 MAX_VALIDITY = 31 * 86400
 """The longest relative ValidityTime, in seconds."""
 
@@ -31,7 +31,21 @@ _AS_ID = re.compile(r"[\w.@:-]{1,255}", re.ASCII)
 _FLAGS = {"0": "0", "1": "1", "false": "0", "true": "1"}
 
 
-def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: AmqpConfiguration) -> dict[str, Any]:
+Encode = Callable[[str, Any, int | None, Sequence[str]], Encoded]
+"""An encoder of ``payload``: DevEUI, payload, FPort if given, and models → frame. Raises EncodeFailed, Unavailable."""
+
+
+def no_encoder(_dev_eui: str, _payload: Any, _f_port: int | None, _models: Sequence[str]) -> Encoded:
+    """Refuse every payload."""
+    raise EncodeFailed(
+        FailureReason.PAYLOAD_NOT_ENCODABLE,
+        "payload requires an encoder, which is not available; send the frame as payload_hex",
+    )
+
+
+def parse_downlink(
+    body: bytes, routing_key: str, pattern: str, configuration: AmqpConfiguration, encode: Encode = no_encoder
+) -> dict[str, Any]:
     """Return the validated fields of a ``DevEUI_downlink``, named as in the document.
 
     - ``DevEUI`` (upper case), ``FPort`` (integer) and ``payload_hex`` are always present; absent fields stay absent.
@@ -42,14 +56,15 @@ def parse_downlink(body: bytes, routing_key: str, pattern: str, configuration: A
       before the downlink is queued.
 
     ``pattern`` is the connection's downlinkTopicPattern; it locates the DevEUI in ``routing_key``. A DevEUI in both
-    the body and the routing key must agree. Raises DownlinkInvalid.
+    the body and the routing key must agree. ``encode`` makes ``payload_hex`` of ``payload``, and FPort if there is
+    none. Raises DownlinkInvalid, and Unavailable from ``encode``.
     """
     dev_eui = parse_dev_eui(_dev_eui_of_key(pattern, routing_key))
     fields = _fields(body, dev_eui)
     given = {name: value for name, value in fields.items() if value is not None}
     dev_eui = _dev_eui(given, dev_eui)
     try:
-        return {"DevEUI": dev_eui, **_validated(given, configuration)}
+        return {"DevEUI": dev_eui, **_validated(_with_frame(dev_eui, given, encode), configuration)}
     except _Refused as refused:
         raise DownlinkInvalid(refused.reason, str(refused), dev_eui, *_known(given, configuration)) from None
 
@@ -126,14 +141,25 @@ def _validated(given: Mapping[str, Any], configuration: AmqpConfiguration) -> di
     return downlink
 
 
-def _payload(given: Mapping[str, Any]) -> str:
-    if "payload_hex" in given and "payload" in given:
+def _with_frame(dev_eui: str, given: Mapping[str, Any], encode: Encode) -> Mapping[str, Any]:
+    """Return the fields with ``payload_hex`` in place of ``payload``, and the encoder's FPort if they have none."""
+    if "payload" not in given:
+        return given
+    if "payload_hex" in given:
         raise _Refused("send either payload_hex or payload, not both")
-    if "payload" in given:
-        raise _Refused(
-            "payload requires an encoder, which is not available; send the frame as payload_hex",
-            FailureReason.PAYLOAD_NOT_ENCODABLE,
-        )
+    if not isinstance(given["payload"], dict):
+        raise _Refused("payload must be a JSON object, which the driver of the flow encodes")
+    port = _f_port(given["FPort"]) if "FPort" in given else None
+    try:
+        frame = encode(dev_eui, given["payload"], port, models_in(given.get("DriverCfg")))
+    except EncodeFailed as failure:
+        raise _Refused(str(failure), failure.reason) from None
+    rest = {name: value for name, value in given.items() if name != "payload"}
+    default = {} if frame.f_port is None else {"FPort": frame.f_port}
+    return default | rest | {"payload_hex": frame.payload_hex}
+
+
+def _payload(given: Mapping[str, Any]) -> str:
     if "payload_hex" not in given:
         raise _Refused("payload_hex is missing; add the frame as hexadecimal digits")
     payload = given["payload_hex"]
