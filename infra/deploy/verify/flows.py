@@ -4,40 +4,40 @@ import json
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import pika
 import urllib3
-from pika.exceptions import AMQPConnectionError, UnroutableError
+from pika.exceptions import AMQPConnectionError, AMQPError, UnroutableError
 
 from chalicelib.domain.connectors.amqp091 import CONNECTOR_ID
+from infra.deploy.verify.patient_api import PatientApi
 from infra.deploy.verify.report import CheckFailed, NotRun
 from infra.deploy.verify.site import BROKER, BROKER_TLS, BrokerAddress, Site
 from infra.local.demo.run import uplink
+from infra.local.errors import StackFailed
 
 DEVICES = tuple(f"70B3D5E75E00FF{number:02X}" for number in range(1, 6))
 _UPLINKS = 5
-_PATIENCE = 120.0
+_PATIENCE = 400.0
+"""Seconds. After a failure of AWS, a wake comes again after three minutes, and the sweep within five."""
 _LOOK = 0.2
-_OK, _UNAVAILABLE = 200, 503
-_TRIES = 5
+_OK, _NO_CONTENT, _NOT_FOUND = 200, 204, 404
 
 
 @dataclass
 class Line:
     """A connection under test, and the customer's queue that its uplinks arrive in."""
 
-    site: Site
+    api: PatientApi
     address: BrokerAddress
     topic: str
     connection_id: str = ""
     received: list[tuple[str, int]] = field(default_factory=list)
     """(DevEUI, FCntUp) in the order of arrival."""
-    repeated: int = 0
-    """The number of posts that the API answered with 503."""
 
     @property
     def queue(self) -> str:
@@ -54,15 +54,9 @@ class Line:
         return posted
 
     def _post(self, report: dict[str, Any]) -> None:
-        """Post a report, and again after a 503, as a network server does."""
-        for _ in range(_TRIES):
-            status, _answer = self.site.api.request("POST", "/uplinks", report)
-            if status == _OK:
-                return
-            if status != _UNAVAILABLE:
-                break
-            self.repeated += 1
-        raise CheckFailed(f"the API answered {status} to an uplink")
+        status, _ = self.api.request("POST", "/uplinks", report)
+        if status != _OK:
+            raise CheckFailed(f"the API answered {status} to an uplink")
 
     def await_uplinks(self, wanted: list[tuple[str, int]], seconds: float = _PATIENCE) -> None:
         """Consume until the wanted uplinks arrived. Raises CheckFailed for a lost, unknown or swapped one."""
@@ -88,13 +82,23 @@ class Line:
         end = time.monotonic() + seconds
         while not reached():
             if time.monotonic() > end:
-                now = self.site.api.call("GET", f"/connections/{self.connection_id}")
+                now = self.api.call("GET", f"/connections/{self.connection_id}")
                 raise CheckFailed(f"waited {seconds:.0f} s for {what}; {now['state']}: {now['stateReason']}")
             time.sleep(_LOOK)
 
     def is_in(self, state: str) -> bool:
         """Return whether the connection is in a state."""
-        return bool(self.site.api.call("GET", f"/connections/{self.connection_id}")["state"] == state)
+        return bool(self.api.call("GET", f"/connections/{self.connection_id}")["state"] == state)
+
+    def remove(self) -> None:
+        """Delete the connection, if it was created, and the customer's queue."""
+        if self.connection_id:
+            status, _ = self.api.request("DELETE", f"/connections/{self.connection_id}")
+            # A repeated request finds nothing.
+            if status not in {_NO_CONTENT, _NOT_FOUND}:
+                raise CheckFailed(f"the API answered {status} to DELETE /connections/{self.connection_id}")
+        with self.address.open() as connection:
+            connection.channel().queue_delete(self.queue)
 
 
 @contextmanager
@@ -102,24 +106,32 @@ def line(site: Site, address: BrokerAddress | None, variable: str) -> Iterator[L
     """A new connection that is open, deleted at the end with the customer's queue."""
     if address is None:
         raise NotRun(f"{variable} names no broker that this machine and the stage can reach")
-    made = Line(site, address, f"verify.{secrets.token_hex(4)}")
-    with address.open() as connection:
+    made = Line(site.api, address, f"verify.{secrets.token_hex(4)}")
+    try:
+        _open(site, made)
+        yield made
+    except BaseException as fault:
+        try:
+            made.remove()
+        except (CheckFailed, AMQPError, urllib3.exceptions.HTTPError, OSError) as error:
+            # The first fault is the one to report: with a dead broker, its removal fails, too.
+            fault.add_note(f"not removed: connection {made.connection_id}, queue {made.queue} ({type(error).__name__})")
+        raise
+    made.remove()
+
+
+def _open(site: Site, made: Line) -> None:
+    with made.address.open() as connection:
         channel = connection.channel()
         channel.queue_declare(made.queue, durable=True, arguments={"x-expires": 3_600_000})
         channel.queue_bind(made.queue, "amq.topic", f"{made.topic}.*.uplink")
     patterns = {f"{kind}TopicPattern": f"{made.topic}.{{DevEUI}}.{kind}" for kind in ("uplink", "downlink")}
     server: dict[str, str] = dict(site.stack.get("applicationServer", {}))
     keys = {"downlinkAsId": server["asId"], "downlinkAsKey": server["asKey"]} if server else {}
-    configuration = address.configuration() | patterns | keys
+    configuration = made.address.configuration() | patterns | keys
     document = {"connectorId": CONNECTOR_ID, "name": made.topic, "configuration": configuration}
-    made.connection_id = site.api.call("POST", "/connections", document)["id"]
-    try:
-        made.wait("the connection to open", lambda: made.is_in("OPENED"))
-        yield made
-    finally:
-        site.api.call("DELETE", f"/connections/{made.connection_id}")
-        with address.open() as connection:
-            connection.channel().queue_delete(made.queue)
+    made.connection_id = made.api.call("POST", "/connections", document)["id"]
+    made.wait("the connection to open", lambda: made.is_in("OPENED"))
 
 
 def uplinks_over_tcp(site: Site) -> str:
@@ -137,7 +149,7 @@ def _uplinks(site: Site, address: BrokerAddress | None, variable: str) -> str:
         began = time.monotonic()
         posted = made.post(1, _UPLINKS)
         made.await_uplinks(posted)
-        repeated = f", {made.repeated} posts repeated after a 503" if made.repeated else ""
+        repeated = f", {made.api.patience.repeated} requests repeated" if made.api.patience.repeated else ""
         seconds = time.monotonic() - began
         return f"{len(posted)} uplinks of {len(DEVICES)} devices arrived in order, {seconds:.1f} s{repeated}"
 
@@ -150,9 +162,9 @@ def downlink_back(site: Site) -> str:
         made.wait("the downlink queue", lambda: _published(made, json.dumps(downlink).encode()))
 
         def counted() -> bool:
-            answer = site.api.call("GET", f"/connections/{made.connection_id}/statistics?period=1h")
+            answer = made.api.call("GET", f"/connections/{made.connection_id}/statistics?period=1h")
             if answer["downlinks"]["failed"]:
-                failed = site.api.call("GET", f"/connections/{made.connection_id}/messages?direction=downlink")
+                failed = made.api.call("GET", f"/connections/{made.connection_id}/messages?direction=downlink")
                 raise CheckFailed(f"the downlink failed: {failed[0]['reason']}, {failed[0]['detail']}")
             return bool(answer["downlinks"]["delivered"])
 
@@ -189,16 +201,22 @@ def broker_killed(site: Site) -> str:
     with line(site, site.tcp, BROKER) as made:
         posted = made.post(1, 2)
         made.await_uplinks(posted)
-        subprocess.run(amqp["stop"], check=True, capture_output=True)
+        _command("stop", amqp["stop"])
         try:
             posted += made.post(3, 4)
             made.wait("the fault to be noticed", lambda: made.is_in("UNREACHABLE"))
             posted += made.post(5, 5)
         finally:
-            subprocess.run(amqp["start"], check=True, capture_output=True)
-        site.api.call("POST", f"/connections/{made.connection_id}/restart")
+            _command("start", amqp["start"])
+        made.api.call("POST", f"/connections/{made.connection_id}/restart")
         made.await_uplinks(posted)
         return f"{len(posted)} uplinks arrived in order, {3 * len(DEVICES)} of them posted during the outage"
+
+
+def _command(what: str, argv: Sequence[str]) -> None:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise StackFailed(f"the broker did not {what}: {(done.stderr or done.stdout).strip()}")
 
 
 def frozen_function_thawed(site: Site, minutes: float) -> str:

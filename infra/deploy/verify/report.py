@@ -38,12 +38,16 @@ def run_all(checks: Sequence[Check]) -> int:
             line = f"not run  {check.name}: not run, because {reason}"
         except (CheckFailed, StackFailed) as error:
             failed += 1
-            line = f"FAILED   {check.name}: {error}"
+            line = f"FAILED   {check.name}: {_with_notes(error, str(error))}"
         except (urllib3.exceptions.HTTPError, pika.exceptions.AMQPError, OSError) as error:
             failed += 1
-            line = f"FAILED   {check.name}: {type(error).__name__}: {error}"
+            line = f"FAILED   {check.name}: {_with_notes(error, f'{type(error).__name__}: {error}')}"
         except (ClientError, BotoCoreError) as error:
             failed += 1
-            line = f"FAILED   {check.name}: AWS: {type(error).__name__}"
+            line = f"FAILED   {check.name}: {_with_notes(error, f'AWS: {type(error).__name__}')}"
         print(f"{line} ({time.monotonic() - began:.1f} s)", flush=True)
     return failed
+
+
+def _with_notes(error: Exception, text: str) -> str:
+    return "; ".join([text, *getattr(error, "__notes__", [])])

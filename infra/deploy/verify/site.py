@@ -13,7 +13,7 @@ import pika
 
 from infra.deploy.operate.errors import OperateFailed
 from infra.deploy.operate.stage import CONFIG, LOCAL, Stage, stage_named
-from infra.local.demo.api_client import ApiClient
+from infra.deploy.verify.patient_api import PatientApi
 from infra.local.directory import STACK_FILE
 from infra.local.stack_config import StackConfig
 
@@ -106,9 +106,9 @@ class Site:
         return bool(self.stack)
 
     @property
-    def api(self) -> ApiClient:
-        """A client with the tenant's token."""
-        return ApiClient(self.api_url, self.token)
+    def api(self) -> PatientApi:
+        """A new client with the tenant's token."""
+        return PatientApi(self.api_url, self.token)
 
 
 def site_of(stage_name: str, environment: Mapping[str, str] = os.environ) -> Site:
