@@ -130,6 +130,7 @@ class Services(Apis):
             wakes=self.wake_queue,
             polls=self.poll_queue,
             queues=self.uplink_queues,
+            slots=self.slots,
             finish=self.connections.finish,
             resume_replays=self.replay.resume,
             clock=self.clock,

@@ -72,6 +72,9 @@ class Slots(Protocol):
     def give_back(self, key: str, owner: str) -> None:
         """End the owner's hold, if it has one."""
 
+    def in_use(self, key: str) -> bool:
+        """Return whether anyone holds the key. Raises Unavailable."""
+
 
 class Claims(Protocol):
     """Records with an end, each written by the first caller only: for notices that are given once."""

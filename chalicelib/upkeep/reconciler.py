@@ -1,7 +1,8 @@
 """Reconciler: the minutely run that sends due wakes, probes and poll jobs, and finds reports without a wake."""
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,12 +18,15 @@ from chalicelib.monitoring import log
 from chalicelib.monitoring.metrics import metrics
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import DueConnections
+from chalicelib.ports.coordination import Slots
 from chalicelib.ports.queues import BATCH, PollQueue, UplinkQueues, WakeQueue
 from chalicelib.vocabulary import ConnectionState, Metric
 
 TARGETS_PER_JOB = 50
 SWEEP_RUNS = 5
 """Number of runs in which every connection is swept once."""
+LOOK_AGAIN = 5.0
+"""Seconds, before TIME_SCALE, after which a wake that was on its way at the first look has reached a forwarder."""
 _CERTIFICATE_ENDS = 7 * 86400.0
 """Seconds before a certificate's end from which the operator sees it."""
 
@@ -52,12 +56,14 @@ class ReconcilerContext:
     wakes: WakeQueue
     polls: PollQueue
     queues: UplinkQueues
+    slots: Slots
     finish: Callable[[], int]
     resume_replays: Callable[[], int]
     clock: Clock
     timing: Timing
     alarms: AlarmChecks
     retention: RetentionChecks
+    sleep: Callable[[float], None] = time.sleep
 
 
 class _Gauges:
@@ -181,14 +187,32 @@ class Reconciler:
         return number
 
     def _sweep(self, now: float) -> int:
-        """Send wakes for queued reports without one, in a fifth of the connections, to spread the SQS calls."""
-        number = 0
-        for part in batched((c for c in self._in_turn(now) if self._is_forgotten(c)), BATCH):
+        """Send wakes for queued reports that may lack one, in a fifth of the connections, to spread the SQS calls.
+
+        Return the number of connections that lacked one. Other reports are on their way: a forwarder has a socket for
+        them, or their wake arrives while this run looks again.
+        """
+        quiet: list[Connection] = []
+        for part in batched((c for c in self._in_turn(now) if self._is_waiting(c)), BATCH):
+            busy = [c for c in part if self._context.slots.in_use(c.id)]
+            quiet += [c for c in part if c not in busy]
+            self._wake(busy)
+        forgotten = self._still_waiting(quiet)
+        for part in batched(forgotten, BATCH):
             log.warning("swept", extra={"connections": [c.id for c in part]})
-            self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in part])
-            number += len(part)
-        metrics.add(Metric.SWEPT, number)
-        return number
+            self._wake(part)
+        metrics.add(Metric.SWEPT, len(forgotten))
+        return len(forgotten)
+
+    def _wake(self, connections: Sequence[Connection]) -> None:
+        if connections:
+            self._context.wakes.send([Wake(tenant=c.tenant, connection_id=c.id) for c in connections])
+
+    def _still_waiting(self, connections: Sequence[Connection]) -> list[Connection]:
+        if not connections:
+            return []
+        self._context.sleep(LOOK_AGAIN / self._context.timing.scale)
+        return [c for c in connections if self._waiting(c) and not self._context.slots.in_use(c.id)]
 
     def _in_turn(self, now: float) -> Iterator[Connection]:
         """Yield this run's fifth of the active connections; check the retention of those with an open breaker."""
@@ -203,16 +227,19 @@ class Reconciler:
                 yield connection
         gauges.write()
 
-    def _is_forgotten(self, connection: Connection) -> bool:
-        """Return whether reports are queued and neither a pending wake-up nor a probe is scheduled."""
-        if connection.breaker_open or connection.wake_at is not None or connection.probe_at is not None:
-            return False
-        try:
-            visible = self._context.queues.depth(connection.id)[0]
-        except NotFound:
-            return False
+    def _is_waiting(self, connection: Connection) -> bool:
+        visible = self._waiting(connection)
         metrics.add(Metric.QUEUED, visible)
         return visible > 0
+
+    def _waiting(self, connection: Connection) -> int:
+        """Return the number of queued reports, 0 if a pending wake-up or a probe is scheduled for them."""
+        if connection.breaker_open or connection.wake_at is not None or connection.probe_at is not None:
+            return 0
+        try:
+            return self._context.queues.depth(connection.id)[0]
+        except NotFound:
+            return 0
 
     def _poll_is_due(self, now: float) -> bool:
         """Return True in each run, unless scaled timing makes the period of polls longer than the schedule's."""

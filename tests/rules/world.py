@@ -186,12 +186,14 @@ class World:
                 wakes=self._p_wakes,
                 polls=polls,
                 queues=_any(Swept(self)),
+                slots=self._p_slots,
                 finish=self.management.finish,
                 resume_replays=lambda: 0,
                 clock=self.clock,
                 timing=timing,
                 alarms=NoChecks(),
                 retention=NoChecks(),
+                sleep=lambda _: None,
             )
         )
 

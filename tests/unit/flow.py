@@ -180,12 +180,14 @@ class Flow:
             wakes=self.wakes,
             polls=self.polls,
             queues=self.queues,
+            slots=self.slots,
             finish=lambda: 0,
             resume_replays=lambda: 0,
             clock=self.clock,
             timing=self.settings.timing,
             alarms=NoChecks(),
             retention=NoChecks(),
+            sleep=self.sleep,
         )
         self.reconciler = Reconciler(self.reconciler_context)
         self.ingress_context = IngressContext(
@@ -200,9 +202,14 @@ class Flow:
         )
         self.ingress = Ingress(self.ingress_context)
         self._numbers = itertools.count(1)
+        self.while_asleep: Callable[[], object] = lambda: None
 
     def clock(self) -> float:
         return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.while_asleep()
 
     def use_queues(self, queues: MemoryUplinkQueues) -> None:
         """Replace the connections' queues; call it before a report is stored."""

@@ -22,3 +22,6 @@ class MemorySlots:
 
     def give_back(self, key: str, owner: str) -> None:
         self.holders[key].pop(owner, None)
+
+    def in_use(self, key: str) -> bool:
+        return any(until > self._clock() for until in self.holders[key].values())

@@ -45,6 +45,32 @@ def test_reports_without_a_wake_raise_swept(flow: Flow) -> None:
     assert found()["Swept"] == 1
 
 
+def test_reports_on_their_way_do_not_raise_swept(flow: Flow) -> None:
+    # The wake of a report arrives while the reconciler looks again.
+    flow.while_asleep = flow.forward
+    for _ in range(SWEEP_RUNS):
+        flow.post()
+        flow.reconciler.run()
+        flow.now += 60
+    assert found()["Swept"] == 0
+    flow.forward()
+    assert len(flow.broker.received) == SWEEP_RUNS
+
+
+def test_backlog_that_is_being_drained_does_not_raise_swept_and_is_woken(flow: Flow) -> None:
+    flow.post()
+    flow.forward()
+    flow.post()
+    flow.wakes.delete([record.receipt for record in flow.take()])
+    for _ in range(SWEEP_RUNS):
+        flow.slots.take("c1", "a forwarder", 4, 120)
+        flow.reconciler.run()
+        flow.now += 60
+    assert found()["Swept"] == 0
+    flow.forward()
+    assert len(flow.broker.received) == 2
+
+
 def test_pending_wake_that_is_not_sent_raises_overdue(flow: Flow) -> None:
     flow.connections.set_pending_wake(TENANT, "c1", flow.now - 700, "token")
     flow.connections.clear_pending_wake = lambda *_: None  # type: ignore[method-assign]

@@ -110,6 +110,12 @@ class DynamoDbSlots:
                 if not is_condition_failure(error):
                     raise
 
+    def in_use(self, key: str) -> bool:
+        with translated("DynamoDB"):
+            answer = self._client.get_item(TableName=self._table, Key=to_item({"id": _id(key)}))
+        holders = from_item(answer["Item"]).get("holders", {}) if "Item" in answer else {}
+        return any(until > self._clock() for until in holders.values())
+
 
 def _id(key: str) -> str:
     return f"slots#{key}"

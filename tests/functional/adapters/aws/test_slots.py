@@ -103,3 +103,16 @@ def test_slot_costs_one_write_while_others_hold_the_key(services: Services, slot
     services.dynamodb.meta.events.register("before-call.dynamodb.*", lambda **kw: writes.append(kw["model"].name))
     assert [slots.take("c1", owner, 9, HOLD) for owner in ("b", "c", "a")] == [["a"], ["a", "b"], ["b", "c"]]
     assert writes == ["UpdateItem"] * 3
+
+
+def test_key_is_in_use_until_its_last_hold_ends(slots: DynamoDbSlots, clock: Clock) -> None:
+    assert not slots.in_use("c1")
+    slots.take("c1", "a", 2, HOLD)
+    slots.take("c1", "b", 2, HOLD)
+    slots.give_back("c1", "a")
+    assert slots.in_use("c1")
+    slots.give_back("c1", "b")
+    assert not slots.in_use("c1")
+    slots.take("c1", "a", 2, HOLD)
+    clock.now += HOLD + 1
+    assert not slots.in_use("c1")
