@@ -200,7 +200,12 @@ class Metric(StrEnum):
     UPLINKS_EXPIRED = "UplinksExpired", Unit.COUNT, "Uplinks discarded because of uplinkTimeValidity."
     UPLINKS_LOST = "UplinksLost", Unit.COUNT, "Uplinks deleted after 14 days of waiting for their broker."
     UPLINKS_EXPIRE = "UplinksExpire", Unit.COUNT, "Warnings that uplinks will be lost or discarded within a day."
-    UPLINKS_STUCK = "UplinksStuck", Unit.COUNT, "Uplinks received ten times, or a multiple, without a result."
+    UPLINKS_STUCK = "UplinksStuck", Unit.COUNT, "Uplinks received ten times, or a multiple, and tried once more."
+    UPLINKS_RETURNED = (
+        "UplinksReturned",
+        Unit.COUNT,
+        "Those of UplinksStuck whose attempt ended, such as with the broker's nack. The others ended the function.",
+    )
     DELIVERY_DELAY = "DeliveryDelay", Unit.SECONDS, "Longest time in a chunk from acceptance to the broker's confirm."
     DRAINS_HELD = (
         "DrainsHeld",
@@ -224,7 +229,7 @@ class Metric(StrEnum):
     TENANTS_BROKEN = "TenantsBroken", Unit.COUNT, "Tenants with an open breaker."
     CERTIFICATES_ENDING = "CertificatesEnding", Unit.COUNT, "Client certificates that end within seven days."
     WAKE_OVERDUE = "WakeOverdue", Unit.SECONDS, "Time since the oldest pending wake-up was due."
-    QUEUED = "Queued", Unit.COUNT, "Reports found without a wake in the queues swept by this run."
-    SWEPT = "Swept", Unit.COUNT, "Connections whose queued reports had no wake."
+    QUEUED = "Queued", Unit.COUNT, "Reports found in the queues swept by this run, most of them on their way."
+    SWEPT = "Swept", Unit.COUNT, "Connections whose queued reports had neither a wake nor a forwarder."
     RECONCILER_DURATION = "ReconcilerDuration", Unit.SECONDS, "Duration of the run."
     RECONCILER_LAG = "ReconcilerLag", Unit.SECONDS, "Time from the schedule's event to the start of the run."

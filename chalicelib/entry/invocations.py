@@ -56,6 +56,7 @@ def observed(event: Any, get_response: Callable[[Any], Any]) -> Any:
     lambda_id = str(getattr(context, "aws_request_id", None) or uuid4())
     given = event.context.get("requestId") if is_request else None
     token = set_ids(str(given or lambda_id), lambda_id)
+    metrics.begin(settings().resource_prefix)
     began = time.monotonic()
     try:
         if isinstance(event, CloudWatchEvent):
@@ -71,7 +72,7 @@ def observed(event: Any, get_response: Callable[[Any], Any]) -> Any:
     else:
         return response
     finally:
-        metrics.write(settings().resource_prefix, current_ids().get("requestId"))
+        metrics.write(current_ids().get("requestId"))
         reset_ids(token)
 
 

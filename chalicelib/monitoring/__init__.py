@@ -27,7 +27,6 @@ _MINUTE, _HOUR = 60, 3600
 _STANDARD = set(vars(logging.makeLogRecord({})))
 _OF_EVENTS = {
     EventType.UPLINK_EXPIRED: Metric.UPLINKS_EXPIRED,
-    EventType.UPLINK_STUCK: Metric.UPLINKS_STUCK,
     EventType.UPLINKS_EXPIRE: Metric.UPLINKS_EXPIRE,
     EventType.UPLINKS_LOST: Metric.UPLINKS_LOST,
     EventType.DOWNLINK_DELAYED: Metric.DOWNLINKS_DELAYED,

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.vocabulary import Metric, Unit
@@ -19,8 +20,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._stage = ""
         self._counts: dict[str, dict[Metric, float]] = defaultdict(lambda: defaultdict(float))
         self._values: dict[str, dict[Metric, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def begin(self, stage: str) -> None:
+        """Begin an invocation of a stage, whose name is the dimension ``Stage``."""
+        self._stage = stage
 
     def add(self, metric: Metric, number: float = 1, of: str = "") -> None:
         """Add to a count, or note a value of a time. ``of``: the value of the metric's own dimension, if it has one.
@@ -44,32 +50,47 @@ class Metrics:
         lines = []
         for of in sorted({*counts, *values}):
             found: dict[Metric, Any] = {**counts.get(of, {}), **values.get(of, {})}
-            by = next(iter(found)).by
-            document: dict[str, Any] = {
-                "_aws": {
-                    "Timestamp": int(time.time() * 1000),
-                    "CloudWatchMetrics": [
-                        {
-                            "Namespace": NAMESPACE,
-                            "Dimensions": [["Stage", by] if by else ["Stage"]],
-                            "Metrics": [{"Name": metric.value, "Unit": metric.unit.value} for metric in found],
-                        }
-                    ],
-                },
-                "Stage": stage,
-                **({by: of} if by else {}),
-                **({"requestId": request_id} if request_id else {}),
-                **{metric.value: value for metric, value in found.items()},
-            }
-            lines.append(json.dumps(document, separators=(",", ":")))
+            lines.append(_line(found, stage, of, time.time(), request_id))
         return lines
 
-    def write(self, stage: str, request_id: str | None) -> None:
+    def write(self, request_id: str | None) -> None:
         """Write the collected metrics to stdout, from which CloudWatch Logs extracts them without a call."""
-        for line in self.take(stage, request_id):
-            # One write for each line: the lines of other threads must not come between text and line break.
-            sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+        _write(self.take(self._stage, request_id))
+
+    def write_now(self, counts: Mapping[Metric, int], at: float, request_id: str | None) -> None:
+        """Write counts at once, because the function may not live to the end of its invocation.
+
+        ``at``: the counts' time in Unix seconds. Counts of one time are in one period of an alarm.
+        """
+        _write([_line(counts, self._stage, "", at, request_id)])
+
+
+def _line(found: Mapping[Metric, Any], stage: str, of: str, at: float, request_id: str | None) -> str:
+    by = next(iter(found)).by
+    document: dict[str, Any] = {
+        "_aws": {
+            "Timestamp": int(at * 1000),
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [["Stage", by] if by else ["Stage"]],
+                    "Metrics": [{"Name": metric.value, "Unit": metric.unit.value} for metric in found],
+                }
+            ],
+        },
+        "Stage": stage,
+        **({by: of} if by else {}),
+        **({"requestId": request_id} if request_id else {}),
+        **{metric.value: value for metric, value in found.items()},
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
+def _write(lines: list[str]) -> None:
+    for line in lines:
+        # One write for each line: the lines of other threads must not come between text and line break.
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 metrics = Metrics()

@@ -16,16 +16,17 @@ from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResul
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
-from chalicelib.uplinks.lanes import SLOW_WAIT, LaneKeeper, TooSlow
+from chalicelib.uplinks.lanes import SLOW_WAIT, LaneKeeper, OutOfTime, TooSlow
 from chalicelib.uplinks.receiving import ReportReceiver, is_full
 from chalicelib.uplinks.settlement import (
-    ALONE_FROM,
     failed_and_lost,
+    is_stuck,
     prepare_all,
     report_failed,
     report_lost,
     report_stuck,
     suspects,
+    watched,
 )
 from chalicelib.uplinks.socket_slots import NoSlot
 from chalicelib.vocabulary import ConnectionState, EventType, Metric, RetryReason
@@ -35,10 +36,6 @@ HELPERS = 3
 
 _STILL_CONNECTED = {EventType.CONFIRM_TIMEOUT, EventType.BROKER_BLOCKED}
 """Faults of a broker that accepts connections: an immediate reconnect would end in the same fault."""
-
-
-class _OutOfTime(Exception):
-    """Too little time is left to connect: a broker's silence in that time proves no fault."""
 
 
 class Drain:
@@ -88,7 +85,7 @@ class Drain:
             return
         try:
             self._drain(probe)
-        except (_OutOfTime, NoSlot):
+        except (OutOfTime, NoSlot):
             self._plan_wake(0)
         except TooSlow:
             # Nothing was published to the new connection: the slow lane starts again.
@@ -144,7 +141,8 @@ class Drain:
                     self._close_breaker()
                 return
             for chunk in self._chunks(reports):
-                self._settle_chunk(chunk)
+                with watched(chunk, self._context.clock()):
+                    self._settle_chunk(chunk)
             self._request_helper(reports)
             if self._receiver.is_enough(self._state.settled, reports):
                 return
@@ -182,7 +180,7 @@ class Drain:
         alone = {group[0].group for group in devices}
         if others := [report for report in reports if report.group not in alone]:
             yield others
-        if stuck := [report for group in devices for report in group if report.attempts % ALONE_FROM == 0]:
+        if stuck := [report for group in devices for report in group if is_stuck(report)]:
             report_stuck(self._context.monitoring, self._connection, stuck)
         for group in devices:
             for index, report in enumerate(group):
@@ -200,7 +198,7 @@ class Drain:
         self._plan_wake(0)
 
     def _publisher(self) -> Publisher:
-        """Return an open publisher. Raises BrokerFault, TooSlow, NoSlot, _OutOfTime (too little is left to connect).
+        """Return an open publisher. Raises BrokerFault, TooSlow, NoSlot, OutOfTime (too little is left to connect).
 
         Time that SQS took, or a reconnect late in the drain, must not count as a fault of the broker."""
         budget = self._context.timing.connect_budget
@@ -208,7 +206,7 @@ class Drain:
         deadline = min(began + budget - self._connect_seconds, self._abort_at)
         due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
         if deadline - began < due and not self._context.pool.is_warm(self._connection):
-            raise _OutOfTime
+            raise OutOfTime
         if self.lane.is_fast_lane:
             deadline = min(deadline, began + SLOW_WAIT)
         # A wait for a slot says nothing about the broker, so it is not measured.
@@ -218,7 +216,7 @@ class Drain:
             return self._context.pool.get(self._connection, deadline)
         except BrokerUnreachable as fault:
             if self.lane.is_fast_lane and self._context.monotonic() >= began + SLOW_WAIT:
-                raise (_OutOfTime if self.lane.was_stalled else TooSlow) from fault
+                raise (OutOfTime if self.lane.was_stalled else TooSlow) from fault
             raise
         finally:
             self.lane.connecting()
@@ -245,7 +243,7 @@ class Drain:
         """Publish. Once per drain, republish on a new connection what a lost connection left unconfirmed."""
         try:
             publisher = self._publisher()
-        except (BrokerFault, _OutOfTime, TooSlow, NoSlot) as fault:
+        except (BrokerFault, OutOfTime, TooSlow, NoSlot) as fault:
             return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
         self.lane.publishing(publisher)
         result = publisher.publish(messages, self._abort_at)

@@ -18,6 +18,10 @@ SLOW_WAIT = 1.0
 """Seconds of one wait for a connect or a confirm from which a broker is slow. TIME_SCALE does not change it."""
 
 
+class OutOfTime(Exception):
+    """Too little time is left to connect: a broker's silence in that time proves no fault."""
+
+
 class TooSlow(Exception):
     """A connect takes longer than the fast lane waits."""
 

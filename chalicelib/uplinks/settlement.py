@@ -1,7 +1,8 @@
 """Settlement of single reports: their AMQP message, or their failure and its event."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ulid import ULID
 
@@ -10,17 +11,24 @@ from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.report import NO_DEVICE, Report
-from chalicelib.errors import InvalidRequest, NotRoutable
+from chalicelib.errors import BrokerFault, InvalidRequest, NotFound, NotRoutable, Unavailable
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
+from chalicelib.monitoring.metrics import metrics
+from chalicelib.monitoring.request_ids import current_ids
 from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.decoding.decoder import Decoded
+from chalicelib.uplinks.lanes import OutOfTime, TooSlow
 from chalicelib.uplinks.outgoing import expired, is_sent, outgoing, report_of
-from chalicelib.vocabulary import EventType, FailureReason, RetryReason
+from chalicelib.uplinks.socket_slots import NoSlot
+from chalicelib.vocabulary import EventType, FailureReason, Metric, RetryReason
 
 ALONE_FROM = 10
 """Receive count from which a report is published alone, because it may crash the function."""
+
+_EXPECTED = (BrokerFault, NotFound, Unavailable, TooSlow, NoSlot, OutOfTime)
+"""Exceptions that end a drain, and that are no fault of a report or of this program."""
 
 
 def prepare_all(
@@ -84,6 +92,32 @@ def suspects(reports: Sequence[ReceivedReport], random: float) -> list[list[Rece
             groups.setdefault(report.group, []).append(report)
     first = int(random * len(groups))
     return [*groups.values()][first:] + [*groups.values()][:first]
+
+
+def is_stuck(report: ReceivedReport) -> bool:
+    """Return whether a report is tried alone for the first time, or after ten more attempts."""
+    return report.attempts % ALONE_FROM == 0
+
+
+@contextmanager
+def watched(reports: Sequence[ReceivedReport], now: float) -> Iterator[None]:
+    """Count the attempts of stuck reports, and those that end with a result or an expected exception.
+
+    The difference shows the operator a report that ends the function. A broker that goes on refusing or keeping
+    silent is its owner's matter. Both counts have the time ``now``.
+    """
+    stuck = sum(map(is_stuck, reports))
+    if not stuck:
+        yield
+        return
+    request_id = current_ids().get("requestId")
+    metrics.write_now({Metric.UPLINKS_STUCK: stuck, Metric.UPLINKS_RETURNED: 0}, now, request_id)
+    try:
+        yield
+    except _EXPECTED:
+        metrics.write_now({Metric.UPLINKS_RETURNED: stuck}, now, request_id)
+        raise
+    metrics.write_now({Metric.UPLINKS_RETURNED: stuck}, now, request_id)
 
 
 def failed_and_lost(

@@ -119,13 +119,17 @@ class Alarm:
 
 
 def _of_aws() -> Iterator[Alarm]:
-    ages = {"wakes": 900, "wakes-slow": 900, "downlinks.fifo": 90000}
-    for queue, seconds in ages.items():
+    for queue in ("wakes", "wakes-slow"):
         query = Query("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", {"QueueName": f"${{Prefix}}-{queue}"})
-        name = f"{queue.removesuffix('.fifo')}-age"
-        yield Alarm(
-            name, f"A message of the queue {queue} waits for more than {seconds} s.", (query,), seconds, periods=3
-        )
+        text = f"A message of the queue {queue} waits for more than 900 s."
+        yield Alarm(f"{queue}-age", text, (query,), 900, periods=3)
+    # The age of this queue says nothing: a downlink of a deactivated connection waits for as long as it is valid.
+    sent = Query("AWS/SQS", "NumberOfMessagesSent", "Sum", {"QueueName": "${Prefix}-downlinks.fifo"})
+    sender = Query("AWS/Lambda", "Invocations", "Sum", {"FunctionName": "${FunctionPrefix}-send_downlinks"})
+    text = "Downlinks are stored and the function send_downlinks does not run."
+    yield Alarm(
+        "downlinks-stopped", text, (sent, sender), 0, periods=3, expression="IF(m0 > 0 AND FILL(m1, 0) == 0, 1, 0)"
+    )
     for function, suffix in FUNCTIONS.items():
         dimensions = {"FunctionName": f"${{FunctionPrefix}}{suffix}"}
         # A function raises an exception to ask for a retry, so a few errors are normal.
@@ -170,7 +174,13 @@ ALARMS: tuple[Alarm, ...] = (
         (own(Metric.WAKE_OVERDUE),),
         600,
     ),
-    Alarm("uplinks-stuck", "Uplinks were tried ten times without a result.", (own(Metric.UPLINKS_STUCK),), 0),
+    Alarm(
+        "uplinks-stuck",
+        "Uplinks that were tried ten times end the function or fail with an unforeseen error.",
+        (own(Metric.UPLINKS_STUCK), own(Metric.UPLINKS_RETURNED)),
+        0,
+        expression="m0 - m1",
+    ),
     Alarm("uplinks-expire", "A connection's uplinks will be lost within a day.", (own(Metric.UPLINKS_EXPIRE),), 0),
     Alarm("uplinks-lost", "Uplinks were deleted after waiting 14 days.", (own(Metric.UPLINKS_LOST),), 0),
     Alarm(

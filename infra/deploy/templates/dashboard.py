@@ -41,8 +41,10 @@ def _widgets() -> dict[str, list[Query]]:
         "Downlinks": _own(*(metric for metric in Metric if metric.startswith("Downlinks"))),
         "Connections by state": [own(Metric.CONNECTIONS, "Maximum", state.value) for state in ConnectionState],
         "Breakers and certificates": _own(*gauges, statistic="Maximum"),
-        "Faults": _own(Metric.SWEPT, Metric.UPLINKS_STUCK, Metric.UPLINKS_EXPIRE, Metric.UPLINKS_LOST)
-        + _own(Metric.NOT_HANDLED, Metric.UNREADABLE, Metric.EVENTS_LOST),
+        "Faults": _own(
+            Metric.SWEPT, Metric.UPLINKS_STUCK, Metric.UPLINKS_RETURNED, Metric.UPLINKS_EXPIRE, Metric.UPLINKS_LOST
+        )
+        + _own(Metric.UPLINKS_LOST, Metric.NOT_HANDLED, Metric.UNREADABLE, Metric.EVENTS_LOST),
         "Responses": _own(Metric.API_2XX, Metric.API_4XX, Metric.API_429, Metric.API_5XX),
         "Latency, p99": latency,
         "Reconciler": _own(*(metric for metric in Metric if metric.unit is Unit.SECONDS and metric.startswith("Rec")))
