@@ -267,6 +267,11 @@ def console_style(asset: str) -> Response:
     return services().console_api.asset(_request(), asset, "styles")
 
 
+@app.route("/console/texts/{asset}", methods=["GET"])
+def console_text(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "texts")
+
+
 @app.route("/console/views/{asset}", methods=["GET"])
 def console_view(asset: str) -> Response:
     return services().console_api.asset(_request(), asset, "views")

@@ -24,7 +24,7 @@ DISCOVERED = {
 }
 
 
-FOLDERS = ("", "parts/", "styles/", "views/")
+FOLDERS = ("", "parts/", "styles/", "texts/", "views/")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ def test_page_shows_every_setting_of_the_connector() -> None:
     settings = set(AmqpConfiguration.model_json_schema()["properties"])
     shown = set(evaluate("parts/fields.js", "m.FIELDS.map(({ key }) => key)")) - {"name"}
     assert settings - shown == set(HIDDEN), (
-        "add the setting to parts/fields.js and texts.js, or to HIDDEN with a reason"
+        "add the setting to parts/fields.js and texts/connections.js, or to HIDDEN with a reason"
     )
     assert shown <= settings
 

@@ -1,0 +1,48 @@
+/** Texts of the frame of the page, of the sign-in and of errors. */
+
+export const frame = {
+  product: "IoT Flow",
+  connections: "Connections",
+  skip: "Skip to the content",
+  tenant: (/** @type {string} */ name) => `Tenant ${name}`,
+  signOut: "Sign out",
+  loading: "Loading …",
+  cancel: "Cancel",
+  close: "Close",
+  confirm: "Confirm",
+  dismiss: "Dismiss",
+  none: "—",
+  retry: "Try again",
+  offline: "The server cannot be reached. Your input is kept; the page retries automatically.",
+  online: "The server can be reached again.",
+
+  signIn: {
+    title: "Sign in",
+    intro: "Paste an access token of your identity provider. The page keeps it in memory only.",
+    token: "Token",
+    button: "Sign in",
+    sso: "Continue with single sign-on",
+    or: "or with a token",
+    empty: "Paste a token.",
+    again: "Your session has expired",
+    againIntro: "Sign in again to continue. Your input is kept.",
+    oidcFailed: (/** @type {string} */ reason) => `Single sign-on failed: ${reason}`,
+    oidcState: "the response does not belong to this window. Try again.",
+    oidcBlocked: "the browser blocked the sign-in window. Allow pop-up windows for this page, or paste a token.",
+    oidcDown: "Single sign-on is not available at the moment.",
+  },
+
+  errors: {
+    network: "The server cannot be reached. Check your network connection and try again.",
+    server: (/** @type {string | undefined} */ id) =>
+      `The server reported an internal error. Try again in a few seconds.${id ? ` Request ${id}.` : ""}`,
+    unauthorized: "The token is not valid.",
+    forbidden: "Your token does not permit this action.",
+    notFound: "This connection does not exist or has been deleted.",
+    changed: "This connection was changed in the meantime. Check the current values and confirm again.",
+    signedOut: "You are signed out.",
+    missing: "This feature is not available on this server.",
+    other: (/** @type {number} */ status) => `The server refused the request (HTTP status ${status}).`,
+    unexpected: "An unexpected error occurred in the page. Reload the page and try again.",
+  },
+};
