@@ -31,6 +31,8 @@ _FOREVER = "public, max-age=31536000, immutable"
 _REVALIDATE = "no-cache"
 _REFERENCE = re.compile(r'"((?:\./|\.\./|console/)(?:[a-z_]+/)?[a-z_]+\.(?:js|css|svg))"')
 """A reference from one file of the page to another."""
+_COMMENT = re.compile(r"/\*.*?\*/ ?|^[ \t]*//[^\n]*", re.DOTALL | re.MULTILINE)
+_MARGIN = re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE)
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]+")
 
 
@@ -71,7 +73,7 @@ class ConsoleApi:
 
     @cached_property
     def _version(self) -> str:
-        return _digest("".join(path + text for path, text in _files().items()))
+        return _digest("".join(path + text for path, text in _files().items()))[:8]
 
     def _configuration(self) -> str:
         oidc = None
@@ -120,7 +122,18 @@ class ConsoleApi:
 def _files() -> dict[str, str]:
     """Text of each file by its path below FILES, in a fixed order."""
     paths = sorted(path for path in FILES.rglob("*") if path.suffix in _TYPES)
-    return {path.relative_to(FILES).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    return {path.relative_to(FILES).as_posix(): _stripped(path) for path in paths}
+
+
+def _stripped(path: Path) -> str:
+    """Text of a file without comments and indentation. Lines keep their numbers, so that stack traces fit the source.
+
+    No string of the page spans lines or contains the beginning of a comment.
+    """
+    text = path.read_text(encoding="utf-8")
+    if path.suffix not in {".js", ".css"}:
+        return text
+    return _MARGIN.sub("", _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n") or " ", text))
 
 
 def _digest(text: str) -> str:

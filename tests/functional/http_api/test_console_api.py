@@ -159,3 +159,26 @@ def test_page_has_no_code_that_parses_html_and_no_foreign_address() -> None:
         )
         assert not re.search(r"https?://(?!www\.w3\.org/)", text), path.name
         assert len(text.splitlines()) <= 350, path.name
+
+
+def test_comments_and_indentation_are_not_sent_and_lines_keep_their_numbers(console: Api) -> None:
+    source = (FILES / "parts/dom.js").read_text(encoding="utf-8")
+    served = console.call("GET", "/console/parts/dom.js").body.decode()
+    assert "/*" in source
+    assert not re.search(r"/\*|^\s*//|^ | $", served, re.MULTILINE)
+    before, after = source.splitlines(), served.splitlines()
+    assert len(after) == len(before)
+    number = before.index("export function button(text, options = {}) {")
+    assert after[number : number + 2] == [each.strip() for each in before[number : number + 2]]
+
+
+def test_no_string_of_the_page_looks_like_a_comment() -> None:
+    """The server removes comments without parsing strings."""
+    for path in [*FILES.rglob("*.js"), *FILES.rglob("*.css")]:
+        text = path.read_text(encoding="utf-8")
+        for number, line in enumerate(re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL).splitlines(), 1):
+            code = re.sub(r"^\s*//.*", "", line)
+            assert code.count("`") % 2 == 0, f"{path.name}:{number}: a template spans lines"
+            assert not re.search(r"/\*|\*/", code), f"{path.name}:{number}"
+        for line in text.splitlines():
+            assert line.partition("/*")[0].count('"') % 2 == 0, f"{path.name}: {line}"
