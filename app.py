@@ -257,6 +257,11 @@ def console_asset(asset: str) -> Response:
 # must have the same name.
 
 
+@app.route("/console/flows/{asset}", methods=["GET"])
+def console_flow(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "flows")
+
+
 @app.route("/console/parts/{asset}", methods=["GET"])
 def console_part(asset: str) -> Response:
     return services().console_api.asset(_request(), asset, "parts")

@@ -4,6 +4,9 @@ import { onTrouble, setToken } from "./parts/api.js";
 import { notify } from "./parts/dialog.js";
 import { button, byId, h, icon, logo, put } from "./parts/dom.js";
 import { prepare, tenant } from "./parts/session.js";
+import { flowView } from "./flows/form.js";
+import { flowsView } from "./flows/list.js";
+import { forgetPreview } from "./flows/preview.js";
 import { chooseView } from "./views/choose.js";
 import { detailsView } from "./views/details.js";
 import { forgetDraft, formView } from "./views/form.js";
@@ -14,6 +17,11 @@ import { T } from "./texts.js";
 const app = byId("app");
 const outlet = h("main", { id: "content", tabindex: "-1" });
 const offline = h("p.offline", { role: "alert", hidden: true });
+/** The links of the navigation, with the addresses that each stands for. @type {[HTMLElement, RegExp][]} */
+const LINKS = [
+  [h("a", { href: "#/" }, T.connections), /^$|^\/($|create|connections)/],
+  [h("a", { href: "#/flows" }, T.flows.title), /^\/flows/],
+];
 let signedIn = false;
 let leave = () => {};
 
@@ -23,6 +31,9 @@ const ROUTES = [
   [/^\/create$/, () => chooseView(outlet)],
   [/^\/create\/amqp$/, () => formView(outlet)],
   [/^\/connections\/([^/]+)$/, (id) => detailsView(outlet, decodeURIComponent(id))],
+  [/^\/flows$/, () => flowsView(outlet)],
+  [/^\/flows\/create$/, () => flowView(outlet)],
+  [/^\/flows\/([^/]+)$/, (id) => flowView(outlet, decodeURIComponent(id))],
 ];
 
 /** Shows the view of the address. */
@@ -30,6 +41,10 @@ function show() {
   leave();
   leave = () => {};
   const path = location.hash.replace(/^#/, "");
+  for (const [link, pattern] of LINKS) {
+    if (pattern.test(path)) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
   for (const [pattern, view] of ROUTES) {
     const match = pattern.exec(path);
     if (match) {
@@ -54,7 +69,7 @@ function frame() {
       "header.top",
       {},
       h("a.brand", { href: "#/" }, logo(), h("span", {}, T.product)),
-      h("nav", { "aria-label": T.product }, h("a", { href: "#/" }, T.connections)),
+      h("nav", { "aria-label": T.product }, LINKS.map(([link]) => link)),
       h("span.tenant", {}, name && T.tenant(name)),
       button(T.signOut, { kind: "plain", onclick: signOut }),
     ),
@@ -68,6 +83,7 @@ function signOut() {
   setToken("");
   forgetDraft();
   forgetList();
+  forgetPreview();
   leave();
   leave = () => {};
   put(outlet);

@@ -2,6 +2,7 @@
 
 import { connections } from "./texts/connections.js";
 import { details } from "./texts/details.js";
+import { flows } from "./texts/flows.js";
 import { frame } from "./texts/frame.js";
 
-export const T = { ...frame, ...connections, ...details };
+export const T = { ...frame, ...connections, ...details, flows };

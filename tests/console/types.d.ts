@@ -68,6 +68,40 @@ interface Alarm {
   message: string;
 }
 
+/** A condition on a report: all tags, or one of the devices. */
+interface Matcher {
+  type: "thing" | "key";
+  tags?: string[];
+  key?: string;
+  keys?: string[];
+}
+
+interface FlowConnector {
+  connectionId: string;
+  uplinkTimeValidity?: string;
+}
+
+interface Flow {
+  id: string;
+  name: string;
+  version: number;
+  description?: string;
+  active: boolean;
+  matchers: Matcher[];
+  connectors: FlowConnector[];
+  driver?: { id: string };
+}
+
+/** The fate of a previewed report at one connection. */
+interface Reached {
+  connectionId: string;
+  name: string;
+  receives: boolean;
+  flow: { id: string; name: string; matcher: number | null; driver: string | null } | null;
+  routingKey: string | null;
+  detail: string | null;
+}
+
 type Part = "delivered" | "failed" | "lost" | "waiting";
 type Series = "uplinks" | "downlinks" | "failed";
 type Counts = Record<Part, number>;

@@ -13,7 +13,7 @@ from tests.e2e.console import Console, console_in, pem_files, tcp_form
 from tests.e2e.test_console_texts import NARROW, NAUGHTY, REFUSED
 
 WIDE = {"width": 1440, "height": 900}
-VIEWS = 32
+VIEWS = 41
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,8 @@ def shown(stack: Stack) -> Iterator[dict[str, str]]:
     """Ids of the showcase's connections by name."""
     ids = showcase.fill(stack.info)
     yield ids
+    for flow in stack.api("GET", "/flows").json:
+        stack.api("DELETE", f"/flows/{flow['id']}")
     for identifier in ids.values():
         stack.api("DELETE", f"/connections/{identifier}")
 

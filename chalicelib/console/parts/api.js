@@ -72,7 +72,7 @@ export async function call(method, path, options = {}) {
     const text = response.status === 204 ? "" : await response.text();
     return { json: text ? JSON.parse(text) : null, headers: response.headers, status: response.status };
   }
-  throw await problemOf(response);
+  throw await problemOf(response, /^(flow|driver)s/.exec(path)?.[1] ?? "connection");
 }
 
 /** @param {string} method @param {string} path @param {CallOptions} options */
@@ -98,8 +98,8 @@ async function send(method, path, { body, headers = {}, signal }) {
   }
 }
 
-/** @param {Response} response */
-async function problemOf(response) {
+/** @param {Response} response @param {string} kind of the document */
+async function problemOf(response, kind) {
   const { status } = response;
   const ours = (response.headers.get("Content-Type") || "").includes("application/problem+json");
   /** @type {any} */
@@ -110,26 +110,29 @@ async function problemOf(response) {
     // The body is the page of a gateway, or empty: the status is enough.
   }
   const missing = !ours && [403, 404, 405].includes(status);
-  return new Problem(sentence(status, ours ? document : {}, missing), {
+  return new Problem(sentence(status, ours ? document : {}, missing, kind), {
     status,
     missing,
     errors: Array.isArray(document.errors) ? document.errors : [],
   });
 }
 
-/** @type {Record<number, string>} */
+/** @type {Record<number, (kind: string) => string>} */
 const SENTENCES = {
-  401: T.errors.unauthorized,
-  403: T.errors.forbidden,
+  401: () => T.errors.unauthorized,
+  403: () => T.errors.forbidden,
   404: T.errors.notFound,
   412: T.errors.changed,
 };
 
-/** @param {number} status @param {{detail?: string, requestId?: string}} document @param {boolean} missing */
-function sentence(status, document, missing) {
+/**
+ * @param {number} status @param {{detail?: string, requestId?: string}} document @param {boolean} missing
+ * @param {string} kind
+ */
+function sentence(status, document, missing, kind) {
   if (missing) return T.errors.missing;
   if (status >= 500) return T.errors.server(document.requestId);
-  const known = SENTENCES[status];
+  const known = SENTENCES[status]?.(kind);
   const detail = document.detail ? asSentence(document.detail) : "";
   if (known) return [known, status === 403 || status === 401 ? detail : ""].filter(Boolean).join(" ");
   return detail || T.errors.other(status);
@@ -145,6 +148,17 @@ function asSentence(text) {
 export function nextPage(headers) {
   const match = /<([^>]+)>\s*;\s*rel="?next"?/.exec(headers.get("Link") || "");
   return match ? match[1] : null;
+}
+
+/** All elements of a list, page by page. @param {string} path @returns {Promise<any[]>} */
+export async function getAll(path) {
+  const all = [];
+  for (let next = /** @type {string | null} */ (path); next; ) {
+    const { json, headers } = await get(next);
+    all.push(...json);
+    next = nextPage(headers);
+  }
+  return all;
 }
 
 /** @param {string} path @param {CallOptions} [options] */

@@ -7,8 +7,8 @@ import { T } from "../texts.js";
 
 const PAUSE = 300;
 
-/** The uplink whose routing key is shown. */
-const EXAMPLE_UPLINK = {
+/** The uplink whose routing key is shown, and the example of a report. */
+export const EXAMPLE_UPLINK = {
   DevEUI_uplink: {
     Time: "2026-11-23T09:00:00.000+00:00",
     DevEUI: "0018B20000000B20",
@@ -17,7 +17,7 @@ const EXAMPLE_UPLINK = {
     payload_hex: "0027bd00",
     CustomerID: "100000507",
     CustomerData: { name: "Meter 7", alr: { pro: "ADRF/DEMO", ver: "1" }, tags: ["Paris:Office"] },
-    ModelCfg: "0",
+    ModelCfg: "1:TemperatureService",
     LrrRSSI: -83.0,
     LrrSNR: 9.5,
   },

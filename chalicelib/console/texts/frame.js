@@ -38,8 +38,9 @@ export const frame = {
       `The server reported an internal error. Try again in a few seconds.${id ? ` Request ${id}.` : ""}`,
     unauthorized: "The token is not valid.",
     forbidden: "Your token does not permit this action.",
-    notFound: "This connection does not exist or has been deleted.",
-    changed: "This connection was changed in the meantime. Check the current values and confirm again.",
+    notFound: (/** @type {string} */ kind) => `This ${kind} does not exist or has been deleted.`,
+    changed: (/** @type {string} */ kind) =>
+      `This ${kind} was changed in the meantime. Check the current values and confirm again.`,
     signedOut: "You are signed out.",
     missing: "This feature is not available on this server.",
     other: (/** @type {number} */ status) => `The server refused the request (HTTP status ${status}).`,

@@ -1,9 +1,10 @@
 /** One connection: its state, traffic, settings, events, failed messages and alarms. */
 
 import { get, remove } from "../parts/api.js";
-import { errorLine, notify, openDialog } from "../parts/dialog.js";
+import { confirm, errorLine, notify, openDialog } from "../parts/dialog.js";
 import { button, crumb, every, h, newId, put, whileRemoving } from "../parts/dom.js";
 import { isPassing } from "../parts/state.js";
+import { flowLink, flowsOf } from "../flows/routing.js";
 import { alarmsSection } from "./alarms.js";
 import { eventsSection } from "./events.js";
 import { headSection } from "./head.js";
@@ -98,14 +99,36 @@ function removal(current, path, rest) {
     if (!(await typedName(name))) return;
     try {
       await whileRemoving(rest, () => remove(path));
-      notify(T.details.deleted(name));
-      location.hash = "#/";
     } catch (problem) {
-      notify(problem.message, "bad");
+      if (problem.status !== 409) notify(problem.message, "bad");
+      else if (await removeUsed(current(), path, rest)) done(name);
+      return;
     }
+    done(name);
   }
+  const done = (/** @type {string} */ name) => {
+    notify(T.details.deleted(name));
+    location.hash = "#/";
+  };
   const open = button(T.details.delete, { kind: "danger", onclick: ask });
   return h("section.panel.removal", {}, h("p.muted", {}, T.details.dangerText), open);
+}
+
+/**
+ * Shows the flows that name the connection, and deletes it from them if the user agrees.
+ * @param {Connection} connection @param {string} path @param {Element} rest
+ */
+async function removeUsed({ id }, path, rest) {
+  try {
+    const flows = (await flowsOf(id)).map((each) => h("li", {}, flowLink(each)));
+    const options = { action: T.flows.usedDelete, danger: true, body: [h("ul.used", {}, flows)] };
+    if (!(await confirm(T.flows.usedTitle, T.flows.usedText, options))) return false;
+    await whileRemoving(rest, () => remove(`${path}?force=true`));
+    return true;
+  } catch (problem) {
+    notify(problem.message, "bad");
+    return false;
+  }
 }
 
 /** Asks the user to type the name of the connection. @param {string} name @returns {Promise<boolean | null>} */

@@ -6,6 +6,7 @@ import { confirm, notify, notifyWarnings } from "../parts/dialog.js";
 import { button, h, put } from "../parts/dom.js";
 import { moment } from "../parts/format.js";
 import { stateBadge } from "../parts/state.js";
+import { routingLine } from "../flows/routing.js";
 import { T } from "../texts.js";
 
 /**
@@ -28,8 +29,9 @@ export function headSection(current, changed, { path, reload, restarted }) {
   const test = button(T.details.test, { onclick: () => panel.run(`${path}/test`, {}) });
   const copy = button(T.details.copy, { icon: "copy", quiet: true, kind: "plain", onclick: copyId });
   const id = h("p.identity", {}, h("span.muted", {}, `${T.details.id} `), identity, copy);
+  const routing = routingLine(current);
   const actions = h("div.head-actions", {}, active, restartButton, test);
-  const row = h("div.head-row", {}, h("div.head-state", {}, state, id), actions);
+  const row = h("div.head-row", {}, h("div.head-state", {}, state, routing.element, id), actions);
   const element = h("section.head", {}, row, panel.element);
 
   function update() {
@@ -39,6 +41,7 @@ export function headSection(current, changed, { path, reload, restarted }) {
       state.dataset.face = face;
       put(state, stateLine(connection));
     }
+    routing.update();
     identity.textContent = connection.id;
     active.setAttribute("aria-checked", String(connection.active));
     restartButton.disabled = !connection.active;

@@ -8,11 +8,11 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from infra.local.demo.showcase import MAIN
+from infra.local.demo.showcase import MAIN, METERS
 
 Stack = dict[str, Any]
 """The content of stack.json."""
-PROVOKED = ("401", "404", "422", "500", "ERR_FAILED")
+PROVOKED = ("401", "404", "409", "422", "500", "ERR_FAILED")
 """Failed requests that the walk causes. The browser logs each as an error."""
 _REFUSING = "Bordeaux · parking"
 
@@ -35,6 +35,7 @@ class Walk:
         yield from self._details()
         yield from self._windows()
         yield from self._changes()
+        yield from self._flows()
         yield from self._troubles()
 
     def _signing_in(self) -> Iterator[str]:
@@ -48,6 +49,10 @@ class Walk:
         self._sign_in(self._stack["otherTenantToken"])
         expect(page.get_by_text("No connections yet")).to_be_visible()
         yield "list-empty"
+        page.get_by_role("link", name="Flows").click()
+        expect(page.get_by_text("No flows yet")).to_be_visible()
+        yield "flows-empty"
+        page.get_by_role("link", name="Connections").click()
         self._button("Sign out").click()
         self._sign_in(self._stack["token"])
         expect(page.get_by_role("link", name=MAIN)).to_be_visible()
@@ -170,6 +175,50 @@ class Walk:
         self._button("Restart").click()
         expect(page.get_by_role("status")).to_contain_text("restarted")
         yield "notification"
+
+    def _flows(self) -> Iterator[str]:
+        page = self._page
+        page.get_by_role("link", name="Flows").click()
+        expect(page.get_by_role("link", name=METERS, exact=True)).to_be_visible()
+        yield "flows"
+        self._button("Preview").click()
+        page.locator(".reached summary").click()
+        expect(page.get_by_text("No active flow for this connection").first).to_be_visible()
+        yield "flows-preview"
+        self._button("Create").click()
+        expect(page.get_by_label("Flow Name")).to_be_focused()
+        yield "flow-new"
+        self._button("Add tags").click()
+        self._button("Add devices").click()
+        page.get_by_label("One of these devices").fill("0018")
+        self._button("Create").click()
+        expect(page.get_by_text("is mandatory")).to_be_visible()
+        yield "flow-errors"
+        page.get_by_role("link", name="Flows").first.click()
+        page.get_by_role("link", name=METERS, exact=True).click()
+        expect(page.get_by_label("Flow Name")).to_have_value(METERS)
+        self._button("Add tags").click()
+        page.get_by_role("button", name="+ Paris:Office").click()
+        self._button("Preview").click()
+        expect(page.locator(".reached li").first).to_be_visible()
+        yield "flow"
+        self._button("Delete").click()
+        yield from self._window("delete-flow")
+        yield from self._used_connection()
+
+    def _used_connection(self) -> Iterator[str]:
+        page = self._page
+        self._open(MAIN)
+        expect(page.locator(".routing a").first).to_be_visible()
+        expect(page.locator(".chart .line").first).to_be_visible()
+        yield "details-flows"
+        self._button("Delete").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("textbox").fill(MAIN)
+        dialog.get_by_role("button", name="Delete").click()
+        expect(dialog.get_by_text("Flows name this connection")).to_be_visible()
+        yield from self._window("used-connection")
+        self._open("Lyon · cold chain")
 
     def _troubles(self) -> Iterator[str]:
         page = self._page

@@ -1,5 +1,5 @@
-"""Fills a local stack with data for its web page: connections in every state, uplinks, downlinks, failed messages,
-events and alarms.
+"""Fills a local stack with data for its web page: connections in every state, flows, uplinks, downlinks,
+failed messages, events and alarms.
 
 It uses the public API and the broker, except for the counters of the previous day: the API cannot set them, so the
 connector's adapter writes them to DynamoDB.
@@ -29,6 +29,8 @@ from infra.local.waiting import wait_until
 CONNECTOR = "actility-amqp-0.9.1-iot"
 MAIN = "Paris · water meters"
 """The connection with data of every kind."""
+METERS = "Water meters"
+"""A flow with devices, a validity and a driver."""
 _DEVICES = [f"70B3D5E75E00{number:04X}" for number in range(1, 13)]
 _UNBOUND = _DEVICES[-1]
 """No queue is bound for this device's uplinks, so the broker returns them and they fail."""
@@ -70,6 +72,7 @@ class _Showcase:
             self._send_uplinks()
             self._send_downlinks(channel)
             self._wait("failed messages", lambda: len(self._get(MAIN, "/messages?status=failed")) > _UPLINKS_PER_DEVICE)
+        self._create_flows()
         return self._ids
 
     def _create_connections(self) -> None:
@@ -107,6 +110,28 @@ class _Showcase:
         document = {"connectorId": CONNECTOR, "name": name, "active": active, "configuration": configuration}
         self._ids[name] = self._api.call("POST", "/connections", document)["id"]
         self._wait(f"{name}, {state}", lambda: self._get(name)["state"] == state)
+
+    def _create_flows(self) -> None:
+        """Creates flows after the uplinks, so that these have reached every connection."""
+        keys = [*(f"lora:{device.lower()}" for device in _DEVICES[:4]), "lora:70b3d5e75e01*"]
+        self._create_flow(
+            METERS, [{"type": "key", "keys": keys}], {MAIN: "72h"}, driver={"id": "actility:auto:1"},
+            description="Fifth and sixth arrondissement",
+        )  # fmt: skip
+        temperature = [
+            {"type": "thing", "tags": ["TemperatureService", "Paris:Office"]},
+            {"type": "key", "key": "lora:0018b20000000b20"},
+        ]
+        self._create_flow("Temperature of Paris and Lyon", temperature, {MAIN: None, "Lyon · cold chain": "1d"})
+        lights = [{"type": "thing", "tags": ["StreetLight"]}]
+        self._create_flow("Street lights, being tested", lights, {"Lille · street lights": None}, active=False)
+
+    def _create_flow(self, name: str, matchers: list[Any], connections: dict[str, str | None], **fields: Any) -> None:
+        connectors: list[dict[str, str]] = []
+        for connection, validity in connections.items():
+            limits = {} if validity is None else {"uplinkTimeValidity": validity}
+            connectors.append({"connectionId": self._ids[connection], **limits})
+        self._api.call("POST", "/flows", {"name": name, "matchers": matchers, "connectors": connectors, **fields})
 
     def _past(self, name: str, busy: float) -> None:
         """Writes the counters of a day and its last hour, higher by day than by night."""

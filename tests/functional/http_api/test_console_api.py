@@ -24,7 +24,7 @@ DISCOVERED = {
 }
 
 
-FOLDERS = ("", "parts/", "styles/", "texts/", "views/")
+FOLDERS = ("", "flows/", "parts/", "styles/", "texts/", "views/")
 
 
 @pytest.fixture
