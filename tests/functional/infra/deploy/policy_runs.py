@@ -93,13 +93,19 @@ class World:
 
     def invoke(self, handler: str) -> None:
         """Invokes the function with the messages in its queue."""
+        records = self.receive(handler)
+        assert records
+        # chalice's test client would end a function after three seconds.
+        app.handler_map[handler]({"Records": records}, Context())
+
+    def receive(self, handler: str) -> list[dict[str, Any]]:
+        """Receives the messages in a function's queue, as its event source mapping does."""
         sqs = self.plain.sqs
         url = sqs.get_queue_url(QueueName=self.plain.settings.queue(QUEUE_OF[handler]))["QueueUrl"]
         messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]).get(
             "Messages", []
         )
-        assert messages
-        records = [
+        return [
             {
                 "messageId": message["MessageId"],
                 "receiptHandle": message["ReceiptHandle"],
@@ -108,8 +114,6 @@ class World:
             }
             for message in messages
         ]
-        # chalice's test client would end a function after three seconds.
-        app.handler_map[handler]({"Records": records}, Context())
 
     def empty(self, queue: str) -> None:
         sqs = self.plain.sqs
