@@ -46,20 +46,13 @@ lint-deploy: $(BIN)/.installed ## judge the templates and policies with cfn-lint
 bench: $(BIN)/.installed ## measure speed, memory, cold starts and the load time of the web page
 	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
 
-REPORTS ?= 4000
-DEVICES ?= 200
-CONNECTIONS ?= 5
-BROKER_KILLS ?= 6
-WORKER_KILLS ?= 12
-DOWNLINKS ?= 2000
-CONSUMER_KILLS ?= 5
-NETWORK_SERVER_KILLS ?= 2
 SEED ?= 1
+CHAOS_OPTIONS := reports devices connections broker-kills worker-kills downlinks consumer-kills network-server-kills seed port-base
+capitals = $(subst -,_,$(shell echo $(1) | tr a-z A-Z))
 
-chaos: $(BIN)/.installed ## kill brokers and workers, check every message (REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
-	@exec $(BIN)/python -m infra.chaos --reports $(REPORTS) --devices $(DEVICES) --connections $(CONNECTIONS) \
-		--broker-kills $(BROKER_KILLS) --worker-kills $(WORKER_KILLS) --downlinks $(DOWNLINKS) \
-		--consumer-kills $(CONSUMER_KILLS) --network-server-kills $(NETWORK_SERVER_KILLS) --seed $(SEED) $(if $(PORT_BASE),--port-base $(PORT_BASE))
+chaos: $(BIN)/.installed ## kill brokers and workers, check every message (FLOWS=1, REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)
+	@exec $(BIN)/python -m infra.chaos $(if $(FLOWS),--flows) \
+		$(foreach option,$(CHAOS_OPTIONS),$(if $($(call capitals,$(option))),--$(option) $($(call capitals,$(option)))))
 
 isolation: $(BIN)/.installed ## measure the delay of connections beside frozen, late, dying and hostile brokers
 	@$(BIN)/python -m infra.measurements.isolation

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from infra.chaos.expectation import FlowOf, flow_for, is_decoded_right, is_named
 from infra.chaos.records import Arrival, Disturbance, Pause, Post, SentDownlink
 
 Key = tuple[str, int]
@@ -30,6 +31,14 @@ class ConnectionResult:
     """Acknowledged reports that the connector stored as failed."""
     out_of_order: list[Key] = field(default_factory=list)
     unexpected: list[Key] = field(default_factory=list)
+    """Messages that were not posted like this, or that the connection must not get."""
+    wrongly_decoded: list[Key] = field(default_factory=list)
+    by_flow: "Counter[str]" = field(default_factory=Counter)
+    """Delivered reports by the name of the flow that chose them."""
+    decoded: int = 0
+    """Delivered reports to which a driver added what it must."""
+    not_chosen: int = 0
+    """Acknowledged reports that no flow sends to the connection."""
     duplicated: int = 0
     handed_out_twice: int = 0
     """Redeliveries by the broker to the collector, after the broker lost the collector's acknowledgement."""
@@ -47,6 +56,7 @@ class ConnectionResult:
                 ("lost", self.lost),
                 ("out of order", self.out_of_order),
                 ("unexpected", self.unexpected),
+                ("wrongly decoded", self.wrongly_decoded),
                 ("duplicated with another message_id", self.other_id),
             )
             if keys
@@ -74,6 +84,7 @@ class Evidence:
     """By connection: messages in its queues at the end of the run."""
     failed: Mapping[int, int] = field(default_factory=dict)
     """By connection: messages that the connector stored as failed."""
+    flows: Sequence[FlowOf] = ()
 
 
 def check(connections: int, evidence: Evidence) -> list[ConnectionResult]:
@@ -90,8 +101,14 @@ def _check_one(
 ) -> ConnectionResult:
     result = ConnectionResult(index, failed=evidence.failed.get(index, 0))
     pauses = [pause for pause in evidence.pauses if pause.connection == index]
-    must = {key for key, post in posted.items() if post.ended is not None and not _touches(post, pauses)}
-    forbidden = {key for key, post in posted.items() if _within(post, pauses)}
+    chosen: dict[Key, FlowOf | None] = dict.fromkeys(posted)
+    if is_named(evidence.flows, index):
+        found = {key: flow_for(evidence.flows, index, post) for key, post in posted.items()}
+        chosen = {key: flow for key, flow in found.items() if flow is not None}
+    acknowledged = {key for key, post in posted.items() if post.ended is not None}
+    must = {key for key in acknowledged & chosen.keys() if not _touches(posted[key], pauses)}
+    allowed = {key for key in chosen if not _within(posted[key], pauses)}
+    result.not_chosen = len(acknowledged - chosen.keys())
     first: dict[Key, Arrival] = {}
     explaining: list[list[int]] = []
     last_counter: dict[str, int] = {}
@@ -102,7 +119,9 @@ def _check_one(
                 explaining.append(explained)
             continue
         first[key] = arrival
-        if key not in posted or posted[key].digest != arrival.digest or key in forbidden:
+        if key in allowed:
+            _compare(result, key, posted[key], arrival, chosen[key])
+        else:
             result.unexpected.append(key)
         if last_counter.get(arrival.device, -1) > arrival.counter:
             result.out_of_order.append(key)
@@ -116,6 +135,19 @@ def _check_one(
     # Waiting and failed messages are counted separately.
     result.lost = missing[max(0, result.stuck + result.failed) :]
     return result
+
+
+def _compare(result: ConnectionResult, key: Key, post: Post, arrival: Arrival, flow: FlowOf | None) -> None:
+    """Compares a message with the report that was posted, and counts it."""
+    if flow is not None:
+        result.by_flow[flow.name] += 1
+    if flow is None or flow.driver is None:
+        if post.digest != arrival.digest:
+            result.unexpected.append(key)
+    elif is_decoded_right(post, arrival):
+        result.decoded += 1
+    else:
+        result.wrongly_decoded.append(key)
 
 
 def _touches(post: Post, pauses: Sequence[Pause]) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 import pika
 import pika.exceptions
 
+from infra.chaos.expectation import without_added
 from infra.chaos.records import Arrival, Journal
 from infra.chaos.stage import Node, Place, read_stage
 
@@ -87,18 +88,25 @@ class Collector:
         document = json.loads(body)
         root, fields = next(iter(document.items()))
         counter = int(fields.get("FCntUp", -1)) if root == _UPLINK else -1
+        rest, added = without_added(body.decode())
         self._journal.write(
             Arrival(
                 connection=self._place.index,
                 device=fields.get("DevEUI", root),
                 counter=counter,
-                digest=hashlib.sha256(body).hexdigest(),
+                digest=_digest(body),
                 message_id=properties.message_id or "",
                 at=time.time(),
                 redelivered=method.redelivered,
+                added=added,
+                rest=_digest(rest.encode()),
             )
         )
         self._taken = method.delivery_tag
+
+
+def _digest(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()
 
 
 def main() -> None:

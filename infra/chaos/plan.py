@@ -35,6 +35,8 @@ class Size:
     network_server_kills: int = 2
     seed: int = 1
     rate: float = 40.0
+    flows: bool = False
+    """True if three flows choose the reports of the connections 0 and 1."""
 
     @property
     def places(self) -> Sequence["PlaceOf"]:
@@ -43,6 +45,8 @@ class Size:
         return [PlaceOf(n, n % self.nodes, n in proxied, n in tls) for n in range(self.connections)]
 
 
+WITH_FLOWS = Size(reports=2000, connections=2, downlinks=500, flows=True)
+"""The usual size of a run with flows."""
 TENANT = "demo"
 """The tenant of the local stack's first token."""
 

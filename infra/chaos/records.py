@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Post:
-    """A posted report. ``began`` has the Unix seconds of the first attempt, ``ended`` those of the 200 or None."""
+    """A posted report. ``began`` has the Unix seconds of the first attempt, ``ended`` those of the 200 or None.
+
+    ``report``: its text, in runs with flows.
+    """
 
     device: str
     counter: int
@@ -20,11 +23,15 @@ class Post:
     began: float
     ended: float | None
     attempts: int = 1
+    report: str = ""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A message that a collector received. ``redelivered`` is the broker's flag."""
+    """A message that a collector received. ``redelivered`` is the broker's flag.
+
+    ``added``: the member that decoding added to the report. ``rest``: the digest without it.
+    """
 
     connection: int
     device: str
@@ -33,6 +40,8 @@ class Arrival:
     message_id: str
     at: float
     redelivered: bool = False
+    added: dict[str, Any] = field(default_factory=dict)
+    rest: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.chaos.checker import ConnectionResult, DownlinkResult
+from infra.chaos.flows import flows_of
 from infra.chaos.plan import Kind, Size
 from infra.chaos.records import Disturbance
 
@@ -45,6 +46,7 @@ def markdown(outcome: Outcome) -> str:
             "out of order, unexpected, given up, stuck",
             [_row(result) for result in outcome.results],
         ),
+        _flows(outcome),
         _LEGEND,
         _table(
             "downlinks, called, lost, unexpected, out of order, calls repeated, most of one, stuck", [_down(outcome)]
@@ -70,11 +72,26 @@ _LEGEND = """\
 
 def _what(outcome: Outcome) -> str:
     size = outcome.size
+    through = " through 3 flows" if size.flows else ""
     return (
-        f"{size.reports} reports of {size.devices} devices to {size.connections} connections at {size.nodes} brokers, "
-        f"{size.downlinks} downlinks, {len(outcome.disturbances)} faults, {outcome.seconds:.0f} s. "
-        f"{outcome.retries} posts were repeated."
+        f"{size.reports} reports of {size.devices} devices{through} to {size.connections} connections at "
+        f"{size.nodes} brokers, {size.downlinks} downlinks, {len(outcome.disturbances)} faults, "
+        f"{outcome.seconds:.0f} s. {outcome.retries} posts were repeated."
     )
+
+
+def _flows(outcome: Outcome) -> str:
+    """The reports of each connection by the flow that chose them, empty without flows."""
+    if not outcome.size.flows:
+        return ""
+    names = [flow.name for flow in flows_of(outcome.size)]
+    rows = [
+        (result.connection, *(result.by_flow[name] for name in names), result.decoded, len(result.wrongly_decoded),
+         result.not_chosen)
+        for result in outcome.results
+    ]  # fmt: skip
+    heads = ["connection", *(f"by flow {name}" for name in names), "decoded", "wrongly decoded", "for others only"]
+    return _table(", ".join(heads), rows)
 
 
 def _table(heads: str, rows: Sequence[Sequence[object]]) -> str:

@@ -10,6 +10,7 @@ import urllib3
 
 from infra.chaos import collector, downlink_publisher, faults, poster, watch
 from infra.chaos.checker import Evidence, check, check_downlinks
+from infra.chaos.flows import create_flows, flows_of
 from infra.chaos.picture import draw
 from infra.chaos.plan import Plan, Size, make_plan
 from infra.chaos.records import Arrival, Backlog, Disturbance, Pause, Post, SentDownlink, read
@@ -26,6 +27,7 @@ def run(directory: Path, size: Size, port_base: int) -> Outcome:
     """Runs the plan and writes ``report.md`` and ``backlog.svg``. Raises StackFailed or BrokerFailed."""
     plan = make_plan(size)
     with running_stage(directory, size.places, port_base) as stage:
+        create_flows(stage, flows_of(size))
         print(f"{len(plan.faults)} faults in {plan.seconds:.0f} s ...", flush=True)
         outcome = _play(stage, size, plan)
     backlog = read(stage.directory / watch.BACKLOG, Backlog)
@@ -42,18 +44,26 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
     collecting = child_of(stage, collector.__name__)
     seconds = f"{plan.seconds:.1f}"
     children = [
-        child_of(stage, poster.__name__, str(size.reports), str(size.devices), seconds, str(size.seed)),
+        child_of(
+            stage,
+            poster.__name__,
+            str(size.reports),
+            str(size.devices),
+            seconds,
+            str(size.seed),
+            poster.VARIED if size.flows else poster.EQUAL,
+        ),
         child_of(stage, downlink_publisher.__name__, str(size.downlinks), seconds),
     ]
     saboteur = faults.Saboteur(stage, _Progress(where, size, plan).now, looking.in_flight)
     try:
         saboteur.start(plan.faults)
         for child in children:
-            _join(child, plan.seconds + _POSTING)
+            _join(child, plan.seconds + _POSTING, saboteur)
         saboteur.join()
         stage.heal()
         print("All messages are posted and all faults ended. Waiting for the backlog ...", flush=True)
-        stuck, stuck_downlinks = looking.settle(lambda: _complete(stage))
+        stuck, stuck_downlinks = looking.settle(lambda: _complete(stage, size))
         if collecting.exit_code() is not None:
             raise StackFailed(f"The collector ended. The end of {collecting.log}:\n{collecting.tail()}")
     finally:
@@ -65,7 +75,8 @@ def _play(stage: Stage, size: Size, plan: Plan) -> Outcome:
     posts = _posts(stage)
     failed = {place.index: _failed(stage, place.id) for place in stage.places}
     arrivals = read(where / collector.ARRIVALS, Arrival)
-    evidence = Evidence(posts, arrivals, disturbances, read(where / faults.PAUSES, Pause), stuck, failed)
+    pauses = read(where / faults.PAUSES, Pause)
+    evidence = Evidence(posts, arrivals, disturbances, pauses, stuck, failed, flows_of(size))
     sent = read(where / downlink_publisher.DOWNLINKS, SentDownlink)
     tried = {downlink_publisher.payload_of(number) for number in range(size.downlinks)}
     return Outcome(
@@ -105,9 +116,12 @@ def child_of(stage: Stage, module: str, *arguments: str) -> Child:
     return Child(module, [sys.executable, "-m", module, str(stage.directory), *arguments], log, os.environ)
 
 
-def _join(child: Child, seconds: float) -> None:
+def _join(child: Child, seconds: float, saboteur: faults.Saboteur) -> None:
+    """Waits until a process ends. Fails early if a fault could not be ended, because the process may wait for that."""
     deadline = time.monotonic() + seconds
     while (code := child.exit_code()) is None:
+        if saboteur.error is not None:
+            raise saboteur.error
         if time.monotonic() > deadline:
             raise StackFailed(f"{child.name} did not end within {seconds:.0f} s; see {child.log}")
         time.sleep(0.1)
@@ -121,10 +135,11 @@ def _posts(stage: Stage) -> list[Post]:
     return list(last.values())
 
 
-def _complete(stage: Stage) -> bool:
+def _complete(stage: Stage, size: Size) -> bool:
     """True when no report or downlink is missing. The final check covers deactivated connections."""
     pauses = read(stage.directory / faults.PAUSES, Pause)
-    evidence = Evidence(_posts(stage), read(stage.directory / collector.ARRIVALS, Arrival), pauses=pauses)
+    arrivals = read(stage.directory / collector.ARRIVALS, Arrival)
+    evidence = Evidence(_posts(stage), arrivals, pauses=pauses, flows=flows_of(size))
     if any(result.lost for result in check(len(stage.places), evidence)):
         return False
     sent = {downlink.payload for downlink in read(stage.directory / downlink_publisher.DOWNLINKS, SentDownlink)}

@@ -74,13 +74,16 @@ class Lrc:
         ]
         return [*items, ("Token", uplink_token(report, items, self.as_key))]
 
-    def post(self, report: Mapping[str, Any], moment: datetime | None = None) -> int:
-        """Posts one report and returns the answer's status. Raises urllib3's HTTPError when the API does not answer."""
+    def post(self, report: Mapping[str, Any], moment: datetime | None = None, body: bytes | None = None) -> int:
+        """Posts one report and returns the answer's status. Raises urllib3's HTTPError when the API does not answer.
+
+        ``body``: the report in another form than json.dumps gives it.
+        """
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in self.parameters(report, moment))
         answer = self._pool.request(
             "POST",
             f"{self.api_url}/uplinks?{query}",
-            body=json.dumps(report).encode(),
+            body=json.dumps(report).encode() if body is None else body,
             headers=_JSON,
             timeout=self.timeout,
             retries=_NO_RETRIES,
