@@ -73,7 +73,6 @@ class Stack:
         cleared = directory.clear(where, where / "broker")
         if cleared:
             _say(f"Removed the previous run's data in {where}.")
-        # The last processes of a killed run may still be ending.
         config.ports.check(patience=_PATIENCE if cleared else 0)
         ensure_installed()
         log = where / "logs" / "guardian.log"
@@ -140,7 +139,8 @@ class Stack:
             extra={APPLICATION_SERVERS_VARIABLE: json.dumps({server["asId"]: server["asKey"]})},
         )  # fmt: skip
         self._python("api", "infra.local.api", "--port", str(config.ports.api))
-        self._python("runner", "infra.local.lambda_service.runner", "--project", str(ROOT), "--directory", str(where))
+        runner = ("--project", str(ROOT), "--directory", str(where), "--invoke-port", str(config.ports.functions))
+        self._python("runner", "infra.local.lambda_service.runner", *runner)
         self._wait("the network server's double", lambda: _answers(f"{config.network_server_url}/downlinks"))
         self._wait("the API", lambda: _answers(f"{config.api_url}/health"))
         self._wait("the functions' processes", lambda: bool(self._worker_pids()))

@@ -57,6 +57,11 @@ class StackConfig:
         """The endpoint of SQS, which another emulation may serve. The variable has the name that AWS's SDKs use."""
         return self.inherited.get("AWS_ENDPOINT_URL_SQS") or self.aws_url
 
+    @property
+    def functions_url(self) -> str:
+        """The endpoint of Lambda, which the runner serves."""
+        return self.inherited.get("AWS_ENDPOINT_URL_LAMBDA") or f"http://127.0.0.1:{self.ports.functions}"
+
     def environment(self) -> dict[str, str]:
         """The environment of every process of the stack, with the connector's settings.
 
@@ -76,6 +81,7 @@ class StackConfig:
             "AWS_REGION": credentials["AWS_DEFAULT_REGION"],
             "AWS_ENDPOINT_URL": self.aws_url,
             "AWS_ENDPOINT_URL_SQS": self.sqs_url,
+            "AWS_ENDPOINT_URL_LAMBDA": self.functions_url,
             "AWS_EC2_METADATA_DISABLED": "true",
             "OIDC_ISSUER": self.issuer_url,
             "OIDC_AUDIENCE": AUDIENCE,

@@ -56,6 +56,10 @@ class Ports:
     def epmd(self) -> int:
         return self.base + 8
 
+    @property
+    def functions(self) -> int:
+        return self.base + 9
+
     def purposes(self) -> dict[int, str]:
         """The purpose of each port."""
         return {
@@ -68,6 +72,7 @@ class Ports:
             self.management: "RabbitMQ's management page",
             self.distribution: "Erlang's distribution",
             self.epmd: "Erlang's port mapper",
+            self.functions: "Lambda's Invoke",
         }
 
     def check(self, patience: float = 0) -> None:

@@ -133,21 +133,28 @@ class Environment:
 
     def invoke(self, event: Any) -> Outcome:
         """Runs the handler. The time-out begins after the process has imported its code."""
+        outcome, _ = self.call(event)
+        return outcome
+
+    def call(self, event: Any) -> tuple[Outcome, Any]:
+        """Runs the handler as ``invoke`` does. The second value is its result, or its error if it failed."""
         process = self.wait_ready()
         if process is None:
-            return Outcome.DIED
+            return Outcome.DIED, None
         request = {"requestId": str(uuid.uuid4()), "timeout": self._function.timeout, "event": event}
         if not process.send(request):
-            return self._lost(process)
+            return self._lost(process), None
         try:
             answer = process.answer(self._function.timeout)
         except EOFError:
-            return self._lost(process)
+            return self._lost(process), None
         if answer is None:
             process.kill()
             self._lost(process)
-            return Outcome.TIMED_OUT
-        return Outcome.SUCCEEDED if answer["error"] is None else Outcome.FAILED
+            return Outcome.TIMED_OUT, None
+        if answer["error"] is None:
+            return Outcome.SUCCEEDED, answer["result"]
+        return Outcome.FAILED, answer["error"]
 
     def wait_ready(self) -> _Process | None:
         """Waits until the process can take an event. None when the runner stops."""

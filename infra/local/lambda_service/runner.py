@@ -1,4 +1,4 @@
-"""Calls the queue and schedule handlers that the app declares, as Lambda would.
+"""Calls the queue and schedule handlers that the app declares, as Lambda would, and answers Invoke for the others.
 
 ``python -m infra.local.lambda_service.runner --project . --module app --stage local --directory .local``
 
@@ -25,6 +25,7 @@ from chalice.app import ScheduledEventConfig, SQSEventConfig
 from chalicelib.config import Settings, Timing
 from infra.local.files import write_atomically
 from infra.local.lambda_service.environment import Function
+from infra.local.lambda_service.invocations import Invocations
 from infra.local.lambda_service.sources import QueueMapping, QueueSource, Schedule, Source, minutes_of
 
 PIDS_FILE = "workers.json"
@@ -44,6 +45,8 @@ class Options:
     stage: str
     directory: Path
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    invoke_port: int | None = None
+    """The port of Lambda's Invoke for the functions without an event source; None: they are not served."""
 
 
 class Runner:
@@ -74,6 +77,9 @@ class Runner:
                 self._sources.append(self._schedule(function, declared))
             else:
                 raise SystemExit(f"{declared.name}: {type(declared).__name__} is not supported here.")
+        if self._options.invoke_port is not None:
+            functions = [self._function(declared.name) for declared in app.pure_lambda_functions]
+            self._sources.append(Invocations(functions, self._options.invoke_port, self._publish))
         for each in self._sources:
             each.start()
 
@@ -166,10 +172,12 @@ def _options(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--module", default="app")
     parser.add_argument("--stage", default="local")
     parser.add_argument("--directory", type=Path, required=True, help="where logs and workers.json are written")
+    parser.add_argument("--invoke-port", type=int, help="where Lambda's Invoke is served")
     parser.add_argument("--timeout", action="append", default=[], metavar="FUNCTION=SECONDS")
     parsed = parser.parse_args(arguments)
     timeouts = {name: float(seconds) for name, _, seconds in (each.partition("=") for each in parsed.timeout)}
-    return Options(parsed.project.resolve(), parsed.module, parsed.stage, parsed.directory.resolve(), timeouts)
+    where = parsed.project.resolve(), parsed.module, parsed.stage, parsed.directory.resolve()
+    return Options(*where, timeouts, parsed.invoke_port)
 
 
 def main() -> None:

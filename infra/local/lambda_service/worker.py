@@ -58,11 +58,11 @@ def _read_invocations(source: TextIO, invocations: "queue.SimpleQueue[str]") -> 
 def _invoke(handler: Callable[[Any, Any], Any], function: str, invocation: dict[str, Any]) -> dict[str, Any]:
     context = LambdaContext(function, invocation["requestId"], invocation["timeout"])
     try:
-        handler(invocation["event"], context)
+        result = handler(invocation["event"], context)
     except Exception as error:  # noqa: BLE001  # as Lambda: whatever a handler raises is its invocation's error
         traceback.print_exc()
         return {"requestId": invocation["requestId"], "error": f"{type(error).__name__}: {error}"}
-    return {"requestId": invocation["requestId"], "error": None}
+    return {"requestId": invocation["requestId"], "error": None, "result": result}
 
 
 def main() -> None:

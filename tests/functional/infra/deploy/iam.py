@@ -32,6 +32,8 @@ def asked_for(service: str, operation: str, parameters: Mapping[str, Any]) -> It
         name = parameters.get("QueueName") or parameters["QueueUrl"].rsplit("/", 1)[1]
         # A batch call needs the permission of the single call.
         yield Permission(f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{_HERE}:{name}")
+    elif service == "lambda":
+        yield Permission(f"lambda:{operation}Function", f"arn:aws:lambda:{_HERE}:function:{parameters['FunctionName']}")
     elif service == "secretsmanager":
         name = parameters.get("SecretId") or parameters.get("Name")
         resource = f"arn:aws:secretsmanager:{_HERE}:secret:{name}{_SUFFIX}" if name else "*"

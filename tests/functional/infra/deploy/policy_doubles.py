@@ -3,16 +3,31 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
+from chalicelib.adapters.aws.clients import aws_client
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_test import CheckStep
 from chalicelib.errors import BrokerFault
 from chalicelib.ports.consuming import OnBatch, ReceivedDownlink
+from tests.functional.doubles import CodecFunction
 
 
 class NoTester:
     def test(self, _connection: Connection, _secrets: ConnectionSecrets, _deadline: float) -> list[CheckStep]:
         return []
+
+
+def calling(function: CodecFunction) -> Any:
+    """A client of Lambda that calls a double in place of AWS."""
+    client = aws_client("lambda")
+
+    def answer(params: dict[str, Any], **_: Any) -> tuple[Any, Any]:
+        return SimpleNamespace(status_code=200), function.invoke(FunctionName="codec", Payload=params["body"])
+
+    client.meta.events.register("before-call.lambda.Invoke", answer)
+    return client
 
 
 class NoRemover:

@@ -17,6 +17,7 @@ from chalicelib.connections.service import UNFINISHED_AFTER
 from chalicelib.domain import breaker
 from chalicelib.domain.breaker import recovered
 from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.drivers.driver import code_hash
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.downlinks.intake import DownlinkIntake
@@ -38,7 +39,7 @@ from infra.local.processes import ROOT
 from tests.functional.doubles import Api, TestIssuer
 from tests.functional.infra.deploy.call_handler import Context
 from tests.functional.infra.deploy.iam import Recorder
-from tests.functional.infra.deploy.policy_doubles import NoRemover, NoTester, OnePoll, ScriptedNetworkServer
+from tests.functional.infra.deploy.policy_doubles import NoRemover, NoTester, OnePoll, ScriptedNetworkServer, calling
 from tests.unit.flow import ScriptedBroker
 
 TENANT = "demo"
@@ -52,8 +53,16 @@ CONFIGURATION = {
     "password": "secret",
 }
 CONNECTION = {"connectorId": "actility-amqp-0.9.1-iot", "name": "one", "configuration": CONFIGURATION}
-HANDLERS = ("api_handler", "forward", "forward_slow", "consume", "send_downlinks", "reconcile")
+HANDLERS = ("api_handler", "forward", "forward_slow", "consume", "send_downlinks", "reconcile", "codec")
 QUEUE_OF = {"forward": "wakes", "forward_slow": "wakes-slow", "consume": "polls", "send_downlinks": "downlinks.fifo"}
+
+
+CODEC = "iot-flow-amqp-test-codec"
+_NUMBERS = itertools.count(1)
+DRIVER = {
+    "id": "acme:sensor:1",
+    "code": "function decodeUplink(input) { return { data: 1 }; } function encodeDownlink() { return { bytes: [1] }; }",
+}
 
 
 def uplink(count: int, **fields: Any) -> dict[str, Any]:
@@ -72,11 +81,12 @@ class World:
 
     def function(self, handler: str, clock: Callable[[], float] = time.time) -> Services:
         """A cold start of a function."""
-        made = Services(self.plain.settings, clock)
+        made = Services(self.plain.settings.model_copy(update={"codec_function": CODEC}), clock)
+        made.functions = calling(self.plain.functions)  # type: ignore[arg-type]
         made.issuer = self.plain.issuer
         made.queue_remover = NoRemover()  # type: ignore[assignment]
         made.connection_tester = NoTester()  # type: ignore[assignment]
-        for client in (made.dynamodb, made.sqs, made.secretsmanager):
+        for client in (made.dynamodb, made.sqs, made.secretsmanager, made.functions):
             self.recorders[handler].listen(client)
         wiring.use(made)
         return made
@@ -196,6 +206,7 @@ def run_api(world: World) -> None:
     world.call("POST", "/uplinks", uplink(2))
     world.call("DELETE", "/application-servers/{asId}", asId="AS")
     run_flows(world, connection_id)
+    run_drivers(world)
     world.call("DELETE", "/connections/{id}", id=connection_id, query="?force=true")
     world.call("DELETE", "/connections", query=f"?id={world.connect()}")
 
@@ -215,6 +226,37 @@ def run_flows(world: World, connection_id: str) -> None:
     world.call("POST", "/flows", flow)
 
 
+def run_drivers(world: World) -> None:
+    # Numbered ids: the drivers of an earlier run may exist.
+    driver = DRIVER | {"id": f"acme:api:{next(_NUMBERS)}"}
+    driver_id = str(world.call("POST", "/drivers", driver)["id"])
+    world.call("GET", "/drivers")
+    world.call("GET", "/drivers/{id}", id=driver_id)
+    world.call("PUT", "/drivers/{id}", driver | {"code": f"// changed\n{driver['code']}"}, id=driver_id)
+    world.call("POST", "/drivers/test", {"code": driver["code"], "bytes": "00"})
+    world.call("POST", "/drivers/{id}/decode-uplink", {"bytes": "00"}, id=driver_id)
+    world.call("POST", "/drivers/{id}/decode-downlink", {"bytes": "00"}, id=driver_id)
+    world.call("POST", "/drivers/{id}/encode-downlink", {"data": {}}, id=driver_id)
+    flow = world.call("POST", "/flows", {"name": "decoded", "driver": {"id": driver_id}})
+    world.call("DELETE", "/flows/{id}", id=str(flow["id"]))
+    world.call("DELETE", "/drivers/{id}", id=driver_id)
+
+
+def decode(world: World, connection_id: str) -> None:
+    """Decode the reports of a connection, and encode its downlinks."""
+    driver_id = f"acme:flow:{next(_NUMBERS)}"
+    world.call("POST", "/drivers", DRIVER | {"id": driver_id})
+    flow = {"name": "all", "driver": {"id": driver_id}, "connectors": [{"connectionId": connection_id}]}
+    world.call("POST", "/flows", flow)
+
+
+def run_codec(world: World) -> None:
+    world.function("codec")
+    code = DRIVER["code"]
+    message = {"driver": code_hash(code), "signature": "", "operation": "compile", "input": {}}
+    app.handler_map["codec"]({"messages": [message], "codes": {code_hash(code): code}}, Context())
+
+
 def run_forward(world: World) -> None:
     connection_id = world.connect()
     # The broker is not proved to be fast: the wake is handed on to the slow lane.
@@ -230,6 +272,7 @@ def run_drains(world: World, handler: str, connection_id: str) -> None:
     """Run the drains of one lane, with a connection that belongs to it."""
     broken = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     store = world.plain.connection_store
+    decode(world, connection_id)
     world.empty("wakes")
 
     def forward(broker: ScriptedBroker, *, marks: bool = True) -> None:
@@ -306,6 +349,7 @@ def run_consume(world: World) -> None:
             intake = DownlinkIntake(
                 made.downlink_queue, made.secret_store, made.ingress, made.monitoring, executor, made.clock
             )
+            intake.encode = made.encoder.encode
             parts = PollContext(
                 connections=made.connection_store,
                 secrets=made.secret_store,
@@ -330,6 +374,8 @@ def run_consume(world: World) -> None:
         {"DevEUI_downlink": good | {"AS_ID": "AS", "AS_KEY": "key of the downlink"}},
         {"DevEUI_downlink": good | {"payload_hex": "no hex"}},
     )
+    decode(world, connection_id)
+    consume({"DevEUI_downlink": {"FPort": 1, "payload": {}}})
     consume({"DevEUI_downlink": good}, fault=BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"))
     # An earlier poll holds the lease, and this one asks for it.
     world.plain.leases.acquire(connection_id, LeaseHolder("an earlier poll"))
@@ -436,4 +482,5 @@ RUNS = {
     "consume": run_consume,
     "send_downlinks": run_send_downlinks,
     "reconcile": run_reconcile,
+    "codec": run_codec,
 }

@@ -20,6 +20,7 @@ from chalice.cli.factory import CLIFactory
 from app import app
 from chalicelib import __version__
 from chalicelib.config import settings
+from chalicelib.domain.drivers.driver import code_hash
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.kernel.ids import new_id
 from infra.deploy.packaging import bytecode, wheels
@@ -35,7 +36,7 @@ NAMES = sorted(CONFIG["lambda_functions"])
 LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 """The libraries of Lambda's runtime, in the versions that are pinned for the tests."""
 NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
-SERVICES = ("dynamodb", "logs", "secretsmanager", "sqs")
+SERVICES = ("dynamodb", "lambda", "logs", "secretsmanager", "sqs")
 SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
 
 
@@ -98,7 +99,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
     found = deployed.aws.client("lambda").list_functions()["Functions"]
     assert {function["FunctionName"] for function in found} == {function_name(name) for name in NAMES}
-    assert set(NAMES) == {"api_handler", *(source.name for source in app.event_sources)}
+    assert set(NAMES) == {"api_handler", "codec", *(source.name for source in app.event_sources)}
     for name in NAMES:
         function, wanted = deployed.function(name), CONFIG["lambda_functions"][name]
         assert function["Timeout"] == wanted["lambda_timeout"]
@@ -108,6 +109,7 @@ def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
         assert function["Environment"]["Variables"] == {
             **CONFIG["stages"][STAGE]["environment_variables"],
             "SECRET_PREFIX": PREFIX,
+            "CODEC_FUNCTION": function_name("codec"),
         }
 
 
@@ -257,6 +259,7 @@ def http_event(method: str, path: str) -> dict[str, Any]:
 
 
 GONE = new_id(time.time())
+DRIVER = "function decodeUplink(input) { return { data: input.bytes }; }"
 EVENTS: dict[str, dict[str, Any]] = {
     "api_handler": http_event("GET", "/health"),
     "forward": sqs_event("wakes", Wake(tenant="demo", connection_id=GONE).model_dump_json(by_alias=True)),
@@ -269,6 +272,17 @@ EVENTS: dict[str, dict[str, Any]] = {
         "downlinks.fifo",
         DownlinkJob(tenant="demo", connection_id=GONE, downlink={}, received_at=0).model_dump_json(by_alias=True),
     ),
+    "codec": {
+        "messages": [
+            {
+                "driver": code_hash(DRIVER),
+                "signature": "lora-alliance",
+                "operation": "decodeUplink",
+                "input": {"bytes": "2a"},
+            }
+        ],
+        "codes": {code_hash(DRIVER): DRIVER},
+    },
     "reconcile": {
         "version": "0",
         "id": "1",
@@ -316,6 +330,8 @@ def test_each_handler_runs_with_only_the_uploaded_package(
             200,
             {"status": "ok", "release": __version__},
         )
+    if name == "codec":
+        assert answer["answers"][0]["data"] == "[42]"
 
 
 def test_uploaded_api_requires_a_token(deployed: Deployed, unpacked: Path, runtime: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app import app
+from chalicelib.adapters.aws.clients import aws_client
 from chalicelib.entry import services as wiring
 from chalicelib.entry.services import Services
 from infra.local.processes import ROOT
@@ -66,7 +67,7 @@ def test_every_route_and_sdk_call_is_recorded(world: World) -> None:
     for run in RUNS.values():
         run(world)
         for made in world.plain.connection_store.of_tenant(TENANT):
-            world.call("DELETE", "/connections/{id}", id=made.id)
+            world.call("DELETE", "/connections/{id}", id=made.id, query="?force=true")
         for queue in QUEUE_OF.values():
             world.empty(queue)
     assert world.routes == {(method, path) for path, methods in app.routes.items() for method in methods}
@@ -76,7 +77,7 @@ def test_every_route_and_sdk_call_is_recorded(world: World) -> None:
 
 def written_in_the_code(services: Services) -> set[str]:
     """The SDK operations that the package calls or passes on, such as ``client.send_message``."""
-    clients = (services.dynamodb, services.sqs, services.secretsmanager)
+    clients = (services.dynamodb, services.sqs, services.secretsmanager, aws_client("lambda"))
     operations = {method: name for client in clients for method, name in client.meta.method_to_api_mapping.items()}
     found: set[str] = set()
     for path in (ROOT / "chalicelib").rglob("*.py"):
