@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from infra.bench import cold_start, costs, publish, routing, settle
+from infra.bench import cold_start, costs, metrics, publish, routing, settle
 from infra.deploy.packaging.runtime import PackageFailed
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
@@ -16,6 +16,7 @@ def main() -> None:
             port, password = broker.config.port, broker.config.password
             publish.measure(port, password)
             settle.measure(port, password)
+            metrics.measure(port, password)
             costs.drain_memory(port, password)
         routing.measure()
         cold_start.measure()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.deploy.account import Account, absent
+from infra.deploy.declared import QUEUES
 from infra.deploy.stage import APP, Refused, Stage
 
 _TRIES = 60
@@ -128,12 +129,11 @@ def record(stage: Stage, found: Found) -> dict[str, Any]:
 
 def strange_mappings(stage: Stage, found: Found) -> list[dict[str, Any]]:
     """Return the mappings of the stage's functions to queues that are not their own, and repeated ones."""
-    own = {"forward": "wakes", "forward_slow": "wakes-slow", "consume": "polls", "send_downlinks": "downlinks.fifo"}
     strange: list[dict[str, Any]] = []
     seen: set[str] = set()
     for mapping in sorted(found.mappings, key=lambda each: each["UUID"]):
         handler = mapping["handler"]
-        queue = f"{stage.prefix}-{own.get(handler, '')}"
+        queue = f"{stage.prefix}-{QUEUES.get(handler, '')}"
         if mapping["EventSourceArn"].rsplit(":", 1)[1] != queue or handler in seen:
             strange.append(mapping)
         else:

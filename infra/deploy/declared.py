@@ -24,6 +24,9 @@ SOURCES = {
 }
 """By function. AWS accepts 2 to 1000."""
 
+QUEUES = {"forward": "wakes", "forward_slow": "wakes-slow", "consume": "polls", "send_downlinks": "downlinks.fifo"}
+"""The last part of the name of each function's queue, as in app.py."""
+
 RESERVED = {"api_handler": 100, "codec": 50}
 """Reserved concurrency by function: other functions of the account cannot take the API's share, and the API cannot take
 theirs. Without it, forwarders that wait for slow brokers would make POST /uplinks wait, too. Drivers cannot take more

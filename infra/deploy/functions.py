@@ -23,8 +23,9 @@ from chalice.deploy.sweeper import ResourceSweeper
 from chalice.utils import UI, OSUtils
 
 from infra.deploy import policies
-from infra.deploy.account import Account
+from infra.deploy.account import Account, absent
 from infra.deploy.adoption import Found, record
+from infra.deploy.declared import QUEUES
 from infra.deploy.packaging import chalice_packages
 from infra.deploy.stage import Refused, Stage
 
@@ -94,7 +95,10 @@ class Functions:
                 cast("dict[str, Any]", resource.policy.document), self._stage, self._aws.number
             )
         elif isinstance(resource, models.SQSEventSource):
-            source = self._stage.sources[resource.lambda_function.resource_name]
+            handler = resource.lambda_function.resource_name
+            source = self._stage.sources[handler]
+            # app.py has the names of the environment in which it was imported first.
+            resource.queue = f"{self._stage.prefix}-{QUEUES[handler]}"
             resource.maximum_concurrency = source.concurrency
             resource.maximum_batching_window_in_seconds = source.batch_window
 
@@ -119,6 +123,11 @@ class Functions:
             for source in wanted.of(models.SQSEventSource)
             if (change := _source_change(source, sources.get((source.lambda_function.resource_name, source.queue))))
         ]
+        changes += [
+            f"write the policy of role {role.role_name}"
+            for role in wanted.of(models.ManagedIAMRole)
+            if role.role_name in found.roles and not self._has_policy(role)
+        ]
         rules = [each.rule_name for each in wanted.of(models.ScheduledEvent)]
         changes += [f"create schedule {rule}" for rule in rules if rule not in found.rules]
         if not found.api:
@@ -128,6 +137,12 @@ class Functions:
                 "deploy roles, schedule and REST API again, for the last deployment was another or did not end"
             )
         return changes
+
+    def _has_policy(self, role: Any) -> bool:
+        with absent("NoSuchEntity"):
+            answer = self._aws.client("iam").get_role_policy(RoleName=role.role_name, PolicyName=role.role_name)
+            return bool(answer["PolicyDocument"] == role.policy.document)
+        return False
 
     def deploy(self, wanted: Wanted, found: Found) -> str:
         """Run Chalice's plan over the resources that exist. Return the REST API's id."""
