@@ -26,7 +26,7 @@ FORWARDERS = 8
 _BUSY_WORKERS = 4
 _USER_TIME, _SYSTEM_TIME = 11, 12
 """Indexes of the fields after the command's name in /proc/PID/stat."""
-_LEAVES_NO_DOUBT = (Kind.QUEUE_FULL, Kind.UPDATED, Kind.DEACTIVATED)
+_LEAVES_NO_DOUBT = (Kind.QUEUE_FULL, Kind.UPDATED, Kind.DEACTIVATED, Kind.CODEC_KILL)
 _USUAL_WATERMARK = "0.4"
 _TINY_WATERMARK = "0.0001"
 _LEAST_GAP = 1.0
@@ -106,6 +106,8 @@ class Saboteur:
         match fault.kind:
             case Kind.NETWORK_SERVER_KILL:
                 return "", ()
+            case Kind.CODEC_KILL:
+                return "", tuple(place.index for place in self.stage.places)
             case Kind.WORKER_KILL:
                 return str(fault.target), tuple(place.index for place in self.stage.places)
             case Kind.BROKER_KILL | Kind.BROKER_FREEZE | Kind.MEMORY_ALARM:
@@ -128,10 +130,11 @@ class Saboteur:
         match fault.kind:
             case Kind.WORKER_KILL:
                 return self._kill_worker(str(fault.target), fault.at)
+            case Kind.NETWORK_SERVER_KILL | Kind.CODEC_KILL:
+                server = fault.kind is Kind.NETWORK_SERVER_KILL
+                return (self._kill_network_server if server else self._kill_codec)(fault.seconds)
             case Kind.BROKER_KILL:
                 return self._kill_broker(int(fault.target), fault.seconds)
-            case Kind.NETWORK_SERVER_KILL:
-                return self._kill_network_server(fault.seconds)
             case Kind.BROKER_FREEZE:
                 return self._freeze_broker(int(fault.target), fault.seconds)
             case Kind.MEMORY_ALARM:
@@ -271,7 +274,7 @@ class Saboteur:
         found: list[int] = []
 
         def kill() -> bool:
-            pids = [pid for pid in self.stage.info["workers"]["pids"] if _function_of(pid) == function]
+            pids = self._workers_of(function)
             if not pids:
                 return False
             # Most events go to few workers: the death of an idle one would show little.
@@ -288,6 +291,26 @@ class Saboteur:
             raise RuntimeError(f"Found no worker of {function} to kill within {_PATIENCE:.0f} s.")
         # The worker's messages stay in flight until their visibility timeout.
         return _Made(f"pid {found[0]}", self.in_flight())
+
+    def _kill_codec(self, seconds: float) -> _Made:
+        """Kills each process of the codec as soon as it exists, for the given time, so that no report is decoded."""
+        killed = 0
+        until = time.monotonic() + seconds
+        patience = time.monotonic() + _PATIENCE
+        while time.monotonic() < until or not killed:
+            for pid in self._workers_of("codec"):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+                killed += 1
+            if not killed and time.monotonic() > patience:
+                raise RuntimeError(f"Found no process of the codec to kill within {_PATIENCE:.0f} s.")
+            self.stopping.wait(_LOOK)
+        return _Made(f"{killed} processes")
+
+    def _workers_of(self, function: str) -> list[int]:
+        return [pid for pid in self.stage.info["workers"]["pids"] if _function_of(pid) == function]
 
 
 def _cpu_ticks(pid: int) -> int:

@@ -1,6 +1,7 @@
 """The flows of a run with ``--flows``: one by tags, one by keys and prefixes, and one with a driver."""
 
 import random
+from typing import Any
 
 from infra.chaos.expectation import FlowOf
 from infra.chaos.plan import Size
@@ -8,6 +9,20 @@ from infra.chaos.poster import device_of
 from infra.chaos.stage import Stage
 from infra.local.errors import StackFailed
 
+DRIVER = """\
+function decodeUplink(input) {
+  const bytes = Buffer.from(input.bytes);
+  if (bytes.length < 7) throw new Error("The payload has " + bytes.length + " bytes.");
+  return { data: {
+    counter: bytes.readUInt16BE(0),
+    device: bytes.readUInt16BE(2),
+    battery: bytes[4],
+    temperature: bytes.readInt16BE(5) / 10,
+  } };
+}
+"""
+"""``expectation.decoded`` says the same in Python."""
+_DRIVER_ID = "chaos:level:1"
 _BLOCK = 16
 """Devices with the same DevEUI but for the last digit."""
 
@@ -27,15 +42,19 @@ def flows_of(size: Size) -> list[FlowOf]:
     return [
         FlowOf("Tags", [_thing("temperatureservice", "site=Paris"), _thing("Leak")], [0]),
         FlowOf("Keys", [{"type": "key", "key": f"LORA:{devices[0]}"}, {"type": "key", "keys": keys}], [1]),
-        FlowOf("Driver", [_thing("LevelSensor")], [0, 1]),
+        FlowOf("Driver", [_thing("LevelSensor")], [0, 1], _DRIVER_ID),
     ]
 
 
 def create_flows(stage: Stage, flows: list[FlowOf]) -> None:
-    """Create the flows. Raises StackFailed if a connection does not read as routed by them."""
+    """Create the driver and the flows. Raises StackFailed if a connection does not read as routed by them."""
+    if any(flow.driver for flow in flows):
+        stage.api.call("POST", "/drivers", {"id": _DRIVER_ID, "signature": "lora-alliance", "code": DRIVER})
     for flow in flows:
         connectors = [{"connectionId": stage.places[number].id} for number in flow.connections]
-        document = {"name": flow.name, "matchers": flow.matchers, "connectors": connectors}
+        document: dict[str, Any] = {"name": flow.name, "matchers": flow.matchers, "connectors": connectors}
+        if flow.driver is not None:
+            document["driver"] = {"id": flow.driver}
         stage.api.call("POST", "/flows", document)
     for number in {number for flow in flows for number in flow.connections}:
         routing = stage.api.call("GET", f"/connections/{stage.places[number].id}")["routing"]

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     DEACTIVATED = "connection deactivated"
     WORKER_KILL = "worker killed"
     NETWORK_SERVER_KILL = "network server killed"
+    CODEC_KILL = "codec killed"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Size:
     seed: int = 1
     rate: float = 40.0
     flows: bool = False
-    """True if three flows choose the reports of the connections 0 and 1."""
+    """True if three flows choose the reports of the connections 0 and 1, and one of them decodes."""
+    codec_kills: int = 0
 
     @property
     def places(self) -> Sequence["PlaceOf"]:
@@ -45,7 +47,7 @@ class Size:
         return [PlaceOf(n, n % self.nodes, n in proxied, n in tls) for n in range(self.connections)]
 
 
-WITH_FLOWS = Size(reports=2000, connections=2, downlinks=500, flows=True)
+WITH_FLOWS = Size(reports=2000, connections=2, downlinks=500, flows=True, codec_kills=4)
 """The usual size of a run with flows."""
 TENANT = "demo"
 """The tenant of the local stack's first token."""
@@ -102,6 +104,7 @@ def make_plan(size: Size) -> Plan:
     faults = [replace(fault, at=fault.at * stretch) for fault in faults]
     faults += _worker_faults(size, chance, seconds)
     faults += _network_server_faults(size, chance, seconds)
+    faults += _codec_faults(size, chance, seconds)
     return Plan(sorted(faults, key=lambda fault: (fault.at, fault.lane)), seconds)
 
 
@@ -146,3 +149,8 @@ def _network_server_faults(size: Size, chance: random.Random, seconds: float) ->
     for _ in range(size.network_server_kills):
         at, lasts = chance.uniform(_FIRST, seconds), chance.uniform(3, 8)
         yield Fault(at, "network server", Kind.NETWORK_SERVER_KILL, "", lasts)
+
+
+def _codec_faults(size: Size, chance: random.Random, seconds: float) -> Iterator[Fault]:
+    for _ in range(size.codec_kills):
+        yield Fault(chance.uniform(_FIRST, seconds), "codec", Kind.CODEC_KILL, "", chance.uniform(2, 5))

@@ -51,7 +51,7 @@ def markdown(outcome: Outcome) -> str:
         _table(
             "downlinks, called, lost, unexpected, out of order, calls repeated, most of one, stuck", [_down(outcome)]
         ),
-        _table("fault, at (s), lasted (s), duplicates, at most", _fault_rows(outcome)),
+        _table("fault, at (s), lasted (s), duplicates, at most, note", _fault_rows(outcome)),
         "![backlog](backlog.svg)\n",
     ]
     return "\n".join(part for part in parts if part)
@@ -67,6 +67,13 @@ _LEGEND = """\
 - *At most*: the limit for all connections together; the check uses the limit of each connection. After a kill, the
   limit is the number of messages in flight in SQS (one chunk for a worker). After another fault, it is one chunk for
   each forwarder.
+"""
+
+_FLOWS_LEGEND = """
+- *By flow*: delivered reports by the flow that must choose them. *Not chosen*: acknowledged reports that no flow sends to
+  the connection.
+- *Decoded*: the posted report, byte for byte, with the payload that the checker computes from its bytes, or with the
+  error for one that is too short.
 """
 
 
@@ -90,8 +97,8 @@ def _flows(outcome: Outcome) -> str:
          result.not_chosen)
         for result in outcome.results
     ]  # fmt: skip
-    heads = ["connection", *(f"by flow {name}" for name in names), "decoded", "wrongly decoded", "for others only"]
-    return _table(", ".join(heads), rows)
+    heads = ["connection", *(f"by flow {name}" for name in names), "decoded", "wrongly decoded", "not chosen"]
+    return _table(", ".join(heads), rows) + _FLOWS_LEGEND
 
 
 def _table(heads: str, rows: Sequence[Sequence[object]]) -> str:
@@ -124,6 +131,7 @@ def _fault_rows(outcome: Outcome) -> Sequence[Sequence[object]]:
             f"{fault.ended - fault.began:.1f}",
             sum(result.by_fault[number] for result in outcome.results),
             sum(fault.limits),
+            fault.note,
         )
         for number, fault in enumerate(outcome.disturbances)
     ]

@@ -10,7 +10,7 @@ from tests.e2e.client import STACK_PORTS
 SMALL = Size(
     reports=400,
     devices=20,
-    connections=1,
+    connections=3,
     nodes=1,
     broker_kills=2,
     worker_kills=3,
@@ -18,16 +18,22 @@ SMALL = Size(
     consumer_kills=1,
     network_server_kills=1,
     seed=1,
+    flows=True,
+    codec_kills=1,
 )
 
 
-def test_no_message_is_lost_swapped_or_stuck_while_brokers_and_workers_are_killed(tmp_path: Path) -> None:
+def test_each_connection_gets_its_messages_in_order_while_brokers_and_workers_are_killed(
+    tmp_path: Path,
+) -> None:
     outcome = run(tmp_path, SMALL, free_range(STACK_PORTS))
     made = [fault.kind for fault in outcome.disturbances]
     assert (made.count(Kind.BROKER_KILL), made.count(Kind.WORKER_KILL)) == (2, 4)
-    assert made.count(Kind.NETWORK_SERVER_KILL) == 1
-    (connection,) = outcome.results
-    assert connection.delivered >= connection.acknowledged > 300
+    assert made.count(Kind.NETWORK_SERVER_KILL) == made.count(Kind.CODEC_KILL) == 1
+    first, second, without_flows = outcome.results
+    assert without_flows.delivered >= without_flows.acknowledged > 300
+    assert min(first.by_flow["Tags"], second.by_flow["Keys"], first.decoded, second.decoded) > 0
+    assert min(first.not_chosen, second.not_chosen) > 0
     assert outcome.downlinks.confirmed == 60
     assert outcome.faults() == [], (tmp_path / "report.md").read_text()
     assert (tmp_path / "backlog.svg").read_text().startswith("<svg")

@@ -204,10 +204,17 @@ def test_plan_has_the_requested_faults_within_its_time_and_on_existing_targets(s
     kinds = [fault.kind for fault in plan.faults]
     assert (kinds.count(Kind.BROKER_KILL), kinds.count(Kind.WORKER_KILL)) == (6, 17)
     assert kinds.count(Kind.NETWORK_SERVER_KILL) == 2
-    assert set(kinds) == set(Kind)
+    assert set(kinds) == set(Kind) - {Kind.CODEC_KILL}
     assert all(0 < fault.at < plan.seconds for fault in plan.faults)
     proxied = {place.index for place in size.places if place.proxied}
     assert {fault.target for fault in plan.faults if fault.kind is Kind.CUT} <= proxied
+
+
+def test_plan_with_flows_has_the_other_faults_of_the_plan_without() -> None:
+    without = make_plan(Size(reports=2000)).faults
+    more = make_plan(Size(reports=2000, flows=True, codec_kills=3)).faults
+    assert [fault for fault in more if fault.kind is not Kind.CODEC_KILL] == list(without)
+    assert len(more) == len(without) + 3
 
 
 def test_connections_cover_proxied_and_direct_with_both_protocols() -> None:
@@ -219,12 +226,13 @@ def test_connections_cover_proxied_and_direct_with_both_protocols() -> None:
 def test_report_names_broken_guarantees_and_chart_shows_faults() -> None:
     evidence = Evidence(POSTS, without(("B", 3)), [KILL])
     downlinks = check_downlinks(SENT, called(0, 1, 2), TRIED, 0)
-    outcome = Outcome(Size(connections=1), check(1, evidence), downlinks, [KILL], 0, 60.0)
+    killed = [replace(KILL, note="pid 7")]
+    outcome = Outcome(Size(connections=1), check(1, evidence), downlinks, killed, 0, 60.0)
     page = markdown(outcome)
     assert "FAILED" in page
     assert "- **connection 0: 1 lost, such as ('B', 3)**" in page
     assert "- **1 downlinks lost, such as 00000003**" in page
-    assert "| worker killed (forward) | 0.0 | 0.1 | 0 | 100 |" in page
+    assert "| worker killed (forward) | 0.0 | 0.1 | 0 | 100 | pid 7 |" in page
     picture = draw([Backlog(100.0, (0, 1), (0, 0)), Backlog(130.0, (7, 1), (2, 0))], [KILL], 1)
     assert picture.startswith("<svg")
     assert "worker killed (forward)" in picture
