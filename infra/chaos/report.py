@@ -70,8 +70,8 @@ _LEGEND = """\
 """
 
 _FLOWS_LEGEND = """
-- *By flow*: delivered reports by the flow that must choose them. *Not chosen*: acknowledged reports that no flow sends to
-  the connection.
+- *By flow*: delivered reports by the flow that must choose them. *Not chosen*: acknowledged reports that no flow sends
+  to the connection.
 - *Decoded*: the posted report, byte for byte, with the payload that the checker computes from its bytes, or with the
   error for one that is too short.
 """
