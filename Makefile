@@ -47,7 +47,7 @@ bench: $(BIN)/.installed ## measure speed, memory, cold starts and the load time
 	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
 
 SEED ?= 1
-CHAOS_OPTIONS := reports devices connections broker-kills worker-kills downlinks consumer-kills network-server-kills seed port-base
+CHAOS_OPTIONS := reports devices connections broker-kills worker-kills downlinks consumer-kills network-server-kills codec-kills seed port-base
 capitals = $(subst -,_,$(shell echo $(1) | tr a-z A-Z))
 
 chaos: $(BIN)/.installed ## kill brokers and workers, check every message (FLOWS=1, REPORTS, DEVICES, CONNECTIONS, BROKER_KILLS, ..., SEED)

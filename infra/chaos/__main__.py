@@ -19,6 +19,7 @@ from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed, StopRequested
 
 _PORT_BASE = 9200
+_CONNECTIONS_WITH_FLOWS = 2
 
 
 def _stop_requested(_signal: int, _frame: FrameType | None) -> None:
@@ -46,6 +47,8 @@ def main() -> int:
     arguments = vars(parser.parse_args())
     directory, port_base = arguments.pop("directory").absolute(), arguments.pop("port_base")
     size = replace(WITH_FLOWS if arguments["flows"] else Size(), **arguments)
+    if size.flows and size.connections < _CONNECTIONS_WITH_FLOWS:
+        parser.error(f"--flows needs at least {_CONNECTIONS_WITH_FLOWS} connections")
     signal.signal(signal.SIGTERM, _stop_requested)
     signal.signal(signal.SIGINT, _stop_requested)
     try:

@@ -293,11 +293,11 @@ class Saboteur:
         return _Made(f"pid {found[0]}", self.in_flight())
 
     def _kill_codec(self, seconds: float) -> _Made:
-        """Kills each process of the codec as soon as it exists, for the given time, so that no report is decoded."""
+        """Kills each process of the codec as soon as it exists, for the given time, so that few calls succeed."""
         killed = 0
         until = time.monotonic() + seconds
         patience = time.monotonic() + _PATIENCE
-        while time.monotonic() < until or not killed:
+        while (time.monotonic() < until or not killed) and not self.stopping.is_set():
             for pid in self._workers_of("codec"):
                 try:
                     os.kill(pid, signal.SIGKILL)
