@@ -30,9 +30,12 @@
     ',typeof module==="undefined"?undefined:module];';
   const LINES_BEFORE = 2;  // The engine writes them before the body of a function that is made of a text.
 
-  for (const name of ["performance", "Atomics", "SharedArrayBuffer", "WeakRef", "FinalizationRegistry", "queueMicrotask"]) {
-    delete globalThis[name];
-  }
+  // Clocks, memory that outlives a message, and what came after ES2020.
+  const REMOVED = [
+    "performance", "Atomics", "SharedArrayBuffer", "WeakRef", "FinalizationRegistry", "queueMicrotask", "DOMException",
+    "DisposableStack", "AsyncDisposableStack", "SuppressedError", "AggregateError", "Iterator", "Float16Array",
+  ];
+  for (const name of REMOVED) delete globalThis[name];
 
   // recvTime is a string, as the incumbent gives it. TS013 gives a Date, so the string answers to the methods of one.
   for (const name of ownKeys(DateOf.prototype)) {
@@ -53,22 +56,31 @@
   const OWN = new SetOf(["exports", "module", "console", "context"]);  // new for each message
   for (const name of OWN) globalThis[name] = undefined;
 
-  // The state of all built-in objects. Functions that are methods are frozen instead: nothing inherits from them.
+  // The state of all built-in objects, as arrays of equal length. Functions that are methods are frozen instead: nothing
+  // inherits from them.
 
-  const kept = [];
+  const objects = [], parents = [], counts = [];
+  const owners = [], keys = [], values = [];
+  const accessors = [];
   const globals = new SetOf(ownKeys(globalThis));
   (function () {
     const seen = new SetOf([globalThis]), queue = [globalThis];
     const methods = [];
     while (queue.length) {
       const object = queue.pop();
-      const data = [], accessors = [];
-      const keys = ownKeys(object);
-      for (const key of keys) {
+      const own = ownKeys(object);
+      const isMethod = typeof object === "function" && !own.includes("prototype");
+      for (const key of own) {
         if (object === globalThis && OWN.has(key)) continue;
         const property = getOwnPropertyDescriptor(object, key);
-        if ("value" in property) data.push(key, property.value);
-        else accessors.push(key, property.get, property.set);
+        if (!isMethod && !("value" in property)) accessors.push({ object, key, get: property.get, set: property.set });
+        // What cannot change needs no comparison; NaN differs from itself.
+        const may = property.writable || (property.configurable && key !== "name" && key !== "length");
+        if (!isMethod && "value" in property && may && property.value === property.value) {
+          owners.push(object);
+          keys.push(key);
+          values.push(property.value);
+        }
         for (const value of [property.value, property.get, property.set]) {
           const known = value === null || (typeof value !== "object" && typeof value !== "function") || seen.has(value);
           if (!known) { seen.add(value); queue.push(value); }
@@ -76,24 +88,20 @@
       }
       const parent = getPrototypeOf(object);
       if (parent !== null && !seen.has(parent)) { seen.add(parent); queue.push(parent); }
-      if (typeof object === "function" && !keys.includes("prototype")) methods.push(object);
-      else kept.push({ object, parent, count: keys.length, data, accessors });
+      if (isMethod) methods.push(object);
+      else { objects.push(object); parents.push(parent); counts.push(own.length); }
     }
     methods.forEach(freeze);
   })();
 
   function isChanged() {
-    for (let at = 0; at < kept.length; at++) {
-      const { object, parent, count, data, accessors } = kept[at];
-      if (ownKeys(object).length !== count || getPrototypeOf(object) !== parent) return true;
-      for (let place = 0; place < data.length; place += 2) {
-        const value = object[data[place]], before = data[place + 1];
-        if (value !== before && before === before) return true;
-      }
-      for (let place = 0; place < accessors.length; place += 3) {
-        const property = getOwnPropertyDescriptor(object, accessors[place]);
-        if (!property || property.get !== accessors[place + 1] || property.set !== accessors[place + 2]) return true;
-      }
+    for (let at = 0; at < values.length; at++) if (owners[at][keys[at]] !== values[at]) return true;
+    for (let at = 0; at < objects.length; at++) {
+      if (ownKeys(objects[at]).length !== counts[at] || getPrototypeOf(objects[at]) !== parents[at]) return true;
+    }
+    for (const { object, key, get, set } of accessors) {
+      const property = getOwnPropertyDescriptor(object, key);
+      if (!property || property.get !== get || property.set !== set) return true;
     }
     return false;
   }

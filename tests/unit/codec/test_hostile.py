@@ -98,6 +98,10 @@ STATE = {
         "Object.defineProperty(RegExp.prototype, 'flags', { get() { return 'x'; }, configurable: true });"
         "return { data: { n: /a/g.flags === 'x' ? n : 2 } };"
     ),
+    "tag of a built-in object": decoder(
+        "const t = Symbol.toStringTag, n = (Number(Math[t]) || 0) + 1;"
+        "Object.defineProperty(Math, t, { value: String(n) }); return { data: { n } };"
+    ),
     "property of Buffer": decoder("Buffer.n = (Buffer.n || 0) + 1; return { data: { n: Buffer.n } };"),
     "exports": decoder("exports.n = (exports.n || 0) + 1; return { data: { n: exports.n } };"),
     "context": decoder("context.push(1); return { data: { n: context.length } };"),
