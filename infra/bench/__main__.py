@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from infra.bench import cold_start, costs, metrics, publish, routing, settle
+from infra.bench import cold_start, costs, decoding, metrics, publish, routing, settle
 from infra.deploy.packaging.runtime import PackageFailed
 from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
@@ -19,6 +19,7 @@ def main() -> None:
             metrics.measure(port, password)
             costs.drain_memory(port, password)
         routing.measure()
+        decoding.measure()
         cold_start.measure()
     except (BrokerFailed, PackageFailed, StackFailed) as error:
         raise SystemExit(str(error)) from error

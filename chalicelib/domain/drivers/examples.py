@@ -1,8 +1,8 @@
 """Examples of a driver, in the format of the public device catalogue, and their comparison with its results.
 
-An example has a ``type``, an ``input`` and the expected ``output``. Results are compared as JSON, with three
-exceptions: a date or a time of now is equal to any date, a placeholder such as ``XXXX-XX-XXTXX:XX:XX.XXXZ`` or
-``SKIP_NUMBER`` to any value of its kind, and two writings of one moment to each other.
+An example has a ``type``, an ``input`` and the expected ``output``. Results are compared as JSON, with exceptions: a
+date or a time of now is equal to any date, a placeholder such as ``XXXX-XX-XXTXX:XX:XX.XXXZ`` or ``SKIP_NUMBER`` to any
+value of its kind, two writings of one moment to each other, and no list of errors or warnings to an empty one.
 """
 
 import re
@@ -57,11 +57,18 @@ def differences(expected: Any, actual: Any, now: float, operation: Operation) ->
     if operation is Operation.ENCODE_DOWNLINK:
         expected, actual = _with_plain_bytes(expected), _with_plain_bytes(actual)
     found: list[Difference] = []
-    for difference in _compare((), expected, actual, now):
+    for difference in _compare((), _without_empty_lists(expected), _without_empty_lists(actual), now):
         found.append(difference)
         if len(found) == MAX_DIFFERENCES:
             break
     return found
+
+
+def _without_empty_lists(value: Any) -> Any:
+    """Return a result without ``errors`` and ``warnings`` that are empty, because no list means the same."""
+    if not isinstance(value, dict):
+        return value
+    return {name: member for name, member in value.items() if name not in {"errors", "warnings"} or member != []}
 
 
 def _with_plain_bytes(value: Any) -> Any:
