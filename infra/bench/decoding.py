@@ -80,7 +80,7 @@ def driver() -> str:
     while sum(map(len, parts)) < _SIZE:
         number += 1
         parts.append(
-            f"function helper{number}(a, b) {{ if (a > b) return a - b; const t = [{number}, 2, 3]; return t[b % 3]; }}\n"
+            f"function helper{number}(a, b) {{ if (a > b) return a; const t = [{number}, 2, 3]; return t[b % 3]; }}\n"
             f"const table{number} = {{ a: {number}, b: 'text {number}', c: [1, 2, 3, {{ d: true }}] }};\n"
         )
     return "".join(parts)

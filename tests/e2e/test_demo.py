@@ -50,6 +50,8 @@ def test_demo_receives_everything_and_ctrl_c_leaves_no_process(tmp_path: Path) -
             assert row, text
             numbers = [int(number) for number in re.findall(r"\b\d+\b", row[0])]
             assert numbers[0] == numbers[1] == numbers[2] >= 20, row[0]
+        assert "The flow took 10 of 25 uplinks, those of 2 devices" in text
+        assert '{"temperature": 20.' in text
         assert len(stack.downlinks()) >= 2
         assert stack.info["token"] in text
         process.send_signal(signal.SIGINT)

@@ -11,7 +11,9 @@ EXAMPLES = "examples"
 """The folder in the stack's directory."""
 
 
-def connection_request(stack: dict[str, Any], *, name: str, exchange: str, topic: str, ssl: bool) -> dict[str, Any]:
+def connection_request(
+    stack: dict[str, Any], *, name: str, exchange: str, topic: str, ssl: bool, downlinks: bool = True
+) -> dict[str, Any]:
     """Build the request that creates a connection to the stack's broker. ``stack``: the document in stack.json."""
     amqp, server = stack["amqp"], stack["applicationServer"]
     configuration = {
@@ -35,6 +37,8 @@ def connection_request(stack: dict[str, Any], *, name: str, exchange: str, topic
             "privateKey": Path(amqp["clientKeyFile"]).read_text(encoding="ascii"),
             "trustedCaCertificate": Path(amqp["caFile"]).read_text(encoding="ascii"),
         }
+    if not downlinks:
+        configuration["downlinkEnabled"] = False
     return {"connectorId": CONNECTOR_ID, "name": name, "configuration": configuration}
 
 

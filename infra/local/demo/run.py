@@ -1,4 +1,5 @@
-"""The demo of ``make run``: uplinks of several devices over a TCP and an SSL connection, and a downlink for each."""
+"""The demo of ``make run``: uplinks of several devices over a TCP and an SSL connection, a downlink for each, and a
+flow that takes two of the devices and decodes them."""
 
 import json
 import time
@@ -14,10 +15,13 @@ from pika.exceptions import AMQPError, UnroutableError
 
 from infra.local.demo.api_client import ApiClient
 from infra.local.demo.examples import connection_request
+from infra.local.demo.flow import DemoFlow
 from infra.local.errors import StackFailed
 from infra.local.network_server.lrc import Lrc, timestamp
 
 _DEVICES = ["20635F0161000022", "0018B20000000B20", "A81758FFFE04F27E", "402C765000000074", "70B3D5E75E003D2B"]
+_IN_FLOW = 2
+"""The number of devices, the first ones, that the flow takes."""
 _UPLINKS_PER_DEVICE = 5
 _PATIENCE = 60.0
 _LOOK = 0.2
@@ -56,6 +60,7 @@ class _Demo:
             _Line("Demo over TCP", "amq.topic", "demo.tcp.things"),
             _Line("Demo over SSL", "IotFlowExchange", "demo.ssl.things"),
         ]
+        self._flow = DemoFlow(stack, self._api, _DEVICES[:_IN_FLOW])
 
     def run(self) -> None:
         amqp = self._stack["amqp"]
@@ -68,10 +73,14 @@ class _Demo:
             for line in self._lines:
                 self._listen(channel, line)
                 self._create(line)
-            self._wait(channel, "the connections to be opened", lambda: all(map(self._is_open, self._lines)))
+            self._flow.create(channel)
+            ids = [*(line.connection_id for line in self._lines), self._flow.connection_id]
+            self._wait(channel, "the connections to be opened", lambda: all(map(self._is_open, ids)))
             sent = self._send_uplinks()
             everything = len(_DEVICES) * _UPLINKS_PER_DEVICE
             self._wait(channel, "the uplinks", lambda: all(len(line.received) >= sent for line in self._lines))
+            taken = _IN_FLOW * _UPLINKS_PER_DEVICE
+            self._wait(channel, "the decoded uplinks", lambda: len(self._flow.payloads) >= taken)
             self._wait(channel, "the statistics", lambda: all(self._confirmed(line) >= sent for line in self._lines))
             self._send_downlinks(channel)
             self._wait(channel, "the downlinks", self._all_downlinks)
@@ -79,7 +88,9 @@ class _Demo:
             expected = len(self._lines)
             self._wait(channel, "the reports of sent downlinks", lambda: self._reports() >= expected)
         self._show(everything)
+        self._flow.show(everything)
         self._judge(everything)
+        self._flow.judge()
 
     def _listen(self, channel: BlockingChannel, line: _Line) -> None:
         """Starts a consumer like the customer's. Its queue stays, visible on RabbitMQ's management page."""
@@ -102,8 +113,8 @@ class _Demo:
         line.connection_id = self._api.call("POST", "/connections", document)["id"]
         _say(f"Created connection {line.connection_id}, {line.name}, exchange {line.exchange}")
 
-    def _is_open(self, line: _Line) -> bool:
-        return bool(self._api.call("GET", f"/connections/{line.connection_id}")["state"] == "OPENED")
+    def _is_open(self, connection_id: str) -> bool:
+        return bool(self._api.call("GET", f"/connections/{connection_id}")["state"] == "OPENED")
 
     def _confirmed(self, line: _Line) -> int:
         statistics = self._api.call("GET", f"/connections/{line.connection_id}/statistics?period=1h")
