@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -12,11 +13,19 @@ from typing import IO, Any, cast
 import _quickjs
 
 PATIENCE = 20.0
-"""Seconds without an answer after which the process is killed. The limits of CPU time end all but a frozen one."""
+"""Seconds without an answer after which the process is given up. The limits of CPU time end all but a frozen one."""
 KILLED = "The driver needs far more than its time or memory for this message, and its process was ended."
 _COST_OF_A_KILL = 0.5
 """CPU seconds that a batch is charged for a process that died."""
 _ROOT = Path(__file__).parents[2]
+
+
+_NOT_BY_ITSELF = {0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
+"""Exit codes of a process that something else ended than the message in hand."""
+
+
+class WorkerLost(Exception):
+    """The process was ended from outside, or does not answer. No message is at fault."""
 
 
 class Worker:
@@ -29,7 +38,7 @@ class Worker:
     def run(self, messages: list[dict[str, Any]], codes: dict[str, str], seconds: float) -> list[dict[str, Any]]:
         """Return the answers of the messages that were begun within ``seconds`` of CPU time, in their order.
 
-        A message that ends the process has ``failure``; the others run in a new process.
+        A message that ends the process has ``failure``; the others run in a new process. Raises WorkerLost.
         """
         answers: list[dict[str, Any]] = []
         while len(answers) < len(messages) and (seconds > 0 or not answers):
@@ -44,7 +53,9 @@ class Worker:
                         return answers
                     answers.append(answer)
             except (BrokenPipeError, EOFError):
-                self.stop()
+                code = self._ended(process)
+                if code in _NOT_BY_ITSELF:
+                    raise WorkerLost(f"the process that runs drivers ended ({code})") from None
                 answers.append({"failure": {"message": KILLED, "line": None, "column": None}})
                 seconds -= _COST_OF_A_KILL
         return answers
@@ -57,6 +68,15 @@ class Worker:
     def pid(self) -> int | None:
         """The process id; None if no process runs."""
         return None if self._process is None else self._process.pid
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> int:
+        """Return the exit code of a process whose pipe is closed."""
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise WorkerLost("the process that runs drivers does not end") from None
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """End the process."""
@@ -86,12 +106,15 @@ class Worker:
         return self._process
 
     def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
-        """Return the next answer; None if the batch's time is over. Raises EOFError if the process ended."""
+        """Return the next answer; None if the batch's time is over. Raises WorkerLost, EOFError at the process's end."""
         output = cast("IO[bytes]", process.stdout)
         until = time.monotonic() + PATIENCE
         while b"\n" not in self._answers:
             readable, _, _ = select.select([output], [], [], max(0.0, until - time.monotonic()))
-            chunk = output.read(1 << 16) if readable else b""
+            if not readable:
+                self.stop()
+                raise WorkerLost(f"the process that runs drivers did not answer within {PATIENCE:.0f} s")
+            chunk = output.read(1 << 16)
             if not chunk:
                 raise EOFError
             self._answers += chunk

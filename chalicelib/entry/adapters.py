@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from chalicelib.adapters.thingpark.lrc_client import LrcNetworkServer
     from chalicelib.uplinks.publisher_pool import PublisherPool
 
-CODEC_TIMEOUT = 12
-"""Seconds without an answer of the codec, whose own time-out is ten seconds."""
+CODEC_TIMEOUT = 8
+"""Seconds without an answer of the codec: less than a drain has left when it begins its last call."""
 
 
 class Adapters:

@@ -12,14 +12,14 @@ from chalicelib.errors import Unavailable
 def client_configuration(read_timeout: float | None = None) -> Any:
     """Return botocore's configuration: standard retries, and time-outs that fit several attempts into one request.
 
-    ``read_timeout``: seconds of a longer call, which is tried twice.
+    ``read_timeout``: seconds of a longer call, which is tried once.
     """
     from botocore.config import Config  # noqa: PLC0415  # imported only where a client is built
 
     return Config(
         connect_timeout=2,
         read_timeout=read_timeout or 5,
-        retries={"mode": "standard", "max_attempts": 2 if read_timeout else 3},
+        retries={"mode": "standard", "max_attempts": 1 if read_timeout else 3},
         max_pool_connections=32,
     )
 

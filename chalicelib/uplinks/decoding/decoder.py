@@ -7,7 +7,7 @@ from typing import Protocol
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.drivers.driver import Driver, Operation, fitting, is_automatic
 from chalicelib.domain.report import Report
-from chalicelib.errors import InvalidRequest, NotFound, Unavailable
+from chalicelib.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.formats import format_named
 from chalicelib.ports.clock import Clock
@@ -121,10 +121,10 @@ class PayloadDecoder:
         tasks: list[_Task] = []
         found: dict[str, Report] = {}
         for received in wanted:
-            form = format_named(received.format)
             try:
+                form = format_named(received.format)
                 report = form.parse(received.body.encode())
-            except InvalidRequest:
+            except (InvalidRequest, TooLarge):
                 continue  # The drain records it as a failed message.
             payload = form.payload(report)
             if payload is None or received.driver is None:

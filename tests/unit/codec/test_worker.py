@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from chalicelib.codec.engine import TIMED_OUT
 from chalicelib.codec.handler import CodecHandler, code_hash
-from chalicelib.codec.processes import KILLED, Worker
+from chalicelib.codec.processes import KILLED, Worker, WorkerLost
 from tests.unit.codec.cases import HARMLESS, decoder, message
 
 ROOT = Path(__file__).parents[3]
@@ -60,14 +62,30 @@ def test_process_that_was_killed_is_replaced(worker: Worker) -> None:
     worker.start()
     pid = worker.pid
     assert pid is not None
-    os.kill(pid, 9)
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+    # Then
+    assert "data" in worker.run([message(HARMLESS)], codes(HARMLESS), 60)[0]
+    assert worker.pid != pid
+
+
+def test_message_is_not_blamed_for_a_process_that_was_killed(worker: Worker) -> None:
+    # Given: a process that cannot answer
+    worker.start()
+    pid = worker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    killing = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
 
     # When
-    answers = [worker.run([message(HARMLESS)], codes(HARMLESS), 60)[0] for _ in range(2)]
+    killing.start()
+    with pytest.raises(WorkerLost):
+        worker.run([message(HARMLESS)], codes(HARMLESS), 60)
 
-    # Then: at most the message in hand is lost
-    assert "data" in answers[1]
-    assert worker.pid != pid
+    # Then
+    killing.join()
+    assert "data" in worker.run([message(HARMLESS)], codes(HARMLESS), 60)[0]
 
 
 def test_batch_ends_after_its_time_and_reports_what_it_did(worker: Worker) -> None:

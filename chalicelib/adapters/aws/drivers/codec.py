@@ -1,13 +1,19 @@
 """The function ``codec`` (``ports.drivers.Codec``), called with Lambda's Invoke."""
 
 import json
+import random
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from chalicelib.adapters.aws.clients import translated
+from botocore.exceptions import ClientError
+
+from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.errors import Unavailable
 from chalicelib.ports.drivers import CodecAnswer, CodecJob
 
+_TRIES = 4
+"""Calls while Lambda refuses them, because all of the function's executions are in use."""
 _ROUNDS = 4
 """Calls for one batch: one function after another may lack the code."""
 _MAX_CODES = 3_000_000
@@ -25,9 +31,10 @@ class InvokeClient(Protocol):
 class LambdaCodec:
     """Calls the codec. A refused, failed or late call is Unavailable: an outage of ours, not of the driver."""
 
-    def __init__(self, client: InvokeClient, function: str) -> None:
+    def __init__(self, client: InvokeClient, function: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._client = client
         self._function = function
+        self._sleep = sleep
 
     def run(self, jobs: Sequence[CodecJob], code_of: Callable[[str], str]) -> list[CodecAnswer]:
         if not jobs:
@@ -36,9 +43,9 @@ class LambdaCodec:
         codes: dict[str, str] = {}
         for _ in range(_ROUNDS):
             answer = self._invoke({"messages": messages, "codes": codes})
-            if "answers" in answer:
+            if answer.get("answers"):
                 return [_answer(each) for each in answer["answers"]]
-            codes = {name: code_of(name) for name in answer["missing"]}
+            codes = {name: code_of(name) for name in answer.get("missing", ())}
             while sum(map(len, codes.values())) > _MAX_CODES:
                 name, code = codes.popitem()
                 self._invoke({"messages": [], "codes": {name: code}})
@@ -46,12 +53,23 @@ class LambdaCodec:
 
     def _invoke(self, request: dict[str, Any]) -> dict[str, Any]:
         with translated("the codec"):
-            response = self._client.invoke(FunctionName=self._function, Payload=json.dumps(request).encode())
+            response = self._accepted(json.dumps(request).encode())
             payload = response["Payload"].read()
         if response.get("FunctionError"):
             raise Unavailable(f"the function {self._function} failed ({response['FunctionError']})")
         answer: dict[str, Any] = json.loads(payload)
         return answer
+
+    def _accepted(self, payload: bytes) -> Any:
+        """Return the response of a call, after up to a second of refusals."""
+        for attempt in range(_TRIES):
+            try:
+                return self._client.invoke(FunctionName=self._function, Payload=payload)
+            except ClientError as error:
+                if error_code(error) != "TooManyRequestsException" or attempt == _TRIES - 1:
+                    raise
+            self._sleep(random.uniform(0.05, 0.15) * 2**attempt)  # noqa: S311  # not for cryptography
+        raise AssertionError
 
 
 def _message(job: CodecJob) -> dict[str, Any]:
