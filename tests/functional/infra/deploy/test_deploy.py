@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -26,8 +27,10 @@ from chalicelib.kernel.ids import new_id
 from infra.deploy.packaging import bytecode, wheels
 from infra.deploy.packaging.package import LARGEST
 from infra.deploy.packaging.runtime import RUNTIME
+from infra.deploy.stage import load
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy.deploy_target import STAGE, Project, Target, target
+from tests.functional.infra.deploy.guide import README, blocks, expanded
 
 APP = f"iot-flow-amqp-{STAGE}"
 PREFIX = f"iot-flow-{STAGE}"
@@ -337,3 +340,56 @@ def test_each_handler_runs_with_only_the_uploaded_package(
 def test_uploaded_api_requires_a_token(deployed: Deployed, unpacked: Path, runtime: Path) -> None:
     answer = call(deployed, unpacked, runtime, "api_handler", http_event("GET", "/connections"))
     assert answer["statusCode"] == 401
+
+
+def of_guide(section: str, program: str) -> list[str]:
+    return [line for line in blocks(README)[section].splitlines() if line.startswith(program)]
+
+
+def test_stage_in_the_guide_is_complete(tmp_path: Path) -> None:
+    [example] = re.findall(r"```json\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / ".chalice").mkdir()
+    document = {**CONFIG, "stages": json.loads(f"{{{example}}}")}
+    (tmp_path / ".chalice" / "config.json").write_text(json.dumps(document), encoding="utf-8")
+    assert load(tmp_path, "prod").prefix == "iot-flow-prod"
+
+
+def test_guide_has_no_command_that_these_tests_do_not_know() -> None:
+    known = {
+        "1. Prepare": ["git", "export", "aws", "aws"],
+        "4. Deploy": ["make", "make", "aws"],
+        "5. The first uplink": ["API=$(.venv/bin/chalice", "curl", "curl", "curl", "curl"],
+        "Removing a stage": ["make", "make"],
+    }
+    found = {
+        title: [line.split()[0] for line in text.splitlines() if not line.startswith((" ", "{"))]
+        for title, text in blocks(README).items()
+    }
+    assert found == known
+
+
+def test_commands_of_the_guide_list_deploy_and_remove_the_stage(deployed: Deployed) -> None:
+    def run(command: str) -> str:
+        module, stage, *options = expanded(command)
+        assert stage == "dev"
+        double = ["--address", f"{deployed.aws.endpoint}/double"] if module == "infra.deploy" else []
+        # Standard input ends, so that the removal of queues and secrets is not confirmed.
+        answer = deployed.project.run(module, STAGE, *options, *double, aws=deployed.aws)
+        assert answer.returncode == 0, answer.stdout
+        return answer.stdout
+
+    # Given: the address as section 5 asks for it
+    [address] = of_guide("5. The first uplink", "API=")
+    assert "chalice url --stage dev" in address
+    # When, then: the stage is deployed already
+    listed, again = map(run, of_guide("4. Deploy", "make "))
+    assert "nothing was changed" in listed
+    for said in (listed, again):
+        assert [line.split()[-1] for line in said.splitlines() if line.startswith(("stack", "func", "settings"))] == [
+            "unchanged"
+        ] * 4
+    would, removed = map(run, of_guide("Removing a stage", "make "))
+    assert "would remove 6 functions, 6 roles, 4 event sources, 1 schedules, 1 REST API" in would
+    assert "removed 6 functions, 6 roles, 4 event sources, 1 schedules, 1 REST API" in removed
+    assert "kept 0 queues and 0 secrets of connections, 1 stacks" in removed
+    assert deployed.aws.client("lambda").list_functions()["Functions"] == []
