@@ -31,7 +31,7 @@ _USUAL_WATERMARK = "0.4"
 _TINY_WATERMARK = "0.0001"
 _LEAST_GAP = 1.0
 _LOOK = 0.1
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 
 
 @dataclass(frozen=True)

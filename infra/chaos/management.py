@@ -13,7 +13,7 @@ from infra.local.waiting import wait_until
 _NO_RETRIES = urllib3.Retry(0, redirect=False)
 _OK = range(200, 300)
 _NOT_FOUND = 404
-_START = 30.0
+_START = 90.0
 
 
 @dataclass

@@ -29,8 +29,8 @@ STAGE_FILE = "stage.json"
 TIME_SCALE = 60
 AS_ID = "TWA_CHAOS"
 """An application server that the network server's double does not know, so that it sends no reports for it."""
-_START = 180.0
-_OPEN = 60.0
+_START = 300.0
+_OPEN = 120.0
 _GUARDIAN_PATIENCE = 5.0
 _SECOND_NODE = 10
 """Offset of the second broker's ports from the stack's base. The stack does not use them."""

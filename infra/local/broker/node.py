@@ -24,6 +24,7 @@ from infra.local.waiting import wait_until
 
 START_SECONDS = 240.0
 """RabbitMQ needs more than a minute on a machine with two busy cores."""
+COMMAND_SECONDS = 180.0
 STOP_SECONDS = 30.0
 FREEZE_SECONDS = 5.0
 _CONFIG_FILE = "broker.json"
@@ -137,10 +138,13 @@ class Broker:
         program = find_program()
         if program is None:
             raise BrokerFailed("RabbitMQ is not installed.")
-        done = subprocess.run(
-            [program.with_name("rabbitmqctl"), "--quiet", "--node", self.node, *arguments],
-            env=self._environment(), capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [program.with_name("rabbitmqctl"), "--quiet", "--node", self.node, *arguments],
+                env=self._environment(), capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise BrokerFailed(f"rabbitmqctl {arguments[0]} did not end within {COMMAND_SECONDS:.0f} s.") from error
         if done.returncode != 0:
             raise BrokerFailed(f"rabbitmqctl {arguments[0]}: {(done.stderr or done.stdout).strip()}")
         return done.stdout
