@@ -257,6 +257,11 @@ def console_asset(asset: str) -> Response:
 # must have the same name.
 
 
+@app.route("/console/drivers/{asset}", methods=["GET"])
+def console_driver(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "drivers")
+
+
 @app.route("/console/flows/{asset}", methods=["GET"])
 def console_flow(asset: str) -> Response:
     return services().console_api.asset(_request(), asset, "flows")

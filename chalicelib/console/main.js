@@ -4,6 +4,9 @@ import { onTrouble, setToken } from "./parts/api.js";
 import { notify } from "./parts/dialog.js";
 import { button, byId, h, icon, logo, put } from "./parts/dom.js";
 import { prepare, tenant } from "./parts/session.js";
+import { forgetExamples } from "./drivers/examples.js";
+import { driverView } from "./drivers/form.js";
+import { driversView } from "./drivers/list.js";
 import { flowView } from "./flows/form.js";
 import { flowsView } from "./flows/list.js";
 import { forgetPreview } from "./flows/preview.js";
@@ -21,6 +24,7 @@ const offline = h("p.offline", { role: "alert", hidden: true });
 const LINKS = [
   [h("a", { href: "#/" }, T.connections), /^$|^\/($|create|connections)/],
   [h("a", { href: "#/flows" }, T.flows.title), /^\/flows/],
+  [h("a", { href: "#/drivers" }, T.drivers.title), /^\/drivers/],
 ];
 let signedIn = false;
 let leave = () => {};
@@ -31,6 +35,9 @@ const ROUTES = [
   [/^\/create$/, () => chooseView(outlet)],
   [/^\/create\/amqp$/, () => formView(outlet)],
   [/^\/connections\/([^/]+)$/, (id) => detailsView(outlet, decodeURIComponent(id))],
+  [/^\/drivers$/, () => driversView(outlet)],
+  [/^\/drivers\/create$/, () => driverView(outlet)],
+  [/^\/drivers\/([^/]+)$/, (id) => driverView(outlet, decodeURIComponent(id))],
   [/^\/flows$/, () => flowsView(outlet)],
   [/^\/flows\/create$/, () => flowView(outlet)],
   [/^\/flows\/([^/]+)$/, (id) => flowView(outlet, decodeURIComponent(id))],
@@ -84,6 +91,7 @@ function signOut() {
   forgetDraft();
   forgetList();
   forgetPreview();
+  forgetExamples();
   leave();
   leave = () => {};
   put(outlet);

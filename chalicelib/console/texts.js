@@ -2,7 +2,8 @@
 
 import { connections } from "./texts/connections.js";
 import { details } from "./texts/details.js";
+import { drivers } from "./texts/drivers.js";
 import { flows } from "./texts/flows.js";
 import { frame } from "./texts/frame.js";
 
-export const T = { ...frame, ...connections, ...details, flows };
+export const T = { ...frame, ...connections, ...details, flows, drivers };

@@ -32,6 +32,7 @@ _REVALIDATE = "no-cache"
 _REFERENCE = re.compile(r'"((?:\./|\.\./|console/)(?:[a-z_]+/)?[a-z_]+\.(?:js|css|svg))"')
 """A reference from one file of the page to another."""
 _COMMENT = re.compile(r"/\*.*?\*/ ?|^[ \t]*//[^\n]*", re.DOTALL | re.MULTILINE)
+_CSS_BLANK = re.compile(r"(?<=[:;,{}])\s+|;?\s+(?=[{}])")
 _MARGIN = re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE)
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]+")
 
@@ -73,7 +74,7 @@ class ConsoleApi:
 
     @cached_property
     def _version(self) -> str:
-        return _digest("".join(path + text for path, text in _files().items()))[:8]
+        return _digest("".join(path + text for path, text in _files().items()))[:6]
 
     def _configuration(self) -> str:
         oidc = None
@@ -126,13 +127,15 @@ def _files() -> dict[str, str]:
 
 
 def _stripped(path: Path) -> str:
-    """Text of a file without comments and indentation. Lines keep their numbers, so that stack traces fit the source.
+    """Text of a file without comments and indentation. Lines of scripts keep their numbers, which stack traces have.
 
     No string of the page spans lines or contains the beginning of a comment.
     """
     text = path.read_text(encoding="utf-8")
     if path.suffix not in {".js", ".css"}:
         return text
+    if path.suffix == ".css":
+        return _CSS_BLANK.sub("", _COMMENT.sub("", text))
     return _MARGIN.sub("", _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n") or " ", text))
 
 

@@ -102,6 +102,58 @@ interface Reached {
   detail: string | null;
 }
 
+/** A model of a device. */
+interface Model {
+  producerId: string;
+  moduleId: string;
+  version: string;
+}
+
+interface Driver {
+  id: string;
+  name: string;
+  version: number;
+  description?: string;
+  signature: "lora-alliance" | "ttn" | "chirpstack" | "actility";
+  models: Model[];
+  updatedAt: string;
+  code?: string;
+}
+
+interface Fault {
+  pointer: string;
+  detail: string;
+  line?: number;
+  column?: number;
+}
+
+interface Difference {
+  pointer: string;
+  expected?: unknown;
+  actual?: unknown;
+}
+
+interface ExampleResult {
+  type: string;
+  description: string;
+  passed: boolean;
+  differences: Difference[];
+  errors: string[];
+  milliseconds: number;
+}
+
+/** The result of code that is not saved. */
+interface Trial {
+  data: unknown;
+  bytes: string | null;
+  fPort: number | null;
+  warnings: string[];
+  errors: string[];
+  milliseconds: number;
+  console: string[];
+  examples: ExampleResult[];
+}
+
 type Part = "delivered" | "failed" | "lost" | "waiting";
 type Series = "uplinks" | "downlinks" | "failed";
 type Counts = Record<Part, number>;

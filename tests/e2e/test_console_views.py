@@ -13,7 +13,7 @@ from tests.e2e.console import Console, console_in, pem_files, tcp_form
 from tests.e2e.test_console_texts import NARROW, NAUGHTY, REFUSED
 
 WIDE = {"width": 1440, "height": 900}
-VIEWS = 41
+VIEWS = 46
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,8 @@ def shown(stack: Stack) -> Iterator[dict[str, str]]:
     yield ids
     for flow in stack.api("GET", "/flows").json:
         stack.api("DELETE", f"/flows/{flow['id']}")
+    for driver in stack.api("GET", "/drivers").json:
+        stack.api("DELETE", f"/drivers/{driver['id']}")
     for identifier in ids.values():
         stack.api("DELETE", f"/connections/{identifier}")
 

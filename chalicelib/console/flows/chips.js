@@ -13,12 +13,13 @@ const OFFERED = 12;
  * @property {string[]} values
  * @property {RegExp} separator between pasted values
  * @property {boolean} [mono]
+ * @property {string} empty the error of a field without values, or an empty text
  * @property {(typed: string) => string} clean
  * @property {(value: string) => string} check returns the error of a value, or an empty text
  */
 
 /** @param {Options} options */
-export function chipField({ label, hint, values: initial, separator, mono, clean, check }) {
+export function chipField({ label, hint, values: initial, separator, mono, empty, clean, check }) {
   const values = new Map(initial.map((each) => [each.toLowerCase(), each]));
   const { element, chips, input, said, suggestions, setError, hasError } = parts(label, hint, mono);
   let all = false;
@@ -86,7 +87,7 @@ export function chipField({ label, hint, values: initial, separator, mono, clean
     /** Takes a value that is still in the input; returns whether all values are good. */
     check() {
       add(input.value);
-      if (!hasError()) setError(values.size ? "" : T.flows.conditionEmpty);
+      if (!hasError()) setError(values.size ? "" : empty);
       return !hasError();
     },
     /** @param {string[]} tags */

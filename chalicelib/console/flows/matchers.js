@@ -80,7 +80,7 @@ export function matchersEditor(matchers) {
 
 /** @param {Kind} kind @param {string[]} values @param {() => void} remove */
 function card(kind, values, remove) {
-  const chips = chipField({ ...KINDS[kind], values });
+  const chips = chipField({ ...KINDS[kind], values, empty: T.flows.conditionEmpty });
   const title = h("span.muted.small", {});
   const cross = button(T.flows.removeCondition(0), { icon: "close", quiet: true, kind: "plain", onclick: remove });
   const element = h("div.condition-card", { role: "group" }, h("div.title-row", {}, title, cross), chips.element);

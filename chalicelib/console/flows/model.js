@@ -4,8 +4,6 @@ import { get, getAll } from "../parts/api.js";
 import { h } from "../parts/dom.js";
 import { T } from "../texts.js";
 
-/** The driver that stands for the one that fits the model of the device. */
-export const AUTOMATIC = "actility:auto:1";
 const SHOWN = 3;
 const KEY = /^([0-9A-F]{16}|[0-9A-F]{6,16}\*)$/;
 /** Tags of the reports that the user previewed. @type {Set<string>} */

@@ -40,7 +40,7 @@ export function claims() {
 export class Problem extends Error {
   /**
    * @param {string} message
-   * @param {{status?: number, errors?: {pointer: string, detail: string}[], missing?: boolean}} [more]
+   * @param {{status?: number, errors?: Fault[], missing?: boolean}} [more]
    */
   constructor(message, { status = 0, errors = [], missing = false } = {}) {
     super(message);

@@ -7,7 +7,7 @@ import { T } from "../texts.js";
 /** @typedef {ReturnType<typeof createField>} FieldControl */
 /** @typedef {HTMLInputElement | HTMLTextAreaElement | HTMLSelectElement} Input */
 
-const MAX_FILE = 256 * 1024;
+const PEM = { accept: ".pem,.crt,.cer,.key,.txt", max: 256 * 1024, tooLarge: T.form.tooLarge, hint: T.form.drop };
 
 /**
  * @param {Field} definition
@@ -21,7 +21,7 @@ export function createField(definition, { value, onchange = () => {}, hint = "",
   let fault = "";
 
   setText(value ?? definition.initial ?? "");
-  if (input instanceof HTMLTextAreaElement && kind === "pem") error.before(pemExtras(input, changed, setError));
+  if (input instanceof HTMLTextAreaElement && kind === "pem") error.before(fileInput(input, PEM, setError, changed));
   input.addEventListener(kind === "select" || kind === "switch" ? "change" : "input", changed);
   input.addEventListener("blur", () => {
     // A field that the user only passes through gets no error. An error of the API stays until the value changes.
@@ -183,14 +183,16 @@ function showButton(input, label) {
 }
 
 /**
- * Reads a PEM text from a file that the user chooses or drops on the field.
- * @param {HTMLTextAreaElement} input @param {() => void} changed @param {(message: string) => void} setError
+ * Reads the text of a file that the user chooses or drops on the field.
+ * @param {HTMLTextAreaElement} input
+ * @param {{accept: string, max: number, tooLarge: string, hint: string}} options `max`: bytes
+ * @param {(message: string) => void} setError @param {() => void} changed
  */
-function pemExtras(input, changed, setError) {
+export function fileInput(input, { accept, max, tooLarge, hint }, setError, changed) {
   const read = async (/** @type {File | undefined} */ file) => {
     if (!file) return;
-    if (file.size > MAX_FILE) {
-      setError(T.form.tooLarge);
+    if (file.size > max) {
+      setError(tooLarge);
       return;
     }
     input.value = (await file.text()).trim();
@@ -198,7 +200,7 @@ function pemExtras(input, changed, setError) {
     changed();
     input.dispatchEvent(new Event("blur"));
   };
-  const file = h("input", { type: "file", accept: ".pem,.crt,.cer,.key,.txt", hidden: true });
+  const file = h("input", { type: "file", accept, hidden: true });
   file.addEventListener("change", () => read(file.files?.[0]).finally(() => (file.value = "")));
   input.addEventListener("dragover", (event) => {
     event.preventDefault();
@@ -215,6 +217,6 @@ function pemExtras(input, changed, setError) {
     {},
     button(T.form.file, { kind: "small", onclick: () => file.click() }),
     file,
-    h("span.muted.small", {}, T.form.drop),
+    h("span.muted.small", {}, hint),
   );
 }

@@ -19,14 +19,7 @@ export const flows = {
   newTitle: "New flow",
   nameHelp: "A name for you and your colleagues.",
   activeHelp: "An inactive flow matches no reports, but its connections still receive only what their flows match.",
-  save: "Save",
-  delete: "Delete",
-  created: (/** @type {string} */ name) => `The flow “${name}” has been created.`,
-  saved: (/** @type {string} */ name) => `The flow “${name}” has been saved.`,
-  deleted: (/** @type {string} */ name) => `The flow “${name}” has been deleted.`,
-  deleteTitle: (/** @type {string} */ name) => `Delete “${name}”?`,
   deleteText: "A connection that no other flow names receives every report again. This cannot be undone.",
-  reload: "Load the current values",
 
   reports: "Reports",
   reportsHint: "A report must match one of these conditions. Without a condition, every report matches.",
@@ -72,6 +65,8 @@ export const flows = {
   byFlow: "Flow",
   byAll: "receives every report",
   key: "Routing key",
+  decodedBy: "Decoded by",
+  notDecoded: "Not decoded: no driver fits the report.",
 
   routedAll: "Receives every report: no flow names this connection.",
   routedFlows: "Receives the reports of",

@@ -16,6 +16,15 @@ export const frame = {
   offline: "The server cannot be reached. Your input is kept; the page retries automatically.",
   online: "The server can be reached again.",
 
+  /** Texts of flows and drivers. */
+  documents: {
+    created: (/** @type {string} */ kind, /** @type {string} */ name) => `The ${kind} “${name}” has been created.`,
+    saved: (/** @type {string} */ kind, /** @type {string} */ name) => `The ${kind} “${name}” has been saved.`,
+    deleted: (/** @type {string} */ kind, /** @type {string} */ name) => `The ${kind} “${name}” has been deleted.`,
+    save: "Save",
+    reload: "Load the current values",
+  },
+
   signIn: {
     title: "Sign in",
     intro: "Paste an access token of your identity provider. The page keeps it in memory only.",

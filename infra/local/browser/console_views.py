@@ -8,12 +8,27 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from infra.local.demo.showcase import MAIN, METERS
+from infra.local.demo.showcase import DRIVER, MAIN, METERS
 
 Stack = dict[str, Any]
 """The content of stack.json."""
 PROVOKED = ("401", "404", "409", "422", "500", "ERR_FAILED")
 """Failed requests that the walk causes. The browser logs each as an error."""
+_EXAMPLES = [
+    {
+        "type": "uplink",
+        "description": "Half full",
+        "input": {"bytes": [0, 39, 21, 96], "fPort": 1},
+        "output": {"data": {"level": 39, "temperature": 21, "battery": 96}, "warnings": []},
+    },
+    {
+        "type": "uplink",
+        "description": "Frost",
+        "input": {"bytes": [0, 40, 254, 15], "fPort": 1},
+        "output": {"data": {"level": 40, "temperature": -2.5, "battery": 15, "ice": True}, "warnings": []},
+    },
+    {"type": "downlink-encode", "input": {"data": {"interval": 60}}, "output": {"bytes": [1, 60], "fPort": 10}},
+]
 _REFUSING = "Bordeaux · parking"
 
 
@@ -36,6 +51,7 @@ class Walk:
         yield from self._windows()
         yield from self._changes()
         yield from self._flows()
+        yield from self._drivers()
         yield from self._troubles()
 
     def _signing_in(self) -> Iterator[str]:
@@ -52,6 +68,9 @@ class Walk:
         page.get_by_role("link", name="Flows").click()
         expect(page.get_by_text("No flows yet")).to_be_visible()
         yield "flows-empty"
+        page.get_by_role("link", name="Drivers").click()
+        expect(page.get_by_text("No drivers yet")).to_be_visible()
+        yield "drivers-empty"
         page.get_by_role("link", name="Connections").click()
         self._button("Sign out").click()
         self._sign_in(self._stack["token"])
@@ -218,7 +237,36 @@ class Walk:
         dialog.get_by_role("button", name="Delete").click()
         expect(dialog.get_by_text("Flows name this connection")).to_be_visible()
         yield from self._window("used-connection")
+
+    def _drivers(self) -> Iterator[str]:
+        page = self._page
+        page.get_by_role("link", name="Drivers").click()
+        expect(page.get_by_role("link", name="Level sensor")).to_be_visible()
+        yield "drivers"
+        page.get_by_role("link", name="Level sensor").click()
+        expect(page.get_by_label("Driver ID")).to_have_value(DRIVER)
+        page.get_by_label("Payload (hex)").fill("0027150f")
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.get_by_text("The battery is low.").last).to_be_visible()
+        page.get_by_label("Examples (JSON)").fill(json.dumps(_EXAMPLES, indent=2))
+        self._button("Run all examples").click()
+        expect(page.get_by_text("2 of 3 examples passed.")).to_be_visible()
+        page.get_by_label("Examples (JSON)").evaluate("field => { field.scrollTop = 0 }")
+        yield "driver"
+        page.get_by_label("Function").select_option(label="Encode downlink")
+        page.get_by_label("Data (JSON)").fill('{"interval": 60}')
+        page.get_by_role("button", name="Run", exact=True).click()
+        expect(page.locator(".test .reached pre")).to_be_visible()
+        yield "driver-encode"
+        page.evaluate("location.hash = '#/drivers/create'")
+        expect(page.get_by_label("Driver ID")).to_be_focused()
+        page.get_by_label("Driver ID").fill("mycompany:probe:1")
+        page.get_by_label("Code (JavaScript)").fill("function decodeUplink(input) {\n  return { data: };\n}\n")
+        self._button("Create").click()
+        expect(self._button("Go to line 2")).to_be_visible()
+        yield "driver-syntax-error"
         self._open("Lyon · cold chain")
+        expect(page.locator(".chart .line").first).to_be_visible()
 
     def _troubles(self) -> Iterator[str]:
         page = self._page

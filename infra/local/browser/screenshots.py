@@ -33,7 +33,7 @@ WIDTHS = {375: 812, 1440: 900}
 SCHEMES = ("light", "dark")
 README = Path("infra/screenshots")
 _README_SIZE = {"width": 1100, "height": 760}
-_README_VIEWS = ("list", "create-ssl", "test-passed", "details")
+_README_VIEWS = ("list", "create-ssl", "test-passed", "details", "flows-preview", "driver")
 """In the order of the walk. The small window keeps the files small."""
 _PAGE_HEIGHT = "document.documentElement.scrollHeight"
 _START_SECONDS = 180.0
@@ -94,6 +94,10 @@ def _take_for_readme(browser: Browser, stack: dict[str, Any], ids: dict[str, str
         for name in Walk(page, stack, ids).views():
             if name == "create-ssl":
                 page.get_by_text("Security").evaluate("legend => legend.scrollIntoView()")
+            if name == "driver":
+                page.get_by_text("Code (JavaScript)").evaluate("label => label.scrollIntoView()")
+            if name == "flows-preview":
+                page.get_by_role("heading", name="Flows").evaluate("title => title.scrollIntoView()")
             if name in _README_VIEWS:
                 page.screenshot(path=README / f"{name}.png")
             if name == _README_VIEWS[-1]:

@@ -31,6 +31,23 @@ MAIN = "Paris · water meters"
 """The connection with data of every kind."""
 METERS = "Water meters"
 """A flow with devices, a validity and a driver."""
+DRIVER = "mycompany:level-sensor:1"
+_CODE = """\
+// Level and temperature in the byte order of the network, then the battery in percent.
+function decodeUplink(input) {
+  if (input.bytes.length < 4) return { errors: ["The payload is too short."] };
+  const buffer = Buffer.from(input.bytes);
+  const battery = buffer[3];
+  return {
+    data: { level: buffer.readUInt16BE(0), temperature: buffer.readInt8(2), battery },
+    warnings: battery < 20 ? ["The battery is low."] : [],
+  };
+}
+
+function encodeDownlink(input) {
+  return { bytes: [1, input.data.interval], fPort: 10 };
+}
+"""
 _DEVICES = [f"70B3D5E75E00{number:04X}" for number in range(1, 13)]
 _UNBOUND = _DEVICES[-1]
 """No queue is bound for this device's uplinks, so the broker returns them and they fail."""
@@ -72,6 +89,7 @@ class _Showcase:
             self._send_uplinks()
             self._send_downlinks(channel)
             self._wait("failed messages", lambda: len(self._get(MAIN, "/messages?status=failed")) > _UPLINKS_PER_DEVICE)
+        self._create_driver()
         self._create_flows()
         return self._ids
 
@@ -110,6 +128,10 @@ class _Showcase:
         document = {"connectorId": CONNECTOR, "name": name, "active": active, "configuration": configuration}
         self._ids[name] = self._api.call("POST", "/connections", document)["id"]
         self._wait(f"{name}, {state}", lambda: self._get(name)["state"] == state)
+
+    def _create_driver(self) -> None:
+        model = dict(zip(("producerId", "moduleId", "version"), DRIVER.split(":"), strict=True))
+        self._api.call("POST", "/drivers", {"id": DRIVER, "name": "Level sensor", "code": _CODE, "models": [model]})
 
     def _create_flows(self) -> None:
         """Creates flows after the uplinks, so that these have reached every connection."""

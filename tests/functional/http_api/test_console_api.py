@@ -24,7 +24,7 @@ DISCOVERED = {
 }
 
 
-FOLDERS = ("", "flows/", "parts/", "styles/", "texts/", "views/")
+FOLDERS = ("", "drivers/", "flows/", "parts/", "styles/", "texts/", "views/")
 
 
 @pytest.fixture
