@@ -106,7 +106,7 @@ class Worker:
         return self._process
 
     def _answer(self, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
-        """Return the next answer; None if the batch's time is over. Raises WorkerLost, EOFError at the process's end."""
+        """Return the next answer; None if the batch's time is over. Raises WorkerLost, and EOFError if it ended."""
         output = cast("IO[bytes]", process.stdout)
         until = time.monotonic() + PATIENCE
         while b"\n" not in self._answers:
