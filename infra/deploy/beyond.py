@@ -36,7 +36,7 @@ class Difference:
 
 
 class Beyond:
-    """Reserved concurrency, asynchronous invocations, access log and tags of a stage whose functions exist."""
+    """Reserved concurrency, asynchronous calls, access log, tags and roles of a stage whose functions exist."""
 
     def __init__(self, stage: Stage, aws: Account, found: Found) -> None:
         self._stage = stage
@@ -51,6 +51,7 @@ class Beyond:
         yield from self._asynchronous()
         yield from self._access_log()
         yield from self._tags()
+        yield from self._other_policies()
 
     def _reservations(self) -> Iterator[Difference]:
         for handler in self._found.functions:
@@ -154,6 +155,18 @@ class Beyond:
         for role in self._found.roles:
             if not _has(_of_pairs(iam.list_role_tags(RoleName=role)["Tags"]), stage.tags):
                 yield Difference(f"tag role {role}", partial(iam.tag_role, RoleName=role, Tags=pairs))
+
+    def _other_policies(self) -> Iterator[Difference]:
+        """Compare the roles' policies with Chalice's one each, which has the role's name."""
+        iam = self._aws.client("iam")
+        for role in self._found.roles:
+            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+                if name != role:
+                    remove = partial(iam.delete_role_policy, RoleName=role, PolicyName=name)
+                    yield Difference(f"remove the policy {name} of role {role}", remove)
+            for each in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+                detach = partial(iam.detach_role_policy, RoleName=role, PolicyArn=each["PolicyArn"])
+                yield Difference(f"detach the policy {each['PolicyArn']} from role {role}", detach)
 
     def _deployed_stage(self) -> dict[str, Any]:
         stage: dict[str, Any] = self._gateway.get_stage(restApiId=self._found.api, stageName=self._stage.gateway_stage)

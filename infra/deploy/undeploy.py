@@ -91,6 +91,8 @@ class Removal:
         for role in found.roles:
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
                 iam.delete_role_policy(RoleName=role, PolicyName=policy)
+            for each in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+                iam.detach_role_policy(RoleName=role, PolicyArn=each["PolicyArn"])
             iam.delete_role(RoleName=role)
         Record(self.stage, self.aws).remove()
 
@@ -127,12 +129,12 @@ class Removal:
         with absent("ResourceNotFoundException"):
             group = f"/aws/apigateway/{self.stage.application}"
             self.aws.client("logs").delete_log_group(logGroupName=group)
-        kept = [line for stack in stacks for line in self._retained(stack)]
+        # Named before their stack goes: a removal that is killed afterwards cannot find them again.
+        for line in [line for stack in stacks for line in self._retained(stack)]:
+            say("kept", line)
         for stack in stacks:
             stack.remove()
         say("data", f"removed {text}")
-        for line in kept:
-            say("kept", line)
 
     def _queues(self) -> Iterator[str]:
         pages = self.aws.client("sqs").get_paginator("list_queues")

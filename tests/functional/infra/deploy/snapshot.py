@@ -14,7 +14,7 @@ def snapshot(stage: Stage, aws: Account) -> dict[str, Any]:
     found = find(stage, aws)
     functions, gateway = aws.client("lambda"), aws.client("apigateway")
     events, iam = aws.client("events"), aws.client("iam")
-    apis = gateway.get_rest_apis()["items"]
+    apis = [api for api in gateway.get_rest_apis()["items"] if api["name"] == stage.application]
     return {
         "functions": {name: _function(each, functions) for name, each in sorted(found.functions.items())},
         "mappings": sorted(
@@ -38,7 +38,10 @@ def snapshot(stage: Stage, aws: Account) -> dict[str, Any]:
                 iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
                 for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
             ]
-            + [iam.list_role_tags(RoleName=role)["Tags"]]
+            + [
+                iam.list_role_tags(RoleName=role)["Tags"],
+                iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"],
+            ]
             for role in sorted(found.roles)
         },
         "apis": [_api(api, stage, gateway) for api in apis],
@@ -50,6 +53,30 @@ def snapshot(stage: Stage, aws: Account) -> dict[str, Any]:
         },
         "fingerprint": state.Record(stage, aws).read().get("fingerprint"),
     }
+
+
+def left(aws: Account, name: str) -> dict[str, list[str]]:
+    """Return the names of everything that a stage has at AWS, by kind."""
+    own = f"-{name}"
+    functions, sqs = aws.client("lambda"), aws.client("sqs")
+    found: dict[str, list[Any]] = {
+        "functions": [each["FunctionName"] for each in functions.list_functions()["Functions"]],
+        "roles": [each["RoleName"] for each in aws.client("iam").list_roles()["Roles"]],
+        "mappings": [
+            each["EventSourceArn"].rsplit(":", 1)[1]
+            for each in functions.list_event_source_mappings()["EventSourceMappings"]
+        ],
+        "rules": [each["Name"] for each in aws.client("events").list_rules()["Rules"]],
+        "apis": [each["name"] for each in aws.client("apigateway").get_rest_apis()["items"]],
+        "queues": [url.rsplit("/", 1)[1] for url in sqs.list_queues().get("QueueUrls", [])],
+        "secrets": [each["Name"] for each in aws.client("secretsmanager").list_secrets()["SecretList"]],
+        "tables": aws.client("dynamodb").list_tables()["TableNames"],
+        "stacks": [each["StackName"] for each in aws.client("cloudformation").describe_stacks()["Stacks"]],
+        "logs": [each["logGroupName"] for each in aws.client("logs").describe_log_groups()["logGroups"]],
+        "alarms": [each["AlarmName"] for each in aws.client("cloudwatch").describe_alarms()["MetricAlarms"]],
+        "parameters": [each["Name"] for each in aws.client("ssm").describe_parameters()["Parameters"]],
+    }
+    return {kind: sorted(each for each in names if own in each) for kind, names in found.items()}
 
 
 def _function(function: dict[str, Any], functions: Any) -> list[Any]:

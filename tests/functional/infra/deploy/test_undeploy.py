@@ -1,7 +1,6 @@
 """Two stages of one account: one is removed, by hand or not at all, and the other stays."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from moto import mock_aws
@@ -14,6 +13,7 @@ from infra.deploy.undeploy import Removal
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy import strict_moto
 from tests.functional.infra.deploy.deploy_target import REGION
+from tests.functional.infra.deploy.snapshot import left
 
 ROLE = '{"Version": "2012-10-17", "Statement": []}'
 POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}]}'
@@ -62,25 +62,6 @@ def make(aws: Account, name: str) -> None:
     aws.client("apigateway").create_rest_api(name=application)
     sqs.create_queue(QueueName=f"{prefix}-uplinks-1.fifo", Attributes={"FifoQueue": "true"})
     aws.client("secretsmanager").create_secret(Name=f"{prefix}/demo/1", SecretString="x")
-
-
-def left(aws: Account, name: str) -> dict[str, list[str]]:
-    """The names of the stage's resources."""
-    own = f"-{name}"
-    functions = aws.client("lambda")
-    found: dict[str, list[Any]] = {
-        "functions": [each["FunctionName"] for each in functions.list_functions()["Functions"]],
-        "roles": [each["RoleName"] for each in aws.client("iam").list_roles()["Roles"]],
-        "mappings": [
-            each["EventSourceArn"].rsplit(":", 1)[1]
-            for each in functions.list_event_source_mappings()["EventSourceMappings"]
-        ],
-        "rules": [each["Name"] for each in aws.client("events").list_rules()["Rules"]],
-        "apis": [each["name"] for each in aws.client("apigateway").get_rest_apis()["items"]],
-        "queues": [url.rsplit("/", 1)[1] for url in aws.client("sqs").list_queues().get("QueueUrls", [])],
-        "secrets": [each["Name"] for each in aws.client("secretsmanager").list_secrets()["SecretList"]],
-    }
-    return {kind: sorted(each for each in names if own in each) for kind, names in found.items()}
 
 
 def test_confirmed_removal_leaves_nothing_of_the_stage_and_the_other_stage_whole(aws: Account, stage: Stage) -> None:

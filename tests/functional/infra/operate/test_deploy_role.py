@@ -23,17 +23,27 @@ from tests.functional.infra.operate.test_orphans import lose_record, old  # noqa
 
 TEMPLATE = ROOT / "infra" / "deploy" / "templates" / "deploy-role.yaml"
 WORKFLOW = ROOT / "docs" / "operations" / "github-actions.md"
-BY_CHALICE = {
+BY_DEPLOYMENTS = {
     "apigateway": {"DELETE", "GET", "PATCH", "POST", "PUT"},
-    "events": {"DeleteRule", "PutRule", "PutTargets", "RemoveTargets"},
-    "iam": {"CreateRole", "DeleteRole", "DeleteRolePolicy", "GetRole", "ListRolePolicies", "PutRolePolicy"},
+    "events": {
+        *("DeleteRule", "ListRules", "ListTagsForResource", "ListTargetsByRule", "PutRule", "PutTargets"),
+        *("RemoveTargets", "TagResource"),
+    },
+    "iam": {
+        *("CreateRole", "DeleteRole", "DeleteRolePolicy", "DetachRolePolicy", "GetRole", "GetRolePolicy"),
+        *("ListAttachedRolePolicies", "ListRolePolicies", "ListRoleTags", "ListRoles", "PutRolePolicy", "TagRole"),
+    },
     "lambda": {
         *("AddPermission", "CreateEventSourceMapping", "CreateFunction", "DeleteEventSourceMapping", "DeleteFunction"),
-        *("DeleteFunctionConcurrency", "GetEventSourceMapping", "GetFunction", "GetPolicy", "ListTags"),
-        *("UpdateEventSourceMapping", "UpdateFunctionCode", "UpdateFunctionConfiguration"),
+        *("DeleteFunctionConcurrency", "GetAccountSettings", "GetEventSourceMapping", "GetFunction"),
+        *("GetFunctionConcurrency", "GetFunctionConfiguration", "GetFunctionEventInvokeConfig", "GetPolicy"),
+        *("ListEventSourceMappings", "ListFunctions", "ListTags", "PutFunctionConcurrency"),
+        *("PutFunctionEventInvokeConfig", "UpdateEventSourceMapping", "UpdateFunctionCode"),
+        *("UpdateFunctionConfiguration",),
     },
+    "ssm": {"AddTagsToResource", "DeleteParameter", "GetParameter", "PutParameter"},
 }
-"""Calls of two `chalice deploy` and a `chalice delete`, recorded on the emulation of tests/functional/infra/deploy."""
+"""Calls of deployments and a removal; tests/functional/infra/deploy/test_repeated.py records them and compares."""
 IMPLIED = {"iam:PassRole", "lambda:TagResource", "lambda:UntagResource"}
 """CreateFunction needs the first for its role and the second for its tags; a change of the tags needs the third."""
 RARE = {"secretsmanager:RestoreSecret", "secretsmanager:UpdateSecretVersionStage"}
@@ -56,15 +66,30 @@ def statements(policy: str) -> dict[str, tuple[set[str], list[str]]]:
     return found
 
 
-def test_role_grants_the_calls_of_chalice_and_no_other() -> None:
-    wanted = {f"{service}:{call}" for service, calls in BY_CHALICE.items() for call in calls} | IMPLIED
-    granted = {action for actions, _ in statements("DeployPolicy").values() for action in actions}
-    services = tuple(f"{service}:" for service in BY_CHALICE)
-    assert {action for action in granted if action.startswith(services)} == wanted
+def granted_to_deployments() -> set[str]:
+    """The actions that the role grants for deployments, not those for operation."""
+    policies = ("DeployPolicy", "StepsPolicy")
+    return {action for policy in policies for actions, _ in statements(policy).values() for action in actions}
+
+
+def test_role_grants_the_calls_of_deployments_and_no_other() -> None:
+    wanted = {f"{service}:{call}" for service, calls in BY_DEPLOYMENTS.items() for call in calls} | IMPLIED
+    services = tuple(f"{service}:" for service in BY_DEPLOYMENTS)
+    assert {action for action in granted_to_deployments() if action.startswith(services)} == wanted
+
+
+def test_policies_are_as_short_as_iam_requires() -> None:
+    document = yaml.safe_load(TEMPLATE.read_text())["Resources"]
+    policies = {name: each for name, each in document.items() if each["Type"] == "AWS::IAM::ManagedPolicy"}
+    assert set(policies) == {"DeployPolicy", "StepsPolicy", "OperatePolicy"}
+    for name, policy in policies.items():
+        text = json.dumps(policy["Properties"]["PolicyDocument"], separators=(",", ":"))
+        # Fn::Sub and its parameters are longer than what they become, except for longer names of partitions.
+        assert len(text) <= 6144, name
 
 
 def test_only_lists_and_apis_reach_beyond_the_products_names() -> None:
-    for policy in ("DeployPolicy", "OperatePolicy"):
+    for policy in ("DeployPolicy", "StepsPolicy", "OperatePolicy"):
         for sid, (actions, resources) in statements(policy).items():
             assert not [action for action in actions if "*" in action]
             named = all("iot-flow" in resource for resource in resources)
