@@ -25,6 +25,11 @@ def _seconds(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
 
+def _tags(value: Any) -> Any:
+    parts = [part.partition("=") for part in value.split(",") if part.strip()] if isinstance(value, str) else []
+    return {name.strip(): text.strip() for name, _, text in parts} if isinstance(value, str) else value
+
+
 class Timing(BaseModel):
     """The durations that ``TIME_SCALE`` shortens, in seconds and already scaled.
 
@@ -125,6 +130,8 @@ class Settings(BaseModel):
     """The limit of all tenants together, so that tests leave most of the API's functions to uplinks."""
     kms_key_id: str = ""
     """The KMS key of the connections' queues; if empty, the queues use SSE-SQS."""
+    resource_tags: Annotated[dict[str, str], BeforeValidator(_tags)] = {}
+    """The tags of the queues and secrets that the functions make, from ``name=value,name=value``."""
     time_scale: float = Field(default=1.0, gt=0)
     log_level: str = "INFO"
 

@@ -62,17 +62,17 @@ class Adapters:
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        client: SQSClient = aws_client("sqs")
+        client: SQSClient = aws_client("sqs", tags=self.settings.resource_tags)
         return client
 
     @cached_property
     def secretsmanager(self) -> "SecretsManagerClient":
-        client: SecretsManagerClient = aws_client("secretsmanager")
+        client: SecretsManagerClient = aws_client("secretsmanager", tags=self.settings.resource_tags)
         return client
 
     @cached_property
     def functions(self) -> "InvokeClient":
-        client: InvokeClient = aws_client("lambda", CODEC_TIMEOUT)
+        client: InvokeClient = aws_client("lambda", read_timeout=CODEC_TIMEOUT)
         return client
 
     # Adapters

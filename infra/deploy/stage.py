@@ -115,6 +115,7 @@ def load(root: Path, name: str, *, finished: bool = True) -> Stage:
     variables.setdefault("SECRET_PREFIX", variables["RESOURCE_PREFIX"])
     variables.setdefault("CODEC_FUNCTION", f"{APP}-{name}-codec")
     stage = Stage(name, region, str(own.get("deploy", {}).get("account", "")), variables, document)
+    variables.setdefault("RESOURCE_TAGS", ",".join(f"{key}={value}" for key, value in stage.tags.items()))
     if finished:
         _check(stage)
     return stage
@@ -141,6 +142,8 @@ def _check(stage: Stage) -> None:
             f'Stage "{name}": CONNECTION_TESTS_AT_ONCE is {settings.connection_tests_at_once}, more than half of '
             f"the {stage.reserved['api_handler']} executions of the API. Uplinks need the rest."
         )
+    if [key for key, value in stage.tags.items() if set("=,") & set(key) or "," in value]:
+        raise Refused(f'Stage "{name}": a tag has a comma, or an equals sign in its name; use other characters.')
     for each, source in stage.sources.items():
         if source.concurrency < 2:  # noqa: PLR2004  # AWS's minimum
             raise Refused(f'Stage "{name}": deploy.concurrency.{each} is {source.concurrency}; AWS accepts 2 to 1000.')

@@ -24,6 +24,7 @@ SETTINGS = Settings(
     tenant_claim="tenant",
     network_server_url="http://127.0.0.1:9",
     max_connections_per_tenant=5,
+    resource_tags={"iot-flow:stage": "test"},
 )
 
 

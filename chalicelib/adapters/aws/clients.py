@@ -1,6 +1,6 @@
 """AWS clients, and the translation of their errors to this project's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,12 +24,26 @@ def client_configuration(read_timeout: float | None = None) -> Any:
     )
 
 
-def aws_client(service: str, read_timeout: float | None = None) -> Any:
-    """Return a boto3 client of a service, such as ``dynamodb``."""
+def aws_client(service: str, read_timeout: float | None = None, tags: Mapping[str, str] | None = None) -> Any:
+    """Return a boto3 client of a service, such as ``dynamodb``. Queues and secrets that it creates have the tags."""
     import boto3  # noqa: PLC0415  # imported only where a client is built
 
     # boto3's type hints have one overload for each service name.
-    return boto3.client(service, config=client_configuration(read_timeout))  # type: ignore[call-overload]
+    client = boto3.client(service, config=client_configuration(read_timeout))  # type: ignore[call-overload]
+    if tags:
+        pairs = [{"Key": name, "Value": value} for name, value in tags.items()]
+        for call, own in (("sqs.CreateQueue", {"tags": dict(tags)}), ("secretsmanager.CreateSecret", {"Tags": pairs})):
+            client.meta.events.register(f"provide-client-params.{call}", _with(own))
+    return client
+
+
+def _with(own: dict[str, Any]) -> Any:
+    """Return a handler that adds parameters to a call."""
+
+    def extend(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**params, **own}
+
+    return extend
 
 
 def error_code(error: ClientError) -> str:

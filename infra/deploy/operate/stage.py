@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from chalicelib.adapters.aws.clients import client_configuration
 from chalicelib.config import Settings
 from chalicelib.entry.services import Services
+from infra.deploy.declared import COST_TAG
 from infra.deploy.operate.errors import OperateFailed
 from infra.local.directory import STACK_FILE
 from infra.local.processes import ROOT
@@ -63,6 +64,8 @@ def stage_named(name: str, config: Path = CONFIG) -> Stage:
         environment = common | stages[name].get("environment_variables", {})
         if "RESOURCE_PREFIX" not in environment:
             raise OperateFailed(f"The stage {name} has no RESOURCE_PREFIX in {config}. Set it to the stack's Prefix.")
+        tags = {**document.get("tags", {}), **stages[name].get("tags", {}), COST_TAG: name}
+        environment = {"RESOURCE_TAGS": ",".join(f"{key}={value}" for key, value in tags.items())} | environment
     return Stage(name, document["app_name"], _settings(name, environment))
 
 

@@ -31,13 +31,18 @@ def asked_for(service: str, operation: str, parameters: Mapping[str, Any]) -> It
     elif service == "sqs":
         name = parameters.get("QueueName") or parameters["QueueUrl"].rsplit("/", 1)[1]
         # A batch call needs the permission of the single call.
-        yield Permission(f"sqs:{operation.removesuffix('Batch')}", f"arn:aws:sqs:{_HERE}:{name}")
+        resource = f"arn:aws:sqs:{_HERE}:{name}"
+        yield Permission(f"sqs:{operation.removesuffix('Batch')}", resource)
+        if parameters.get("tags"):
+            yield Permission("sqs:TagQueue", resource)
     elif service == "lambda":
         yield Permission(f"lambda:{operation}Function", f"arn:aws:lambda:{_HERE}:function:{parameters['FunctionName']}")
     elif service == "secretsmanager":
         name = parameters.get("SecretId") or parameters.get("Name")
         resource = f"arn:aws:secretsmanager:{_HERE}:secret:{name}{_SUFFIX}" if name else "*"
         yield Permission(f"secretsmanager:{operation}", resource)
+        if parameters.get("Tags"):
+            yield Permission("secretsmanager:TagResource", resource)
     else:
         raise AssertionError(f"{service} is new. Add the permissions that IAM requires for it.")
 

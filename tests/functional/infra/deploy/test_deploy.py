@@ -113,6 +113,7 @@ def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
             **CONFIG["stages"][STAGE]["environment_variables"],
             "SECRET_PREFIX": PREFIX,
             "CODEC_FUNCTION": function_name("codec"),
+            "RESOURCE_TAGS": "iot-flow:stage=test",
         }
 
 

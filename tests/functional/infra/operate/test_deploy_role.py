@@ -48,6 +48,7 @@ IMPLIED = {"iam:PassRole", "lambda:TagResource", "lambda:UntagResource"}
 """CreateFunction needs the first for its role and the second for its tags; a change of the tags needs the third."""
 RARE = {"secretsmanager:RestoreSecret", "secretsmanager:UpdateSecretVersionStage"}
 """For secrets that somebody deleted or changed by hand, which moto treats in another way."""
+TAGGED = {"CreateQueue": "sqs:TagQueue", "CreateSecret": "secretsmanager:TagResource"}
 LISTS = {"ListQueues", "ListTables", "ListSecrets", "GetMetricData"}
 HERE = "eu-west-1:123456789012"
 
@@ -192,6 +193,9 @@ def permissions_of(model: Any, operation: str, parameters: Any) -> list[Permissi
     if service == "lambda":
         return [Permission(f"lambda:{operation}", f"arn:aws:lambda:{HERE}:function:{parameters['FunctionName']}")]
     found = list(asked_for(service, operation, parameters))
+    if operation in TAGGED:
+        # The client adds the stage's tags after this look at the call.
+        found.append(Permission(TAGGED[operation], found[0].resource))
     if operation == "DeleteSecret":
         # An orphan is named by its ARN.
         found = [
