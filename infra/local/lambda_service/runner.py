@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ from infra.local.lambda_service.sources import QueueMapping, QueueSource, Schedu
 
 PIDS_FILE = "workers.json"
 _PATIENCE = 3.0
+_KNOWN_WITHIN = 30.0
+_LOOK_AGAIN = 0.2
 _CONCURRENCY = {"forward": (8, 8), "forward_slow": (2, 8), "consume": (2, 8), "send_downlinks": (1, 2)}
 """Initial and maximum number of concurrent invocations, small enough for a developer's machine. A frozen broker blocks
 one forwarder per report until its breaker opens; a forwarder that starts only then would be late for the others."""
@@ -149,9 +152,21 @@ def _stage(options: Options) -> dict[str, Any]:
     return {**above, **stage, "environment_variables": variables}
 
 
+def _queue_url(sqs: Any, name: str) -> str:
+    """Return the address of a queue. SQS may not know a queue for some seconds after its creation."""
+    deadline = time.monotonic() + _KNOWN_WITHIN
+    while True:
+        try:
+            return str(sqs.get_queue_url(QueueName=name)["QueueUrl"])
+        except sqs.exceptions.QueueDoesNotExist:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_LOOK_AGAIN)
+
+
 def _queue_source(sqs: Any, declared: Any) -> QueueSource:
     name = declared.queue or declared.queue_arn.rsplit(":", 1)[-1]
-    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    url = _queue_url(sqs, name)
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     least, most = _CONCURRENCY.get(declared.name, _DEFAULT_CONCURRENCY)
     most = min(most, declared.maximum_concurrency or most)
