@@ -134,6 +134,10 @@ class Emulation:
         event["time"] = iso_time(time.time() - late)
         self.run("reconcile", lambda: app.handler_map["reconcile"](event, Context()))
 
+    def keep_draining(self, connection_id: str) -> None:
+        """Hold a slot of the connection's broker, as a forwarder that drains a backlog does."""
+        self.sockets.take(self.world.plain.connection_store.get(TENANT, connection_id), time.monotonic() + 1)
+
     def sweep(self, at: float | None = None, **options: Any) -> None:
         """Invoke the reconciler each minute until every connection had its turn."""
         began = time.time() if at is None else at

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
+from app import app
 from chalicelib.domain.delivery import Outcome, Result
 from chalicelib.domain.work_items import Wake
 from chalicelib.entry import invocations
@@ -25,6 +26,7 @@ from infra.deploy.stage import load
 from infra.deploy.templates.alarms import ALARMS, FUNCTIONS, Alarm
 from infra.local.processes import ROOT
 from tests.functional.doubles import Api, TestIssuer
+from tests.functional.infra.deploy.call_handler import Context
 from tests.functional.infra.deploy.policy_runs import TENANT, World
 from tests.functional.monitoring.cloudwatch import DOCUMENTED, CloudWatch
 from tests.functional.monitoring.emulation import SHARED, Emulation, downlink
@@ -82,6 +84,11 @@ def api_that_lambda_ends(stage: Emulation) -> None:
 
     for _ in range(MANY):
         stage.run("api_handler", time_out)
+
+
+def codec_without_its_process(stage: Emulation) -> None:
+    for _ in range(MANY):
+        stage.run("codec", lambda: app.handler_map["codec"]({"messages": [{"operation": "unknown"}]}, Context()))
 
 
 def forwarder_without_dynamodb(handler: str) -> Callable[[Emulation], None]:
@@ -246,6 +253,7 @@ CONDITIONS: dict[str, Callable[[Emulation], None]] = {
     "wakes-slow-age": old_slow_wakes,
     "downlinks-stopped": stored_downlinks_without_sender,
     "api-errors": api_that_lambda_ends,
+    "codec-errors": codec_without_its_process,
     "forward-errors": forwarder_without_dynamodb("forward"),
     "forward_slow-errors": forwarder_without_dynamodb("forward_slow"),
     "consume-errors": unreadable_poll_jobs,
@@ -339,6 +347,7 @@ def ordinary_period(stage: Emulation, connections: dict[str, str]) -> None:
     stage.send_downlinks()
     # The broker of one customer is down; that of another one recovers, with a backlog that a forwarder is draining.
     stage.consume(connections["down"])
+    stage.keep_draining(connections["good"])
     stage.sweep()
     for queue in SHARED[:2]:
         stage.age(queue)

@@ -30,7 +30,7 @@ from infra.deploy.packaging.runtime import RUNTIME
 from infra.deploy.stage import load
 from infra.local.processes import ROOT
 from tests.functional.infra.deploy.deploy_target import STAGE, Project, Target, target
-from tests.functional.infra.deploy.guide import README, blocks, expanded
+from tests.functional.infra.deploy.guide.commands import README, blocks, expanded
 
 APP = f"iot-flow-amqp-{STAGE}"
 PREFIX = f"iot-flow-{STAGE}"

@@ -6,7 +6,7 @@ from chalicelib import __version__
 from chalicelib.entry.services import Services
 from infra.deploy import smoke
 from infra.deploy.stage import Refused
-from tests.functional.infra.deploy.api_server import served
+from tests.functional.infra.deploy.guide.api_server import served
 
 
 def test_running_api_is_accepted(services: Services) -> None:

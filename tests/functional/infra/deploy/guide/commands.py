@@ -1,4 +1,7 @@
-"""The commands in a guide. ``python -m tests.functional.infra.deploy.guide`` stands for curl on machines without it."""
+"""The commands in a guide.
+
+``python -m tests.functional.infra.deploy.guide.commands`` stands for curl on machines without it.
+"""
 
 import argparse
 import re

@@ -13,8 +13,8 @@ from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.socket_slots import SocketSlots
 from infra.local.processes import ROOT
 from tests.functional.doubles import Api, TestIssuer
-from tests.functional.infra.deploy.api_server import served
-from tests.functional.infra.deploy.guide import README, blocks
+from tests.functional.infra.deploy.guide.api_server import served
+from tests.functional.infra.deploy.guide.commands import README, blocks
 from tests.functional.infra.deploy.policy_runs import World
 from tests.unit.flow import ScriptedBroker
 
@@ -32,7 +32,7 @@ def test_commands_of_the_guide_bring_the_first_uplink_to_the_broker(
 
     # When
     with served(services) as base:
-        curl = f'curl() {{ "{sys.executable}" -m tests.functional.infra.deploy.guide "$@"; }}\n'
+        curl = f'curl() {{ "{sys.executable}" -m tests.functional.infra.deploy.guide.commands "$@"; }}\n'
         said = subprocess.run(
             ["bash", "-euc", curl + commands.removeprefix(ADDRESS)],
             cwd=ROOT,
