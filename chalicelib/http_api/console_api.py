@@ -33,7 +33,7 @@ _REFERENCE = re.compile(r'"((?:\./|\.\./|console/)(?:[a-z_]+/)?[a-z_]+\.(?:js|cs
 """A reference from one file of the page to another."""
 _COMMENT = re.compile(r"/\*.*?\*/ ?|^[ \t]*//[^\n]*", re.DOTALL | re.MULTILINE)
 _CSS_BLANK = re.compile(r"(?<=[:;,{}])\s+|;?\s+(?=[{}])")
-_MARGIN = re.compile(r"^[ \t]+|[ \t]+$", re.MULTILINE)
+_MARGIN = re.compile(r"[ \t]*(\n)\s*")
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]+")
 
 
@@ -127,7 +127,7 @@ def _files() -> dict[str, str]:
 
 
 def _stripped(path: Path) -> str:
-    """Text of a file without comments and indentation. Lines of scripts keep their numbers, which stack traces have.
+    """Text of a file without comments, indentation and empty lines.
 
     No string of the page spans lines or contains the beginning of a comment.
     """
@@ -136,7 +136,7 @@ def _stripped(path: Path) -> str:
         return text
     if path.suffix == ".css":
         return _CSS_BLANK.sub("", _COMMENT.sub("", text))
-    return _MARGIN.sub("", _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n") or " ", text))
+    return _MARGIN.sub(r"\1", _COMMENT.sub(" ", text)).lstrip()
 
 
 def _digest(text: str) -> str:
