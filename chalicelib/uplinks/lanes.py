@@ -111,10 +111,7 @@ class LaneKeeper:
         log.info("connection is slow", extra={"connection": self._id})
 
     def record(self, connection: Connection) -> None:
-        """Record the lane that the whole drain shows, and close the socket here if the other lane uses one from now on.
-
-        An idle socket would keep its slot from the functions that need it.
-        """
+        """Record the lane that the whole drain shows; if it is the other one, keep no slot beside other functions."""
         is_fast = connection.is_fast
         if is_fast and self._was_slow:
             self.demote()
@@ -122,7 +119,7 @@ class LaneKeeper:
         elif not is_fast and self.proved:
             is_fast = self._mark_fast(connection)
         if is_fast != self.is_fast_lane:
-            self._context.pool.close(self._id)
+            self._context.pool.hand_over(self._id)
 
     def _mark_fast(self, connection: Connection) -> bool:
         try:

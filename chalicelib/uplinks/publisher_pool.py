@@ -96,6 +96,14 @@ class PublisherPool:
         if not self._slots.may_stay(connection_id):
             self.close(connection_id)
 
+    def hand_over(self, connection_id: str) -> None:
+        """Close the connection's publisher if other functions have one, and will need the slot.
+
+        The only one stays open: its owner sees at the broker that the connection is open.
+        """
+        if self._slots.is_shared(connection_id):
+            self.close(connection_id)
+
     def tidy(self) -> None:
         """Close idle publishers that other functions have beside this one, and those whose slot has ended."""
         now = self._monotonic()

@@ -254,12 +254,6 @@ class Flow:
         self.forwarder.handle(records, self.parts.monotonic() + seconds)
         self.wakes.delete([record.receipt for record in records])
 
-    def enter_fast_lane(self, connection_id: str = "c1") -> None:
-        """Prove the connection, and forward in the fast lane from now on."""
-        self.connections.mark_fast(self.state(connection_id), self.now)
-        self.parts = replace(self.parts, slow_wakes=MemoryWakeQueue(180, self.clock))
-        self.forwarder = Forwarder(self.parts, self.executor)
-
     def state(self, connection_id: str = "c1") -> Connection:
         return self.connections.get(TENANT, connection_id)
 

@@ -93,7 +93,6 @@ def test_drain_receives_from_slow_queue_only_what_it_can_publish(flow: Flow) -> 
 def test_connection_lost_late_in_drain_is_reopened_with_full_timeout(flow: Flow) -> None:
     # Given: the drain began longer ago than its budget for connecting
     slowed(flow, connect_budget=0.1)
-    flow.enter_fast_lane()
     flow.broker.takes = 0.05
     body = flow.post()
     flow.forward()

@@ -115,7 +115,6 @@ def test_misconfigured_broker_loses_no_report(flow: Flow) -> None:
 
 
 def test_connection_lost_while_idle_is_reopened_immediately(flow: Flow) -> None:
-    flow.enter_fast_lane()
     flow.post()
     flow.forward()
     flow.broker.fault = LOST
@@ -311,7 +310,6 @@ def test_missing_queue_leaves_pending_wake(flow: Flow) -> None:
 
 
 def test_confirmed_reports_are_settled_when_secret_is_missing_for_reconnect(flow: Flow) -> None:
-    flow.enter_fast_lane()
     flow.post(1)
     flow.forward()
     flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"secret_version": "gone"})
