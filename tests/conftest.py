@@ -10,16 +10,15 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-TOGETHER = {"tests/e2e", "tests/broker"}
-"""Folders whose tests stay with one process: they share a stack, or brokers."""
+TOGETHER = ("tests/e2e", "tests/broker", "tests/functional/infra/deploy")
+"""Folders whose tests stay with one process: they share a stack, brokers, or deployed stages."""
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out the folders above as a whole, the largest first, and every other test by itself."""
 
     def _split_scope(self, nodeid: str) -> str:
-        folder = "/".join(nodeid.split("/")[:2])
-        return folder if folder in TOGETHER else nodeid
+        return next((folder for folder in TOGETHER if nodeid.startswith(f"{folder}/")), nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)  # there is nothing to hand out when everything runs in this process

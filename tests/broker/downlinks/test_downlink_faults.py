@@ -68,7 +68,7 @@ def test_user_who_may_only_publish_sends_uplinks(polls: Polls) -> None:
     # When the administrator grants the permissions, and the next attempt is due
     polls.outage.now += 10
     polls.site.api("PUT", f"permissions/%2F/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
-    polls.during(polls.is_consumed, lambda: polls.publish(0, 3), lambda: polls.waits_for(3))
+    polls.during(polls.is_consumed, lambda: polls.publish(0, 3), lambda: polls.waits_for(3), polls.hand_over)
 
     # Then
     read = document(polls.outage)
@@ -85,7 +85,7 @@ def test_user_who_may_not_publish_receives_downlinks(polls: Polls) -> None:
     start(polls, username=user, secrets=secrets)
     outage = polls.outage
     assert outage.event_types() == ["PERMISSION_REFUSED"]
-    polls.during(polls.is_consumed, lambda: polls.publish(0, 3), lambda: polls.waits_for(3))
+    polls.during(polls.is_consumed, lambda: polls.publish(0, 3), lambda: polls.waits_for(3), polls.hand_over)
 
     # Then
     read = document(outage)

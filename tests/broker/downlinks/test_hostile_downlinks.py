@@ -69,7 +69,7 @@ def test_hostile_downlink_is_rejected_and_the_next_one_is_queued(polls: Polls, n
         polls.publish(0, 1)
 
     # When
-    polls.during(polls.is_consumed, publish, lambda: polls.waits_for(1))
+    polls.during(polls.is_consumed, publish, lambda: polls.waits_for(1), polls.hand_over)
 
     # Then
     assert polls.payloads() == ["0000"]
@@ -117,7 +117,7 @@ def test_downlink_with_headers_that_python_cannot_represent_is_queued(polls: Pol
         polls.publish(1, 2)
 
     # When
-    polls.during(polls.is_consumed, publish, lambda: polls.waits_for(2))
+    polls.during(polls.is_consumed, publish, lambda: polls.waits_for(2), polls.hand_over)
 
     # Then
     assert sorted(polls.payloads()) == ["0001", "ff"]

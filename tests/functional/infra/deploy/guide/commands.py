@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from infra.local.processes import ROOT
 
+_OF_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
 README = ROOT / "infra" / "README.md"
 
 
@@ -29,7 +31,12 @@ def expanded(command: str) -> list[str]:
     """Return the module and arguments that a ``make`` command of the guide runs."""
     program, *arguments = command.split()
     assert program == "make"
-    shown = subprocess.run(["make", "-n", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    # Inside of make, another make would print more, and take its options.
+    environment = {
+        name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    }
+    command_line = ["make", "-n", *arguments]
+    shown = subprocess.run(command_line, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
     start, *words = shown.splitlines()[-1].split()
     assert start == "exec"
     assert words[1] == "-m"
