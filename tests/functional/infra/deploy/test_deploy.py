@@ -390,7 +390,7 @@ def test_commands_of_the_guide_list_deploy_and_remove_the_stage(deployed: Deploy
             "unchanged"
         ] * 4
     would, removed = map(run, of_guide("Removing a stage", "make "))
-    assert "would remove 6 functions, 6 roles, 4 event sources, 1 schedules, 1 REST API" in would
-    assert "removed 6 functions, 6 roles, 4 event sources, 1 schedules, 1 REST API" in removed
+    assert "would remove 7 functions, 7 roles, 4 event sources, 1 schedules, 1 REST API" in would
+    assert "removed 7 functions, 7 roles, 4 event sources, 1 schedules, 1 REST API" in removed
     assert "kept 0 queues and 0 secrets of connections, 1 stacks" in removed
     assert deployed.aws.client("lambda").list_functions()["Functions"] == []
