@@ -74,7 +74,8 @@ def _mappings(functions: dict[str, dict[str, Any]], aws: Account) -> list[dict[s
         for handler, function in functions.items()
         for page in pages.paginate(FunctionName=function["FunctionArn"])
         for mapping in page["EventSourceMappings"]
-        if mapping["State"] != "Deleting"
+        # LocalStack also lists mappings of functions whose names contain this one. They would be removed as strange.
+        if mapping["FunctionArn"] == function["FunctionArn"] and mapping["State"] != "Deleting"
     ]
 
 

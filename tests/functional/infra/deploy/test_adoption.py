@@ -69,3 +69,14 @@ def test_event_source_of_another_stages_queue_is_strange_and_can_be_removed(aws:
     adoption.remove_mappings(strange, aws)
     [left] = adoption.find(stage, aws).mappings
     assert left["EventSourceArn"].endswith(":iot-flow-test-wakes")
+
+
+def test_only_a_functions_own_event_sources_are_found_also_if_aws_lists_more(aws: Account, stage: Stage) -> None:
+    make(aws, "test")
+    make(aws, "test2")
+    # LocalStack searches for the name in names: it lists the mappings of forward_slow for forward, and all for the API.
+    event = "before-parameter-build.lambda.ListEventSourceMappings"
+    aws.client("lambda").meta.events.register(event, lambda params, **_: params.pop("FunctionName"))
+    [mapping] = adoption.find(stage, aws).mappings
+    assert mapping["FunctionArn"].endswith(":iot-flow-amqp-test-forward")
+    assert mapping["EventSourceArn"].endswith(":iot-flow-test-wakes")
