@@ -91,13 +91,13 @@ class Beyond:
                 f"keep the log group {group} for {days} days",
                 lambda: logs.put_retention_policy(logGroupName=group, retentionInDays=days),
             )
-        if found is None or not _has(logs.list_tags_log_group(logGroupName=group)["tags"], self._stage.tags):
+        arn = f"arn:{self._partition}:logs:{self._stage.region}:{self._aws.number}:log-group:{group}"
+        if found is None or not _has(logs.list_tags_for_resource(resourceArn=arn)["tags"], self._stage.tags):
             yield Difference(
-                f"tag log group {group}", lambda: logs.tag_log_group(logGroupName=group, tags=self._stage.tags)
+                f"tag log group {group}", lambda: logs.tag_resource(resourceArn=arn, tags=self._stage.tags)
             )
         if not self._gateway.get_account().get("cloudwatchRoleArn"):
             yield Difference("let API Gateway write logs in this account and region", self._let_gateway_write)
-        arn = f"arn:{self._partition}:logs:{self._stage.region}:{self._aws.number}:log-group:{group}"
         wanted = {"destinationArn": arn, "format": ACCESS_LOG_FORMAT}
         if (self._deployed_stage().get("accessLogSettings") or {}) != wanted:
             operations = [
