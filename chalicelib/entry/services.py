@@ -18,7 +18,7 @@ from chalicelib.monitoring.request_ids import InheritingThreads
 if TYPE_CHECKING:
     from chalicelib.adapters.aws.coordination.claims import DynamoDbClaims
     from chalicelib.adapters.aws.sqs import SqsWakeQueue
-    from chalicelib.codec.handler import CodecHandler
+    from chalicelib.adapters.codec.handler import CodecHandler
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
@@ -210,9 +210,9 @@ class Services(Apis):
 
     @cached_property
     def codec(self) -> "CodecHandler":
-        from chalicelib.codec.confinement import hide_memory
-        from chalicelib.codec.handler import CodecHandler
-        from chalicelib.codec.processes import Worker
+        from chalicelib.adapters.codec.confinement import hide_memory
+        from chalicelib.adapters.codec.handler import CodecHandler
+        from chalicelib.adapters.codec.processes import Worker
 
         hide_memory()
         worker = Worker()

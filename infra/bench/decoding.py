@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.adapters.aws.drivers.codec import LambdaCodec
-from chalicelib.codec.handler import CodecHandler
-from chalicelib.codec.processes import Worker
+from chalicelib.adapters.codec.handler import CodecHandler
+from chalicelib.adapters.codec.processes import Worker
 from chalicelib.domain.connection import Connection
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import parse_report, summary_of

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chalicelib.codec.handler import CodecHandler
-from chalicelib.codec.processes import Worker
+from chalicelib.adapters.codec.handler import CodecHandler
+from chalicelib.adapters.codec.processes import Worker
 from chalicelib.domain.drivers.driver import Operation, Signature, code_hash
 from chalicelib.domain.drivers.examples import OPERATIONS, differences
 

@@ -11,8 +11,8 @@ import jwt
 from chalice.test import Client
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from chalicelib.codec.handler import CodecHandler
-from chalicelib.codec.processes import Worker
+from chalicelib.adapters.codec.handler import CodecHandler
+from chalicelib.adapters.codec.processes import Worker
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 
 ISSUER = "https://issuer.test"

@@ -42,7 +42,7 @@ from infra.local.in_memory import (
     MemoryUplinkQueues,
     MemoryWakeQueue,
 )
-from tests.unit.codec.double import SandboxCodec
+from tests.unit.adapters.codec.double import SandboxCodec
 
 TENANT = "demo"
 UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")

@@ -17,7 +17,7 @@ PATIENCE = 20.0
 KILLED = "The driver needs far more than its time or memory for this message, and its process was ended."
 _COST_OF_A_KILL = 0.5
 """CPU seconds that a batch is charged for a process that died."""
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 
 
 _NOT_BY_ITSELF = {0, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT}
@@ -95,7 +95,7 @@ class Worker:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self._process = subprocess.Popen(
-                [sys.executable, "-S", "-P", "-m", "chalicelib.codec.worker"],
+                [sys.executable, "-S", "-P", "-m", "chalicelib.adapters.codec.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 # Lambda's environment has the credentials of the function's role; the process gets nothing of it.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from chalicelib.codec.engine import CompileError, Sandbox
+from chalicelib.adapters.codec.engine import CompileError, Sandbox
 from chalicelib.errors import Unavailable
 from chalicelib.ports.drivers import CodecAnswer, CodecJob
 

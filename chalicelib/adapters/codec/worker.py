@@ -1,4 +1,4 @@
-"""The process that runs drivers: ``python -m chalicelib.codec.worker``. It starts with an empty environment.
+"""The process that runs drivers: ``python -m chalicelib.adapters.codec.worker``. It starts with an empty environment.
 
 It reads batches and writes results, one line of JSON each. One batch has the messages of one connection, with
 ``messages``, ``codes`` by hash and ``seconds``, the CPU time after which it stops. It answers a line for each message,
@@ -11,8 +11,8 @@ import sys
 import time
 from typing import Any
 
-from chalicelib.codec.confinement import confine
-from chalicelib.codec.engine import CompileError, Sandbox
+from chalicelib.adapters.codec.confinement import confine
+from chalicelib.adapters.codec.engine import CompileError, Sandbox
 
 _KILL_AFTER = 0.5
 """CPU seconds after which the kernel ends this process in a message: in a built-in function, the engine cannot stop."""

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from chalicelib.codec.engine import Sandbox
-from chalicelib.codec.handler import code_hash
+from chalicelib.adapters.codec.engine import Sandbox
+from chalicelib.adapters.codec.handler import code_hash
 
 HARMLESS = "function decodeUplink(input) { return { data: { bytes: input.bytes } }; }"
 

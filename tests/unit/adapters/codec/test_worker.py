@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.codec.engine import TIMED_OUT
-from chalicelib.codec.handler import CodecHandler, code_hash
-from chalicelib.codec.processes import KILLED, Worker, WorkerLost
-from tests.unit.codec.cases import HARMLESS, decoder, message
+from chalicelib.adapters.codec.engine import TIMED_OUT
+from chalicelib.adapters.codec.handler import CodecHandler, code_hash
+from chalicelib.adapters.codec.processes import KILLED, Worker, WorkerLost
+from tests.unit.adapters.codec.cases import HARMLESS, decoder, message
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 UNSTOPPABLE = decoder("return { data: 'a'.repeat(4e6).indexOf('a'.repeat(2e6) + 'b') };")
 """A search that takes days, in which the engine does not look at its clock."""
 LOOP = decoder("while (true) {}")
@@ -144,8 +144,8 @@ def test_process_has_no_environment_and_no_file_of_its_parent(monkeypatch: pytes
 
 ATTEMPTS = """
 import ctypes, os, resource, signal, socket, sys
-from chalicelib.codec.confinement import confine
-from chalicelib.codec.engine import Sandbox
+from chalicelib.adapters.codec.confinement import confine
+from chalicelib.adapters.codec.engine import Sandbox
 filtered = confine()
 library = ctypes.CDLL(None, use_errno=True)
 def call(name, *values):

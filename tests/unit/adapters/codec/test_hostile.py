@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from chalicelib.codec.engine import ALTERED, OUT_OF_MEMORY, TIMED_OUT, Sandbox
-from tests.unit.codec.cases import HARMLESS, decoder, failure, message, run
+from chalicelib.adapters.codec.engine import ALTERED, OUT_OF_MEMORY, TIMED_OUT, Sandbox
+from tests.unit.adapters.codec.cases import HARMLESS, decoder, failure, message, run
 
 TIME = {
     "endless loop": "while (true) {}",

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.codec.engine import CompileError, Sandbox
-from tests.unit.codec.cases import HARMLESS, decoder, failure, message, run
+from chalicelib.adapters.codec.engine import CompileError, Sandbox
+from tests.unit.adapters.codec.cases import HARMLESS, decoder, failure, message, run
 
 BODY = "{ return { data: { bytes: input.bytes, port: input.fPort } }; }"
 DATA = {"bytes": [1, 2, 255], "port": 5}
