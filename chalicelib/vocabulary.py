@@ -200,7 +200,7 @@ class Metric(StrEnum):
     UPLINKS_EXPIRED = "UplinksExpired", Unit.COUNT, "Uplinks discarded because of uplinkTimeValidity."
     UPLINKS_LOST = "UplinksLost", Unit.COUNT, "Uplinks deleted after 14 days of waiting for their broker."
     UPLINKS_EXPIRE = "UplinksExpire", Unit.COUNT, "Warnings that uplinks will be lost or discarded within a day."
-    UPLINKS_STUCK = "UplinksStuck", Unit.COUNT, "Uplinks received ten times, or a multiple, and tried once more."
+    UPLINKS_STUCK = "UplinksStuck", Unit.COUNT, "Uplinks received ten times, or a multiple, when an attempt begins."
     UPLINKS_RETURNED = (
         "UplinksReturned",
         Unit.COUNT,

@@ -118,8 +118,8 @@ class DownlinkIntake:
     def _reject(self, connection: Connection, invalid: Sequence[tuple[int, DownlinkInvalid]]) -> list[int]:
         """Report and count a batch's invalid downlinks; return the indexes of those that the broker may drop.
 
-        The number of writes depends on the kinds of faults, not on the number of downlinks: anyone who may publish
-        could otherwise hold back the valid downlinks with invalid ones.
+        The number of writes depends on the kinds of faults, not on the number of downlinks. Otherwise, a flood of
+        invalid downlinks could hold back the valid ones.
         """
         devices: dict[str, dict[_Kind, DownlinkInvalid]] = defaultdict(dict)
         for _, error in invalid:

@@ -11,7 +11,7 @@ from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.monitoring.metrics import metrics
 from chalicelib.vocabulary import Metric
 from infra.bench.publish import bench_connection, purge
-from infra.bench.settle import FILLER, WARM_UP, ForwarderBench
+from infra.bench.settle import FILLER, ForwarderBench
 
 _ROUNDS = 20
 _REPEATS = 2000
@@ -23,13 +23,7 @@ def measure(port: int, password: str) -> None:
     for reports in (1, 100):
         purge(port, password)
         bench = ForwarderBench(bench_connection(port), ConnectionSecrets(password=password))
-        seconds = []
-        for number in range(WARM_UP + _ROUNDS):
-            forward = bench.round(reports, FILLER)
-            began = time.process_time()
-            forward()
-            if number >= WARM_UP:
-                seconds.append(time.process_time() - began)
+        seconds = bench.seconds(reports, _ROUNDS, time.process_time)
         calls = _recorded(bench.round(reports, FILLER))
         bench.close()
         own, drain = _repeated(calls), statistics.median(seconds)

@@ -14,6 +14,7 @@ from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.work_items import Wake
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.ports.clock import Clock
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
@@ -59,13 +60,7 @@ def measure(port: int, password: str) -> list[Measure]:
 def _compare(name: str, port: int, password: str, *, devices: int, rounds: int, goal: float | None) -> Measure:
     purge(port, password)
     bench = ForwarderBench(bench_connection(port), ConnectionSecrets(password=password))
-    seconds = []
-    for number in range(WARM_UP + rounds):
-        forward = bench.round(devices, FILLER)
-        began = time.perf_counter()
-        forward()
-        if number >= WARM_UP:
-            seconds.append(time.perf_counter() - began)
+    seconds = bench.seconds(devices, rounds, time.perf_counter)
     bench.close()
     return Measure(
         name,
@@ -103,6 +98,16 @@ class ForwarderBench:
             timing=settings.timing,
         )
         self._forwarder = Forwarder(parts, self._executor)
+
+    def seconds(self, devices: int, rounds: int, clock: Clock) -> list[float]:
+        """Return the seconds of each round by ``clock``, after a warm-up."""
+        seconds = []
+        for _ in range(WARM_UP + rounds):
+            forward = self.round(devices, FILLER)
+            began = clock()
+            forward()
+            seconds.append(clock() - began)
+        return seconds[WARM_UP:]
 
     def round(self, devices: int, filler: str) -> Callable[[], None]:
         """Stores a report of each device and returns the function that forwards them."""

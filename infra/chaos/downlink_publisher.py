@@ -41,7 +41,7 @@ class Publisher:
                 self._publish(left, attempts)
             except (pika.exceptions.AMQPError, OSError) as error:
                 print(f"{self._place.vhost}: {type(error).__name__}: {error}", flush=True)
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE)  # the broker may be killed for seconds
 
     def _publish(self, left: list[tuple[float, int]], attempts: dict[int, int]) -> None:
         parameters = pika.ConnectionParameters(

@@ -80,7 +80,7 @@ class Saboteur:
 
     def _run_lane(self, faults: Sequence[Fault]) -> None:
         for fault in faults:
-            time.sleep(_LEAST_GAP)
+            time.sleep(_LEAST_GAP)  # the planned gap to the fault before
             while self.clock() < fault.at and not self.stopping.wait(_LOOK):
                 pass
             if self.stopping.is_set():

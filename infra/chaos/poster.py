@@ -121,7 +121,7 @@ class Poster:
 
     def _run_part(self, began: float, part: Sequence[tuple[float, int, int]]) -> None:
         for at, device, counter in part:
-            time.sleep(max(0.0, began + at - time.monotonic()))
+            time.sleep(max(0.0, began + at - time.monotonic()))  # the planned time of the report
             self._post(device, counter)
 
     def _post(self, number: int, counter: int) -> None:

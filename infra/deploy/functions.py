@@ -165,7 +165,7 @@ class Functions:
 
 
 def _copy(root: Path, directory: Path, stage: Stage) -> None:
-    """Copy what a package is built of to a folder of its own, with the stage's derived settings."""
+    """Copy the sources of a package to ``directory``, with the stage's derived settings."""
     unwanted = shutil.ignore_patterns("__pycache__", "deployed", "deployments", "venv")
     for name in _SHIPPED:
         if (root / name).is_dir():

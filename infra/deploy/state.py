@@ -53,7 +53,7 @@ class Record:
 
 
 class Lock:
-    """Keeps two deployments of a stage apart. Its end is in the item, so a killed deployment blocks nobody for long."""
+    """Keeps two deployments of a stage apart. Its end is in the item, so a killed deployment blocks others for 15 minutes at most."""
 
     def __init__(self, stage: Stage, aws: Account) -> None:
         self._client = aws.client("dynamodb")

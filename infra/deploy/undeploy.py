@@ -41,7 +41,7 @@ class Removal:
     confirm: Callable[[str], bool]
 
     def run(self) -> None:
-        """Remove the stage. Raises Refused; a repetition removes what is left."""
+        """Remove the stage. Raises Refused; a repetition removes the rest."""
         with in_one_line():
             preflight.check_account(self.stage, self.aws)
             say("account", f"{self.aws.number}, {self.stage.region}")

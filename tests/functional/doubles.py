@@ -87,7 +87,7 @@ class Api:
 
 
 class CodecFunction:
-    """A client of Lambda whose only function is the real codec, in a process of its own. Records the requests."""
+    """A client of Lambda whose only function is the real codec, in a separate process. Records the requests."""
 
     def __init__(self) -> None:
         self.worker = Worker()

@@ -140,7 +140,7 @@ def _row(stage: Stage, connection: Connection, depth: tuple[int, int] | None, ol
 
 
 def _rank(connection: Connection, depth: tuple[int, int] | None) -> int:
-    """Return 0 for what needs an operator, up to 5 for what needs nobody."""
+    """Return 0 for what needs an operator, up to 5 for what needs no action."""
     if connection.fault or depth is None:
         return 0
     if not connection.active:
@@ -185,7 +185,7 @@ def _oldest(stage: Stage, ids: Sequence[str]) -> dict[str, float]:
                 ScanBy="TimestampDescending",
             )
         except (ClientError, BotoCoreError) as error:
-            output.note(f"CloudWatch does not tell the age of the oldest messages ({type(error).__name__}).")
+            output.note(f"CloudWatch does not give the age of the oldest messages ({type(error).__name__}).")
             return found
         for result in answer["MetricDataResults"]:
             if result["Values"]:

@@ -1,4 +1,4 @@
-"""A flow of the demo: it takes two of the devices to a connection of its own, and a driver decodes them."""
+"""A flow of the demo: it sends two of the devices to a separate connection, and a driver decodes them."""
 
 import json
 from collections.abc import Sequence

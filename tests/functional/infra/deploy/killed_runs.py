@@ -2,8 +2,8 @@
 
 ``python -m tests.functional.infra.deploy.killed_runs FOLDER TIMES`` kills a run after the first TIMES calls of each
 kind (99: after every call, which takes minutes). It prints ``{"first": [...], "update": [...], "removal": [...]}``: for
-each killed run, the call and the differences between its end after a repetition and the end of a run that nobody
-killed. A fork has the state of AWS at its call, so that no run needs a deployment before it. Another stage of the
+each killed run, the call and the differences between its end after a repetition and the end of a run without a
+kill. A fork has the state of AWS at its call, so that no run needs a deployment before it. Another stage of the
 account is there all the time; ``others`` has what the runs changed of it.
 """
 
