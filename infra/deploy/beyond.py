@@ -36,7 +36,7 @@ class Difference:
 
 
 class Beyond:
-    """Reserved concurrency, asynchronous calls, access log, tags and roles of a stage whose functions exist."""
+    """Reserved concurrency, asynchronous calls, event sources, access log, tags and roles of a stage with functions."""
 
     def __init__(self, stage: Stage, aws: Account, found: Found) -> None:
         self._stage = stage
@@ -49,6 +49,7 @@ class Beyond:
         """Compare each declared value with AWS."""
         yield from self._reservations()
         yield from self._asynchronous()
+        yield from self._event_sources()
         yield from self._access_log()
         yield from self._tags()
         yield from self._other_policies()
@@ -78,6 +79,24 @@ class Beyond:
                     f"let scheduled calls of {name} age {declared.maximum_age} s, with {declared.retries} retries",
                     partial(self._lambda.put_function_event_invoke_config, FunctionName=name, **wanted),
                 )
+
+    def _event_sources(self) -> Iterator[Difference]:
+        """Chalice changes an event source without enabling it."""
+        for mapping in self._found.mappings:
+            if self._state(mapping) in {"Disabled", "Disabling"}:
+                queue = mapping["EventSourceArn"].rsplit(":", 1)[1]
+                yield Difference(f"enable the event source {queue}", partial(self._enable, mapping))
+
+    def _state(self, mapping: dict[str, Any]) -> str:
+        return str(self._lambda.get_event_source_mapping(UUID=mapping["UUID"])["State"])
+
+    def _enable(self, mapping: dict[str, Any]) -> None:
+        # AWS refuses changes of an event source that is being disabled.
+        for _ in range(_TRIES):
+            if self._state(mapping) != "Disabling":
+                break
+            self._aws.wait()
+        self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
     def _access_log(self) -> Iterator[Difference]:
         logs, group = self._aws.client("logs"), f"/aws/apigateway/{self._stage.application}"

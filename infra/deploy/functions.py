@@ -219,5 +219,4 @@ def _mapped(source: Any, mapping: dict[str, Any]) -> bool:
         mapping["BatchSize"] == source.batch_size
         and mapping.get("MaximumBatchingWindowInSeconds", 0) == (source.maximum_batching_window_in_seconds or 0)
         and mapping.get("ScalingConfig", {}).get("MaximumConcurrency") == source.maximum_concurrency
-        and mapping["State"] in {"Enabled", "Enabling", "Creating", "Updating"}
     )

@@ -26,6 +26,7 @@ from moto import mock_aws
 
 from infra.deploy import smoke, state
 from infra.deploy.account import Account
+from infra.deploy.adoption import find
 from infra.deploy.deployment import Deployment
 from infra.deploy.packaging import package as packaging
 from infra.deploy.stage import Stage, load
@@ -196,6 +197,11 @@ def let_roles_drift(stage: Stage, aws: Account) -> None:
     iam.attach_role_policy(RoleName=role, PolicyArn=made["Arn"])
 
 
+def disable_event_source(stage: Stage, aws: Account) -> None:
+    [mapping] = [each for each in find(stage, aws).mappings if each["handler"] == "forward"]
+    aws.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+
+
 def everything(stage: Stage, aws: Account) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(snapshot(stage, aws) | left(aws, stage.name)))
     return found
@@ -231,6 +237,11 @@ def main() -> None:
         recorded(killer, deployment(stage, aws))
         drift = {"calls": list(killer.calls), **compared({"end": snapshot(stage, aws)}, complete)}
 
+        disable_event_source(stage, aws)
+        killer.calls.clear()
+        run(deployment(stage, aws))
+        enabled = {"calls": list(killer.calls), **compared({"end": snapshot(stage, aws)}, complete)}
+
         killer.name = "update"
         package(folder, "two")
         changed = replace(stage, variables={**stage.variables, "OIDC_AUDIENCE": "changed"})
@@ -242,9 +253,20 @@ def main() -> None:
         remains = left(aws, stage.name)
         after = everything(other, aws)
     others = sorted(kind for kind in before if before[kind] != after[kind])
-    numbers = {"first": first, "unchanged": unchanged, "drift": drift, "update": update, "removal": removed}
+    numbers = {"first": first, "unchanged": unchanged, "drift": drift, "enabled": enabled, "update": update}
     permissions = sorted(killer.permissions)
-    print(json.dumps({**numbers, "remains": remains, "other": before, "others": others, "permissions": permissions}))
+    print(
+        json.dumps(
+            {
+                **numbers,
+                "removal": removed,
+                "remains": remains,
+                "other": before,
+                "others": others,
+                "permissions": permissions,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def snapshot(stage: Stage, aws: Account) -> dict[str, Any]:
                 each["EventSourceArn"].rsplit(":", 1)[1],
                 each["BatchSize"],
                 each["ScalingConfig"]["MaximumConcurrency"],
+                each["State"],
             ]
             for each in found.mappings
         ),

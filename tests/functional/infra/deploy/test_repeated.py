@@ -60,6 +60,12 @@ def test_policies_that_somebody_changed_are_found_and_mended(runs: dict[str, Any
     assert not [call for call in drift["calls"] if call.startswith("lambda.Create")]
 
 
+def test_event_source_that_somebody_disabled_is_enabled_and_nothing_is_uploaded(runs: dict[str, Any]) -> None:
+    lock = ["dynamodb.PutItem", "dynamodb.DeleteItem"]
+    assert runs["enabled"]["differences"] == []
+    assert sorted(runs["enabled"]["calls"]) == sorted([*lock, "lambda.UpdateEventSourceMapping"])
+
+
 def test_removal_leaves_only_what_it_names_also_when_it_was_killed(runs: dict[str, Any]) -> None:
     remains = {kind: names for kind, names in runs["remains"].items() if names}
     assert set(remains) == {"tables", "queues"}
