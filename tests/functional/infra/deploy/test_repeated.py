@@ -52,7 +52,7 @@ def test_second_deployment_without_changes_changes_nothing(runs: dict[str, Any])
     assert runs["unchanged"] == []
 
 
-def test_policies_that_somebody_changed_are_found_and_mended(runs: dict[str, Any]) -> None:
+def test_policies_that_were_changed_are_found_and_mended(runs: dict[str, Any]) -> None:
     drift = runs["drift"]
     assert drift["differences"] == []
     calls = {"iam.PutRolePolicy", "iam.DeleteRolePolicy", "iam.DetachRolePolicy"}
@@ -60,7 +60,7 @@ def test_policies_that_somebody_changed_are_found_and_mended(runs: dict[str, Any
     assert not [call for call in drift["calls"] if call.startswith("lambda.Create")]
 
 
-def test_event_source_that_somebody_disabled_is_enabled_and_nothing_is_uploaded(runs: dict[str, Any]) -> None:
+def test_disabled_event_source_is_enabled_and_nothing_is_uploaded(runs: dict[str, Any]) -> None:
     lock = ["dynamodb.PutItem", "dynamodb.DeleteItem"]
     assert runs["enabled"]["differences"] == []
     assert sorted(runs["enabled"]["calls"]) == sorted([*lock, "lambda.UpdateEventSourceMapping"])

@@ -173,7 +173,7 @@ def pool() -> Iterator[tuple[Any, str, dict[str, str]]]:
         yield cognito, names["Users"], {name: each["UserPoolClient"]["ClientId"] for name, each in made.items()}
 
 
-def test_no_client_may_write_the_tenant_and_nobody_may_sign_up(pool: tuple[Any, str, dict[str, str]]) -> None:
+def test_no_client_may_write_the_tenant_and_no_user_may_sign_up(pool: tuple[Any, str, dict[str, str]]) -> None:
     cognito, users, clients = pool
     described = cognito.describe_user_pool(UserPoolId=users)["UserPool"]
     assert described["AdminCreateUserConfig"]["AllowAdminCreateUserOnly"]
