@@ -53,7 +53,7 @@ class Record:
 
 
 class Lock:
-    """Keeps two deployments of a stage apart. Its item has its end, so a killed one blocks others for ``HOLD`` at most."""
+    """Keeps two deployments of a stage apart, for ``HOLD`` seconds at most if one of them is killed."""
 
     def __init__(self, stage: Stage, aws: Account) -> None:
         self._client = aws.client("dynamodb")
@@ -102,11 +102,9 @@ class Lock:
         if item.get("host", {}).get("S") == self._host and not _runs(int(item["process"]["N"])):
             return {"N": str(item["process"]["N"])}
         until = time.strftime("%H:%M:%S", time.gmtime(int(item.get("until", {}).get("N", "0"))))
-        holder = (
-            f"{item.get('caller', {}).get('S', 'another caller')} on {item.get('host', {}).get('S', 'another machine')}"
-        )
+        caller, host = (item.get(name, {}).get("S", "unknown") for name in ("caller", "host"))
         raise Refused(
-            f"Stage {self._stage.name} is being deployed by {holder}. Wait for it; if it was killed, its lock ends at "
+            f"Stage {self._stage.name} is being deployed by {caller} on {host}. Wait for it; if it was killed, its lock ends at "
             f"{until} UTC."
         )
 

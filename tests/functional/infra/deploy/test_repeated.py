@@ -1,4 +1,4 @@
-"""A deployment or removal that is killed at any call, and repeated, ends as one that nobody killed."""
+"""A deployment or removal that is killed at any call, and repeated, ends as one without a kill."""
 
 import json
 import os
