@@ -104,8 +104,8 @@ class Lock:
         until = time.strftime("%H:%M:%S", time.gmtime(int(item.get("until", {}).get("N", "0"))))
         caller, host = (item.get(name, {}).get("S", "unknown") for name in ("caller", "host"))
         raise Refused(
-            f"Stage {self._stage.name} is being deployed by {caller} on {host}. Wait for it; if it was killed, its lock ends at "
-            f"{until} UTC."
+            f"Stage {self._stage.name} is being deployed by {caller} on {host}. Wait for it; if it was killed, "
+            f"its lock ends at {until} UTC."
         )
 
     def release(self) -> None:

@@ -1,5 +1,6 @@
 """Flows of a tenant: the request and the stored record."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -18,7 +19,19 @@ MAX_KEYS = 10_000
 KEY = r"^[Ll][Oo][Rr][Aa]:([0-9A-Fa-f]{16}|[0-9A-Fa-f]{6,16}\*)$"
 """A key: ``lora:`` and a DevEUI, or at least six of its digits and an asterisk, as a JSON Schema pattern."""
 
-Key = Annotated[str, Field(pattern=KEY)]
+_KEY = re.compile(KEY)
+
+
+def _key(text: str) -> str:
+    if not _KEY.fullmatch(text):
+        raise ValueError(
+            "write lora: and a DevEUI of 16 hex digits, or lora:, at least its first six digits, and *, such as "
+            "lora:0018b200*"
+        )
+    return text
+
+
+Key = Annotated[str, AfterValidator(_key), Field(json_schema_extra={"pattern": KEY})]
 Tag = Annotated[str, Field(min_length=1, max_length=255)]
 
 
