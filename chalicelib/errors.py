@@ -169,7 +169,7 @@ class BrokerFault(Error):
 
     @property
     def brief(self) -> bool:
-        """Whether the fault may pass by itself within minutes."""
+        """True where the fault may pass by itself within minutes."""
         return self.type in _BRIEF
 
 

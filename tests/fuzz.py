@@ -143,7 +143,7 @@ class Inputs:
 
 
 Target = Callable[[Inputs, list[Any]], None]
-"""Appends what it feeds in to the list before it does, so that it can be told."""
+"""Appends each input to the list before using it, so that a crash can be reported with its inputs."""
 
 
 def _evaluate(call: Callable[[], Any]) -> Callable[[], bool]:

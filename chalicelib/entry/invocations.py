@@ -85,7 +85,7 @@ def _class_of(status: int) -> Metric:
 
 
 def _routes(request: Request) -> str:
-    """Return the group of a route: tests may take 25 s by design, so they have a latency of their own."""
+    """Return the group of a route: tests may take 25 s by design, so their latency is measured apart."""
     path: str = request.context.get("resourcePath") or request.path
     if path.endswith("/test"):
         return "tests"

@@ -124,7 +124,7 @@ def _algorithms(key: "PyJWK") -> list[str]:
 
 
 def _is_id_token(claims: dict[str, Any]) -> bool:
-    """Whether a claim of Cognito (``token_use``), Keycloak (``typ``) or any issuer (``at_hash``) shows an ID token."""
+    """Recognise an ID token by a claim of Cognito (``token_use``), Keycloak (``typ``) or any issuer (``at_hash``)."""
     return claims.get("token_use", "access") != "access" or claims.get("typ") == "ID" or "at_hash" in claims
 
 

@@ -18,7 +18,7 @@ _ACK = b"\x00\x3c\x00\x50"
 class Proxy:
     """Listens on ``port`` of 127.0.0.1 in a background thread and forwards to a port of 127.0.0.1.
 
-    ``encrypted``: the data is TLS, so that no frames can be told apart and no confirms delayed.
+    ``encrypted``: the data is TLS, so that the proxy cannot see frames and no confirms delayed.
     """
 
     def __init__(self, target_port: int, *, encrypted: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What Chalice cannot set (declared.py): compared with AWS, set where it differs, and checked after each deployment."""
+"""Settings that Chalice cannot make (declared.py): compared with AWS, made where they differ, checked afterwards."""
 
 import json
 from collections.abc import Callable, Iterator

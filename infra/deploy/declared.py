@@ -38,7 +38,7 @@ UNRESERVED_MINIMUM = 100
 
 @dataclass(frozen=True)
 class AsynchronousCalls:
-    """How Lambda repeats a scheduled invocation that failed or was throttled."""
+    """Retries and age of a scheduled invocation that failed or was throttled."""
 
     retries: int
     maximum_age: int

@@ -134,7 +134,7 @@ class Functions:
             changes.append(f"create REST API {self._stage.application}")
         if not changes and deployed != wanted.fingerprint:
             changes.append(
-                "deploy roles, schedule and REST API again, for the last deployment was another or did not end"
+                "deploy roles, schedule and REST API again: the last deployment was another one or did not end"
             )
         return changes
 

@@ -1,4 +1,4 @@
-"""What a deployment leaves in the account: a record in Parameter Store, and a lock in the coordination table.
+"""Traces of a deployment in the account: a record in Parameter Store, and a lock in the coordination table.
 
 The record is a note, not the truth: adoption.py finds every resource by its name. Without the record, a deployment
 updates what it would otherwise have left alone.

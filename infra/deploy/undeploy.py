@@ -1,7 +1,7 @@
 """Removes a stage from AWS: ``python -m infra.deploy.undeploy STAGE`` (infra/README.md).
 
-The functions, their roles, event sources and schedule and the REST API go without a question, for they come back with
-the next deployment. The connections' queues and secrets and the stacks go only after a confirmation. Tables with
+The functions, their roles, event sources and schedule and the REST API go without a question, because they come back
+with the next deployment. The connections' queues and secrets and the stacks go only after a confirmation. Tables with
 customers' data are kept. No tenant's token is needed.
 """
 

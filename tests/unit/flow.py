@@ -45,7 +45,7 @@ from infra.local.in_memory import (
 from tests.unit.adapters.codec.double import SandboxCodec
 
 TENANT = "demo"
-UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
+UNREACHABLE = BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused")
 LOST = BrokerUnreachable(EventType.CONNECTION_LOST, "the broker closed the connection")
 
 

@@ -79,7 +79,7 @@ class DynamoDbApplicationServers:
                     f"The application server {as_id} exists already. To change its key, delete it first."
                 ) from error
         try:
-            # Another tenant may have registered it meanwhile: whoever writes last reads both.
+            # Another tenant may have registered it meanwhile: the last writer reads both.
             self._check_unused(tenant, as_id, as_key)
         except Conflict:
             self.delete(tenant, as_id)

@@ -108,7 +108,7 @@ class SecretCopies:
                 return
             if error_code(error) != _DELETED:
                 raise
-            # Somebody deleted it with a recovery window.
+            # An operator deleted it with a recovery window.
             self._client.restore_secret(SecretId=self._full(name))
 
     def _label(self, name: str, version: str, label: str) -> None:

@@ -17,7 +17,7 @@ _REPEATABLE = ("/uplinks", "/restart")
 
 @dataclass
 class Patience:
-    """How long and how often requests are repeated that AWS, or an emulation without CPU time, answers too late."""
+    """Limits of repeating requests that AWS, or an emulation without CPU time, answers too late."""
 
     seconds: float = 120.0
     """Seconds after which the last answer counts."""

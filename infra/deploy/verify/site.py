@@ -91,7 +91,7 @@ class BrokerAddress:
 
 @dataclass(frozen=True)
 class Site:
-    """What the checks need. ``stack`` is the document of a local stack, empty for a stage on AWS."""
+    """Dependencies of the checks. ``stack`` is the document of a local stack, empty for a stage on AWS."""
 
     stage: Stage
     api_url: str

@@ -305,7 +305,7 @@ def test_metrics_of_aws_are_named_as_it_documents_them() -> None:
 
 
 def ordinary_period(stage: Emulation, connections: dict[str, str]) -> None:
-    """What customers and their brokers do, and mistakes that they make, within five minutes."""
+    """Play five minutes of ordinary actions and mistakes of customers and their brokers."""
     period = stage.watch.period
     for status, method, path, body, tenant in (
         (401, "GET", "/connections", None, None),

@@ -25,7 +25,7 @@ def paths(texts: dict[str, Any], prefix: str = "T") -> Iterator[str]:
 
 
 def is_referenced(path: str, code: str) -> bool:
-    """Whether the code has the path itself, or one of its parents without a further name (``T.states[state]``)."""
+    """Look in the code for the path itself, or one of its parents without a further name (``T.states[state]``)."""
     names = path.split(".")
     parents = (".".join(names[:length]) for length in range(2, len(names)))
     return bool(re.search(rf"\b{re.escape(path)}\b", code)) or any(

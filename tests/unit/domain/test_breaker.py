@@ -51,7 +51,7 @@ def test_the_schedule_of_attempts_follows_the_strategy(strategy: str, outage: fl
 @pytest.mark.parametrize(
     ("fault", "state"),
     [
-        (BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), "UNREACHABLE"),
+        (BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"), "UNREACHABLE"),
         (BrokerRefused(EventType.LOGIN_REFUSED, "wrong password"), "AUTHENTICATION_FAILED"),
         (BrokerMisconfigured(EventType.EXCHANGE_MISSING, "no exchange"), "CLOSED"),
     ],
@@ -65,20 +65,20 @@ def test_a_fault_decides_the_state_and_the_reason(fault: BrokerUnreachable, stat
 
 def test_calm_gives_up_at_last_and_keeps_what_waits() -> None:
     down = connection(ReconnectStrategy.CALM).model_copy(update={"outage_since": 0.0})
-    after = breaker.failed(down, BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), 36 * HOUR, 0.0, 1.0)
+    after = breaker.failed(down, BrokerUnreachable(EventType.CONNECTION_REFUSED, "refused"), 36 * HOUR, 0.0, 1.0)
     assert (after.state, after.probe_at, after.active) == ("CLOSED", None, True)
 
 
 def test_a_scaled_schedule_is_the_same_in_less_time() -> None:
     after = breaker.failed(
-        connection(), BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), 1000.0, 1.0, 60.0
+        connection(), BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"), 1000.0, 1.0, 60.0
     )
     assert after.probe_at == 1000 + 6
 
 
 def test_recovering_closes_the_breaker_and_leaves_a_mark() -> None:
     down = breaker.failed(
-        connection(), BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), 1000.0, 0.5, 1.0
+        connection(), BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"), 1000.0, 0.5, 1.0
     )
     after = breaker.recovered(down, 2000.0, "token", 2060.0)
     assert not after.breaker_open
@@ -95,7 +95,7 @@ def test_recovering_does_not_put_off_a_mark_that_is_due_earlier() -> None:
 def test_a_probe_is_never_in_the_past(strategy: ReconnectStrategy, outage: float, jitter: float, scale: float) -> None:
     down = connection(strategy).model_copy(update={"outage_since": 0.0})
     after = breaker.failed(
-        down, BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens"), outage / scale, jitter, scale
+        down, BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"), outage / scale, jitter, scale
     )
     assert after.probe_at is None or after.probe_at > outage / scale
 

@@ -139,7 +139,7 @@ def test_failed_message_keeps_driver_and_validity(scene: Flow) -> None:
 def test_reports_of_a_deactivated_connection_keep_their_flow_until_they_are_sent(scene: Flow) -> None:
     # Given
     add(scene, flow(driver="d:a:1", validity="1h"))
-    scene.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
+    scene.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused")
     scene.post()
     scene.forward()
     inactive = scene.state().model_copy(update={"active": False, "version": 2})

@@ -51,7 +51,7 @@ def test_unreachable_broker_opens_breaker_and_loses_no_report(flow: Flow) -> Non
     flow.post()
     flow.forward()
     after = flow.state()
-    assert (after.state, after.state_reason, after.breaker_open) == ("UNREACHABLE", "nobody listens", True)
+    assert (after.state, after.state_reason, after.breaker_open) == ("UNREACHABLE", "connection refused", True)
     assert flow.queues.depth("c1") == (1, 0)
     assert flow.event_types() == [EventType.CONNECTION_REFUSED]
 

@@ -44,7 +44,7 @@ def queues(flow: Flow) -> SparingQueues:
     flow.use_queues(queues)
     flow.parts = replace(flow.parts, queues=queues)
     flow.forwarder = Forwarder(flow.parts, flow.executor)
-    # An open connection, because closing the breaker would write a pending wake-up of its own.
+    # An open connection, because closing the breaker would write a further pending wake-up.
     flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"state": ConnectionState.OPENED})
     return queues
 

@@ -44,7 +44,7 @@ class Scene(Flow):
         self.claims = ExpiringClaims(self)
         retention = Retention(self.queues, self.claims, self.monitoring, self.clock)
         self.reconciler = Reconciler(replace(self.reconciler_context, retention=retention))
-        self.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "nobody listens")
+        self.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused")
 
     def check(self) -> None:
         """Run the reconciler for one sweep, which takes five minutes. No forwarder runs, so no drain connects."""

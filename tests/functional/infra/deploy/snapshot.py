@@ -1,4 +1,4 @@
-"""What a stage has at AWS, without the ids that AWS chooses."""
+"""Resources of a stage at AWS, without the ids that AWS chooses."""
 
 from typing import Any
 

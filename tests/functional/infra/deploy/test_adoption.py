@@ -1,4 +1,4 @@
-"""What exists at AWS is found by the stage's name, and recorded as Chalice records it."""
+"""Existing resources at AWS are found by the stage's name and recorded as Chalice records them."""
 
 from collections.abc import Iterator
 

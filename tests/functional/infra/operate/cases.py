@@ -51,7 +51,7 @@ def store_report(services: Services, connection: Connection, number: int = 1, de
     return body
 
 
-def break_down(services: Services, connection: Connection, reason: str = "nobody listens") -> None:
+def break_down(services: Services, connection: Connection, reason: str = "connection refused") -> None:
     """Open a connection's breaker."""
     stored = services.connection_store.get(connection.tenant, connection.id)
     fault = BrokerUnreachable(EventType.CONNECTION_REFUSED, reason)

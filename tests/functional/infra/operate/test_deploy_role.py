@@ -47,7 +47,7 @@ BY_DEPLOYMENTS = {
 IMPLIED = {"iam:PassRole", "lambda:TagResource", "lambda:UntagResource"}
 """CreateFunction needs the first for its role and the second for its tags; a change of the tags needs the third."""
 RARE = {"secretsmanager:RestoreSecret", "secretsmanager:UpdateSecretVersionStage"}
-"""For secrets that somebody deleted or changed by hand, which moto treats in another way."""
+"""For secrets that were deleted or changed by hand, which moto treats in another way."""
 TAGGED = {"CreateQueue": "sqs:TagQueue", "CreateSecret": "secretsmanager:TagResource"}
 LISTS = {"ListQueues", "ListTables", "ListSecrets", "GetMetricData"}
 HERE = "eu-west-1:123456789012"

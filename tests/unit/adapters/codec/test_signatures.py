@@ -1,4 +1,4 @@
-"""What the codec calls in a driver, with which arguments, and what it makes of the result."""
+"""Calls of the codec into a driver: the function, its arguments and the treatment of its result."""
 
 import json
 from typing import Any

@@ -165,7 +165,7 @@ def pool() -> Iterator[tuple[Any, str, dict[str, str]]]:
             return found
 
         users = of("Users")
-        # CloudFormation sets these with a call of their own.
+        # CloudFormation sets these with a separate call.
         del users["MfaConfiguration"], users["EnabledMfas"]
         names["Users"] = cognito.create_user_pool(PoolName=users.pop("UserPoolName"), **users)["UserPool"]["Id"]
         cognito.create_resource_server(**of("Api"))
