@@ -1,8 +1,7 @@
 """SQS's JSON protocol as a WSGI application, over queues that keep SQS's guarantees.
 
 It replaces the SQS of moto's server (see ``aws``), which answers 50 sends per second and reorders groups. It refuses
-redrive policies, message move tasks and permissions. It ignores ``ReceiveRequestAttemptId``, so the messages of a lost
-answer come back after their visibility timeout. It does not enforce the 60 s between two purges, or between the
+redrive policies, message move tasks and permissions. It does not enforce the 60 s between two purges, or between the
 deletion and creation of a queue.
 """
 
@@ -14,13 +13,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from infra.local.sqs.engine import Received
-from infra.local.sqs.queue import ACCOUNT, ApiError, Queue
+from infra.local.sqs.answers import Received
+from infra.local.sqs.queue import ACCOUNT, LARGEST_BATCH, ApiError, Queue
 
 _TARGET = "AmazonSQS."
-_LARGEST_BATCH = 10
 _LARGEST_REQUEST = 1048576
-_LONGEST_WAIT = 20
 _ENTRY_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 _CREDENTIAL = re.compile(r"Credential=[^/]*/[^/]*/([^/]+)/")
 
@@ -175,12 +172,7 @@ class Sqs:
         return {"Successful": successful, "Failed": failed}
 
     def _receive(self, queue: Queue, request: Document) -> Document:
-        count = int(request.get("MaxNumberOfMessages") or 1)
-        wait = int(request["WaitTimeSeconds"]) if "WaitTimeSeconds" in request else queue.wait
-        if not 1 <= count <= _LARGEST_BATCH or not 0 <= wait <= _LONGEST_WAIT:
-            raise ApiError("InvalidParameterValue", "MaxNumberOfMessages is 1 to 10 and WaitTimeSeconds 0 to 20.")
-        visibility = float(request["VisibilityTimeout"]) if "VisibilityTimeout" in request else queue.visibility
-        received = queue.engine.receive(count, visibility=visibility, wait=wait)
+        received = queue.receive(request)
         return {"Messages": [_message(each, request) for each in received]} if received else {}
 
     @staticmethod
@@ -227,8 +219,8 @@ def _entries(request: Document) -> list[Document]:
     identifiers = [entry["Id"] for entry in entries]
     if not entries:
         raise ApiError("EmptyBatchRequest", "There should be at least one entry in the request.")
-    if len(entries) > _LARGEST_BATCH:
-        raise ApiError("TooManyEntriesInBatchRequest", f"Maximum number of entries per request are {_LARGEST_BATCH}.")
+    if len(entries) > LARGEST_BATCH:
+        raise ApiError("TooManyEntriesInBatchRequest", f"Maximum number of entries per request are {LARGEST_BATCH}.")
     if len(set(identifiers)) < len(identifiers):
         raise ApiError("BatchEntryIdsNotDistinct", "Two entries have the same Id.")
     if not all(_ENTRY_ID.fullmatch(each) for each in identifiers):

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
+from infra.local.sqs.answers import Counts, Received, Sent
+
 DEDUPLICATION_SECONDS = 300.0
 _LONGEST_VISIBILITY = 43200
 
@@ -63,33 +65,6 @@ class _Group:
 
     waiting: list[int] = field(default_factory=list)
     in_flight: int = 0
-
-
-@dataclass(frozen=True)
-class Sent:
-    message_id: str
-    sequence_number: str
-
-
-@dataclass(frozen=True)
-class Received:
-    message_id: str
-    receipt_handle: str
-    body: str
-    group: str | None
-    deduplication_id: str | None
-    sequence_number: str
-    attributes: dict[str, Any]
-    sent_at: float
-    first_received_at: float
-    receive_count: int
-
-
-@dataclass(frozen=True)
-class Counts:
-    visible: int
-    not_visible: int
-    delayed: int
 
 
 class Engine:
@@ -175,6 +150,21 @@ class Engine:
                     return received
                 next_due = self._due[0][0] if self._due else deadline
                 self._changed.wait(max(0.001, min(deadline, next_due) - now))
+
+    def receive_again(self, receipt_handles: list[str], visibility: float) -> list[Received]:
+        """Returns the messages of an earlier receive with the same handles and a new visibility timeout.
+
+        Returns none when one of them was deleted, is visible again or was received by another call.
+        """
+        with self._changed:
+            found = [self._find(each) for each in receipt_handles]
+            if not all(current and stored and stored.state is _State.IN_FLIGHT for stored, current in found):
+                return []
+            messages = [stored for stored, _ in found if stored]
+            for stored in messages:
+                stored.due = self._clock() + visibility
+                heapq.heappush(self._due, (stored.due, stored.number))
+            return [_received(stored, handle) for stored, handle in zip(messages, receipt_handles, strict=True)]
 
     def delete(self, receipt_handle: str) -> None:
         """Deletes a message, also twice. Raises ReceiptHandleInvalid and, on a FIFO queue, ReceiptHandleExpired."""
@@ -312,18 +302,7 @@ class Engine:
         stored.receive_count += 1
         stored.first_received_at = stored.first_received_at or now
         self._park(stored, _State.IN_FLIGHT, now + visibility)
-        return Received(
-            message_id=stored.message_id,
-            receipt_handle=f"{self._mark}.{stored.number}.{stored.receive_count}.{uuid.uuid4().hex}",
-            body=stored.body,
-            group=stored.group,
-            deduplication_id=stored.deduplication_id,
-            sequence_number=_sequence(stored.number),
-            attributes=stored.attributes,
-            sent_at=stored.sent_at,
-            first_received_at=stored.first_received_at,
-            receive_count=stored.receive_count,
-        )
+        return _received(stored, f"{self._mark}.{stored.number}.{stored.receive_count}.{uuid.uuid4().hex}")
 
     def _find(self, receipt_handle: str) -> tuple[_Stored | None, bool]:
         """Finds the message, None when it is gone, and whether the handle is from its latest receive."""
@@ -333,6 +312,21 @@ class Engine:
             raise ReceiptHandleInvalid
         stored = self._messages.get(int(parts[1]))
         return stored, stored is not None and stored.receive_count == int(parts[2])
+
+
+def _received(stored: _Stored, receipt_handle: str) -> Received:
+    return Received(
+        message_id=stored.message_id,
+        receipt_handle=receipt_handle,
+        body=stored.body,
+        group=stored.group,
+        deduplication_id=stored.deduplication_id,
+        sequence_number=_sequence(stored.number),
+        attributes=stored.attributes,
+        sent_at=stored.sent_at,
+        first_received_at=stored.first_received_at,
+        receive_count=stored.receive_count,
+    )
 
 
 def _sequence(number: int) -> str:

@@ -6,13 +6,17 @@ import time
 from typing import Any
 
 from infra.local.sqs import engine
-from infra.local.sqs.engine import Engine, Sent
+from infra.local.sqs.answers import Received, Sent
+from infra.local.sqs.attempts import ReceiveAttempts
+from infra.local.sqs.engine import Engine
 
 ACCOUNT = "123456789012"
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
 _FORBIDDEN_CHARACTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+LARGEST_BATCH = 10
+_LONGEST_WAIT = 20
 _LONGEST_DELAY = 900
 _LONGEST_VISIBILITY = 43200
 
@@ -91,6 +95,7 @@ class Queue:
         self._created_at = self._modified_at = int(time.time())
         self._attributes = _DEFAULTS | (_FIFO_DEFAULTS if self.fifo else {})
         self.engine = Engine(fifo=self.fifo)
+        self._attempts = ReceiveAttempts(self.engine)
         self.configure(attributes)
 
     @property
@@ -196,6 +201,18 @@ class Queue:
                 "explicitly",
             )
         return hashlib.sha256(body.encode()).hexdigest()
+
+    def receive(self, request: dict[str, Any]) -> list[Received]:
+        """Receives messages. A FIFO queue answers a repeated attempt with the messages of the first one."""
+        count = int(request.get("MaxNumberOfMessages") or 1)
+        wait = int(request["WaitTimeSeconds"]) if "WaitTimeSeconds" in request else self.wait
+        if not 1 <= count <= LARGEST_BATCH or not 0 <= wait <= _LONGEST_WAIT:
+            raise ApiError("InvalidParameterValue", "MaxNumberOfMessages is 1 to 10 and WaitTimeSeconds 0 to 20.")
+        visibility = float(request["VisibilityTimeout"]) if "VisibilityTimeout" in request else self.visibility
+        attempt = request.get("ReceiveRequestAttemptId")
+        if attempt is None or not self.fifo:
+            return self.engine.receive(count, visibility=visibility, wait=wait)
+        return self._attempts.receive(attempt, count, visibility=visibility, wait=wait)
 
     def delete(self, receipt_handle: str) -> None:
         try:

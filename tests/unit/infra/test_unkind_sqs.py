@@ -72,3 +72,32 @@ def test_new_queue_is_not_found_at_once() -> None:
     client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
     assert client.call("GetQueueUrl", QueueName="reports.fifo") is None
     assert client.insist("GetQueueUrl", QueueName="reports.fifo")["QueueUrl"] == QUEUE["QueueUrl"]
+
+
+def test_repeated_attempt_receives_the_messages_of_the_lost_answer() -> None:
+    # Given
+    client = Client(UnkindSqs(seed=7, sleep=lambda _: None))
+    client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
+    for body in ("first", "second", "third"):
+        client.insist("SendMessage", **QUEUE, MessageBody=body, MessageGroupId="device", MessageDeduplicationId=body)
+
+    def receive(attempt: str) -> list[dict[str, Any]]:
+        answer: dict[str, Any] = {}
+        for _ in range(20):
+            answer = client.insist("ReceiveMessage", **QUEUE, VisibilityTimeout=60, ReceiveRequestAttemptId=attempt)
+            if answer:
+                break
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
+
+    # When
+    lost = receive("attempt-1")
+    again = receive("attempt-1")
+    other = receive("attempt-2")
+
+    # Then
+    assert [message["Body"] for message in lost] == ["first"]
+    assert again == lost
+    assert other == []
+    client.insist("DeleteMessage", **QUEUE, ReceiptHandle=again[0]["ReceiptHandle"])
+    assert [message["Body"] for message in receive("attempt-1")] == ["second"]

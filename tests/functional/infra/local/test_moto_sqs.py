@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from infra.local.aws.server import Server
-from infra.local.sqs.engine import Engine, ReceiptHandleExpired, Received
+from infra.local.sqs.engine import Engine, ReceiptHandleExpired
+
+if TYPE_CHECKING:
+    from infra.local.sqs.answers import Received
 
 SQSClient = Any
 """A boto3 client typed as Any, because its types require literal attribute names."""
