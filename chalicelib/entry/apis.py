@@ -70,6 +70,7 @@ class Apis(Adapters):
 
     @cached_property
     def flows_api(self) -> "FlowsApi":
+        from chalicelib.connections.flows.decoding import PreviewDecoder
         from chalicelib.connections.flows.preview import FlowPreviews
         from chalicelib.connections.flows.service import FlowContext, FlowService
         from chalicelib.http_api.flows_api import FlowsApi
@@ -81,7 +82,9 @@ class Apis(Adapters):
             clock=self.clock,
             limit=self.settings.max_flows_per_tenant,
         )
-        return FlowsApi(self.auth, FlowService(context), FlowPreviews(self.connection_store, self.flow_store))
+        decoder = PreviewDecoder(self.codec_client, self.driver_store)
+        previews = FlowPreviews(self.connection_store, self.flow_store, decoder)
+        return FlowsApi(self.auth, FlowService(context), previews)
 
     @cached_property
     def trials(self) -> "Trials":

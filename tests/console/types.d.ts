@@ -92,12 +92,22 @@ interface Flow {
   driver?: { id: string };
 }
 
+/** The result of the driver for a previewed report. */
+interface Decoded {
+  driver: string;
+  name: string;
+  payload: unknown;
+  errors: string[];
+  warnings: string[];
+}
+
 /** The fate of a previewed report at one connection. */
 interface Reached {
   connectionId: string;
   name: string;
   receives: boolean;
   flow: { id: string; name: string; matcher: number | null; driver: string | null } | null;
+  decoded: Decoded | null;
   routingKey: string | null;
   detail: string | null;
 }

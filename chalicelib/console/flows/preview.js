@@ -4,7 +4,7 @@ import { post } from "../parts/api.js";
 import { errorLine } from "../parts/dialog.js";
 import { button, h, icon, newId, put } from "../parts/dom.js";
 import { EXAMPLE_UPLINK } from "../parts/preview.js";
-import { address as driverAddress, decodeReport } from "../drivers/model.js";
+import { address as driverAddress } from "../drivers/model.js";
 import { address, condition, forgetTags, lastFailed, remember } from "./model.js";
 import { T } from "../texts.js";
 
@@ -66,7 +66,7 @@ export function previewPanel(seen = () => {}) {
       const { json } = await post("flows/preview", { uplink });
       remember(json.tags);
       seen();
-      put(result, outcome(json, flows, await payloadsOf(json.connections, uplink)));
+      put(result, outcome(json, flows));
     } catch (problem) {
       const details = problem.errors?.map((/** @type {{detail: string}} */ each) => each.detail).join(" ");
       fault(details || problem.message);
@@ -99,36 +99,23 @@ export function previewPanel(seen = () => {}) {
   };
 }
 
-/** The decoded payloads by the driver of a flow. @param {Reached[]} connections @param {any} report */
-async function payloadsOf(connections, report) {
-  /** @type {Map<string, () => Child>} */
-  const payloads = new Map();
-  for (const { receives, flow } of connections) {
-    const id = receives && flow?.driver;
-    if (id && !payloads.has(id)) payloads.set(id, decoded(await decodeReport(id, report)));
-  }
-  return payloads;
-}
-
-/** The result of a driver, or a note that none fits. @param {Awaited<ReturnType<typeof decodeReport>>} result */
-function decoded(result) {
-  if (!result) return () => h("div.muted", {}, T.flows.notDecoded);
-  const { driver, trial: { errors, data } } = result;
-  return () => [
-    h("div", {}, h("span.muted", {}, T.flows.decodedBy), " ", h("a", { href: driverAddress(driver.id) }, driver.name)),
+/** The payload by the driver of a flow, or a note that none fits. @param {Decoded | null} decoded */
+function payload(decoded) {
+  if (!decoded) return h("div.muted", {}, T.flows.notDecoded);
+  const { driver, name, payload: data, errors, warnings } = decoded;
+  return [
+    h("div", {}, h("span.muted", {}, T.flows.decodedBy), " ", h("a", { href: driverAddress(driver) }, name)),
     errors.length ? h("p.error", {}, errors.join(" ")) : h("pre", { tabindex: "0" }, JSON.stringify(data, null, 2)),
+    warnings.length > 0 && h("p.muted", {}, warnings.join(" ")),
   ];
 }
 
-/**
- * @param {{tags: string[], connections: Reached[]}} answer @param {Flow[]} flows
- * @param {Map<string, () => Child>} payloads by driver
- */
-function outcome({ tags, connections }, flows, payloads) {
+/** @param {{tags: string[], connections: Reached[]}} answer @param {Flow[]} flows */
+function outcome({ tags, connections }, flows) {
   const receiving = connections.filter(({ receives }) => receives);
   const others = connections.filter(({ receives }) => !receives);
   const seen = tags.map((each) => h("span.tag", {}, each));
-  const rows = (/** @type {Reached[]} */ all) => h("ul", {}, all.map((each) => row(each, flows, payloads)));
+  const rows = (/** @type {Reached[]} */ all) => h("ul", {}, all.map((each) => row(each, flows)));
   return [
     h("p.condition", {}, tags.length ? [h("span.muted", {}, T.flows.seen), seen] : T.flows.noTags),
     h("p", {}, h("strong", {}, T.flows.receives(receiving.length))),
@@ -137,8 +124,8 @@ function outcome({ tags, connections }, flows, payloads) {
   ];
 }
 
-/** @param {Reached} reached @param {Flow[]} flows @param {Map<string, () => Child>} payloads */
-function row({ connectionId, name, receives, flow, routingKey, detail }, flows, payloads) {
+/** @param {Reached} reached @param {Flow[]} flows */
+function row({ connectionId, name, receives, flow, decoded, routingKey, detail }, flows) {
   const matchers = flows.find(({ id }) => id === flow?.id)?.matchers ?? [];
   const matcher = flow && matchers[flow.matcher ?? -1];
   const chosen = flow
@@ -151,7 +138,7 @@ function row({ connectionId, name, receives, flow, routingKey, detail }, flows, 
     h("a", { href: `#/connections/${encodeURIComponent(connectionId)}` }, name),
     receives && h("div.condition", {}, flow && h("span.muted", {}, T.flows.byFlow), chosen),
     routingKey && h("div", {}, h("span.muted", {}, T.flows.key), " ", h("code", {}, routingKey)),
-    receives && flow?.driver && payloads.get(flow.driver)?.(),
+    receives && flow?.driver && payload(decoded),
     detail && h("div.muted", {}, detail),
   );
 }

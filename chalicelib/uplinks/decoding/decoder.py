@@ -6,7 +6,7 @@ from typing import Protocol
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.drivers.driver import Driver, Operation, fitting, is_automatic
-from chalicelib.domain.report import Report
+from chalicelib.domain.report import Report, UplinkPayload
 from chalicelib.errors import InvalidRequest, NotFound, TooLarge, Unavailable
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.formats import format_named
@@ -103,7 +103,7 @@ class PayloadDecoder:
             jobs = [task.job for task in tasks[len(answers) :]]
             answers += self._codec.run(jobs, lambda name: self._drivers.code(codes[name]))
         for task, answer in zip(tasks, answers, strict=False):
-            report, fault = _with_answer(task.report, answer)
+            report, fault = with_answer(task.report, answer)
             found[task.received.receipt] = report
             if fault is not None:
                 failures.setdefault(task.driver.id, []).append((task.report, fault))
@@ -131,11 +131,9 @@ class PayloadDecoder:
                 continue
             driver = fitting(drivers, received.driver, payload.models)
             if driver is not None:
-                job = CodecJob(driver.code_hash, driver.signature, Operation.DECODE_UPLINK, payload.to_input())
-                tasks.append(_Task(received, report, driver, job))
+                tasks.append(_Task(received, report, driver, decoding_job(driver, payload)))
             elif not is_automatic(received.driver):
-                message = f"The driver {received.driver} does not exist any more."
-                found[received.receipt] = form.with_failure(report, message)
+                found[received.receipt] = form.with_failure(report, missing_driver(received.driver))
         return tasks, found
 
     def _report(self, connection: Connection, failures: dict[str, list[tuple[Report, str]]]) -> None:
@@ -152,7 +150,18 @@ class PayloadDecoder:
             )
 
 
-def _with_answer(report: Report, answer: CodecAnswer) -> tuple[Report, str | None]:
+def decoding_job(driver: Driver, payload: UplinkPayload) -> CodecJob:
+    """Return the call of the driver that decodes a payload."""
+    return CodecJob(driver.code_hash, driver.signature, Operation.DECODE_UPLINK, payload.to_input())
+
+
+def missing_driver(driver_id: str) -> str:
+    """Return the reason for a report without payload whose driver was deleted."""
+    return f"The driver {driver_id} does not exist any more."
+
+
+def with_answer(report: Report, answer: CodecAnswer) -> tuple[Report, str | None]:
+    """Return the report with its payload, or with the reason why it has none, and this reason."""
     form = format_named(report.format)
     fault = answer.fault
     if fault is None and answer.data is not None:
