@@ -1,4 +1,4 @@
-"""``restore``: connections with their secrets and queues, application servers and failed messages from a backup.
+"""``restore``: connections with their secrets and queues, flows, drivers, application servers and failed messages.
 
 What exists stays, unless ``--overwrite`` is given. A connection's record is written last, because ingress must never
 see a connection without a queue; the restore can therefore be killed anywhere and repeated.
@@ -32,11 +32,12 @@ from infra.deploy.operate.backup_files import (
     BackupFiles,
 )
 from infra.deploy.operate.errors import OperateFailed
+from infra.deploy.operate.flows.copies import DRIVERS, FLOWS, FlowRestore
 from infra.deploy.operate.queue_copies import QueueCopies, uplinks_of
 from infra.deploy.operate.revive import connect_anew, renew_generation
 from infra.deploy.operate.secret_copies import SecretCopies
 from infra.deploy.operate.stage import Stage
-from infra.deploy.operate.tables import is_connection
+from infra.deploy.operate.tables import is_connection, owners
 
 VERSION_STEP = 1000
 """Added to a restored version, so that it is greater than every version that a running function may hold."""
@@ -59,6 +60,8 @@ def restore(stage: Stage, arguments: argparse.Namespace) -> int:
             arguments.yes,
         )
         work.run(rows)
+    else:
+        work.restore_flows(rows, write=False)
     for row in rows:
         row.pop("item", None)
     summary = {"connections": rows, **work.counts}
@@ -137,16 +140,26 @@ class _Restore:
         self.counts[APPLICATION_SERVERS] = self._application_servers()
         new = {row["connection"] for row in rows if row["record"] != "kept"}
         self.counts[FAILED_MESSAGES] = self._failed_messages(new)
+        flows = self.restore_flows(rows, write=True)
         for row in rows:
             self._connection(row)
         self._downlinks()
         self._replays(new)
-        for tenant in sorted({row["connection"].split("/")[0] for row in rows}):
+        for tenant in sorted({row["connection"].split("/")[0] for row in rows} | flows.tenants):
             renew_generation(self.stage, tenant)
         for row in rows:
             if row["record"] != "kept" or row["queue"] == "created" or row["secrets"] == "restored":
                 row["restarted"] = connect_anew(self.stage, *row["connection"].split("/"))
         self.files.forget_progress(self._prefix)
+
+    def restore_flows(self, rows: list[dict[str, Any]], *, write: bool) -> FlowRestore:
+        """Restore the drivers and flows, and count them. ``write``: False only counts."""
+        known = owners(self.stage, self.stage.settings.table(CONNECTIONS))
+        known |= {(row["item"]["tenant"]["S"], row["item"]["id"]["S"]) for row in rows}
+        flows = FlowRestore(self.stage, self.files, self.tenant, self.overwrite, known)
+        self.counts[DRIVERS] = flows.drivers(write=write)
+        self.counts[FLOWS] = flows.flows(write=write)
+        return flows
 
     def _connection(self, row: dict[str, Any]) -> None:
         item = row["item"]
