@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from chalicelib.entry.adapters import Adapters
 
 if TYPE_CHECKING:
+    from chalicelib.connections.drivers.service import DriverService
     from chalicelib.connections.drivers.trials import Trials
+    from chalicelib.connections.flows.service import FlowService
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
@@ -69,11 +71,8 @@ class Apis(Adapters):
         return ConnectionsApi(self.auth, self.connections, self.routing)
 
     @cached_property
-    def flows_api(self) -> "FlowsApi":
-        from chalicelib.connections.flows.decoding import PreviewDecoder
-        from chalicelib.connections.flows.preview import FlowPreviews
+    def flow_service(self) -> "FlowService":
         from chalicelib.connections.flows.service import FlowContext, FlowService
-        from chalicelib.http_api.flows_api import FlowsApi
 
         context = FlowContext(
             store=self.flow_store,
@@ -82,9 +81,17 @@ class Apis(Adapters):
             clock=self.clock,
             limit=self.settings.max_flows_per_tenant,
         )
+        return FlowService(context)
+
+    @cached_property
+    def flows_api(self) -> "FlowsApi":
+        from chalicelib.connections.flows.decoding import PreviewDecoder
+        from chalicelib.connections.flows.preview import FlowPreviews
+        from chalicelib.http_api.flows_api import FlowsApi
+
         decoder = PreviewDecoder(self.codec_client, self.driver_store)
         previews = FlowPreviews(self.connection_store, self.flow_store, decoder)
-        return FlowsApi(self.auth, FlowService(context), previews)
+        return FlowsApi(self.auth, self.flow_service, previews)
 
     @cached_property
     def trials(self) -> "Trials":
@@ -93,9 +100,8 @@ class Apis(Adapters):
         return Trials(self.codec_client, self.driver_store, self.clock)
 
     @cached_property
-    def drivers_api(self) -> "DriversApi":
+    def driver_service(self) -> "DriverService":
         from chalicelib.connections.drivers.service import DriverContext, DriverService
-        from chalicelib.http_api.drivers_api import DriversApi
 
         context = DriverContext(
             store=self.driver_store,
@@ -105,7 +111,13 @@ class Apis(Adapters):
             clock=self.clock,
             limit=self.settings.max_drivers_per_tenant,
         )
-        return DriversApi(self.auth, DriverService(context), self.trials)
+        return DriverService(context)
+
+    @cached_property
+    def drivers_api(self) -> "DriversApi":
+        from chalicelib.http_api.drivers_api import DriversApi
+
+        return DriversApi(self.auth, self.driver_service, self.trials)
 
     @cached_property
     def connectors_api(self) -> "ConnectorsApi":

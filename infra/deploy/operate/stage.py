@@ -66,6 +66,7 @@ def stage_named(name: str, config: Path = CONFIG) -> Stage:
             raise OperateFailed(f"The stage {name} has no RESOURCE_PREFIX in {config}. Set it to the stack's Prefix.")
         tags = {**document.get("tags", {}), **stages[name].get("tags", {}), COST_TAG: name}
         environment = {"RESOURCE_TAGS": ",".join(f"{key}={value}" for key, value in tags.items())} | environment
+        environment.setdefault("CODEC_FUNCTION", f"{document['app_name']}-{name}-codec")
     return Stage(name, document["app_name"], _settings(name, environment))
 
 

@@ -1,6 +1,7 @@
-"""``export`` and ``import``: a tenant's connections and application servers as JSON, for review or for another stage.
+"""``export`` and ``import``: a tenant's connections, application servers, drivers and flows as JSON.
 
-An export has no ids of queues and no state: an import creates new connections. ``backup`` copies a stage as it is.
+An export serves a review or another stage. It has no ids of queues and no state: an import creates new connections.
+``backup`` copies a stage as it is.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from chalicelib.domain.connection import Connection
 from chalicelib.errors import Error, NotFound
 from infra.deploy.operate import output
 from infra.deploy.operate.errors import OperateFailed
+from infra.deploy.operate.flows.transfer import FlowImport, exported_drivers, exported_flows
 from infra.deploy.operate.stage import Stage
 
 FORMAT = 1
@@ -46,9 +48,14 @@ def export_tenant(stage: Stage, arguments: argparse.Namespace) -> int:
     for server in stage.services.application_server_store.of_tenant(tenant):
         keys = dict(stage.services.application_server_store.keys(server.as_id)) if arguments.with_secrets else {}
         servers.append({"asId": server.as_id, "asKey": keys.get(tenant, MASK)})
-    document = {"format": FORMAT, "tenant": tenant, "connections": exported, "applicationServers": servers}
-    _write(arguments.file, document)
-    fields = {"file": str(arguments.file), "connections": len(exported), "applicationServers": len(servers)}
+    lists = {
+        "connections": exported,
+        "applicationServers": servers,
+        "drivers": exported_drivers(stage, tenant),
+        "flows": exported_flows(stage, tenant),
+    }
+    _write(arguments.file, {"format": FORMAT, "tenant": tenant, **lists})
+    fields = {"file": str(arguments.file)} | {name: len(documents) for name, documents in lists.items()}
     if arguments.json:
         output.show_json(fields)
     else:
@@ -77,23 +84,27 @@ def _write(file: Path, document: dict[str, Any]) -> None:
 
 
 def import_tenant(stage: Stage, arguments: argparse.Namespace) -> int:
-    """Create or change connections and application servers as in a file. Nothing is deleted.
+    """Create or change what a file has: drivers, connections, application servers, then flows. Nothing is deleted.
 
     Return 1 when one was refused or lacks a secret.
     """
     document = _read(arguments.file)
     tenant = arguments.tenant or document["tenant"]
-    work = _Import(stage, tenant, dry_run=arguments.dry_run)
-    plan = [work.planned(each) for each in document["connections"]]
+    work = _Import(stage, tenant, document.get("flows", []), dry_run=arguments.dry_run)
+    plan = [work.flows.planned_driver(each) for each in document.get("drivers", [])]
+    plan += [work.planned(each) for each in document["connections"]]
     plan += [work.planned_server(each) for each in document.get("applicationServers", [])]
+    plan += [work.flows.planned_flow(each) for each in document.get("flows", [])]
     if not arguments.dry_run:
         changes = sum(row["action"] in {"create", "change"} for row in plan)
         if changes:
             output.confirm(f"Create or change {changes} objects of the tenant {tenant} in {stage.name}?", arguments.yes)
         for row in plan:
             work.apply(row)
+        work.activate(plan)
     for row in plan:
-        row.pop("document", None)
+        for name in ("document", "exported"):
+            row.pop(name, None)
     if arguments.json:
         output.show_json(plan)
     else:
@@ -112,22 +123,32 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 class _Import:
-    """An import into one tenant. A connection is the one with the same id, else the only one with the same name."""
+    """An import into one tenant. A connection is the one with the same id, else the only one with the same name.
 
-    def __init__(self, stage: Stage, tenant: str, *, dry_run: bool) -> None:
+    A new connection that a flow of the export names is inactive until its flows exist, since it would receive every
+    report.
+    """
+
+    def __init__(self, stage: Stage, tenant: str, flows: list[dict[str, Any]], *, dry_run: bool) -> None:
         self._services = stage.services
         self._tenant = tenant
         self._dry_run = dry_run
+        self.flows = FlowImport(stage, tenant)
+        self._named = {each["connectionId"] for flow in flows for each in flow.get("connectors", [])}
+        self._held: list[str] = []
         self._stored = stage.services.connection_store.of_tenant(tenant)
 
     def planned(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the row of a connection: its action, the changed fields, and the secrets that are missing."""
         wanted = {name: value for name, value in document.items() if name not in _READ_ONLY}
         stored = self._counterpart(wanted)
-        wanted.pop("id", None)
+        exported = wanted.pop("id", None)
+        if stored and exported:
+            self.flows.ids[exported] = stored.id
         configuration = wanted["configuration"]
         masked = sorted(name for name, value in configuration.items() if value == MASK)
         row = {"kind": "connection", "name": wanted["name"], "id": stored.id if stored else None, "document": wanted}
+        row["exported"] = exported
         if stored is None:
             action = "missing secrets" if masked else "create"
             return row | {"action": action, "fields": [], "missing_secrets": masked}
@@ -171,10 +192,13 @@ class _Import:
         if row["action"] not in done:
             return
         try:
-            if row["kind"] == "connection":
-                row["id"] = self._save(row)
-            else:
-                self._save_server(row)
+            match row["kind"]:
+                case "connection":
+                    row["id"] = self._save(row)
+                case "application server":
+                    self._save_server(row)
+                case _:
+                    row["id"] = self.flows.save(row)
         except Error as error:
             output.note(f"{row['name']} is refused: {error}")
             row["action"] = "refused"
@@ -183,8 +207,28 @@ class _Import:
 
     def _save(self, row: dict[str, Any]) -> str:
         if row["action"] == "create":
-            return self._services.connections.create(self._tenant, row["document"]).id
+            held = row["exported"] in self._named and row["document"].get("active", True)
+            document = row["document"] | ({"active": False} if held else {})
+            created = self._services.connections.create(self._tenant, document).id
+            self.flows.ids[row["exported"]] = created
+            self._held += [created] if held else []
+            return created
         return self._services.connections.replace(self._tenant, row["id"], row["document"], None).id
+
+    def activate(self, rows: list[dict[str, Any]]) -> None:
+        """Activate the new connections that waited for their flows, unless one of these flows was refused."""
+        refused = {
+            self.flows.ids.get(each["connectionId"]): row["name"]
+            for row in rows
+            if (row["kind"], row["action"]) == ("flow", "refused")
+            for each in row["document"].get("connectors", [])
+        }
+        for connection_id in self._held:
+            if connection_id in refused:
+                flow = refused[connection_id]
+                output.note(f"The connection {connection_id} stays inactive, because the flow {flow} was refused.")
+                continue
+            self._services.connections.patch(self._tenant, connection_id, {"active": True}, None)
 
     def _save_server(self, row: dict[str, Any]) -> None:
         store, document = self._services.application_server_store, row["document"]

@@ -12,6 +12,7 @@ from chalicelib.errors import BrokerUnreachable
 from chalicelib.vocabulary import EventType
 from infra.deploy.operate.command_line import run
 from tests.functional.connection_cases import TCP
+from tests.functional.doubles import CodecFunction
 
 STAGE = "test"
 DEVICE = "70B3D5E75E000001"
@@ -35,6 +36,18 @@ class Operator:
     def json(self, *arguments: str, code: int = 0) -> Any:
         """Run a command with ``--json`` and return what it printed."""
         return json.loads(self(*arguments, "--json", code=code).out)
+
+
+class StageCodec:
+    """A client of Lambda with the stage's function for drivers. Records the names that are called."""
+
+    def __init__(self, functions: CodecFunction) -> None:
+        self._functions = functions
+        self.names: list[str] = []
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: N803  # boto3's names
+        self.names.append(FunctionName)
+        return self._functions.invoke(FunctionName="codec", Payload=Payload)
 
 
 def connect(services: Services, tenant: str = "demo", **fields: Any) -> Connection:

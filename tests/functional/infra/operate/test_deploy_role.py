@@ -17,8 +17,10 @@ from botocore.client import BaseClient
 from chalicelib.entry.services import Services
 from infra.local.processes import ROOT
 from tests.functional.connection_cases import failed
+from tests.functional.driver_cases import add_driver
+from tests.functional.flow_cases import add_flow
 from tests.functional.infra.deploy.iam import Permission, asked_for
-from tests.functional.infra.operate.cases import Operator, connect, store_report
+from tests.functional.infra.operate.cases import Operator, StageCodec, connect, store_report
 from tests.functional.infra.operate.test_orphans import lose_record, old  # noqa: F401  # a fixture
 
 TEMPLATE = ROOT / "infra" / "deploy" / "templates" / "deploy-role.yaml"
@@ -119,13 +121,15 @@ class Recording:
 
 @pytest.mark.usefixtures("old")
 def test_operator_is_granted_exactly_what_the_commands_call(
-    services: Services, operate: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services, operate: Operator, codec: StageCodec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given: one of everything
     made, lost = connect(services, "demo"), connect(services, "other")
     services.secret_store.put_as_key("demo", made.id, "0011")
     services.application_server_store.put("demo", "AS1", "key of AS1")
     store_report(services, made)
+    add_driver(services, "company:sensor:1")
+    add_flow(services, made.id, driver="company:sensor:1")
     lose_record(services, "other", lost.id)
     make_api_of("iot-flow-amqp-test")
 
@@ -153,6 +157,8 @@ def test_operator_is_granted_exactly_what_the_commands_call(
     run("restore", str(tmp_path / "taken"), "--yes")
 
     # Then
+    for name in codec.names:
+        run.needed.update(asked_for("lambda", "Invoke", {"FunctionName": name}))
     granted = statements("OperatePolicy").values()
     assert sorted(each for each in run.needed if not any(grants(one, each) for one in granted)) == []
     used = {each.action for each in run.needed}
@@ -179,6 +185,8 @@ def change(file: Path) -> None:
     connection["configuration"] |= {"password": "other", "description": "x"}
     document["connections"].append(connection | {"id": None, "name": "new"})
     document["applicationServers"][0]["asKey"] = "another key"
+    document["drivers"][0]["code"] += "// changed"
+    document["flows"][0]["name"] = "changed"
     file.write_text(json.dumps(document))
 
 
