@@ -13,6 +13,8 @@ from infra.deploy.packaging.runtime import GLIBC, MACHINES, PYTHON, PackageFaile
 
 _OLDEST_MINOR = 17
 """The glibc 2.17 of manylinux2014."""
+_UNUSED = frozenset({"cffi", "pycparser"})
+"""Folders that only a build of an extension imports. cryptography is built, and needs ``_cffi_backend`` alone."""
 
 
 def files_of(requirements: Path, architecture: str, python: tuple[int, int] = PYTHON) -> dict[str, bytes]:
@@ -27,6 +29,8 @@ def files_of(requirements: Path, architecture: str, python: tuple[int, int] = PY
         found: dict[str, bytes] = {}
         for wheel in sorted(directory.glob("*.whl")):
             for path, content in _unpacked(wheel):
+                if PurePosixPath(path).parts[0] in _UNUSED:
+                    continue
                 if found.setdefault(path, content) != content:
                     raise PackageFailed(f"Two of the wheels in {requirements.name} contain a file {path}.")
         return found

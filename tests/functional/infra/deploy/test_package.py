@@ -68,6 +68,17 @@ def test_every_compiled_library_loads_on_lambda(architecture: str, elf_machine: 
         assert max(versions(content, "GLIBCXX"), default=(0,)) <= GLIBCXX == (3, 4, 29)
 
 
+def test_wheels_have_no_folder_that_only_builds_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def downloaded(_requirements: Path, directory: Path, *_: object) -> None:
+        with zipfile.ZipFile(directory / "cffi-2.0-py3-none-any.whl", "w") as archive:
+            for name in ("cffi/api.py", "_cffi_backend.abi3.so", "cffi-2.0.dist-info/METADATA"):
+                archive.writestr(name, name)
+
+    monkeypatch.setattr(wheels, "download", downloaded)
+    found = wheels.files_of(tmp_path / "requirements.txt", "x86_64")
+    assert set(found) == {"_cffi_backend.abi3.so", "cffi-2.0.dist-info/METADATA"}
+
+
 def test_package_has_what_an_installation_would_import_with_versions_and_licences(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "library-1.0-py3-none-any.whl", "w") as archive:
         for name in (
