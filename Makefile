@@ -43,8 +43,9 @@ check: $(BIN)/.installed $(NODE_MODULES)/.installed ## run linters, type checker
 lint-deploy: $(BIN)/.installed ## judge the templates and policies with cfn-lint, parliament and checkov, which it downloads
 	@exec $(BIN)/python -m infra.deploy.lint
 
-bench: $(BIN)/.installed ## measure speed, memory, cold starts and the load time of the web page
-	@$(BIN)/python -m infra.bench && exec $(BIN)/python -m infra.bench.page
+bench: $(BIN)/.installed ## compare with other AMQP clients, measure memory, cold starts, the page (PART="peers decoding", ROUNDS)
+	@mkdir -p .measured
+	@exec $(BIN)/python -m infra.bench $(PART) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 SEED ?= 1
 CHAOS_OPTIONS := reports devices connections broker-kills worker-kills downlinks consumer-kills network-server-kills codec-kills seed port-base
@@ -89,6 +90,7 @@ token: $(BIN)/.installed ## print a new token for the running local stack
 lock: $(BIN)/.installed ## pin the newest versions of the packages in requirements.in
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --only-binary :all: --emit-build-options --no-header --python-version 3.11 requirements.in -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 tests/requirements.in -c requirements.txt -o tests/requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --only-binary :all: --no-header --python-version 3.11 infra/bench/peers/requirements.in -c tests/requirements.txt -o infra/bench/peers/requirements.txt
 
 deploy: $(BIN)/.installed ## deploy a stage to AWS, or list what would change: make deploy STAGE=dev DRY_RUN=1 (infra/README.md)
 	@exec $(BIN)/python -m infra.deploy $(STAGE) $(if $(DRY_RUN),--dry-run) $(if $(ADDRESS),--address $(ADDRESS))

@@ -13,7 +13,7 @@ import boto3
 
 from chalicelib.adapters.aws.sqs import SqsUplinkQueues, SqsWakeQueue
 from chalicelib.config import Settings
-from infra.bench.publish import bench_connection
+from infra.bench.broker import bench_connection
 from infra.local.aws import data_stack
 from infra.local.tcp_ports import free_ports
 from infra.local.waiting import wait_until

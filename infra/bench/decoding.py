@@ -19,7 +19,7 @@ from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.decoding.decoder import PayloadDecoder
 from chalicelib.uplinks.decoding.tenant_drivers import TenantDrivers
 from chalicelib.uplinks.settlement import prepare_all
-from infra.bench.publish import bench_connection
+from infra.bench.broker import bench_connection
 from infra.local.in_memory import MemoryDrivers, MemoryEventLog, MemoryStatistics
 
 REPORTS = 100

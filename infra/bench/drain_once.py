@@ -22,7 +22,7 @@ from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.socket_slots import SocketSlots
-from infra.bench.publish import bench_connection
+from infra.bench.broker import bench_connection
 from infra.local.in_memory import (
     MemoryConnectionStore,
     MemoryEventLog,

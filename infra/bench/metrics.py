@@ -10,8 +10,8 @@ from pathlib import Path
 from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.monitoring.metrics import metrics
 from chalicelib.vocabulary import Metric
-from infra.bench.publish import bench_connection, purge
-from infra.bench.settle import FILLER, ForwarderBench
+from infra.bench.broker import bench_connection, purge
+from infra.bench.settle import ForwarderBench
 
 _ROUNDS = 20
 _REPEATS = 2000
@@ -24,7 +24,7 @@ def measure(port: int, password: str) -> None:
         purge(port, password)
         bench = ForwarderBench(bench_connection(port), ConnectionSecrets(password=password))
         seconds = bench.seconds(reports, _ROUNDS, time.process_time)
-        calls = _recorded(bench.round(reports, FILLER))
+        calls = _recorded(bench.round(reports))
         bench.close()
         own, drain = _repeated(calls), statistics.median(seconds)
         print(

@@ -36,17 +36,21 @@ _CONFIGURATION = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.bench.page", description=__doc__)
     parser.add_argument("--stack", type=Path, help="the directory of a running stack")
-    arguments = parser.parse_args()
     try:
-        ensure_installed()
-        with stack_for(arguments.stack) as stack, sync_playwright() as playwright:
-            _fill(stack)
-            with playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS)) as browser:
-                measure(browser, stack)
+        run(parser.parse_args().stack)
     except (StackFailed, ChromiumMissing) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def run(directory: Path | None = None) -> None:
+    """Measure at the stack in a directory, or at a new one. Raises StackFailed or ChromiumMissing."""
+    ensure_installed()
+    with stack_for(directory) as stack, sync_playwright() as playwright:
+        _fill(stack)
+        with playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS)) as browser:
+            measure(browser, stack)
 
 
 def measure(browser: Browser, stack: dict[str, Any]) -> float:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,6 +47,8 @@ class BrokerConfig:
     ca_file: str
     certificate_file: str
     key_file: str
+    plugins: Sequence[str] = ()
+    """Plugins besides those for the management page and for logins with a certificate."""
 
 
 class Broker:
@@ -228,7 +231,8 @@ class Broker:
         if not cookie.exists():
             _write_private(cookie, secrets.token_hex(16))
             cookie.chmod(0o400)
-        (self.directory / "enabled_plugins").write_text("[rabbitmq_management,rabbitmq_auth_mechanism_ssl].\n")
+        plugins = ",".join(("rabbitmq_management", "rabbitmq_auth_mechanism_ssl", *config.plugins))
+        (self.directory / "enabled_plugins").write_text(f"[{plugins}].\n")
         (self.directory / "advanced.config").write_text("[].\n")
         lines = [
             f"listeners.tcp.1 = 127.0.0.1:{config.port}",

@@ -1,0 +1,63 @@
+"""The connector's publisher: messages in memory, published and confirmed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+from chalicelib.config import Settings
+from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import BrokerProtocol
+from chalicelib.domain.delivery import Result
+from infra.bench.broker import bench_connection
+from infra.bench.peers.contenders.serving import NotDelivered, serve
+from infra.bench.peers.job import HOST, Job
+from infra.bench.peers.reports import bench_messages
+
+PATIENCE = 60.0
+
+
+class Publisher:
+    """An open publisher, as a warm function has it."""
+
+    version = "this repository"
+
+    def __init__(self, job: Job) -> None:
+        connection, secrets = connection_of(job)
+        self._messages = bench_messages(connection, job.devices)
+        factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
+        self._publisher = factory.open(connection, secrets, time.monotonic() + PATIENCE)
+
+    def prepare(self, messages: int) -> Callable[[], None]:
+        chosen = self._messages[:messages]
+
+        def publish() -> None:
+            result = self._publisher.publish(chosen, time.monotonic() + PATIENCE)
+            if any(outcome.result is not Result.DELIVERED for outcome in result.outcomes.values()):
+                raise NotDelivered(str(result.fault or result.outcomes))
+
+        return publish
+
+    def close(self) -> None:
+        self._publisher.close()
+
+
+def connection_of(job: Job) -> tuple[Connection, ConnectionSecrets]:
+    """Return the tenant's connection to the broker of a job, and its secrets."""
+    connection, secrets = bench_connection(job.port), ConnectionSecrets(password=job.password)
+    if job.tls is None:
+        return connection, secrets
+    configuration = connection.configuration.model_copy(
+        update={"host_name": f"{HOST}:{job.port}", "protocol": BrokerProtocol.SSL}
+    )
+    files = {
+        "trusted_ca_certificate": job.tls.authority,
+        "certificate": job.tls.certificate,
+        "private_key": job.tls.key,
+    }
+    texts = {name: Path(path).read_text(encoding="ascii") for name, path in files.items()}
+    return connection.model_copy(update={"configuration": configuration}), secrets.model_copy(update=texts)
+
+
+if __name__ == "__main__":
+    serve(Publisher)
