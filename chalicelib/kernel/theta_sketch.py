@@ -12,16 +12,17 @@ from collections.abc import Iterable, Mapping
 
 K = 10_000
 """Number of hashes that a sketch keeps."""
-_HASH_BYTES = 5
-_RANGE = 1 << 8 * _HASH_BYTES
-_BOUND_BYTES = _HASH_BYTES + 1
+HASH_BYTES = 5
+"""Bytes of a device's hash."""
+_RANGE = 1 << 8 * HASH_BYTES
+_BOUND_BYTES = HASH_BYTES + 1
 """Bytes of the bound; the end of the range needs one bit more than a hash."""
-_ENTRY_BYTES = _HASH_BYTES + 1
+_ENTRY_BYTES = HASH_BYTES + 1
 
 
 def device_hash(dev_eui: str) -> int:
     """Return the 40-bit hash of a device; hashes are distributed uniformly."""
-    return int.from_bytes(hashlib.blake2b(dev_eui.encode(), digest_size=_HASH_BYTES).digest())
+    return int.from_bytes(hashlib.blake2b(dev_eui.encode(), digest_size=HASH_BYTES).digest())
 
 
 class Sketch:

@@ -12,6 +12,7 @@ from typing import Any
 from moto import mock_aws
 
 from chalicelib import __version__
+from chalicelib.adapters.aws.devices.minutes import MOST
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
@@ -169,6 +170,8 @@ def samples(services: Services) -> dict[str, Any]:
     messages = [failed(0, Direction.UPLINK, '{"DevEUI_uplink": {}}'), failed(1, Direction.DOWNLINK, "x" * 2000)]
     services.failed_messages.add(TENANT, ID, messages)
     services.statistics.add(TENANT, ID, {"uplinksDelivered": 2, "uplinksFailed": 1}, {DEVICE})
+    # More devices than a minute's counters hold are in a sketch, as all devices of the first release.
+    services.statistics.add(TENANT, ID, {}, {DEVICE, *(f"{number:016X}" for number in range(MOST + 1))})
     services.statistics.mark_waiting(TENANT, ID, ["waiting"])
     services.application_server_store.put(TENANT, "as", "key")
     services.ledger.record("message")

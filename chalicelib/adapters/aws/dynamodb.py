@@ -22,7 +22,10 @@ _FAILED = "ConditionalCheckFailed"
 
 
 def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one return for each type
-    """Return the attribute value of a JSON value or of bytes. Numbers are sent as text and keep every digit."""
+    """Return the attribute value of a JSON value, of bytes or of a set of bytes.
+
+    Numbers are sent as text and keep every digit.
+    """
     match value:
         case None:
             return {"NULL": True}
@@ -34,6 +37,8 @@ def to_value(value: Any) -> dict[str, Any]:  # noqa: PLR0911  # one return for e
             return {"N": repr(value)}
         case bytes():
             return {"B": value}
+        case frozenset():
+            return {"BS": sorted(value)}
         case Mapping():
             return {"M": {key: to_value(inner) for key, inner in value.items()}}
         case list() | tuple():
@@ -46,7 +51,7 @@ def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: to_value(value) for key, value in values.items() if value is not None}
 
 
-def from_value(value: Mapping[str, Any]) -> Any:
+def from_value(value: Mapping[str, Any]) -> Any:  # noqa: PLR0911  # one return for each type
     """Return the value of an attribute value, the inverse of ``to_value``. Whole numbers become int."""
     ((kind, inner),) = value.items()
     match kind:
@@ -56,6 +61,8 @@ def from_value(value: Mapping[str, Any]) -> Any:
             return int(inner) if inner.lstrip("-").isdigit() else float(inner)
         case "B":
             return bytes(inner)
+        case "BS":
+            return frozenset(map(bytes, inner))
         case "M":
             return {key: from_value(each) for key, each in inner.items()}
         case "L":

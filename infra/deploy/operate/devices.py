@@ -4,6 +4,7 @@ import argparse
 import re
 from typing import Any
 
+from chalicelib.adapters.aws.devices import minutes
 from chalicelib.adapters.aws.dynamodb import from_item, partition, query, to_item
 from chalicelib.domain.connection import Connection
 from chalicelib.kernel.theta_sketch import Sketch, device_hash
@@ -77,10 +78,35 @@ def _failures(stage: Stage, device: str) -> dict[tuple[str, str], list[dict[str,
 
 
 def _last_delivered(stage: Stage, connection: Connection, device: str) -> str | None:
-    """Return the minute of the device's last delivered uplink, as the hours' sketches of active devices have it.
+    """Return the minute of the device's last delivered uplink, from the sets of minutes and the sketches of hours.
 
     A sketch of many devices is a sample: then the answer for a device outside of it is that this is not known.
     """
+    in_set = _last_in_sets(stage, connection, device)
+    in_sketch, sampled = _last_in_sketches(stage, connection, device)
+    minute = max((each for each in (in_set, in_sketch) if each is not None), default=None)
+    if minute is not None:
+        return iso_time(minute * 60)
+    return _SAMPLED if sampled else None
+
+
+def _last_in_sets(stage: Stage, connection: Connection, device: str) -> int | None:
+    found = query(
+        stage.services.dynamodb,
+        TableName=stage.settings.table("statistics"),
+        KeyConditionExpression="#connection = :connection",
+        FilterExpression="contains(#devices, :device)",
+        ExpressionAttributeNames={"#connection": "connection", "#devices": minutes.ATTRIBUTE},
+        ExpressionAttributeValues=to_item(
+            {":connection": partition(connection.tenant, connection.id), ":device": minutes.hash_of(device)}
+        ),
+        ScanIndexForward=False,
+    )
+    return next((int(item["sort"]) for item in found), None)
+
+
+def _last_in_sketches(stage: Stage, connection: Connection, device: str) -> tuple[int | None, bool]:
+    """Return the last minute (Unix time / 60), and whether a sketch is a sample that does not have the device."""
     hash_, sampled = device_hash(device), False
     for item in query(
         stage.services.dynamodb,
@@ -93,6 +119,6 @@ def _last_delivered(stage: Stage, connection: Connection, device: str) -> str | 
         sketch = Sketch.from_bytes(item["sketch"])
         minute = sketch.minute_of(hash_)
         if minute is not None:
-            return iso_time((item["sort"] + minute) * 60)
+            return item["sort"] + minute, sampled
         sampled = sampled or not sketch.covers(hash_)
-    return _SAMPLED if sampled else None
+    return None, sampled

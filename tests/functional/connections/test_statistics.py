@@ -192,7 +192,7 @@ def test_active_devices_are_kept_while_table_is_missing(
     process = DynamoDbStatistics(services.dynamodb, "missing", services.clock)
     with pytest.raises(Unavailable):
         drained(process, connection_id, "A")
-    for part in (process, process._devices):
+    for part in (process, process._sketches):
         part._table = services.settings.table("statistics")
     clock.now += 61
     drained(process, connection_id, "B")
@@ -204,7 +204,7 @@ def test_last_minute_of_hour_is_written_in_next_hour(
 ) -> None:
     clock.now = NOW - 45
     process = another_process(services)
-    process._devices.note("demo", connection_id, ["A"])
+    process._sketches.note("demo", connection_id, ["A"])
     clock.now = NOW
     drained(process, connection_id, "B")
     assert active(api, connection_id) == 2

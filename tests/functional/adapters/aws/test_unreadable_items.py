@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.aws.devices.minutes import MOST
 from chalicelib.adapters.aws.dynamodb import from_item, to_item
 from chalicelib.domain.event import Event, Level
 from chalicelib.entry.services import Services
@@ -86,21 +87,24 @@ def test_unreadable_failed_message_is_skipped_and_purged(
 
 def test_unreadable_statistics_are_left_out(services: Services, caplog: pytest.LogCaptureFixture) -> None:
     # Given
-    services.statistics.add("demo", "01A", {"uplinksDelivered": 2}, {"70B3D5E75E000001"})
+    devices = {f"{number:016X}" for number in range(MOST + 1)}
+    services.statistics.add("demo", "01A", {"uplinksDelivered": 1}, devices)
+    services.statistics.add("demo", "01A", {"uplinksDelivered": 1}, {"70B3D5E75E000001"})
     table = services.settings.table("statistics")
     for item in services.dynamodb.scan(TableName=table)["Items"]:
-        changed = {"sketch": "text"} if "sketch" in item else {"labels": ["a"], "uplinksLate": "many"}
+        late = {"labels": ["a"], "uplinksLate": "many", "devices": "three"}
+        changed = {"sketch": "text"} if "sketch" in item else late
         services.dynamodb.put_item(TableName=table, Item=item | to_item(changed))
     minute = int(time.time() // 60)
 
     # When
     counters = services.statistics.counters("demo", "01A", minute - 5, minute + 5)
-    devices = services.statistics.active_devices("demo", "01A", minute - 5, minute + 5)
+    active = services.statistics.active_devices("demo", "01A", minute - 5, minute + 5)
 
     # Then
     assert [*counters.values()] == [{"uplinksDelivered": 2}]
-    assert devices == 0
-    assert [line["connection"] for line in logged(caplog)] == ["demo#01A#devices"]
+    assert active == 0
+    assert [line["connection"] for line in logged(caplog)] == ["demo#01A", "demo#01A#devices"]
 
 
 def test_unreadable_application_server_is_skipped_and_deleted(

@@ -3,9 +3,9 @@
 A sketch contains the last minute of each device, so "within the last hour" is exact to the minute. It covers this
 hour's devices and those of the previous hour that were seen in or after the same minute.
 
-A process writes new devices together with the counters. It writes at once while the connection has credit, otherwise a
-minute after its previous write. A small connection's devices thus appear with its counters, and a busy connection,
-whose sketch costs up to 60 write units, pays for one write a minute.
+The sketch has the devices that do not fit into a minute's set (``minutes``). A process writes them together with the
+counters: at once while the connection has credit, otherwise a minute after its previous write. A busy connection, whose
+sketch costs up to 60 write units, thus pays for one write a minute.
 
 A process that is frozen for good or does not drain the connection again loses its unwritten devices. These are the
 devices of its last minute that no other process saw.
@@ -15,7 +15,7 @@ import math
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -88,6 +88,8 @@ class DynamoDbDeviceSketches:
 
     def note(self, tenant: str, connection_id: str, devices: Collection[str]) -> None:
         """Record devices as active now, in memory only."""
+        if not devices:
+            return
         partition = _partition(tenant, connection_id)
         hour, minute = divmod(int(self._clock() // 60), 60)
         state = self._state(partition)
@@ -104,7 +106,10 @@ class DynamoDbDeviceSketches:
         Devices stay in memory for the next write after an error, or when concurrent writers win each attempt.
         """
         partition = _partition(tenant, connection_id)
-        state = self._state(partition)
+        with self._lock:
+            state = self._connections.get(partition)
+        if state is None:
+            return
         with state.lock:
             now = self._clock()
             for number, hour in list(state.hours.items()):
@@ -113,10 +118,12 @@ class DynamoDbDeviceSketches:
                 if number < now // 3600 and (not hour.pending or number < now // 3600 - _LATE):
                     del state.hours[number]
 
-    def active(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
-        """Return the number of devices seen from ``first_minute`` to ``last_minute`` (Unix time / 60), both included.
+    def active(
+        self, tenant: str, connection_id: str, first_minute: int, last_minute: int
+    ) -> Iterator[tuple[Sketch, int]]:
+        """Yield the sketches of a period, each with the first minute of its hour that counts.
 
-        ``last_minute`` must be the current minute.
+        Both minutes (Unix time / 60) are included. ``last_minute`` must be the current minute.
         """
         items = query(
             self._client,
@@ -132,10 +139,9 @@ class DynamoDbDeviceSketches:
             ),
             ConsistentRead=True,
         )
-        sketches = readable(
+        yield from readable(
             items, lambda item: (Sketch.from_bytes(item["sketch"]), first_minute - item["sort"]), "connection", "sort"
         )
-        return Sketch.count(sketches)
 
     def _state(self, partition: str) -> _Connection:
         with self._lock:
