@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.bench import cold_start, costs, decoding, metrics, page, routing
+from infra.bench import cold_start, decoding, memory, metrics, page, routing
 from infra.bench.broker import bench_broker
 from infra.bench.peers import measure as peers
 from infra.deploy.packaging.runtime import PackageFailed
@@ -53,7 +53,7 @@ def _metrics(broker: Broker, _directory: Path, _rounds: int) -> None:
 
 
 def _memory(broker: Broker, _directory: Path, _rounds: int) -> None:
-    costs.drain_memory(broker.config.port, broker.config.password)
+    memory.drain_memory(broker.config.port, broker.config.password)
 
 
 _AT_BROKER: Mapping[str, Callable[[Broker, Path, int], None]] = {

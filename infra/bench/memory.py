@@ -2,12 +2,9 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import boto3
 
@@ -15,8 +12,7 @@ from chalicelib.adapters.aws.sqs import SqsUplinkQueues, SqsWakeQueue
 from chalicelib.config import Settings
 from infra.bench.broker import bench_connection
 from infra.local.aws import data_stack
-from infra.local.tcp_ports import free_ports
-from infra.local.waiting import wait_until
+from infra.local.aws.emulation import emulation
 
 MEMORY_GOAL = 160
 """MB."""
@@ -30,7 +26,7 @@ def _run(argv: list[str], environment: dict[str, str]) -> str:
 
 def drain_memory(port: int, password: str) -> None:
     """Prints the peak memory of a forwarder that drains ``REPORTS`` reports of the maximum size from SQS (moto)."""
-    with _aws():
+    with emulation():
         _fill(bench_connection(port).id)
         began = time.monotonic()
         argv = [sys.executable, "-m", "infra.bench.drain_once", str(port)]
@@ -61,27 +57,3 @@ def _fill(connection_id: str) -> None:
             message_id=f"{number:064x}",
             deduplication_id=f"{number:064x}",
         )
-
-
-@contextmanager
-def _aws() -> Iterator[None]:
-    (port,) = free_ports(1)
-    process = subprocess.Popen([sys.executable, "-m", "infra.local.aws.server", "--port", str(port)])
-    os.environ.update(
-        AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}",
-        AWS_ACCESS_KEY_ID="test",
-        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106
-        AWS_DEFAULT_REGION="eu-west-1",
-    )
-    try:
-        if not wait_until(lambda: _accepts(port), 30):
-            raise RuntimeError("The emulation of AWS did not start.")
-        yield
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
