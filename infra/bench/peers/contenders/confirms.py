@@ -8,7 +8,8 @@ _METHOD = struct.Struct(">HH")
 _TAG = struct.Struct(">QB")
 _OVERHEAD = 8
 _METHOD_FRAME = 1
-ACK, NACK, RETURN, DELIVER, CONSUMING = (60, 80), (60, 120), (60, 50), (60, 60), (60, 21)
+Name = tuple[int, int]
+ACK, NACK, RETURN, CONSUMING = (60, 80), (60, 120), (60, 50), (60, 21)
 
 
 class Confirms:
@@ -34,19 +35,34 @@ class Frames:
     def __init__(self) -> None:
         self._buffer = b""
 
-    def methods(self, data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
-        """Yield class and method numbers of each complete method frame, and its payload."""
+    def split(self, data: bytes) -> Iterator[bytes]:
+        """Yield each complete frame."""
         buffer, offset = self._buffer + data, 0
         while len(buffer) - offset >= _OVERHEAD:
-            kind, _, size = _HEADER.unpack_from(buffer, offset)
+            _, _, size = _HEADER.unpack_from(buffer, offset)
             end = offset + size + _OVERHEAD
             if end > len(buffer):
                 break
-            if kind == _METHOD_FRAME:
-                payload = buffer[offset + _HEADER.size : end - 1]
-                yield _METHOD.unpack_from(payload), payload[_METHOD.size :]
+            yield buffer[offset:end]
             offset = end
         self._buffer = buffer[offset:]
+
+    def methods(self, data: bytes) -> Iterator[tuple[Name, bytes]]:
+        """Yield class and method numbers of each complete method frame, and its arguments."""
+        for frame in self.split(data):
+            name = method_of(frame)
+            if name is not None:
+                yield name, arguments_of(frame)
+
+
+def method_of(frame: bytes) -> Name | None:
+    """Return class and method numbers of a method frame, None for other frames."""
+    return _METHOD.unpack_from(frame, _HEADER.size) if frame[0] == _METHOD_FRAME else None
+
+
+def arguments_of(frame: bytes) -> bytes:
+    """Return the encoded arguments of a method frame."""
+    return frame[_HEADER.size + _METHOD.size : -1]
 
 
 def acknowledged(arguments: bytes) -> tuple[int, int]:

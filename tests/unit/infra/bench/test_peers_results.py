@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.bench.peers.contenders.confirms import ACK, DELIVER, Confirms, Frames, acknowledged
+from infra.bench.peers.contenders.confirms import ACK, CONSUMING, Confirms, Frames, acknowledged
 from infra.bench.peers.picture import draw
 from infra.bench.peers.processes import Sample
 from infra.bench.peers.reports import report_body
@@ -134,8 +134,8 @@ def test_tag_is_settled_once_all_earlier_ones_are(acks: list[tuple[int, bool]], 
 def test_frames_are_read_from_pieces_of_any_size(size: int) -> None:
     ack = b"\x01\x00\x01\x00\x00\x00\x0d\x00\x3c\x00\x50\x00\x00\x00\x00\x00\x00\x00\x07\x01\xce"
     body = b"\x03\x00\x01\x00\x00\x00\x03abc\xce"
-    deliver = b"\x01\x00\x01\x00\x00\x00\x04\x00\x3c\x00\x3c\xce"
-    data, frames = ack + body + deliver + ack, Frames()
+    consuming = b"\x01\x00\x01\x00\x00\x00\x04\x00\x3c\x00\x15\xce"
+    data, frames = ack + body + consuming + ack, Frames()
     found = [method for at in range(0, len(data), size) for method in frames.methods(data[at : at + size])]
-    assert [name for name, _ in found] == [ACK, DELIVER, ACK]
+    assert [name for name, _ in found] == [ACK, CONSUMING, ACK]
     assert acknowledged(found[0][1]) == (7, 1)
