@@ -93,6 +93,8 @@ class CodecFunction:
         self.worker = Worker()
         self.handler = CodecHandler(self.worker)
         self.requests: list[Any] = []
+        self.calls: list[tuple[Any, Any]] = []
+        """Answered requests, with their responses."""
         self.failure: Exception | None = None
         """What a call raises in place of an answer."""
         self._lock = Lock()
@@ -103,10 +105,9 @@ class CodecFunction:
             self.requests.append(json.loads(Payload))
             if self.failure is not None:
                 raise self.failure
-            return {
-                "StatusCode": 200,
-                "Payload": io.BytesIO(json.dumps(self.handler.handle(self.requests[-1])).encode()),
-            }
+            answer = self.handler.handle(self.requests[-1])
+            self.calls.append((self.requests[-1], answer))
+            return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
 
 
 class RecordingRemover:

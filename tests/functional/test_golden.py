@@ -1,16 +1,21 @@
-"""Samples of earlier releases (``tests/golden``): this release reads them, and writes what the earlier ones need."""
+"""Samples of releases and of the next one (``tests/golden``): this release reads them, and writes what they need."""
 
 import base64
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chalicelib.adapters.aws.drivers.codec import LambdaCodec
 from chalicelib.domain.work_items import DownlinkJob, PollJob, Wake
 from chalicelib.entry.services import Services
 from chalicelib.kernel.ids import last_id
+from chalicelib.kernel.times import iso_time
+from tests.functional.doubles import CodecFunction
 from tests.golden.samples import (
+    CODE,
     DEVICE,
     DOWNLINK_JOB,
     FOLDER,
@@ -21,7 +26,9 @@ from tests.golden.samples import (
     TENANT,
     UNFINISHED_ID,
     WAKES,
+    codec_jobs,
     connection,
+    driver,
     event,
     flow,
     samples,
@@ -34,11 +41,12 @@ rollback to such a release is possible. Later releases only need the fields that
 UPLINKS = f"uplinks-{ID}.fifo"
 
 release = pytest.mark.parametrize("folder", RELEASES, ids=lambda path: path.name)
+CODECS = [path for path in RELEASES if (path / "codec.json").exists()]
+with_codec = pytest.mark.parametrize("folder", CODECS, ids=lambda path: path.name)
 
 
-def content(folder: Path, name: str) -> dict[str, list[dict[str, Any]]]:
-    loaded: dict[str, list[dict[str, Any]]] = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    return loaded
+def content(folder: Path, name: str) -> Any:
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def bodies(folder: Path, queue: str) -> list[str]:
@@ -72,6 +80,9 @@ def test_items_of_the_release_are_read(services: Services, caplog: pytest.LogCap
     flows = content(folder, "items").get("flows", [])
     assert store.generation(TENANT) == 2 + len(flows)
     assert list(services.flow_store.of_tenant(TENANT)) == [flow()][: len(flows)]
+    drivers = list(services.driver_store.of_tenant(TENANT))
+    assert drivers == ([driver()] if "drivers" in content(folder, "items") else [])
+    assert [services.driver_store.code(each) for each in drivers] == [CODE] * len(drivers)
     events, _ = services.event_log.page(TENANT, None, limit=10, cursor=None)
     assert [each.model_copy(update={"id": ""}) for each in events] == [
         each.model_copy(update={"id": ""}) for each in (event(1, None), event(0, ID))
@@ -106,6 +117,56 @@ def test_queue_bodies_of_the_release_are_read(services: Services, folder: Path) 
     )
     (report,) = services.uplink_queues.receive(ID, 10)
     assert (report.body, report.message_id) == ("\uffff", "m")
+    chosen = (flow().driver, flow().connectors[0].uplink_time_validity)
+    assert (report.driver, report.validity) == (chosen if "driver" in message["MessageAttributes"] else (None, None))
+
+
+def without_times(value: Any) -> Any:
+    """Return a response of the codec without the milliseconds of its answers."""
+    answers = [{name: each[name] for name in each if name != "milliseconds"} for each in value.get("answers", [])]
+    return value | {"answers": answers} if answers else value
+
+
+class Recorded:
+    """A client of Lambda that answers as an earlier release did. Records the requests."""
+
+    def __init__(self, calls: list[dict[str, Any]]) -> None:
+        self._responses = [call["response"] for call in calls]
+        self.requests: list[Any] = []
+
+    def invoke(self, *, FunctionName: str, Payload: bytes) -> Any:  # noqa: ARG002, N803  # boto3's names
+        self.requests.append(json.loads(Payload))
+        return {"Payload": io.BytesIO(json.dumps(self._responses[len(self.requests) - 1]).encode())}
+
+
+@with_codec
+def test_codec_answers_a_forwarder_of_the_release(functions: CodecFunction, folder: Path) -> None:
+    for call in content(folder, "codec"):
+        response = functions.handler.handle(call["request"])
+        assert without_times(response) == without_times(call["response"])
+
+
+@with_codec
+def test_forwarder_reads_the_answers_of_a_codec_of_the_release(folder: Path) -> None:
+    # Given
+    calls = content(folder, "codec")
+    recorded = Recorded(calls)
+
+    # When
+    compiled, decoded, whole, failed, encoded, refused = LambdaCodec(recorded, "codec").run(
+        codec_jobs(), lambda _: CODE
+    )
+
+    # Then
+    assert (compiled.fault, decoded.data) == (None, '{"first":42,"port":2,"é":"ü"}')
+    assert (whole.console, decoded.warnings) == ([iso_time(NOW)], ["a warning"])
+    assert whole.result is not None
+    assert (failed.fault, failed.line) == ("empty (line 3)", 3)
+    assert (encoded.bytes, encoded.f_port) == ("[1,255]", "7")
+    assert refused.errors == ["bad"]
+    # Then: the requests have what the codec of the release needs
+    for call, request in zip(calls, recorded.requests, strict=True):
+        assert_needed(shape(call["request"]), shape(request), strict=False, place="codec")
 
 
 def shape(value: Any) -> Any:

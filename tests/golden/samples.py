@@ -1,21 +1,24 @@
-"""Samples of what a release stores and queues: DynamoDB items, SQS bodies and message attributes.
+"""Samples of what a release stores and sends: DynamoDB items, SQS bodies and message attributes, calls of the codec.
 
-``python -m tests.golden.samples`` writes those of the checked-out release to ``tests/golden/<version>``.
+``python -m tests.golden.samples NAME`` writes those of the checked-out release to ``tests/golden/NAME``: ``unreleased``
+before a release, which names the folder by its version.
 """
 
 import base64
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from moto import mock_aws
 
-from chalicelib import __version__
 from chalicelib.adapters.aws.devices.minutes import MOST
+from chalicelib.adapters.aws.drivers.codec import LambdaCodec
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.drivers.driver import Driver, Model, Operation, Signature, code_hash
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.flows.flow import Flow, FlowConnector, Matcher
@@ -23,8 +26,10 @@ from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.entry.services import Services
 from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
+from chalicelib.ports.drivers import COMPILE, CodecJob
 from chalicelib.vocabulary import ConnectionState, EventType, FailureReason
 from infra.local.aws import data_stack
+from tests.functional.doubles import CodecFunction
 
 FOLDER = Path(__file__).parent
 NOW = 1_764_000_000.25
@@ -65,6 +70,18 @@ ALARM = {
     "uplinkRateMinPerHour": 5,
     "message": "few uplinks",
 }
+
+
+DRIVER_ID = "company:sensor:1"
+CODE = """function decodeUplink(input) {
+  console.log(input.recvTime);
+  if (input.bytes.length === 0) throw new Error("empty");
+  return { data: { first: input.bytes[0], port: input.fPort, é: "ü" }, warnings: ["a warning"] };
+}
+function encodeDownlink(input) {
+  return input.data.bad ? { errors: ["bad"] } : { bytes: [input.data.first, 255], fPort: 7 };
+}
+"""
 
 
 def settings() -> Settings:
@@ -130,6 +147,35 @@ def flow() -> Flow:
     )
 
 
+def driver() -> Driver:
+    return Driver(
+        tenant=TENANT,
+        id=DRIVER_ID,
+        name="a driver",
+        description="d",
+        signature=Signature.LORA_ALLIANCE,
+        models=[Model(producer_id="company", module_id="sensor", version="1")],
+        code_hash=code_hash(CODE),
+        code_size=len(CODE.encode()),
+        created_at=iso_time(NOW),
+        updated_at=iso_time(NOW),
+    )
+
+
+def codec_jobs() -> list[CodecJob]:
+    """Return a call of each kind: results, errors, an exception, and a compilation."""
+    name, signature = code_hash(CODE), Signature.LORA_ALLIANCE
+    uplink = {"bytes": "2a", "fPort": 2, "recvTime": iso_time(NOW), "thing": {"key": f"lora:{DEVICE.lower()}"}}
+    return [
+        CodecJob(name, "", COMPILE),
+        CodecJob(name, signature, Operation.DECODE_UPLINK, uplink),
+        CodecJob(name, signature, Operation.DECODE_UPLINK, uplink, whole=True, console=True),
+        CodecJob(name, signature, Operation.DECODE_UPLINK, uplink | {"bytes": ""}),
+        CodecJob(name, signature, Operation.ENCODE_DOWNLINK, {"data": {"first": 1}, "fPort": 3}),
+        CodecJob(name, signature, Operation.ENCODE_DOWNLINK, {"data": {"bad": True}}),
+    ]
+
+
 def event(number: int, connection_id: str | None) -> Event:
     return Event(
         id=new_id(NOW + number),
@@ -165,6 +211,7 @@ def samples(services: Services) -> dict[str, Any]:
         store.create(made, 10)
     store.reserve(TENANT, UNFINISHED_ID, 10)
     services.flow_store.create(flow(), 10)
+    services.driver_store.create(driver(), CODE, 10)
     services.event_log.add(TENANT, event(0, ID))
     services.event_log.add(TENANT, event(1, None))
     messages = [failed(0, Direction.UPLINK, '{"DevEUI_uplink": {}}'), failed(1, Direction.DOWNLINK, "x" * 2000)]
@@ -188,12 +235,26 @@ def samples(services: Services) -> dict[str, Any]:
     services.wake_queue.send(WAKES)
     services.poll_queue.send(POLL_JOB)
     services.downlink_queue.send([(DOWNLINK_JOB, "d")])
-    tables = ("connections", "flows", "events", "failed-messages", "statistics", "application-servers", "coordination")
+    tables = (
+        *("connections", "flows", "drivers", "events", "failed-messages", "statistics", "application-servers"),
+        "coordination",
+    )
     queues = (f"uplinks-{ID}.fifo", "wakes", "polls", "downlinks.fifo")
     return {
         "items": {table: _items(services, table) for table in tables},
         "messages": {queue: _messages(services, queue) for queue in queues},
+        "codec": codec_calls(),
     }
+
+
+def codec_calls() -> list[dict[str, Any]]:
+    """Return the requests to the codec, which first lacks the code, and its responses."""
+    function = CodecFunction()
+    try:
+        LambdaCodec(function, "codec").run(codec_jobs(), lambda _: CODE)
+    finally:
+        function.worker.stop()
+    return [{"request": request, "response": answer} for request, answer in function.calls]
 
 
 def _items(services: Services, table: str) -> list[dict[str, Any]]:
@@ -215,14 +276,15 @@ def _messages(services: Services, queue: str) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write the samples of this release."""
+    """Write the samples of this release into the folder that the first argument names."""
+    folder = FOLDER / sys.argv[1]
     os.environ |= {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     with mock_aws():
         services = Services(settings(), lambda: NOW)
         data_stack.create(services.dynamodb, services.sqs, services.settings.resource_prefix, services.settings.timing)
         for name, content in samples(services).items():
-            path = FOLDER / __version__ / f"{name}.json"
-            path.parent.mkdir(exist_ok=True)
+            path = folder / f"{name}.json"
+            folder.mkdir(exist_ok=True)
             path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
