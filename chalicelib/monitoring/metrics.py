@@ -43,15 +43,24 @@ class Metrics:
                 values.remove(min(values))
 
     def take(self, stage: str, request_id: str | None) -> list[str]:
-        """Return the collected metrics as lines, one for each dimension's value, and start anew."""
+        """Return the collected metrics as lines and start anew.
+
+        A line has one value of each dimension at most. Metrics of different dimensions share a line, because each line
+        costs what its text costs.
+        """
         with self._lock:
             counts, self._counts = self._counts, defaultdict(lambda: defaultdict(float))
             values, self._values = self._values, defaultdict(lambda: defaultdict(list))
-        lines = []
+        lines: list[dict[str, tuple[str, Mapping[Metric, Any]]]] = []
         for of in sorted({*counts, *values}):
             found: dict[Metric, Any] = {**counts.get(of, {}), **values.get(of, {})}
-            lines.append(_line(found, stage, of, time.time(), request_id))
-        return lines
+            by = next(iter(found)).by or ""
+            line = next((line for line in lines if by not in line), None)
+            if line is None:
+                line = {}
+                lines.append(line)
+            line[by] = (of, found)
+        return [_line(line, stage, time.time(), request_id) for line in lines]
 
     def write(self, request_id: str | None) -> None:
         """Write the collected metrics to stdout, from which CloudWatch Logs extracts them without a call."""
@@ -62,26 +71,25 @@ class Metrics:
 
         ``at``: the counts' time in Unix seconds. Counts of one time are in one period of an alarm.
         """
-        _write([_line(counts, self._stage, "", at, request_id)])
+        _write([_line({"": ("", counts)}, self._stage, at, request_id)])
 
 
-def _line(found: Mapping[Metric, Any], stage: str, of: str, at: float, request_id: str | None) -> str:
-    by = next(iter(found)).by
+def _line(parts: Mapping[str, tuple[str, Mapping[Metric, Any]]], stage: str, at: float, request_id: str | None) -> str:
+    """Return a line. ``parts``: the value of each dimension, and its metrics."""
+    directives = [
+        {
+            "Namespace": NAMESPACE,
+            "Dimensions": [["Stage", by] if by else ["Stage"]],
+            "Metrics": [{"Name": metric.value, "Unit": metric.unit.value} for metric in found],
+        }
+        for by, (_, found) in parts.items()
+    ]
     document: dict[str, Any] = {
-        "_aws": {
-            "Timestamp": int(at * 1000),
-            "CloudWatchMetrics": [
-                {
-                    "Namespace": NAMESPACE,
-                    "Dimensions": [["Stage", by] if by else ["Stage"]],
-                    "Metrics": [{"Name": metric.value, "Unit": metric.unit.value} for metric in found],
-                }
-            ],
-        },
+        "_aws": {"Timestamp": int(at * 1000), "CloudWatchMetrics": directives},
         "Stage": stage,
-        **({by: of} if by else {}),
+        **{by: of for by, (of, _) in parts.items() if by},
         **({"requestId": request_id} if request_id else {}),
-        **{metric.value: value for metric, value in found.items()},
+        **{metric.value: value for _, found in parts.values() for metric, value in found.items()},
     }
     return json.dumps(document, separators=(",", ":"))
 

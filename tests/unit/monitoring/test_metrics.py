@@ -102,3 +102,17 @@ def test_page_lists_exactly_the_metrics() -> None:
 def test_no_metric_has_a_dimension_of_customers() -> None:
     assert {metric.by for metric in Metric} == {None, "Routes", "State"}
     assert all(metric.unit in Unit for metric in Metric)
+
+
+def test_metrics_of_different_dimensions_share_a_line() -> None:
+    collected = Metrics()
+    collected.add(Metric.API_2XX)
+    collected.add(Metric.API_LATENCY, 12.5, of="uplinks")
+    collected.add(Metric.CONNECTIONS, 2, of="OPENED")
+    collected.add(Metric.CONNECTIONS, 1, of="UNREACHABLE")
+    first, second = (json.loads(line) for line in collected.take("iot-flow-dev", None))
+    dimensions = [directive["Dimensions"] for directive in first["_aws"]["CloudWatchMetrics"]]
+    assert dimensions == [[["Stage"]], [["Stage", "State"]], [["Stage", "Routes"]]]
+    assert (first["Api2xx"], first["State"], first["Connections"]) == (1, "OPENED", 2)
+    assert (first["Routes"], first["ApiLatency"]) == ("uplinks", [12.5])
+    assert (second["State"], second["Connections"]) == ("UNREACHABLE", 1)
