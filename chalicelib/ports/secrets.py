@@ -42,3 +42,6 @@ class ApplicationServerStore(Protocol):
 
     def keys(self, as_id: str) -> list[tuple[str, str]]:
         """Return (tenant, AS key) of every tenant that registered this AS_ID."""
+
+    def recent_keys(self, as_id: str) -> list[tuple[str, str]]:
+        """Return the ``keys`` of this process's last read, none if it is older than a few seconds."""

@@ -1,6 +1,7 @@
 """Application servers in DynamoDB, their keys in Secrets Manager (``ports.ApplicationServerStore``)."""
 
 import hmac
+import math
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
 
 _CACHED = 512
+_RECENT = 5.0
+"""Seconds for which a process accepts the keys of an AS_ID without reading them again."""
 _LONGEST_NAME = 255
 _KEYS = ("asId", "tenant")
 _CONDITION_FAILED = "ConditionalCheckFailedException"
@@ -49,6 +52,7 @@ class DynamoDbApplicationServers:
         self._secret_prefix = secret_prefix
         self._clock = clock
         self._keys: BoundedCache[str, str] = BoundedCache(_CACHED)
+        self._recent: BoundedCache[str, tuple[float, list[tuple[str, str]]]] = BoundedCache(_CACHED)
 
     def put(self, tenant: str, as_id: str, as_key: str) -> ApplicationServer:
         """Register an application server.
@@ -123,6 +127,7 @@ class DynamoDbApplicationServers:
                 self._dynamodb.delete_item(TableName=self._table, Key=key)
             return
         self._delete_secret(secret_id)
+        self._recent.drop(as_id)
         with translated("DynamoDB"):
             try:
                 self._dynamodb.delete_item(
@@ -148,7 +153,14 @@ class DynamoDbApplicationServers:
             ConsistentRead=True,
         )
         found = ((tenant, self._key(secret_id)) for tenant, secret_id in readable(items, _secret_of, *_KEYS))
-        return [(tenant, key) for tenant, key in found if key is not None]
+        keys = [(tenant, key) for tenant, key in found if key is not None]
+        self._recent.put(as_id, (self._clock(), keys))
+        return keys
+
+    def recent_keys(self, as_id: str) -> list[tuple[str, str]]:
+        """Return the keys of a read of the last seconds, which saves most reads of a busy process."""
+        at, keys = self._recent.get(as_id) or (-math.inf, [])
+        return keys if 0 <= self._clock() - at < _RECENT else []
 
     def _key(self, secret_id: str) -> str | None:
         key = self._keys.get(secret_id)

@@ -136,6 +136,9 @@ class MemoryApplicationServerStore:
     def keys(self, as_id: str) -> list[tuple[str, str]]:
         return [(owner, key) for (owner, name), (_, key) in self._servers.items() if name == as_id]
 
+    def recent_keys(self, _as_id: str) -> list[tuple[str, str]]:
+        return []
+
 
 class MemoryLeases:
     """Leases. ``holders`` has the holder and end of each; ``calls`` counts the calls by method."""

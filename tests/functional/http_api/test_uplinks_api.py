@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import time
 import tracemalloc
 from typing import Any
 from urllib.parse import urlencode
@@ -78,6 +79,31 @@ def test_lrc_token_is_accepted_and_a_wrong_one_is_refused(api: Api, services: Se
     for unreadable in (b"[]", b"{", b"\xff", b'{"a": {}, "b": {}}'):
         expect_problem(api.as_token(None).call("POST", "/uplinks", raw=unreadable), 401)
     assert delivered(services, connection_id) == []
+
+
+def test_keys_of_an_application_server_are_read_again_after_seconds(api: Api, services: Services) -> None:
+    now = time.time()
+    services.clock = lambda: now
+    elsewhere = Services(services.settings).application_server_store
+    create(api)
+
+    def answer(number: int, key: str) -> int:
+        body = json.dumps(report(number, FPort=2, payload_hex="00ff", CustomerID="1")).encode()
+        return from_lrc(api, services, body, f"1{DEVICE}2{number}00ff", key).status
+
+    # Given a process that has read the key
+    elsewhere.put("demo", "AS", AS_KEY)
+    assert answer(1, AS_KEY) == 200
+    # When another process replaces it, the new key is accepted at once, and with it the old one is forgotten
+    elsewhere.delete("demo", "AS")
+    assert answer(2, AS_KEY) == 200
+    elsewhere.put("demo", "AS", "a new key")
+    assert answer(3, "a new key") == 200
+    assert answer(4, AS_KEY) == 401
+    # When it is deleted, it is refused a few seconds later
+    elsewhere.delete("demo", "AS")
+    now += 6
+    assert answer(5, "a new key") == 401
 
 
 def test_token_is_refused_with_another_body_and_taken_with_its_own(api: Api, services: Services) -> None:
