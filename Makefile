@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lint-deploy chaos isolation unkind outage downlink-delay catalogue fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
+.PHONY: help run test check bench costs lint-deploy chaos isolation unkind outage downlink-delay catalogue fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -46,6 +46,9 @@ lint-deploy: $(BIN)/.installed ## judge the templates and policies with cfn-lint
 bench: $(BIN)/.installed ## compare with other AMQP clients, measure memory, cold starts, the page (PART="peers decoding", ROUNDS)
 	@mkdir -p .measured
 	@exec $(BIN)/python -m infra.bench $(PART) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+costs: $(BIN)/.installed ## count the AWS calls of a report and of an idle connection, and print what they cost
+	@exec $(BIN)/python -m infra.costs
 
 SEED ?= 1
 CHAOS_OPTIONS := reports devices connections broker-kills worker-kills downlinks consumer-kills network-server-kills codec-kills seed port-base

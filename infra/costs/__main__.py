@@ -1,0 +1,54 @@
+"""``make costs``: counts AWS calls on the paths of reports and polls, measures CPU, and prints the tables of costs."""
+
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+_STAGE = "iot-flow-costs"
+_ROUNDS = 30
+
+
+def main() -> None:
+    """Print the tables that infra/README.md shows, and the CPU that this machine needs.
+
+    The settings come first: ``app`` reads the names of its queues when it is imported.
+    """
+    os.environ.update(RESOURCE_PREFIX=_STAGE, AWS_DEFAULT_REGION="eu-west-1")
+    from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory  # noqa: PLC0415
+    from chalicelib.config import Settings  # noqa: PLC0415
+    from infra.bench import publish  # noqa: PLC0415
+    from infra.costs import measured, tables  # noqa: PLC0415
+    from infra.costs.uplinks import UplinkPath  # noqa: PLC0415
+    from infra.local.aws.emulation import emulation  # noqa: PLC0415
+    from infra.local.broker.installation import ensure_installed  # noqa: PLC0415
+
+    ensure_installed()
+    settings = Settings.model_validate(
+        {"resource_prefix": _STAGE, "allowed_private_networks": "127.0.0.0/8", "log_level": "WARNING"}
+    )
+    with emulation(), tempfile.TemporaryDirectory() as directory, publish.bench_broker(Path(directory)) as broker:
+        configuration = {
+            "hostName": f"localhost:{broker.config.port}",
+            "protocol": "TCP",
+            "uplinkTopicPattern": "things.{DevEUI}.uplink",
+            "downlinkEnabled": False,
+            "exchangeName": publish.EXCHANGE,
+            "username": broker.config.username,
+            "password": broker.config.password,
+        }
+        path = UplinkPath(settings, configuration, AmqpPublisherFactory(settings))
+        used = [(reports, path.accept(reports), path.drain(reports)) for reports in (1, 10)]
+        cpu: dict[str, float] = {}
+        for reports in (1, 10):
+            rounds = [(path.accept(reports), path.drain(reports)) for _ in range(_ROUNDS)]
+            cpu["report"] = statistics.median(accepted.cpu / reports for accepted, _ in rounds)
+            cpu[f"drain of {reports}"] = statistics.median(drained.cpu for _, drained in rounds)
+    print("\n".join(tables.of_reports(used)))
+    print()
+    for name, seconds in cpu.items():
+        print(f"CPU, {name}: {1000 * seconds:.1f} ms on this machine, {1000 * measured.CPU[name]:.1f} ms in the table")
+
+
+if __name__ == "__main__":
+    main()

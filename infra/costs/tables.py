@@ -1,0 +1,28 @@
+"""Tables of costs, as infra/README.md shows them."""
+
+from collections.abc import Sequence
+
+from infra.costs.measured import CPU
+from infra.costs.prices import AS_OF
+from infra.costs.reports import GOALS, bill
+from infra.costs.uplinks import Usage
+
+
+def of_reports(used: Sequence[tuple[int, Usage, Usage]]) -> list[str]:
+    """Return the lines of the table per million reports.
+
+    ``used``: for each column the number of reports, the usage of their posts and that of their drain.
+    """
+    bills = [bill(accepted, drained, reports, CPU) for reports, accepted, drained in used]
+    numbers = [reports for reports, *_ in used]
+    names = ["one report a drain" if reports == 1 else f"{reports} reports" for reports in numbers]
+    lines = [f"| per million reports, prices of {AS_OF} | {' | '.join(names)} |", "| --- |" + " --- |" * len(bills)]
+    for line in bills[0].dollars:
+        title = line
+        if line in bills[0].functions:
+            each = [made.functions[line] for made in bills]
+            title += f": {each[0].memory} MB, {' and '.join(f'{1000 * one.seconds:.0f}' for one in each)} ms"
+        lines.append(f"| {title} | {' | '.join(f'{made.dollars[line]:.2f}' for made in bills)} |")
+    lines.append(f"| **together, dollars** | {' | '.join(f'**{made.total:.2f}**' for made in bills)} |")
+    lines.append(f"| goal | {' | '.join(f'{GOALS[reports]:.2f}' for reports in numbers)} |")
+    return lines
