@@ -4,7 +4,7 @@ import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from chalicelib.ports.clock import Clock
 
@@ -44,6 +44,8 @@ class Fifo:
         self._messages: dict[int, _Stored] = {}
         """By sequence number, therefore in order."""
         self._groups: dict[str, dict[int, None]] = defaultdict(dict)
+        self._blocked: dict[str, float] = {}
+        """Time until which a group has a message in flight, for groups that did not change since the last receive."""
         self._seen: dict[tuple[str, str], float] = {}
         self._receipts: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -71,8 +73,10 @@ class Fifo:
         with self._lock:
             now = self._forget_old()
             received: list[Held] = []
-            for group in list(self._groups.values()):
-                if any(self._messages[number].visible_at > now for number in group):
+            for name, group in list(self._groups.items()):
+                if name not in self._blocked:
+                    self._blocked[name] = max(self._messages[number].visible_at for number in group)
+                if self._blocked[name] > now:
                     continue
                 for number in group:
                     if len(received) == min(limit, 10):
@@ -82,10 +86,14 @@ class Fifo:
 
     def _give(self, number: int, now: float) -> Held:
         stored = self._messages[number]
-        receipt = f"{number}.{stored.message.attempts + 1}"
-        self._receipts.pop(stored.message.receipt, None)
-        stored.message = replace(stored.message, receipt=receipt, attempts=stored.message.attempts + 1)
+        old = stored.message
+        receipt = f"{number}.{old.attempts + 1}"
+        stored.message = Held(
+            receipt, old.name, old.group, old.body, old.message_id, old.sent_at, old.attempts + 1, old.attributes
+        )
+        self._receipts.pop(old.receipt, None)
         stored.visible_at = now + self._visibility
+        self._blocked[stored.message.group] = stored.visible_at
         self._receipts[receipt] = number
         return stored.message
 
@@ -105,6 +113,7 @@ class Fifo:
         message = self._messages.pop(number).message
         self._receipts.pop(message.receipt, None)
         del self._groups[message.group][number]
+        self._blocked.pop(message.group, None)
         if not self._groups[message.group]:
             del self._groups[message.group]
 
@@ -113,7 +122,9 @@ class Fifo:
             for receipt in receipts:
                 number = self._held(receipt)
                 if number is not None:
-                    self._messages[number].visible_at = self._clock() + seconds
+                    stored = self._messages[number]
+                    stored.visible_at = self._clock() + seconds
+                    self._blocked.pop(stored.message.group, None)
 
     def depth(self) -> tuple[int, int]:
         """(visible, in flight)."""
