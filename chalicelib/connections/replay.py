@@ -17,6 +17,7 @@ from pydantic import Field
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.messages.entries import replayed_entry
 from chalicelib.domain.report import NO_DEVICE
 from chalicelib.domain.work_items import DownlinkJob, Wake
 from chalicelib.errors import NotFound, Unavailable
@@ -192,6 +193,8 @@ class Replay:
             self._context.wakes.send([Wake(tenant=tenant, connection_id=own, message_id=m.message_id) for m in uplinks])
         if sent:
             self._context.failed.remove(connection.tenant, connection.id, [message.id for message in sent])
+            entries = [replayed_entry(message, self._context.clock()) for message in sent]
+            self._context.monitoring.count(connection, {}, (), entries)
         failure = next((error for _, error in ended if error is not None), None)
         if failure is not None:
             raise failure
@@ -236,6 +239,7 @@ class Replay:
             as_key_secret=message.as_key_secret,
             # A replay is a new reception: a ValidityTime in seconds counts from this moment.
             received_at=self._context.clock(),
+            trace=message.message_id or message.id,
         )
         if not all(self._context.downlinks.send([(job, deduplication_id)])):
             raise Unavailable("SQS did not accept the downlink")

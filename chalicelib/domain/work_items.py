@@ -18,6 +18,7 @@ class Wake(StoredDocument):
     - ``message_id``: the report that caused the wake; None if no single report did.
     - ``probe``: the epoch of an open breaker; the wake starts a probe while the epoch is unchanged.
     - ``helper``: the position of a helper drain in its chain, counted from 1; 0 for an ordinary drain.
+    - ``device``, ``frame_counter``, ``type``, ``accepted_at`` (Unix seconds): of the report, for the message log.
     """
 
     tenant: str
@@ -25,6 +26,10 @@ class Wake(StoredDocument):
     message_id: str | None = None
     probe: int | None = None
     helper: int = 0
+    device: str | None = None
+    frame_counter: int | None = None
+    type: str | None = None
+    accepted_at: float | None = None
 
 
 class PollTarget(StoredDocument):
@@ -54,6 +59,8 @@ class DownlinkJob(StoredDocument):
     """Unix seconds."""
     deduplication_id: str = ""
     """The deduplication id of the SQS message; the statistics count waiting downlinks by it."""
+    trace: str = ""
+    """The name of a replayed downlink in the message log."""
 
 
 def read_wake(body: str) -> Wake | None:

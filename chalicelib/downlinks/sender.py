@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
-from ulid import ULID
 
 from chalicelib.config import Timing
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.messages.entries import Step, failed_entry
 from chalicelib.domain.work_items import DownlinkJob, PollTarget, read_target, readable_fields
+from chalicelib.downlinks.outcome_log import entry_of, name_of
 from chalicelib.errors import DownlinkDelayed, DownlinkRejected, NotFound, Unavailable
 from chalicelib.kernel.backoff import backoff
+from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.monitoring.metrics import metrics
@@ -171,7 +173,7 @@ class DownlinkSender:
             if job is None:
                 self._keep_unreadable(connection, record, detail)
             else:
-                self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record.attempts)
+                self._reject(connection, job, FailureReason.NOT_HANDLED, detail, record)
         except NotFound:
             log.warning("downlink of a deleted connection dropped", extra={"messageId": record.message_id})
         except Exception:  # noqa: BLE001
@@ -187,7 +189,7 @@ class DownlinkSender:
         dev_eui = downlink.get("DevEUI") if isinstance(downlink, dict) else None
         is_known = isinstance(dev_eui, str)
         message = FailedMessage(
-            id=str(ULID()),
+            id=new_id(self._context.clock()),
             time=iso_time(self._context.clock()),
             direction=Direction.DOWNLINK,
             reason=FailureReason.NOT_HANDLED,
@@ -200,7 +202,7 @@ class DownlinkSender:
         self._context.failed.add(connection.tenant, connection.id, [message])
         details = {"devEUI": dev_eui} if is_known else {}
         self._context.monitoring.occurrences(connection, message.reason.downlink_event, 1, detail, details)
-        self._context.monitoring.count(connection, {"downlinksFailed": 1})
+        self._context.monitoring.count(connection, {"downlinksFailed": 1}, (), [failed_entry(message)])
         if isinstance(name, str) and name:
             self._context.monitoring.downlink_done(connection.tenant, connection.id, name)
 
@@ -230,7 +232,7 @@ class DownlinkSender:
                 job,
                 FailureReason.VALIDITY_PASSED,
                 "the network server did not accept the downlink before its validity ended",
-                record.attempts,
+                record,
             )
             return
         as_id, as_key = self._application_server(connection, job)
@@ -239,13 +241,13 @@ class DownlinkSender:
                 f"no AS key is known for the application server '{as_id}'; set downlinkAsId and downlinkAsKey, "
                 "or register the application server with POST /application-servers"
             )
-            self._reject(connection, job, FailureReason.NO_APPLICATION_SERVER, detail, record.attempts)
+            self._reject(connection, job, FailureReason.NO_APPLICATION_SERVER, detail, record)
             return
         sent_at = datetime.fromtimestamp(self._context.clock(), UTC).isoformat(timespec="milliseconds")
         try:
             self._context.network_server.send_downlink(query_parameters(job.downlink, as_id, sent_at), as_key)
         except DownlinkRejected as error:
-            self._reject(connection, job, FailureReason.REJECTED, str(error), record.attempts)
+            self._reject(connection, job, FailureReason.REJECTED, str(error), record)
             return
         except DownlinkDelayed as error:
             seconds = backoff(record.attempts, first=5, longest=300, scale=self._context.timing.scale)
@@ -256,9 +258,12 @@ class DownlinkSender:
                 self._context.monitoring.occurrences(
                     connection, EventType.DOWNLINK_DELAYED, 1, str(error), _device(job)
                 )
+            attempt = entry_of(job, record, Step.ATTEMPTED, self._context.clock(), detail=str(error))
+            self._context.monitoring.count(connection, {}, (), [attempt])
             raise _RetryLater(seconds) from error
         self._context.ledger.record(record.message_id)
-        self._context.monitoring.count(connection, {"downlinksDelivered": 1})
+        delivered = entry_of(job, record, Step.DELIVERED, self._context.clock())
+        self._context.monitoring.count(connection, {"downlinksDelivered": 1}, (), [delivered])
 
     def _application_server(self, connection: Connection, job: DownlinkJob) -> tuple[str, str | None]:
         """Return the AS_ID and AS key for the call: the downlink's, the connection's, or the tenant's only ones.
@@ -282,27 +287,22 @@ class DownlinkSender:
         return as_id, keys.get(connection.tenant)
 
     def _reject(
-        self, connection: Connection, job: DownlinkJob, reason: FailureReason, detail: str, attempts: int
+        self, connection: Connection, job: DownlinkJob, reason: FailureReason, detail: str, record: QueueRecord
     ) -> None:
         """Store the downlink as failed, send a rejection report to the customer and record an event."""
-        now = iso_time(self._context.clock())
-        self._context.failed.add(
-            connection.tenant,
-            connection.id,
-            [
-                FailedMessage(
-                    id=str(ULID()),
-                    time=now,
-                    direction=Direction.DOWNLINK,
-                    reason=reason,
-                    detail=detail,
-                    dev_eui=job.downlink["DevEUI"],
-                    attempts=attempts,
-                    body=json.dumps({DOWNLINK: job.downlink}, ensure_ascii=False),
-                    as_key_secret=job.as_key_secret,
-                )
-            ],
+        message = FailedMessage(
+            id=new_id(self._context.clock()),
+            time=iso_time(self._context.clock()),
+            direction=Direction.DOWNLINK,
+            reason=reason,
+            detail=detail,
+            dev_eui=job.downlink["DevEUI"],
+            attempts=record.attempts,
+            body=json.dumps({DOWNLINK: job.downlink}, ensure_ascii=False),
+            message_id=name_of(job, record),
+            as_key_secret=job.as_key_secret,
         )
+        self._context.failed.add(connection.tenant, connection.id, [message])
         report = DEFAULT.rejection(
             dev_eui=job.downlink["DevEUI"],
             # The time of reception is the same in a repeat, so that SQS deduplicates the report.
@@ -313,7 +313,8 @@ class DownlinkSender:
         )
         self._context.ingress.store(connection.tenant, report, only=[connection])
         self._context.monitoring.occurrences(connection, reason.downlink_event, 1, detail, _device(job))
-        self._context.monitoring.count(connection, {"downlinksFailed": 1})
+        entries = [failed_entry(message, job.received_at)]
+        self._context.monitoring.count(connection, {"downlinksFailed": 1}, (), entries)
 
 
 def _device(job: DownlinkJob) -> dict[str, object]:

@@ -12,6 +12,7 @@ from ulid import ULID
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Event, Level
+from chalicelib.domain.messages.entries import LogEntry
 from chalicelib.errors import Unavailable
 from chalicelib.kernel.ids import id_of
 from chalicelib.kernel.times import iso_time
@@ -137,14 +138,23 @@ class Monitoring:
         extra = {"tenant": connection.tenant, "connection": connection.id, "type": type_, "details": details}
         log.log(logging.getLevelNamesMapping()[level.upper()], message, extra=extra)
 
-    def count(self, connection: Connection, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
-        """Add to the counters of this minute. ``devices``: DevEUIs with a delivered uplink among those counted."""
+    def count(
+        self,
+        connection: Connection,
+        counts: Mapping[str, int],
+        devices: Collection[str] = (),
+        log_entries: Sequence[LogEntry] = (),
+    ) -> None:
+        """Add to the counters of this minute. ``devices``: DevEUIs with a delivered uplink among those counted.
+
+        ``log_entries``: steps of messages for the message log, which the same write stores.
+        """
         wanted = {name: n for name, n in counts.items() if n}
-        if wanted:
+        if wanted or log_entries:
             for name in wanted.keys() & _OF_COUNTERS.keys():
                 metrics.add(_OF_COUNTERS[name], wanted[name])
             with _log_failures(connection.id):
-                self._statistics.add(connection.tenant, connection.id, wanted, devices)
+                self._statistics.add(connection.tenant, connection.id, wanted, devices, log_entries)
 
     def downlinks_waiting(self, connection: Connection, names: Sequence[str]) -> None:
         """Count downlinks as waiting. ``names``: their SQS deduplication ids."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.messages.entries import LogEntry
 
 
 class EventLog(Protocol):
@@ -70,10 +71,20 @@ class PendingReplays(Protocol):
 
 
 class StatisticsWriter(Protocol):
-    """Counts messages and active devices."""
+    """Counts messages and active devices, and keeps the message log, in one write for each call."""
 
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
-        """Add to the counters of this minute, such as ``uplinksDelivered``, and record the devices as active."""
+    def add(
+        self,
+        tenant: str,
+        connection_id: str,
+        counts: Mapping[str, int],
+        devices: Collection[str] = (),
+        log: Sequence[LogEntry] = (),
+    ) -> None:
+        """Add to the counters of this minute, such as ``uplinksDelivered``, and record the devices as active.
+
+        ``log``: the steps of the messages that are counted, and those of attempts, which are not counted.
+        """
 
     def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         """Count downlinks, named by their SQS deduplication ids, as waiting.

@@ -17,6 +17,7 @@ from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
 from chalicelib.uplinks.lanes import SLOW_WAIT, LaneKeeper, OutOfTime, TooSlow
+from chalicelib.uplinks.outcome_log import waiting_entries
 from chalicelib.uplinks.receiving import ReportReceiver, is_full
 from chalicelib.uplinks.settlement import (
     failed_and_lost,
@@ -80,6 +81,8 @@ class Drain:
             return
         probe = any(wake.probe == self._connection.epoch for wake in self._wakes)
         if self._connection.breaker_open and not probe:
+            waiting = waiting_entries(self._wakes, self._connection, self._context.clock())
+            self._context.monitoring.count(self._connection, {}, (), waiting)
             return
         if not self._connection.is_fast and self.lane.hand_on(self._wakes):
             return
@@ -105,7 +108,8 @@ class Drain:
             self._plan_wake(self._context.timing.report_visibility)
         finally:
             self._context.pool.rest(self.id)
-            self._context.monitoring.count(self._connection, self._state.counts, self._state.devices)
+            state = self._state
+            self._context.monitoring.count(self._connection, state.counts, state.devices, state.log.entries)
         self.lane.record(self._connection)
         self._finish()
 
@@ -232,6 +236,7 @@ class Drain:
             result = self._publish(messages)
             fault = result.fault
             outcomes.update(result.outcomes)
+        self._state.log.published(reports, messages, outcomes, fault, self._context.clock())
         self._state.devices |= {
             message.group for message in messages if message.uplink and outcomes[message.key].result == Result.DELIVERED
         }
@@ -302,6 +307,7 @@ class Drain:
             report_failed(context.monitoring, self._connection, failed)
         if lost:
             report_lost(context.monitoring, self._connection, lost)
+        self._state.log.given_up(failed, lost, reports, context.clock())
         self._state.counts += Counter(uplinksFailed=len(failed), uplinksLost=len(lost))
         self._delete(reports)
 

@@ -13,6 +13,7 @@ from chalicelib.ports.history import FailedMessages
 from chalicelib.ports.queues import UplinkQueues, WakeQueue
 from chalicelib.uplinks.admission import Admission
 from chalicelib.uplinks.decoding.decoder import NO_DECODER, Decoder
+from chalicelib.uplinks.outcome_log import OutcomeLog
 from chalicelib.uplinks.publisher_pool import PublisherPool
 
 CLOCK_SKEW = 2.0
@@ -51,6 +52,7 @@ class DrainState:
     counts: Counter[str] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
     """Devices with a confirmed uplink."""
+    log: OutcomeLog = field(default_factory=OutcomeLog)
     reconnected: bool = False
     helper_decided: bool = False
     """A helper drain was requested, or this drain must not request one."""

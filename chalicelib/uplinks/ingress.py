@@ -108,11 +108,22 @@ class Ingress:
             if name:
                 if only is None:
                     metrics.add(Metric.UPLINKS_ACCEPTED)
-                wakes.append(Wake(tenant=tenant, connection_id=connection.id, message_id=name))
+                wakes.append(self._wake(connection, name, report))
         if wakes:
             self._context.wakes.send(wakes)
         if failure:
             raise failure
+
+    def _wake(self, connection: Connection, name: str, report: Report) -> Wake:
+        return Wake(
+            tenant=connection.tenant,
+            connection_id=connection.id,
+            message_id=name,
+            device=report.dev_eui,
+            frame_counter=report.f_cnt_up,
+            type=report.root,
+            accepted_at=self._context.clock(),
+        )
 
     def _send(self, connection: Connection, report: Report, match: FlowMatch | None) -> str | None:
         """Return the report's AMQP message id, or None if the connection was deleted meanwhile."""

@@ -18,6 +18,7 @@ from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.coordination import Claims
 from chalicelib.ports.queues import BATCH, RETENTION, ReceivedReport, UplinkQueues
+from chalicelib.uplinks.outcome_log import lost_entries
 from chalicelib.vocabulary import EventType
 
 NOTICE = 86400.0
@@ -88,7 +89,9 @@ class Retention:
             {"count": len(reports), "oldest": iso_time(reports[0].sent_at)},
         )
         left = self._queues.delete_messages(connection.id, [report.receipt for report in reports])
-        self._monitoring.count(connection, {"uplinksLost": len(reports) - len(left)})
+        gone = [report for report in reports if report.receipt not in left]
+        entries = lost_entries(gone, self._clock(), "The report waited 14 days for the broker, the longest time.")
+        self._monitoring.count(connection, {"uplinksLost": len(gone)}, (), entries)
 
     def _warn(self, connection: Connection, now: float, age: "_Age") -> None:
         """Warn at most once a day that the oldest reports are about to expire."""

@@ -4,14 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from ulid import ULID
-
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.delivery import DELIVERED, Outcome, Result
 from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.report import NO_DEVICE, Report
 from chalicelib.errors import BrokerFault, InvalidRequest, NotFound, NotRoutable, Unavailable
+from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.monitoring.metrics import metrics
@@ -135,7 +134,7 @@ def failed_and_lost(
 
 def _failed_message(now: float, report: ReceivedReport, outcome: Outcome, routing_key: str | None) -> FailedMessage:
     return FailedMessage(
-        id=str(ULID()),
+        id=new_id(now),
         time=iso_time(now),
         direction=Direction.UPLINK,
         reason=outcome.failure,

@@ -16,6 +16,7 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerFault, BrokerUnreachable
 from chalicelib.monitoring import Monitoring
 from chalicelib.network_servers.thingpark.reports import parse_report
+from chalicelib.ports.history import FailedMessages, StatisticsWriter
 from chalicelib.ports.publishing import OutgoingMessage, PublisherFactory, PublishResult
 from chalicelib.ports.queues import QueueRecord
 from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
@@ -134,10 +135,15 @@ class NoChecks:
 class Flow:
     """Test bench of the uplink flow: accepts reports, forwards wakes on request and shows the broker's messages.
 
-    ``factory`` replaces the scripted broker by a real one.
+    ``factory`` replaces the scripted broker by a real one, ``statistics`` and ``failed`` the stores in memory.
     """
 
-    def __init__(self, factory: PublisherFactory | None = None) -> None:
+    def __init__(
+        self,
+        factory: PublisherFactory | None = None,
+        statistics: StatisticsWriter | None = None,
+        failed: FailedMessages | None = None,
+    ) -> None:
         self.now = 1_000_000.0
         self.settings = Settings()
         self.queues = MemoryUplinkQueues(60, lambda: self.now)
@@ -151,7 +157,7 @@ class Flow:
         self.broker = ScriptedBroker()
         self.secrets = MemorySecretStore()
         self.executor = ThreadPoolExecutor(4)
-        self.monitoring = Monitoring(self.events, self.statistics, self.clock)
+        self.monitoring = Monitoring(self.events, statistics or self.statistics, self.clock)
         self.slots = MemorySlots(self.clock)
         self.drivers = MemoryDrivers()
         self.codec = SandboxCodec()
@@ -164,7 +170,7 @@ class Flow:
             self.queues,
             self.wakes,
             self.pool,
-            self.failed,
+            failed or self.failed,
             self.monitoring,
             self.clock,
             lambda: 0.0,

@@ -12,6 +12,7 @@ from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.errors import Unavailable
 from chalicelib.kernel import cursors
+from chalicelib.kernel.ids import first_id, last_id
 from chalicelib.kernel.stored_documents import read_stored
 from chalicelib.ports.clock import Clock
 
@@ -28,6 +29,8 @@ _ANSWER_BYTES = 2_000_000
 _BATCH = 25
 _KEYS = ("connection", "id")
 _TRIES = 5
+_LISTED = ("id", "time", "direction", "status", "reason", "detail", "devEUI", "routingKey", "attempts", "messageId")
+"""Attributes of a message without its body."""
 
 
 class DynamoDbFailedMessages:
@@ -120,6 +123,31 @@ class DynamoDbFailedMessages:
         parameters["ExpressionAttributeValues"] |= to_item({":last": last})
         parameters["KeyConditionExpression"] += " AND id <= :last"
         yield from readable(query(self._client, **parameters), _from_item, *_KEYS)
+
+    def between(
+        self, tenant: str, connection_id: str, since: float, until: float, device: str | None = None
+    ) -> list[FailedMessage]:
+        """Return the messages that failed from ``since`` to before ``until`` (Unix seconds), without their bodies."""
+        names = {"#connection": "connection"} | {f"#{name}": name for name in _LISTED}
+        values: dict[str, Any] = {
+            ":connection": partition(tenant, connection_id),
+            ":first": first_id(since),
+            ":last": last_id(until - 0.001),
+        }
+        parameters: dict[str, Any] = {}
+        if device is not None:
+            values[":device"] = device
+            parameters["FilterExpression"] = "#devEUI = :device"
+        found = query(
+            self._client,
+            TableName=self._table,
+            KeyConditionExpression="#connection = :connection AND #id BETWEEN :first AND :last",
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames=names,
+            ExpressionAttributeValues=to_item(values),
+            **parameters,
+        )
+        return list(readable(({"bodyText": ""} | item for item in found), _from_item, *_KEYS))
 
     def remove(self, tenant: str, connection_id: str, ids: Sequence[str]) -> None:
         """Delete messages. Ids that do not exist are ignored."""

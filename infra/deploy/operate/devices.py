@@ -6,6 +6,7 @@ from typing import Any
 
 from chalicelib.adapters.aws.devices import minutes
 from chalicelib.adapters.aws.dynamodb import from_item, partition, query, to_item
+from chalicelib.adapters.aws.message_log.items import further, minute_of
 from chalicelib.domain.connection import Connection
 from chalicelib.kernel.theta_sketch import Sketch, device_hash
 from chalicelib.kernel.times import iso_time
@@ -91,15 +92,20 @@ def _last_delivered(stage: Stage, connection: Connection, device: str) -> str | 
 
 
 def _last_in_sets(stage: Stage, connection: Connection, device: str) -> int | None:
+    own = partition(connection.tenant, connection.id)
+    first, more = _last_sort(stage, own, device), _last_sort(stage, further(own), device)
+    found = (first, None if more is None else minute_of(more))
+    return max((minute for minute in found if minute is not None), default=None)
+
+
+def _last_sort(stage: Stage, key: str, device: str) -> int | None:
     found = query(
         stage.services.dynamodb,
         TableName=stage.settings.table("statistics"),
         KeyConditionExpression="#connection = :connection",
         FilterExpression="contains(#devices, :device)",
         ExpressionAttributeNames={"#connection": "connection", "#devices": minutes.ATTRIBUTE},
-        ExpressionAttributeValues=to_item(
-            {":connection": partition(connection.tenant, connection.id), ":device": minutes.hash_of(device)}
-        ),
+        ExpressionAttributeValues=to_item({":connection": key, ":device": minutes.hash_of(device)}),
         ScanIndexForward=False,
     )
     return next((int(item["sort"]) for item in found), None)

@@ -9,6 +9,7 @@ from chalicelib.domain.application_server import ApplicationServer
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.event import Event
 from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.messages.entries import LogEntry
 from chalicelib.errors import InvalidRequest, NotFound
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.coordination import LeaseAnswer, LeaseHolder
@@ -98,6 +99,7 @@ class MemoryStatistics:
     def __init__(self) -> None:
         self.counts: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self.devices: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.log: dict[tuple[str, str], list[LogEntry]] = defaultdict(list)
         self._waiting: dict[tuple[str, str, str], bool] = {}
         """By downlink: True while it waits, False when it is done."""
 
@@ -111,8 +113,16 @@ class MemoryStatistics:
     def waiting_downlinks(self, tenant: str, connection_id: str) -> int:
         return sum(waits for key, waits in self._waiting.items() if key[:2] == (tenant, connection_id))
 
-    def add(self, tenant: str, connection_id: str, counts: Mapping[str, int], devices: Collection[str] = ()) -> None:
+    def add(
+        self,
+        tenant: str,
+        connection_id: str,
+        counts: Mapping[str, int],
+        devices: Collection[str] = (),
+        log: Sequence[LogEntry] = (),
+    ) -> None:
         self.devices[tenant, connection_id] |= set(devices)
+        self.log[tenant, connection_id] += log
         for name, number in counts.items():
             self.counts[tenant, connection_id][name] += number
 
