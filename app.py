@@ -118,6 +118,11 @@ def purge_messages(id: str) -> Response:  # noqa: A002
     return services().messages_api.purge(_request(), id)
 
 
+@app.route("/connections/{id}/messages/{messageId}", methods=["GET"])
+def get_failed_message(id: str, messageId: str) -> Response:  # noqa: A002, N803
+    return services().message_log_api.failed(_request(), id, messageId)
+
+
 @app.route("/connections/{id}/messages/replay", methods=["POST"], content_types=_JSON)
 def replay_messages(id: str) -> Response:  # noqa: A002
     return services().messages_api.replay(_request(), id)
@@ -131,6 +136,11 @@ def list_connection_events(id: str) -> Response:  # noqa: A002
 @app.route("/events", methods=["GET"])
 def list_events() -> Response:
     return services().history_api.events(_request())
+
+
+@app.route("/messages", methods=["GET"])
+def follow_messages() -> Response:
+    return services().message_log_api.page(_request())
 
 
 @app.route("/flows", methods=["POST"], content_types=_JSON)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.events import DynamoDbEventLog
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
     from chalicelib.adapters.aws.flows import DynamoDbFlows
+    from chalicelib.adapters.aws.message_log.reader import DynamoDbMessageLog
     from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
     from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
     from chalicelib.adapters.aws.sqs import SqsDownlinkQueue, SqsPollQueue, SqsUplinkQueues, SqsWakeQueue
@@ -139,6 +140,12 @@ class Adapters:
         from chalicelib.adapters.aws.statistics import DynamoDbStatistics
 
         return DynamoDbStatistics(self.dynamodb, self.settings.table("statistics"), self.clock)
+
+    @cached_property
+    def message_log(self) -> "DynamoDbMessageLog":
+        from chalicelib.adapters.aws.message_log.reader import DynamoDbMessageLog
+
+        return DynamoDbMessageLog(self.dynamodb, self.settings.table("statistics"))
 
     @cached_property
     def parked_receipts(self) -> "DynamoDbWaitingDownlinks":

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.flows_api import FlowsApi
     from chalicelib.http_api.history_api import HistoryApi
     from chalicelib.http_api.issuer import Issuer
+    from chalicelib.http_api.messages.log_api import MessageLogApi
     from chalicelib.http_api.messages_api import MessagesApi
     from chalicelib.http_api.openapi.openapi import OpenApi
     from chalicelib.http_api.statistics_api import StatisticsApi
@@ -142,6 +143,15 @@ class Apis(Adapters):
         from chalicelib.http_api.messages_api import MessagesApi
 
         return MessagesApi(self.auth, self.replay)
+
+    @cached_property
+    def message_log_api(self) -> "MessageLogApi":
+        from chalicelib.connections.messages.search import MessageSearch
+        from chalicelib.http_api.messages.log_api import MessageLogApi
+
+        threads = ThreadPoolExecutor(16, thread_name_prefix="messages")
+        search = MessageSearch(self.message_log, self.failed_messages, threads, self.clock)
+        return MessageLogApi(self.auth, self.connections, self.connection_store, search, self.failed_messages)
 
     @cached_property
     def connection_tests_api(self) -> "ConnectionTestsApi":

@@ -144,7 +144,7 @@ def _parameters(path: str, operation: Operation) -> list[dict[str, Any]]:
         for name in re.findall(r"\{(\w+)\}", path)
     ]
     for name in operation.query:
-        description, schema = PARAMETERS[name]
+        description, schema = operation.parameters.get(name) or PARAMETERS[name]
         schema = schema | ({"minLength": 1} if name in operation.required and "enum" not in schema else {})
         parameter = {"name": name, "in": "query", "description": description, "schema": schema}
         parameters.append(parameter | ({"required": True} if name in operation.required else {}))

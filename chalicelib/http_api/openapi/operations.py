@@ -26,6 +26,7 @@ from chalicelib.domain.drivers.driver import DriverRequest
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
 from chalicelib.domain.flows.flow import FlowRequest
+from chalicelib.domain.messages.history import TracedMessage, TraceStatus
 from chalicelib.http_api.auth import READ, UPLINKS, WRITE
 from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
 from chalicelib.http_api.openapi import documents as doc
@@ -52,6 +53,8 @@ class Operation:
     body: tuple[Model, ...] | dict[str, Any] = ()
     media_types: tuple[str, ...] = ("application/json",)
     query: tuple[str, ...] = ()
+    parameters: Mapping[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    """Query parameters that mean something else here than in ``PARAMETERS``."""
     required: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     problems: tuple[int, ...] = ()
@@ -135,6 +138,13 @@ _REPORT = {
     "additionalProperties": _FIELDS,
 }
 _PAGE = ("limit", "cursor")
+_TRACE = {
+    "devEUI": ("only messages of this device", {"type": "string", "pattern": "^[0-9A-Fa-f]{16}$"}),
+    "connectionId": ("only messages of this connection", {"type": "string"}),
+    "from": ("only messages that were accepted at or after this time", _TIME),
+    "to": ("only messages that were accepted at or before this time", _TIME),
+    "status": ("only messages with this status", _enumeration(TraceStatus)),
+}
 _LRC = ("LrnDevEui", "LrnFPort", "LrnInfos", "AS_ID", "Time")
 _CHANGE = (400, 404, 409, 412, 413, 415, 422)
 _ID = "/connections/{id}"
@@ -214,6 +224,14 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DELETE", f"{_ID}/messages"): Operation(
         "purge_messages", "Delete the failed messages", WRITE, None, 204,
         query=("status", "direction"), required=("status",), problems=(404, 422),
+    ),
+    ("GET", f"{_ID}/messages/{{messageId}}"): Operation(
+        "get_failed_message", "Get a failed message with its body", READ, FailedMessage, problems=(404,)
+    ),
+    ("GET", "/messages"): Operation(
+        "follow_messages", "Follow messages: each with its history, the newest step first", READ, [TracedMessage],
+        query=("devEUI", "connectionId", "from", "to", "status", "direction", *_PAGE), parameters=_TRACE,
+        headers=("Link",), problems=(404, 422),
     ),
     ("POST", f"{_ID}/messages/replay"): Operation(
         "replay_messages", "Put failed messages back in the queue; unknown ids are ignored", WRITE,

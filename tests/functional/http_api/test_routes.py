@@ -10,6 +10,7 @@ import pytest
 from app import app
 from chalicelib.entry.services import Services
 from chalicelib.http_api.openapi.operations import OPERATIONS
+from chalicelib.kernel.ids import new_id
 from tests.functional.connection_cases import TCP, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import READ_ONLY, Answer, Api, TestIssuer
@@ -18,6 +19,8 @@ from tests.functional.flow_cases import FLOW, add_flow
 from tests.functional.http_api.test_connection_tests_api import CONFIGURATION, UPLINK, ScriptedTester
 
 OPEN = {("GET", "/health"), ("GET", "/openapi.json")}
+MESSAGE = new_id(1_764_000_000)
+"""The id of the failed message that exists."""
 EVERYTHING = "connections:read connections:write uplinks:write"
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/connections"): TCP,
@@ -70,7 +73,7 @@ class Route:
 
     def send(self, api: Api, connection_id: str, raw: bytes | None = None) -> Answer:
         path = self.path + QUERIES.get(self.key, "")
-        path = path.replace("{id}", connection_id).replace("{asId}", "AS")
+        path = path.replace("{id}", connection_id).replace("{asId}", "AS").replace("{messageId}", MESSAGE)
         if self.path.startswith("/connectors/"):
             path = "/connectors/actility-amqp-0.9.1-iot"
         text = json.dumps(BODIES[self.key]).replace("{id}", connection_id).encode() if self.takes_body else None
@@ -102,7 +105,7 @@ def all_api(api: Api, services: Services, issuer: TestIssuer) -> Api:
 @pytest.fixture
 def connection_id(api: Api, services: Services) -> str:
     made = str(create(api)["id"])
-    services.failed_messages.add("demo", made, [failed(0)])
+    services.failed_messages.add("demo", made, [failed(0, id=MESSAGE)])
     services.application_server_store.put("demo", "AS", "key")
     add_flow(services, made)
     add_driver(services, made)
@@ -248,6 +251,7 @@ def test_strange_queries_and_headers_never_cause_a_500(all_api: Api, connection_
         "id",
         "connectionId",
         "force",
+        "devEUI",
     ]
     for value in STRANGE:
         query = "&".join(f"{name}={value}" for name in names)

@@ -1,6 +1,7 @@
 """Isolation of tenants: through no route can another tenant read or change the first tenant's data."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from app import app
 from chalicelib.domain.event import Event, Level
 from chalicelib.entry.services import Services
 from chalicelib.http_api.openapi.operations import OPERATIONS
+from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.times import iso_time
 from chalicelib.vocabulary import EventType
 from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from tests.functional.connections.test_replay import failed
@@ -17,11 +20,11 @@ from tests.functional.doubles import Api, TestIssuer
 from tests.functional.driver_cases import CODE, DRIVER, add_driver, post_driver
 from tests.functional.flow_cases import add_flow, post_flow
 from tests.functional.http_api.test_connection_tests_api import UPLINK, ScriptedTester
-from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, Route, named
+from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, MESSAGE, Route, named
 
 PRIVATE = "Northwind"
 """Part of all data of the first tenant."""
-LISTS = {"/connections", "/flows", "/drivers", "/events", "/application-servers"}
+LISTS = {"/connections", "/flows", "/drivers", "/events", "/messages", "/application-servers"}
 
 
 @pytest.fixture
@@ -38,7 +41,10 @@ def connection_id(api: Api, services: Services) -> str:
     made = str(create(api, document)["id"])
     record = services.connection_store.get("demo", made)
     body = json.dumps({"DevEUI_uplink": {"DevEUI": "70B3D5E75E000001", "name": PRIVATE}})
-    services.failed_messages.add("demo", made, [failed(0, body=body, routing_key=PRIVATE)])
+    now = time.time()
+    messages = [failed(0, id=MESSAGE), failed(1, id=new_id(now), time=iso_time(now))]
+    private = [message.model_copy(update={"body": body, "routing_key": PRIVATE}) for message in messages]
+    services.failed_messages.add("demo", made, private)
     event = Event(
         id=UNKNOWN,
         time=record.created_at,

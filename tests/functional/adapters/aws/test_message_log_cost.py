@@ -41,11 +41,14 @@ def size(item: dict[str, Any]) -> int:
 
 @dataclass
 class Meter:
-    """Counts the write units of the statistics table."""
+    """Counts the write units of the counters. The sketches of devices are the same with and without the log."""
 
     client: Any
     sizes: dict[str, int] = field(default_factory=dict)
     total: Counter[str] = field(default_factory=Counter)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
 
     def update_item(self, **arguments: Any) -> Any:
         answer = self.client.update_item(**arguments)

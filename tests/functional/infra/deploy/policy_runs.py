@@ -193,6 +193,8 @@ def run_api(world: World) -> None:
     world.call("POST", "/connections/{id}/test", id=connection_id)
     failed = world.fail_one(connection_id), world.fail_one(connection_id, Direction.DOWNLINK)
     world.call("GET", "/connections/{id}/messages", id=connection_id)
+    world.call("GET", "/connections/{id}/messages/{messageId}", id=connection_id, messageId=failed[0])
+    world.call("GET", "/messages")
     world.call("POST", "/connections/{id}/messages/replay", {"ids": failed}, id=connection_id)
     world.fail_one(connection_id)
     world.call("POST", "/connections/{id}/messages/replay", {"all": True}, id=connection_id)

@@ -1,0 +1,1 @@
+"""Search of the message log for the API."""
