@@ -4,17 +4,21 @@
   "use strict";
 
   const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  const VALUES = new Map([...BASE64].map((letter, value) => [letter, value]));
-  VALUES.set("-", 62).set("_", 63);
-  const NAMES = new Map([
-    ["utf8", "utf8"], ["utf-8", "utf8"], ["hex", "hex"], ["base64", "base64"], ["base64url", "base64url"],
-    ["latin1", "latin1"], ["binary", "latin1"], ["ascii", "ascii"],
-    ["utf16le", "utf16le"], ["utf-16le", "utf16le"], ["ucs2", "utf16le"], ["ucs-2", "utf16le"],
-  ]);
+  // Frozen objects, not maps: a driver that replaces a method of Map would get the map and could keep values in it.
+  const VALUES = { __proto__: null, "-": 62, _: 63 };
+  for (let value = 0; value < BASE64.length; value++) VALUES[BASE64[value]] = value;
+  const NAMES = {
+    __proto__: null,
+    utf8: "utf8", "utf-8": "utf8", hex: "hex", base64: "base64", base64url: "base64url",
+    latin1: "latin1", binary: "latin1", ascii: "ascii",
+    utf16le: "utf16le", "utf-16le": "utf16le", ucs2: "utf16le", "ucs-2": "utf16le",
+  };
+  Object.freeze(VALUES);
+  Object.freeze(NAMES);
 
   function encodingOf(name) {
     if (name === undefined || name === null) return "utf8";
-    const known = NAMES.get(String(name).toLowerCase());
+    const known = NAMES[String(name).toLowerCase()];
     if (known === undefined) throw new TypeError(`Unknown encoding: ${name}`);
     return known;
   }
@@ -64,7 +68,7 @@
     let bits = 0, value = 0;
     for (const letter of text) {
       if (letter === "=") break;
-      const six = VALUES.get(letter);
+      const six = VALUES[letter];
       if (six === undefined) continue;
       value = ((value << 6) | six) & 0xffff;
       bits += 6;
@@ -138,7 +142,7 @@
     static allocUnsafe(size) { return new Buffer(sizeOf(size)); }
     static allocUnsafeSlow(size) { return new Buffer(sizeOf(size)); }
     static isBuffer(value) { return value instanceof Buffer; }
-    static isEncoding(name) { return NAMES.has(String(name).toLowerCase()); }
+    static isEncoding(name) { return NAMES[String(name).toLowerCase()] !== undefined; }
 
     static byteLength(value, encoding) {
       return typeof value === "string" ? bytesOf(value, encoding).length : value.byteLength;
@@ -323,6 +327,7 @@
     return buffer;
   }
 
+  // Methods and not functions: the latter have a prototype, whose state must be compared after each message.
   function define(name, method) {
     Object.defineProperty(Buffer.prototype, name, { value: method, writable: true, configurable: true });
   }
@@ -330,11 +335,14 @@
   for (const length of [1, 2, 4]) {
     for (const order of length === 1 ? [""] : ["LE", "BE"]) {
       const little = order === "LE", bits = 8 * length + order;
-      const read = function (offset) { return unsigned(this, offset, length, little); };
-      const write = function (value, offset) { return written(this, value, offset, length, little); };
+      const { read, readSigned, write } = {
+        read(offset) { return unsigned(this, offset, length, little); },
+        readSigned(offset) { return signed(unsigned(this, offset, length, little), length); },
+        write(value, offset) { return written(this, value, offset, length, little); },
+      };
       define(`readUInt${bits}`, read);
       define(`readUint${bits}`, read);
-      define(`readInt${bits}`, function (offset) { return signed(unsigned(this, offset, length, little), length); });
+      define(`readInt${bits}`, readSigned);
       define(`writeUInt${bits}`, write);
       define(`writeUint${bits}`, write);
       define(`writeInt${bits}`, write);
@@ -348,11 +356,13 @@
   for (const [name, kind, length] of views) {
     for (const order of ["LE", "BE"]) {
       const view = (buffer) => new DataView(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-      const read = function (offset) { return view(this)[`get${kind}`](checked(this, offset, length), order === "LE"); };
-      const write = function (value, offset) {
-        const at = checked(this, offset, length);
-        view(this)[`set${kind}`](at, value, order === "LE");
-        return at + length;
+      const { read, write } = {
+        read(offset) { return view(this)[`get${kind}`](checked(this, offset, length), order === "LE"); },
+        write(value, offset) {
+          const at = checked(this, offset, length);
+          view(this)[`set${kind}`](at, value, order === "LE");
+          return at + length;
+        },
       };
       define(`read${name}${order}`, read);
       define(`write${name}${order}`, write);

@@ -4,22 +4,30 @@
 // The driver's whole code runs again for each message, as the body of a function, so that its variables are new. What it
 // may change beyond them, the built-in objects, is compared with its first state after each message. The context is not
 // used again after a change: ``run`` then returns "spent": true.
+//
+// A driver may replace any method, so that it is called with what these surroundings pass to it. They call none on an
+// object that outlives the message, because the driver could keep a value there.
 (function (Buffer) {
   "use strict";
 
   const { stringify, parse } = JSON;
   const { ownKeys, getOwnPropertyDescriptor, getPrototypeOf, deleteProperty, apply } = Reflect;
-  const { freeze, defineProperty } = Object;
+  const { freeze, defineProperty, preventExtensions } = Object;
   const { isArray, from } = Array;
   const { isFinite } = Number;
   const { slice } = String.prototype;
+  const { has } = Set.prototype;
   const [stringOf, SetOf, DateOf, FunctionOf, PromiseOf, BytesOf] = [String, Set, Date, Function, Promise, Uint8Array];
+  const ProxyOf = Proxy;
 
   const MAX_RESULT = 256 * 1024, MAX_LINES = 100, MAX_TEXT = 1000, MAX_LIST = 20;
   const FUNCTIONS = [
     "decodeUplink", "decodeDownlink", "encodeDownlink", "Decoder", "Encoder", "Decode", "Encode",
   ];
+  const PLACES = { __proto__: null };
+  FUNCTIONS.forEach((name, place) => (PLACES[name] = place));
   const NAMES = {
+    __proto__: null,
     ttn: { decodeUplink: "Decoder", encodeDownlink: "Encoder" },
     chirpstack: { decodeUplink: "Decode", encodeDownlink: "Encode" },
   };
@@ -35,80 +43,142 @@
     "performance", "Atomics", "SharedArrayBuffer", "WeakRef", "FinalizationRegistry", "queueMicrotask", "DOMException",
     "DisposableStack", "AsyncDisposableStack", "SuppressedError", "AggregateError", "Iterator", "Float16Array",
   ];
+  const removed = REMOVED.map((name) => globalThis[name]);  // code may still reach some by their prototypes
   for (const name of REMOVED) delete globalThis[name];
 
   // recvTime is a string, as the incumbent gives it. TS013 gives a Date, so the string answers to the methods of one.
   for (const name of ownKeys(DateOf.prototype)) {
     if (typeof name !== "string" || !/^(get|to(ISO|UTC|GMT|Date|Time|LocaleDate|LocaleTime))/.test(name)) continue;
     const method = DateOf.prototype[name];
-    const value = function (...values) { return apply(method, new DateOf(stringOf(this)), values); };
+    const { value } = { value(...values) { return apply(method, new DateOf(stringOf(this)), values); } };
     defineProperty(String.prototype, name, { value, writable: true, configurable: true });
   }
 
-  function require(name) {
-    if (name === "buffer" || name === "node:buffer") return { Buffer };
-    throw new Refusal(`require(${stringify(name)}) is not available to a driver; only "buffer" is.`);
-  }
+  // An error of these surroundings: it has no place in the driver.
+  class Refusal extends Error {}
+
+  const { require } = {
+    require(name) {
+      if (name === "buffer" || name === "node:buffer") return { Buffer };
+      throw new Refusal(`require(${stringify(name)}) is not available to a driver; only "buffer" is.`);
+    },
+  };
 
   defineProperty(globalThis, "Buffer", { value: Buffer, writable: true, configurable: true });
   defineProperty(globalThis, "require", { value: require, writable: true, configurable: true });
   defineProperty(globalThis, "global", { value: globalThis, writable: true, configurable: true });
-  const OWN = new SetOf(["exports", "module", "console", "context"]);  // new for each message
+  const OWN = ["exports", "module", "console", "context"];  // new for each message
   for (const name of OWN) globalThis[name] = undefined;
+  // The engine keeps the values of these two beyond the reach of a comparison.
+  for (const name of ["prepareStackTrace", "stackTraceLimit"]) {
+    delete Error[name];
+    defineProperty(Error, name, { value: undefined, writable: true });
+  }
 
-  // The state of all built-in objects, as arrays of equal length. Functions that are methods are frozen instead: nothing
-  // inherits from them.
+  // The state of all built-in objects. Functions that are methods are frozen: nothing inherits from them. The properties of
+  // the other objects cannot be configured, so that only their values can change; a driver may replace these. It may add
+  // properties only to the objects that code for other engines extends, in PATCHED.
 
-  const objects = [], parents = [], counts = [];
-  const owners = [], keys = [], values = [];
-  const accessors = [];
-  const globals = new SetOf(ownKeys(globalThis));
-  (function () {
-    const seen = new SetOf([globalThis]), queue = [globalThis];
-    const methods = [];
-    while (queue.length) {
-      const object = queue.pop();
-      const own = ownKeys(object);
-      const isMethod = typeof object === "function" && !own.includes("prototype");
-      for (const key of own) {
-        if (object === globalThis && OWN.has(key)) continue;
-        const property = getOwnPropertyDescriptor(object, key);
-        if (!isMethod && !("value" in property)) accessors.push({ object, key, get: property.get, set: property.set });
-        // What cannot change needs no comparison; NaN differs from itself.
-        const may = property.writable || (property.configurable && key !== "name" && key !== "length");
-        if (!isMethod && "value" in property && may && property.value === property.value) {
-          owners.push(object);
-          keys.push(key);
-          values.push(property.value);
-        }
-        for (const value of [property.value, property.get, property.set]) {
-          const known = value === null || (typeof value !== "object" && typeof value !== "function") || seen.has(value);
-          if (!known) { seen.add(value); queue.push(value); }
-        }
-      }
-      const parent = getPrototypeOf(object);
-      if (parent !== null && !seen.has(parent)) { seen.add(parent); queue.push(parent); }
-      if (isMethod) methods.push(object);
-      else { objects.push(object); parents.push(parent); counts.push(own.length); }
+  const PATCHED = [
+    Object, Function, Array, String, Number, Boolean, Symbol, BigInt, Date, RegExp, Error, Promise, Map, Set, ArrayBuffer,
+    DataView, Uint8Array, Buffer,
+  ];
+  const HIDDEN = [
+    [].values(), new Map().values(), new SetOf().values(), ""[Symbol.iterator](), "".matchAll(/a/g), (function* () {})(),
+    (async function* () {})(), async function () {}, [].values().map((value) => value),
+  ];
+  let touched = false;  // whether the driver used a function that can change more of these objects than values and keys
+  const seen = new SetOf([globalThis]);
+  const note = (object) => { if (apply(has, seen, [object])) touched = true; };
+  for (const owner of [Object, Reflect]) {
+    for (const name of ["defineProperty", "defineProperties", "freeze", "seal", "preventExtensions", "setPrototypeOf"]) {
+      const method = owner[name];
+      if (method === undefined) continue;
+      const { guarded } = {
+        guarded(object, key, property) {
+          note(object);
+          // Code for other engines may define a method as configurable, which the existing one is not.
+          if (touched && name === "defineProperty" && property && "value" in property) {
+            const own = getOwnPropertyDescriptor(object, key);
+            if (own && own.writable) property = { value: property.value };
+          }
+          return method(object, key, property);
+        },
+      };
+      defineProperty(guarded, "name", { value: name });
+      owner[name] = guarded;
     }
-    methods.forEach(freeze);
+  }
+  // A proxy would hide the object from the functions above.
+  globalThis.Proxy = class Proxy {
+    constructor(target, handler) { note(target); return new ProxyOf(target, handler); }
+    static revocable(target, handler) { note(target); return ProxyOf.revocable(target, handler); }
+  };
+
+  const objects = [], names = [], values = [];  // of equal length, the latter two with arrays for each object
+  const open = [], counts = [], parents = [];  // of equal length: the objects that may get properties
+  const globals = { __proto__: null };
+  for (const key of ownKeys(globalThis)) globals[key] = true;
+  (function () {
+    const patched = new SetOf([globalThis, Math, JSON]);
+    for (const each of PATCHED) patched.add(each).add(each.prototype);
+    const queue = [globalThis];
+    const reach = (value) => {
+      if (value === null || (typeof value !== "object" && typeof value !== "function") || seen.has(value)) return;
+      seen.add(value);
+      queue.push(value);
+    };
+    for (const each of [...HIDDEN.map(getPrototypeOf), Refusal, ...removed]) reach(each);
+    while (queue.length) {
+      const object = queue.pop(), own = ownKeys(object);
+      const isMethod = typeof object === "function" && !own.includes("prototype") && !patched.has(object);
+      reach(getPrototypeOf(object));
+      if (isMethod) {
+        // Most have a name and a length only.
+        if (own.length > 2) for (const key of own) reach(object[key]);
+        freeze(object);
+        continue;
+      }
+      const changing = [], first = [];
+      for (const key of own) {
+        const property = getOwnPropertyDescriptor(object, key);
+        reach(property.value);
+        reach(property.get);
+        reach(property.set);
+        if (property.configurable) defineProperty(object, key, { configurable: false });
+        if (!property.writable || (object === globalThis && OWN.includes(key))) continue;
+        changing.push(key);
+        first.push(property.value);
+      }
+      if (changing.length) {
+        objects.push(object);
+        names.push(changing);
+        values.push(first);
+      }
+      if (patched.has(object)) {
+        open.push(object);
+        counts.push(own.length);
+        parents.push(getPrototypeOf(object));
+      } else preventExtensions(object);
+    }
   })();
 
   function isChanged() {
-    for (let at = 0; at < values.length; at++) if (owners[at][keys[at]] !== values[at]) return true;
+    if (touched) return true;
     for (let at = 0; at < objects.length; at++) {
-      if (ownKeys(objects[at]).length !== counts[at] || getPrototypeOf(objects[at]) !== parents[at]) return true;
+      const object = objects[at], keys = names[at], expected = values[at];
+      for (let place = 0; place < keys.length; place++) if (object[keys[place]] !== expected[place]) return true;
     }
-    for (const { object, key, get, set } of accessors) {
-      const property = getOwnPropertyDescriptor(object, key);
-      if (!property || property.get !== get || property.set !== set) return true;
+    for (let at = 0; at < open.length; at++) {
+      if (ownKeys(open[at]).length !== counts[at] || getPrototypeOf(open[at]) !== parents[at]) return true;
     }
     return false;
   }
 
   function removeGlobals() {
-    for (const key of ownKeys(globalThis)) if (!globals.has(key)) deleteProperty(globalThis, key);
-    for (const name of OWN) globalThis[name] = undefined;
+    const keys = ownKeys(globalThis);
+    for (let at = 0; at < keys.length; at++) if (!globals[keys[at]]) deleteProperty(globalThis, keys[at]);
+    for (let at = 0; at < OWN.length; at++) globalThis[OWN[at]] = undefined;
   }
 
   // Texts
@@ -124,9 +194,6 @@
       return cut((typeof value === "object" && stringify(value)) || stringOf(value));
     } catch { return "(a value that cannot be shown)"; }
   }
-
-  // An error of these surroundings: it has no place in the driver.
-  class Refusal extends Error {}
 
   function describe(error) {
     let message = "The driver threw a value that cannot be shown.", line = null, column = null;
@@ -176,7 +243,9 @@
 
   function load(code) {
     try {
-      factory = new FunctionOf(code + COLLECT);
+      // The driver reaches it as arguments.callee.
+      factory = freeze(new FunctionOf(code + COLLECT));
+      freeze(factory.prototype);
       return "";
     } catch (error) {
       const found = describe(error), lines = code.split("\n");
@@ -200,7 +269,7 @@
         }
       }
     }
-    const own = found[FUNCTIONS.indexOf(name)];
+    const own = found[PLACES[name]];
     if (own !== undefined) return (...values) => apply(own, globalThis, values);
     if (typeof globalThis[name] === "function") return globalThis[name];
     throw new Refusal(`The driver has no function ${name}. Define it, or choose another signature.`);
@@ -267,8 +336,11 @@
     try {
       outcome(job, call(job), answer);
     } catch (error) { answer.failure = describe(error); }
-    removeGlobals();
-    answer.spent = isChanged();
+    answer.spent = true;
+    try {
+      removeGlobals();
+      answer.spent = isChanged();
+    } catch { /* the global object is frozen */ }
     if (job.console) answer.console = lines;
     return stringify(answer);
   }

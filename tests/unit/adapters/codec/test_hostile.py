@@ -94,18 +94,78 @@ STATE = {
         "const s = Symbol.for('n'), p = Object.prototype; p[s] = (p[s] || 0) + 1; return { data: { n: p[s] } };"
     ),
     "replaced getter": decoder(
-        "const d = Object.getOwnPropertyDescriptor(RegExp.prototype, 'flags').get, n = (d.call.n || 0) + 1;"
-        "Object.defineProperty(RegExp.prototype, 'flags', { get() { return 'x'; }, configurable: true });"
-        "return { data: { n: /a/g.flags === 'x' ? n : 2 } };"
+        "const n = /a/g.flags === 'g' ? 1 : 2;"
+        "try { Object.defineProperty(RegExp.prototype, 'flags', { get() { return 'x'; } }); } catch {}"
+        "return { data: { n } };"
     ),
     "tag of a built-in object": decoder(
         "const t = Symbol.toStringTag, n = (Number(Math[t]) || 0) + 1;"
-        "Object.defineProperty(Math, t, { value: String(n) }); return { data: { n } };"
+        "try { Object.defineProperty(Math, t, { value: String(n) }); } catch {} return { data: { n } };"
     ),
     "property of Buffer": decoder("Buffer.n = (Buffer.n || 0) + 1; return { data: { n: Buffer.n } };"),
     "exports": decoder("exports.n = (exports.n || 0) + 1; return { data: { n: exports.n } };"),
     "context": decoder("context.push(1); return { data: { n: context.length } };"),
     "console": decoder("console.n = (console.n || 0) + 1; return { data: { n: console.n } };"),
+    "name of a class": decoder(
+        "const n = Array.name === 'Array' ? 1 : 2;"
+        "try { Object.defineProperty(Array, 'name', { value: 'x' }); } catch {}"
+        "return { data: { n } };"
+    ),
+    "attribute of a method": decoder(
+        "const n = Object.getOwnPropertyDescriptor(Math, 'abs').writable ? 1 : 2;"
+        "Object.defineProperty(Math, 'abs', { writable: false }); return { data: { n } };"
+    ),
+    "attribute that a class field sets": decoder(
+        "class B { constructor() { return Math; } } class D extends B { abs = Math.abs; }"
+        "const n = Math.propertyIsEnumerable('abs') ? 2 : 1; try { new D(); } catch {} return { data: { n } };"
+    ),
+    "deleted and restored method": decoder(
+        "const n = Math.propertyIsEnumerable('abs') ? 2 : 1, f = Math.abs; delete Math.abs; Math.abs = f;"
+        "return { data: { n } };"
+    ),
+    "frozen object": decoder(
+        "const n = Object.isExtensible(JSON) ? 1 : 2; Object.preventExtensions(JSON); return { data: { n } };"
+    ),
+    "frozen object behind a proxy": decoder(
+        "const n = Object.isFrozen(JSON) ? 2 : 1; Object.freeze(Proxy.revocable(JSON, {}).proxy);"
+        "return { data: { n } };"
+    ),
+    "frozen global object": decoder(
+        "const n = Object.isFrozen(globalThis) ? 2 : 1; Object.freeze(globalThis); return { data: { n } };"
+    ),
+    "place of errors": decoder(
+        "const n = Error.prepareStackTrace ? 2 : 1; Error.prepareStackTrace = () => 1; return { data: { n } };"
+    ),
+    "function of the code": "const n = arguments.callee.n || 1; try { arguments.callee.n = 2; } catch {}"
+    + decoder("return { data: { n } };"),
+    "error of the surroundings": decoder(
+        "try { require('x'); } catch (e) { const c = e.constructor, n = c.n || 1; c.n = 2; return { data: { n } }; }"
+    ),
+    "what a method is called with": "let n = 1; const all = [Array, Set, Map].flatMap((each) =>"
+    "  Reflect.ownKeys(each.prototype).map((key) =>"
+    "    [each.prototype, key, Object.getOwnPropertyDescriptor(each.prototype, key).value]))"
+    "  .filter(([object, key, value]) => typeof value === 'function' && key !== 'constructor');"
+    "const token = Math.random();"
+    "for (const [object, key, value] of all) {"
+    "  object[key] = function (...values) {"
+    "    if (this.kept && this.kept !== token) n = 2;"
+    "    try { this.kept = token; } catch {}"
+    "    return Reflect.apply(value, this, values);"
+    "  };"
+    "}"
+    + decoder("for (let at = 0; at < all.length; at++) all[at][0][all[at][1]] = all[at][2]; return { data: { n } };"),
+    **{
+        f"prototype of {name}": decoder(
+            f"const p = Object.getPrototypeOf({name}), n = p.n || 1; try {{ p.n = 2; }} catch {{}}"
+            "return { data: { n } };"
+        )
+        for name in (
+            *("[].values()", "new Map().keys()", "new Set().values()", "''[Symbol.iterator]()", "'a'.matchAll(/a/g)"),
+            *("(function* () {})()", "function* () {}", "(async function* () {})()", "async function () {}"),
+            *("[].values().filter((x) => x)", "Object.getPrototypeOf([].values())", "new Float64Array(1)"),
+            "Object.getPrototypeOf([].values()).constructor",
+        )
+    },
 }
 
 
@@ -117,6 +177,22 @@ def test_no_state_is_kept_between_two_messages(name: str) -> None:
         assert sandbox.run(message(code))["data"] == '{"n":1}'
         if sandbox.spent:
             sandbox = Sandbox(code)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "String.prototype.twice = function () { return this + this; }; return { data: '1'.twice() };",
+        "Array.prototype.last = () => '11'; Math.last = [].last; return { data: Math.last() };",
+        "Object.defineProperty(Math, 'abs', { value: () => '11', configurable: true }); return { data: Math.abs() };",
+        "function X() {} X.toString = () => '11'; return { data: `${X}` };",
+        "Object.keys = Object.keys || null; return { data: '1' + Object.keys({ 1: 1 })[0] };",
+        "class Mine extends Error { get name() { return '11'; } } return { data: new Mine().name };",
+        "return { data: new Proxy({}, { get: () => '11' }).x };",
+    ],
+)
+def test_driver_may_extend_built_in_objects_for_its_message(body: str) -> None:
+    assert run(decoder(body))["data"] == '"11"'
 
 
 def test_changed_method_does_not_reach_the_next_message() -> None:
