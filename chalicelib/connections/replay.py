@@ -19,7 +19,7 @@ from chalicelib.domain.event import Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.messages.entries import replayed_entry
 from chalicelib.domain.report import NO_DEVICE
-from chalicelib.domain.work_items import DownlinkJob, Wake
+from chalicelib.domain.work_items import DownlinkJob, Wake, replayed_downlink
 from chalicelib.errors import NotFound, Unavailable
 from chalicelib.kernel.batches import batched
 from chalicelib.kernel.documents import Document
@@ -239,7 +239,8 @@ class Replay:
             as_key_secret=message.as_key_secret,
             # A replay is a new reception: a ValidityTime in seconds counts from this moment.
             received_at=self._context.clock(),
-            trace=message.message_id or message.id,
         )
-        if not all(self._context.downlinks.send([(job, deduplication_id)])):
+        # The id keeps the downlink's name: the last release refuses a job with a further field.
+        named = replayed_downlink(message.message_id or message.id, deduplication_id)
+        if not all(self._context.downlinks.send([(job, named)])):
             raise Unavailable("SQS did not accept the downlink")

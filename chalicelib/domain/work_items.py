@@ -5,11 +5,24 @@ therefore ignores unknown fields, and a new field needs a default.
 """
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from chalicelib.kernel.documents import StoredDocument
+
+_REPLAY = ".replay."
+_LONGEST_NAME, _REPLAY_ID = 80, 32
+"""Characters of a name and of a replay's id, below the 128 of SQS together."""
+
+
+class WakeReport(StoredDocument):
+    """The report that caused a wake. ``accepted_at``: Unix seconds."""
+
+    device: str | None = None
+    frame_counter: int | None = None
+    type: str | None = None
+    accepted_at: float
 
 
 class Wake(StoredDocument):
@@ -18,7 +31,8 @@ class Wake(StoredDocument):
     - ``message_id``: the report that caused the wake; None if no single report did.
     - ``probe``: the epoch of an open breaker; the wake starts a probe while the epoch is unchanged.
     - ``helper``: the position of a helper drain in its chain, counted from 1; 0 for an ordinary drain.
-    - ``device``, ``frame_counter``, ``type``, ``accepted_at`` (Unix seconds): of the report, for the message log.
+    - ``report``: the report, for the message log. It travels as a message attribute, because release 0.1.0 drops a
+      wake with a further field.
     """
 
     tenant: str
@@ -26,10 +40,7 @@ class Wake(StoredDocument):
     message_id: str | None = None
     probe: int | None = None
     helper: int = 0
-    device: str | None = None
-    frame_counter: int | None = None
-    type: str | None = None
-    accepted_at: float | None = None
+    report: Annotated[WakeReport | None, Field(exclude=True)] = None
 
 
 class PollTarget(StoredDocument):
@@ -59,20 +70,38 @@ class DownlinkJob(StoredDocument):
     """Unix seconds."""
     deduplication_id: str = ""
     """The deduplication id of the SQS message; the statistics count waiting downlinks by it."""
-    trace: str = ""
-    """The name of a replayed downlink in the message log."""
 
 
-def read_wake(body: str) -> Wake | None:
-    """Return the wake in a message, None if it is unreadable.
+def replayed_downlink(name: str, deduplication_id: str) -> str:
+    """Return the SQS deduplication id of a replayed downlink, from which ``replayed_name`` reads ``name``."""
+    return f"{name[:_LONGEST_NAME]}{_REPLAY}{deduplication_id[:_REPLAY_ID]}"
+
+
+def replayed_name(deduplication_id: str) -> str:
+    """Return the name of a replayed downlink in the message log, empty for other downlinks."""
+    name, separator, _ = deduplication_id.partition(_REPLAY)
+    return name if separator else ""
+
+
+def read_wake(body: str, report: str = "") -> Wake | None:
+    """Return the wake in a message, None if it is unreadable. ``report``: the message attribute of that name.
 
     If only tenant and connection are readable, return their wake without a report.
     """
     try:
-        return Wake.model_validate_json(body)
+        wake = Wake.model_validate_json(body)
     except ValidationError:
         target = read_target(body)
-    return None if target is None else Wake(tenant=target.tenant, connection_id=target.connection_id)
+        return None if target is None else Wake(tenant=target.tenant, connection_id=target.connection_id)
+    return wake.model_copy(update={"report": _read_report(report)}) if report else wake
+
+
+def _read_report(text: str) -> WakeReport | None:
+    try:
+        return WakeReport.model_validate_json(text)
+    except ValidationError:
+        # A later release wrote it. Only the message log misses it.
+        return None
 
 
 def read_target(body: str) -> PollTarget | None:

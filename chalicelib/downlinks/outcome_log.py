@@ -4,13 +4,13 @@ from typing import Any
 
 from chalicelib.domain.failed_message import Direction
 from chalicelib.domain.messages.entries import LogEntry, Step, reference_of
-from chalicelib.domain.work_items import DownlinkJob
+from chalicelib.domain.work_items import DownlinkJob, replayed_name
 from chalicelib.ports.queues import QueueRecord
 
 
 def name_of(job: DownlinkJob, record: QueueRecord) -> str:
     """Return the name of a downlink in the message log. A replay keeps it."""
-    return job.trace or job.deduplication_id or record.message_id
+    return replayed_name(record.deduplication_id) or job.deduplication_id or record.message_id
 
 
 def entry_of(job: DownlinkJob, record: QueueRecord, step: Step, now: float, **fields: Any) -> LogEntry:

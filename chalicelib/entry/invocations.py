@@ -35,6 +35,8 @@ def records(event: LambdaEvent) -> list[QueueRecord]:
             group=record["attributes"].get("MessageGroupId", ""),
             attempts=int(record["attributes"].get("ApproximateReceiveCount", 1)),
             received_at=int(record["attributes"].get("ApproximateFirstReceiveTimestamp", 0)) / 1000,
+            deduplication_id=record["attributes"].get("MessageDeduplicationId", ""),
+            report=record.get("messageAttributes", {}).get("report", {}).get("stringValue") or "",
         )
         for record in event.to_dict()["Records"]
     ]

@@ -26,6 +26,9 @@ class QueueRecord:
     group: str = ""
     attempts: int = 1
     received_at: float = 0.0
+    deduplication_id: str = ""
+    report: str = ""
+    """The message attribute of a wake that describes its report."""
 
 
 @dataclass(frozen=True)

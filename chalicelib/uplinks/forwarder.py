@@ -43,7 +43,7 @@ class Forwarder:
         done: list[str] = []
         kept = 0
         for record in records:
-            wake = read_wake(record.body)
+            wake = read_wake(record.body, record.report)
             if wake is None:
                 # It names no connection, so no pending wake-up can be written for it: SQS keeps it.
                 metrics.add(Metric.UNREADABLE)

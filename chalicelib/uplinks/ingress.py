@@ -9,7 +9,7 @@ from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.flows.matching import FlowMatch
 from chalicelib.domain.report import Report
-from chalicelib.domain.work_items import Wake
+from chalicelib.domain.work_items import Wake, WakeReport
 from chalicelib.errors import NotFound, Unauthorized, Unavailable
 from chalicelib.kernel.bounded_cache import BoundedCache
 from chalicelib.monitoring import log
@@ -119,10 +119,12 @@ class Ingress:
             tenant=connection.tenant,
             connection_id=connection.id,
             message_id=name,
-            device=report.dev_eui,
-            frame_counter=report.f_cnt_up,
-            type=report.root,
-            accepted_at=self._context.clock(),
+            report=WakeReport(
+                device=report.dev_eui,
+                frame_counter=report.f_cnt_up,
+                type=report.root,
+                accepted_at=self._context.clock(),
+            ),
         )
 
     def _send(self, connection: Connection, report: Report, match: FlowMatch | None) -> str | None:

@@ -71,14 +71,14 @@ def waiting_entries(wakes: Sequence[Wake], connection: Connection, now: float) -
             reference=reference_of(wake.message_id),
             step=Step.WAITING,
             time=now,
-            accepted_at=wake.accepted_at,
-            dev_eui=wake.device,
-            frame_counter=wake.frame_counter,
-            type=wake.type,
+            accepted_at=wake.report.accepted_at,
+            dev_eui=wake.report.device,
+            frame_counter=wake.report.frame_counter,
+            type=wake.report.type,
             detail=connection.state_reason,
         )
         for wake in wakes
-        if wake.message_id and wake.accepted_at is not None
+        if wake.message_id and wake.report is not None
     ]
 
 

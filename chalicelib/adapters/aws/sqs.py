@@ -83,7 +83,7 @@ class SqsWakeQueue(SharedQueue):
         self._visibility = settings.timing.wake_visibility
 
     def send(self, wakes: Sequence[Wake]) -> None:
-        if not all(self._send([{"MessageBody": wake.model_dump_json(by_alias=True)} for wake in wakes])):
+        if not all(self._send([_wake_entry(wake) for wake in wakes])):
             raise Unavailable("SQS did not accept every wake")
 
     def extend(self, receipts: Sequence[str]) -> None:
@@ -125,6 +125,14 @@ class SqsDownlinkQueue(SharedQueue):
     def delay(self, receipts: Sequence[str], seconds: int) -> None:
         """Hide downlinks for ``seconds`` from now. Later downlinks of their groups wait, too."""
         self._set_visibility(receipts, seconds)
+
+
+def _wake_entry(wake: Wake) -> dict[str, Any]:
+    entry: dict[str, Any] = {"MessageBody": wake.model_dump_json(by_alias=True)}
+    if wake.report:
+        report = wake.report.model_dump_json(by_alias=True, exclude_none=True)
+        entry["MessageAttributes"] = {"report": {"DataType": "String", "StringValue": report}}
+    return entry
 
 
 def uplink_queue_attributes(settings: Settings) -> dict[str, str]:

@@ -26,7 +26,7 @@ class Held:
     sent_at: float
     attempts: int
     attributes: Mapping[str, str | None] = field(default_factory=dict)
-    """The optional attributes of a report: driver, validity and summary."""
+    """Further attributes: driver, validity and summary of a report, deduplication_id of a downlink."""
 
 
 @dataclass

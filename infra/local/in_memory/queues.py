@@ -87,6 +87,7 @@ def _report(held: Held) -> ReceivedReport:
 class _Wake:
     name: str
     body: str
+    report: str
     attempts: int = 0
     visible_at: float = 0.0
     received_at: float = 0.0
@@ -111,7 +112,8 @@ class MemoryWakeQueue:
             self.sent += len(wakes)
             for wake in wakes:
                 name = f"w{next(self._numbers)}"
-                self._waiting[name] = _Wake(name, wake.model_dump_json(by_alias=True))
+                report = wake.report.model_dump_json(by_alias=True) if wake.report else ""
+                self._waiting[name] = _Wake(name, wake.model_dump_json(by_alias=True), report)
 
     def take(
         self, limit: int | None = None, choose: Callable[[list[str]], list[str]] = lambda names: names
@@ -128,7 +130,9 @@ class MemoryWakeQueue:
         wake.visible_at = now + self._visibility
         receipt = f"{wake.name}.{wake.attempts}"
         self._receipts[receipt] = wake.name
-        return QueueRecord(receipt, wake.name, wake.body, attempts=wake.attempts, received_at=wake.received_at)
+        return QueueRecord(
+            receipt, wake.name, wake.body, attempts=wake.attempts, received_at=wake.received_at, report=wake.report
+        )
 
     def extend(self, receipts: Sequence[str]) -> None:
         with self._lock:
@@ -169,13 +173,21 @@ class MemoryDownlinkQueue:
     def send(self, jobs: Sequence[tuple[DownlinkJob, str]]) -> list[bool]:
         for job, deduplication_id in jobs:
             group = f"{job.tenant}.{job.connection_id}.{job.downlink['DevEUI']}"
-            self._fifo.send(job.model_dump_json(by_alias=True), group, "", deduplication_id)
+            attributes = {"deduplication_id": deduplication_id}
+            self._fifo.send(job.model_dump_json(by_alias=True), group, "", deduplication_id, attributes)
         return [True] * len(jobs)
 
     def take(self, limit: int) -> list[QueueRecord]:
         """Returns jobs like an event source mapping."""
         return [
-            QueueRecord(held.receipt, held.name, held.body, held.group, held.attempts)
+            QueueRecord(
+                held.receipt,
+                held.name,
+                held.body,
+                held.group,
+                held.attempts,
+                deduplication_id=held.attributes["deduplication_id"] or "",
+            )
             for held in self._fifo.receive(limit)
         ]
 
