@@ -17,8 +17,7 @@ def main() -> None:
     os.environ.update(RESOURCE_PREFIX=_STAGE, AWS_DEFAULT_REGION="eu-west-1")
     from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory  # noqa: PLC0415
     from chalicelib.config import Settings  # noqa: PLC0415
-    from infra.bench import broker as bench  # noqa: PLC0415
-    from infra.bench.peers.job import EXCHANGE  # noqa: PLC0415
+    from infra.bench.broker import bench_broker, bench_connection  # noqa: PLC0415
     from infra.costs import measured, tables  # noqa: PLC0415
     from infra.costs.uplinks import UplinkPath  # noqa: PLC0415
     from infra.local.aws.emulation import emulation  # noqa: PLC0415
@@ -28,13 +27,13 @@ def main() -> None:
     settings = Settings.model_validate(
         {"resource_prefix": _STAGE, "allowed_private_networks": "127.0.0.0/8", "log_level": "WARNING"}
     )
-    with emulation(), tempfile.TemporaryDirectory() as directory, bench.bench_broker(Path(directory)) as broker:
+    with emulation(), tempfile.TemporaryDirectory() as directory, bench_broker(Path(directory)) as broker:
         configuration = {
             "hostName": f"localhost:{broker.config.port}",
             "protocol": "TCP",
             "uplinkTopicPattern": "things.{DevEUI}.uplink",
             "downlinkEnabled": False,
-            "exchangeName": EXCHANGE,
+            "exchangeName": bench_connection(0).configuration.exchange_name,
             "username": broker.config.username,
             "password": broker.config.password,
         }
