@@ -22,7 +22,7 @@ from infra.bench.peers.picture import draw
 from infra.bench.peers.processes import Process, Sample, contender
 from infra.bench.peers.reports import bench_messages
 from infra.bench.peers.results import Rounds, judged, summary
-from infra.bench.peers.scenes import AMQPLIB, CONTENDERS, DEVICES, LIMIT, OURS, ROUND_TRIPS, SCENES, Place
+from infra.bench.peers.scenes import AMQPLIB, CONTENDERS, DEVICES, LIMIT, OURS, ROUND_TRIPS, SCENES, SHOVEL, Place
 from infra.bench.peers.table import verdict_lines, written_table
 from infra.local.broker.delay_proxy import delaying_proxy
 from infra.local.broker.node import Broker
@@ -100,8 +100,8 @@ def compare(broker: Broker, directory: Path, rounds: int) -> Comparison:
                 first = number % len(running)
                 _round(control, place, running[first:] + running[:first], samples)
     versions["broker"] = versions.pop(LIMIT)
-    for own in OURS:
-        del versions[own]
+    for name in (SHOVEL, *OURS):
+        del versions[name]
     return Comparison(samples, versions, sum(len(message.body) for message in messages) / len(messages))
 
 

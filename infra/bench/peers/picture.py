@@ -9,7 +9,7 @@ from infra.bench.peers.scenes import CONTENDERS, LIMIT, OURS
 _COLUMNS = 3
 _WIDTH, _MARGIN = 900, 20
 _PANEL = (_WIDTH - 2 * _MARGIN) // _COLUMNS
-_NAMES = 118
+_NAMES = 124
 """Width of the names in a panel."""
 _BAR, _STEP = 13, 19
 _HEAD, _TITLE = 66, 30
@@ -53,7 +53,7 @@ def draw(results: Mapping[str, Any]) -> str:
         y = _HEAD + number // _COLUMNS * panel_height
         rate = samples[LIMIT]["rate"]["median"]
         parts.append(_text(x, y + 18, f"Batch of {scene}", "scene"))
-        parts.append(_text(x + _PANEL - 22, y + 18, f"limit {rate:,.0f}/s", "quiet", "end"))
+        parts.append(_text(x + _PANEL - 12, y + 18, f"limit {rate:,.0f}/s", "quiet", "end"))
         for row, name in enumerate(names):
             parts += _bar(x, y + _TITLE + row * _STEP, name, samples[name]["ratio"])
     for row, note in enumerate(notes):
@@ -63,7 +63,7 @@ def draw(results: Mapping[str, Any]) -> str:
 
 def _bar(x: int, y: int, name: str, ratio: Mapping[str, float]) -> Iterator[str]:
     ours = name in OURS
-    left, length = x + _NAMES, _PANEL - _NAMES - 60
+    left, length = x + _NAMES, _PANEL - _NAMES - 48
     middle = y + _BAR / 2
     low, high = (left + min(ratio[end], 1.1) * length for end in ("low", "high"))
     yield _text(left - 6, y + 11, CONTENDERS[name], "own" if ours else "", "end")

@@ -24,7 +24,7 @@ SOURCE = "bench-source"
 class Shovel:
     """A shovel from ``SOURCE`` to the exchange whose prefetch is the batch, and the socket that fills ``SOURCE``."""
 
-    version = "rabbitmq_shovel"
+    version = "part of RabbitMQ"
 
     def __init__(self, job: Job) -> None:
         self._job = job
