@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,14 +60,29 @@ class Measurement:
         return max(arrival.at for arrival in self._arrivals()) - began
 
     def single(self) -> float:
-        """Return the 99th percentile of the delay of ``SINGLE`` reports."""
+        """Return the 99th percentile of the delay of ``SINGLE`` reports. Print the faults during each late one."""
         began = time.monotonic()
         for number in range(SINGLE):
             time.sleep(max(0.0, began + number * SINGLE_PERIOD - time.monotonic()))
             self._post(WAITING + number)
         self._settle()
         arrivals = {(arrival.device, arrival.counter): arrival.at for arrival in reversed(self._arrivals())}
-        return percentile([arrivals[key] - at for key, at in self.accepted.items() if key[1] >= WAITING])
+        singles = {key: at for key, at in self.accepted.items() if key[1] >= WAITING}
+        for key, at in singles.items():
+            if arrivals[key] - at > SINGLE_WITHIN:
+                print(f"report {key[1]} of {key[0]}: {arrivals[key] - at:.2f} s")
+                for fault_at, fault in self._faults():
+                    if at - 1 <= fault_at <= arrivals[key]:
+                        print(f"  {fault_at - at:+.2f} s {fault}")
+        return percentile([arrivals[key] - at for key, at in singles.items()])
+
+    def _faults(self) -> Iterator[tuple[float, str]]:
+        """Yield time and text of the faults of SQS at the queues of reports and wakes."""
+        queues = (self._stage.places[0].id, "wakes")
+        for line in (self._stage.local / "logs" / "aws.log").read_text(encoding="utf-8").splitlines():
+            at, _, fault = line.partition(" ")
+            if fault.startswith(("lost answer", "empty receive")) and any(name in fault for name in queues):
+                yield float(at), fault
 
     def _post(self, number: int) -> None:
         device = device_of(number % _DEVICES)

@@ -2,10 +2,12 @@
 
 ``SQS_UNKIND=1`` makes the local stack use it. SQS documents each of these: a receive may return fewer messages than
 asked for or none although the queue has some, calls fail or are throttled, an answer may be lost after the action was
-done, a visibility timeout may end late, and a new queue is not known everywhere at once.
+done, a visibility timeout may end late, and a new queue is not known everywhere at once. Each lost answer and each
+falsely empty receive is printed with its Unix time, so that a measurement can name the cause of a delay.
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -36,6 +38,8 @@ class UnkindSqs(Sqs):
         self._sleep = sleep
         self._random = random.Random(seed)  # noqa: S311  # faults, no secrets
         self._created: dict[tuple[str, str], float] = {}
+        self._asked = threading.local()
+        """``what``: the action and the queue of the request that the thread answered last."""
 
     def __call__(self, environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         self._sleep(self._random.uniform(SHORTEST_CALL, LONGEST_CALL))
@@ -43,8 +47,14 @@ class UnkindSqs(Sqs):
             return _error(start_response, throttled=self._random.random() < 1 / 2)
         if self._random.random() < LOST:
             list(super().__call__(environment, _ignore))
+            _print(f"lost answer: {self._asked.what}")
             return _error(start_response, throttled=False)
         return super().__call__(environment, start_response)
+
+    def _answer(self, environment: WSGIEnvironment, request: Document) -> Document:
+        queue = str(request.get("QueueUrl", request.get("QueueName", "")))
+        self._asked.what = f"{environment['HTTP_X_AMZ_TARGET']} {queue.rsplit('/', 1)[-1]}"
+        return super()._answer(environment, request)
 
     def _queue(self, region: str, name: str) -> Queue:
         queue = super()._queue(region, name)
@@ -67,11 +77,16 @@ class UnkindSqs(Sqs):
 
     def _receive(self, queue: Queue, request: Document) -> Document:
         if self._random.random() < EMPTY:
+            _print(f"empty receive: {self._asked.what}")
             return {}
         count = int(request.get("MaxNumberOfMessages") or 1)
         visibility = float(request["VisibilityTimeout"]) if "VisibilityTimeout" in request else queue.visibility
         short = {"MaxNumberOfMessages": self._random.randint(1, count), "VisibilityTimeout": visibility + LATE}
         return super()._receive(queue, request | short)
+
+
+def _print(fault: str) -> None:
+    print(f"{time.time():.3f} {fault}", flush=True)
 
 
 def _error(start_response: StartResponse, *, throttled: bool) -> Iterable[bytes]:

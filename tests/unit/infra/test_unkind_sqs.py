@@ -4,6 +4,8 @@ import io
 import json
 from typing import Any
 
+import pytest
+
 from infra.local.sqs.unkind import UnkindSqs
 
 QUEUE = {"QueueUrl": "http://host/123456789012/reports.fifo"}
@@ -101,3 +103,16 @@ def test_repeated_attempt_receives_the_messages_of_the_lost_answer() -> None:
     assert other == []
     client.insist("DeleteMessage", **QUEUE, ReceiptHandle=again[0]["ReceiptHandle"])
     assert [message["Body"] for message in receive("attempt-1")] == ["second"]
+
+
+def test_lost_answer_and_empty_receive_are_printed_with_action_and_queue(capsys: pytest.CaptureFixture[str]) -> None:
+    client = Client(UnkindSqs(seed=7, sleep=lambda _: None))
+    client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
+    for _ in range(2000):
+        client.call("ReceiveMessage", **QUEUE, MaxNumberOfMessages=1)
+    lines = [line.split(" ", 1) for line in capsys.readouterr().out.splitlines()]
+    assert all(float(at) > 0 for at, _ in lines)
+    assert {fault for _, fault in lines} == {
+        "lost answer: AmazonSQS.ReceiveMessage reports.fifo",
+        "empty receive: AmazonSQS.ReceiveMessage reports.fifo",
+    }
