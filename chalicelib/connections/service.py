@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib.connections.management_context import ManagementContext
 from chalicelib.domain.connection import Connection, ConnectionSecrets
-from chalicelib.domain.connection_changes import any_secret, certificate_ends, first_state, fresh, old_bindings
+from chalicelib.domain.connection_changes import again, any_secret, certificate_ends, first_state, fresh, old_bindings
 from chalicelib.domain.downlink_overlaps import overlap_notices
 from chalicelib.domain.notice import Notice
 from chalicelib.domain.validation.connections import check_structure, parse_connection, split_secrets
@@ -172,9 +172,7 @@ class ConnectionService:
             stored = self._context.store.get(tenant, connection_id)
             if not stored.active:
                 raise Conflict("the connection is inactive; set active to true instead")
-            restarted = stored.model_copy(
-                update={"epoch": stored.epoch + 1, **fresh(self._context.clock(), active=True)}
-            )
+            restarted = stored.model_copy(update={"epoch": stored.epoch + 1, **again(stored, self._context.clock())})
             if self._context.store.update_breaker(restarted, stored.epoch, restart=True):
                 self._connect(restarted)
                 self._context.events.restarted(restarted)

@@ -5,7 +5,7 @@ wakes. Discarding loses nothing: ``recovered`` always schedules a pending wake-u
 connection.
 """
 
-from chalicelib.domain.connection import Connection
+from chalicelib.domain.connection import Connection, Outage
 from chalicelib.domain.connectors.common import ReconnectStrategy
 from chalicelib.errors import BrokerFault
 from chalicelib.kernel.backoff import backoff
@@ -24,6 +24,9 @@ _PHASES: dict[ReconnectStrategy, tuple[tuple[float, float], ...]] = {
 """Successive phases of an outage: (duration of the phase, interval between probes), in seconds."""
 
 _SOON = 5 * _MINUTE
+_OUTAGES = 5
+"""Outages that a record keeps."""
+_LONGEST_REASON = 300
 
 MAX_JITTER = _MINUTE
 """The maximum random delay added to an interval, in seconds."""
@@ -59,6 +62,7 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
             "epoch": connection.epoch + 1,
             "failures": connection.failures + 1,
             "outage_since": since,
+            "faulty_since": since if connection.faulty_since is None else connection.faulty_since,
             "probe_at": probe_at,
             "fast_since": None,
             "fault_scope": fault.scope,
@@ -80,6 +84,9 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float, *,
             "epoch": connection.epoch + 1,
             "failures": 0,
             "outage_since": None,
+            "opened_at": now if connection.opened_at is None else connection.opened_at,
+            "faulty_since": None,
+            "outages": _outages(connection, now),
             "probe_at": None,
             "fast_since": now if fast else connection.fast_since,
             "fault_scope": None,
@@ -87,6 +94,22 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float, *,
             "wake_token": token,
         }
     )
+
+
+def _outages(connection: Connection, now: float) -> list[Outage]:
+    """Return the outages to keep when the connection opens ``now``: the longest ones of a day, in their order."""
+    # A record of the previous release has only the start of the outage.
+    since = connection.outage_since if connection.faulty_since is None else connection.faulty_since
+    kept = [outage for outage in connection.outages if outage.until > now - _DAY]
+    if since is not None:
+        reason = connection.state_reason
+        kept.append(Outage(since=since, until=now, reason=reason and reason[:_LONGEST_REASON]))
+    longest = sorted(kept, key=_length, reverse=True)[:_OUTAGES]
+    return [outage for outage in kept if outage in longest]
+
+
+def _length(outage: Outage) -> float:
+    return outage.until - outage.since
 
 
 def nack_delay(attempts: int, scale: float) -> int:

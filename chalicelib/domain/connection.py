@@ -44,6 +44,17 @@ class ConnectionRequest(Document):
     configuration: AmqpConfiguration
 
 
+class Outage(BaseModel):
+    """A time that ended in which a connection was not open. Times are Unix seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    since: float
+    until: float
+    reason: str | None = None
+    """The last fault; None if a restart or a change of the configuration forgot it."""
+
+
 class Connection(BaseModel):
     """The stored record of a connection, including the state of its breaker. It contains no secret value.
 
@@ -103,6 +114,13 @@ class Connection(BaseModel):
     wake_token: str | None = None
     """The token of the pending wake-up; its removal is conditional on the token."""
 
+    opened_at: float | None = None
+    """Unix seconds at which the connection opened first since it was created, activated or changed."""
+    faulty_since: float | None = None
+    """The start of the time without a connection in Unix seconds. Unlike ``outage_since``, a restart and a change of
+    the configuration keep it; None while the connection is open, or before its first fault."""
+    outages: list[Outage] = []
+    """The longest of the last day's outages that ended, the oldest first, for notifications."""
     fast_since: float | None = None
     """Unix seconds at which a drain proved that the broker is fast; None if the slow lane serves the connection."""
 

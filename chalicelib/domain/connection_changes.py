@@ -32,8 +32,9 @@ def first_state(active: bool) -> ConnectionState:
 def fresh(now: float, *, active: bool) -> dict[str, Any]:
     """Return the fields of both directions' state for a new connection, except its epoch.
 
-    A probe is due ``now`` if it is active.
+    A probe is due ``now`` if it is active. The start of an outage stays for an active one: only its success ends it.
     """
+    forgotten = {} if active else {"faulty_since": None}
     return {
         "state": first_state(active),
         "state_reason": None,
@@ -42,8 +43,15 @@ def fresh(now: float, *, active: bool) -> dict[str, Any]:
         "outage_since": None,
         "probe_at": now if active else None,
         "fault_scope": None,
+        "opened_at": None,
+        **forgotten,
         **NO_POLL_YET,
     }
+
+
+def again(stored: Connection, now: float) -> dict[str, Any]:
+    """Return the fields of ``fresh`` for a restart, which changes nothing but the schedule."""
+    return {**fresh(now, active=True), "opened_at": stored.opened_at}
 
 
 def old_bindings(stored: Connection, configuration: AmqpConfiguration) -> list[tuple[str, str]]:

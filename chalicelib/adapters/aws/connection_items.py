@@ -6,6 +6,7 @@ attributes stay because no update names them, and fields inside ``configuration`
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, TypeVar
 from zlib import crc32
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from chalicelib.adapters.aws.dynamodb import to_item
 from chalicelib.domain.amqp_limits import MAX_CONNECTIONS
-from chalicelib.domain.connection import Alarm, Connection
+from chalicelib.domain.connection import Alarm, Connection, Outage
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
 from chalicelib.kernel.stored_documents import read_stored, unread_fields
 from chalicelib.monitoring import log
@@ -37,7 +38,19 @@ CHANGEABLE = (
     "version",
     "updatedAt",
 )
-BREAKER = ("state", "stateReason", "startupTime", "failures", "outageSince", "probeAt", "faultScope", "fastSince")
+BREAKER = (
+    "state",
+    "stateReason",
+    "startupTime",
+    "failures",
+    "outageSince",
+    "probeAt",
+    "faultScope",
+    "fastSince",
+    "openedAt",
+)
+OUTAGES = ("faultySince", "outages")
+"""The history of the breaker, which a change of the configuration leaves alone."""
 DOWNLINKS = ("downlinkState", "downlinkReason", "downlinkFailures", "downlinkSince", "downlinkProbeAt")
 
 SHARDS = 8
@@ -69,6 +82,8 @@ _ATTRIBUTES = {
     "wake_at": "wakeAt",
     "wake_token": "wakeToken",
     "fast_since": "fastSince",
+    "opened_at": "openedAt",
+    "faulty_since": "faultySince",
 }
 """The fields of a connection that are attributes of the same value, with the attributes' names."""
 _UNKNOWN_TO_FIRST_RELEASE = {"maxConnections": MAX_CONNECTIONS}
@@ -135,6 +150,10 @@ def record_of(connection: Connection) -> dict[str, Any]:
         "wakeAt": connection.wake_at,
         "wakeToken": connection.wake_token,
         "fastSince": connection.fast_since,
+        "openedAt": connection.opened_at,
+        "faultySince": connection.faulty_since,
+        # Left out when empty, as in records without the field.
+        "outages": [outage.model_dump(exclude_none=True) for outage in connection.outages] or None,
         "activeSince": connection.updated_at if connection.active else None,
     }
 
@@ -147,6 +166,7 @@ def connection_of(item: Mapping[str, Any]) -> Connection:
     values |= {"configuration": configuration, "alarms": alarms, "unread_alarms": unread_alarms}
     values |= {"old_bindings": item.get("oldBindings", []), "state": _state_of(item.get("state"))}
     values |= {
+        "outages": _outages_of(item.get("outages")),
         "fault_scope": _member(FaultScope, item.get("faultScope")),
         "downlink_state": _member(ConnectionState, item.get("downlinkState")),
         "downlink_failures": item.get("downlinkFailures", 0),
@@ -235,6 +255,15 @@ def _member(enumeration: type[E], value: Any) -> E | None:
         return enumeration(value)
     except ValueError:
         return None
+
+
+def _outages_of(stored: Any) -> list[Outage]:
+    """Return the readable outages of a stored value."""
+    outages = []
+    for fields in stored if isinstance(stored, list) else ():
+        with suppress(ValidationError):
+            outages.append(Outage.model_validate(fields))
+    return outages
 
 
 def _alarm_of(fields: Any) -> Alarm | None:

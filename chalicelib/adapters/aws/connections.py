@@ -20,6 +20,7 @@ from chalicelib.adapters.aws.connection_items import (
     CHANGEABLE,
     DOWNLINKS,
     GENERATION,
+    OUTAGES,
     next_generation,
     pending_id,
     record_of,
@@ -108,12 +109,12 @@ class DynamoDbConnections(ConnectionTable):
         record = record_of(connection)
         changes = {name: record[name] for name in CHANGEABLE}
         if whole:
-            changes |= {name: record[name] for name in (*BREAKER, *DOWNLINKS, "shard", "createdAt")}
+            changes |= {name: record[name] for name in (*BREAKER, *OUTAGES, *DOWNLINKS, "shard", "createdAt")}
             changes["epoch"] = connection.epoch + 1
         elif reset:
             changes |= {name: record[name] for name in (*BREAKER, *DOWNLINKS)}
         if not connection.active:
-            changes["activeSince"] = None
+            changes |= {"activeSince": None, "faultySince": None}
         update = Update(changes)
         update.set_once("schema", record["schema"])  # a later release's number stays, like its attributes
         if connection.active:
@@ -193,7 +194,7 @@ class DynamoDbConnections(ConnectionTable):
         ``clear_pending_wake`` removes it.
         """
         record = record_of(connection)
-        changes = {name: record[name] for name in (*BREAKER, "epoch", *(DOWNLINKS if restart else ()))}
+        changes = {name: record[name] for name in (*BREAKER, *OUTAGES, "epoch", *(DOWNLINKS if restart else ()))}
         if connection.wake_at is not None:
             changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token}
         update = Update(changes)

@@ -16,7 +16,9 @@ _BREAKER = (
     "probe_at",
     "fault_scope",
     "fast_since",
+    "opened_at",
 )
+_OUTAGES = ("faulty_since", "outages")
 _DOWNLINKS = ("downlink_state", "downlink_reason", "downlink_failures", "downlink_since", "downlink_probe_at")
 _STATE = (*_BREAKER, *_DOWNLINKS)
 _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
@@ -126,7 +128,7 @@ class MemoryConnectionStore:
                 return False
             marks = ("wake_at", "wake_token") if connection.wake_at is not None else ()
             downlinks = _DOWNLINKS if restart else ()
-            changes = {name: getattr(connection, name) for name in (*_BREAKER, "epoch", *marks, *downlinks)}
+            changes = {name: getattr(connection, name) for name in (*_BREAKER, *_OUTAGES, "epoch", *marks, *downlinks)}
             self._change(current, **changes)
             return True
 

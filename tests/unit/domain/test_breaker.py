@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain import breaker
-from chalicelib.domain.connection import Connection
+from chalicelib.domain.connection import Connection, Outage
+from chalicelib.domain.connection_changes import again, fresh
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
 from chalicelib.domain.connectors.common import ReconnectStrategy
 from chalicelib.errors import BrokerMisconfigured, BrokerRefused, BrokerUnreachable
@@ -109,3 +110,55 @@ def test_a_nacked_device_waits_longer_each_time() -> None:
 
 def test_a_nacked_device_waits_less_where_time_is_scaled_but_never_not_at_all() -> None:
     assert [breaker.nack_delay(n, 60.0) for n in (1, 5, 12)] == [1, 1, 15]
+
+
+REFUSED = BrokerRefused(EventType.LOGIN_REFUSED, "wrong password")
+
+
+def test_record_keeps_when_the_connection_opened_first_and_each_outage() -> None:
+    # Given
+    opened = breaker.recovered(connection(), 1000.0, "token", 1000.0)
+    assert (opened.opened_at, opened.outages, opened.faulty_since) == (1000.0, [], None)
+
+    # When
+    faulty = breaker.failed(breaker.failed(opened, REFUSED, 2000.0, 0, 1), REFUSED, 2300.0, 0, 1)
+    again = breaker.recovered(faulty, 2600.0, "token", 2600.0)
+
+    # Then
+    assert faulty.faulty_since == 2000.0
+    assert (again.opened_at, again.faulty_since) == (1000.0, None)
+    assert again.outages == [Outage(since=2000.0, until=2600.0, reason="wrong password")]
+
+
+def test_restart_and_change_of_the_configuration_do_not_end_an_outage() -> None:
+    faulty = breaker.failed(breaker.recovered(connection(), 1000.0, "token", 1000.0), REFUSED, 2000.0, 0, 1)
+    for changed in (again(faulty, 2100.0), fresh(2100.0, active=True)):
+        reset = faulty.model_copy(update=changed)
+        assert reset.faulty_since == 2000.0
+        assert breaker.failed(reset, REFUSED, 2200.0, 0, 1).faulty_since == 2000.0
+        ended = breaker.recovered(reset, 2300.0, "token", 2300.0)
+        assert ended.outages == [Outage(since=2000.0, until=2300.0)]
+    assert again(faulty, 2100.0)["opened_at"] == 1000.0
+    assert fresh(2100.0, active=True)["opened_at"] is None
+
+
+def test_deactivation_forgets_the_outage() -> None:
+    faulty = breaker.failed(connection(), REFUSED, 2000.0, 0, 1)
+    assert faulty.model_copy(update=fresh(2100.0, active=False)).faulty_since is None
+
+
+def test_outage_that_the_previous_release_recorded_counts_when_it_ends() -> None:
+    faulty = breaker.failed(connection(), REFUSED, 2000.0, 0, 1).model_copy(update={"faulty_since": None})
+    assert breaker.recovered(faulty, 2600.0, "token", 2600.0).outages[0].since == 2000.0
+
+
+def test_record_keeps_the_longest_outages_of_a_day() -> None:
+    # Given: a long outage of the day before, and six of today
+    record, now = connection(), 0.0
+    for seconds in (5000, 100, 700, 200, 300, 400, 500):
+        record = breaker.failed(record, REFUSED, now, 0, 1)
+        record = breaker.recovered(record, now + seconds, "token", 0.0)
+        now = now + DAY + 6000 if seconds == 5000 else now + 1000
+
+    # Then
+    assert [outage.until - outage.since for outage in record.outages] == [700, 200, 300, 400, 500]
