@@ -26,6 +26,7 @@
      ├─ NotRoutable             a report has no usable routing key and fails for good
      │   ├─ Unresolved          no alternative of an expression resolves                   → PATTERN_UNRESOLVED
      │   └─ TooLong             the routing key exceeds AMQP's 255 bytes                   → ROUTING_KEY_TOO_LONG
+     ├─ NotDelivered            a webhook or a topic does not accept a notification; it is retried
      ├─ DownlinkInvalid         a downlink cannot be sent; rejected without requeue
      ├─ DownlinkRejected        the network server answers 4xx
      └─ DownlinkDelayed         the network server answers 5xx or does not answer
@@ -218,6 +219,19 @@ class TooLong(NotRoutable):
     """A routing key above AMQP's 255 bytes."""
 
     reason = FailureReason.ROUTING_KEY_TOO_LONG
+
+
+class NotDelivered(Error):
+    """A webhook or a topic that does not accept a notification; the notification is retried.
+
+    ``status``: the webhook's HTTP status, None without an answer. The text is one sentence with the remedy.
+    ``silent``: the next notification would wait in vain, too.
+    """
+
+    def __init__(self, detail: str, status: int | None = None, *, silent: bool = False) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.silent = silent
 
 
 class DownlinkInvalid(Error):

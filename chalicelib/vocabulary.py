@@ -158,6 +158,25 @@ class EventType(StrEnum):
     CERTIFICATE_EXPIRES = "CERTIFICATE_EXPIRES"
 
 
+class NotificationKind(_Described):
+    """Changes of state that a tenant can be notified of. The value is the ``type`` of the notification's body."""
+
+    OPENED = "connection.opened", "The connection opened first since it was created, activated or changed."
+    FAULTY = "connection.faulty", "The connection has been without its broker for longer than faultyAfter."
+    RECOVERED = "connection.recovered", "The connection opened after an outage that was longer than faultyAfter."
+    LOW_RATE = "uplinks.low_rate", "The uplinks of the last hour are fewer than an alarm of the connection requires."
+    CERTIFICATE = "certificate.expires", "The client certificate expires within 30 or 7 days."
+    EXPIRE = "messages.expire", "Queued uplinks will be deleted within a day."
+
+
+class DeliveryStatus(StrEnum):
+    """States of a notification on its way to a tenant's webhook or topic."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
 class Unit(StrEnum):
     """Units of metrics, as CloudWatch names them."""
 

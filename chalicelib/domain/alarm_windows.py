@@ -43,7 +43,7 @@ def _windows(alarm: Alarm, now: float) -> Iterator[Window]:
         return
     zone: tzinfo = ZoneInfo(alarm.timezone)
     if isinstance(start, datetime) and isinstance(end, datetime) and not alarm.recurrence:
-        yield Window(_local(start, zone, 0).timestamp(), _local(end, zone, 1).timestamp())
+        yield Window(_local(start, zone, 0).timestamp(), _end(_local(end, zone, 1)))
         return
     first = _local(start, zone, 0) if isinstance(start, datetime) else None
     last = _local(end, zone, 1) if isinstance(end, datetime) else None
@@ -56,9 +56,14 @@ def _windows(alarm: Alarm, now: float) -> Iterator[Window]:
         if not _is_on(alarm, day, first):
             continue
         begin = datetime.combine(day, opens, zone)
-        finish = datetime.combine(day if closes > opens else day + _DAY, closes.replace(fold=1), closing_zone)
+        finish = datetime.combine(day if closes > opens else day + _DAY, closes, closing_zone)
         if (first is None or begin >= first) and (last is None or begin < last):
-            yield Window(begin.timestamp(), finish.timestamp())
+            yield Window(begin.timestamp(), _end(finish))
+
+
+def _end(moment: datetime) -> float:
+    """Return the Unix seconds of a window's end. A repeated time has two, and a skipped one stands before and after."""
+    return max(moment.replace(fold=fold).timestamp() for fold in (0, 1))
 
 
 def _local(moment: datetime, zone: tzinfo, fold: int) -> datetime:

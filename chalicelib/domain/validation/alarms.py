@@ -32,7 +32,7 @@ def _alarm(alarm: Values, place: str) -> list[Violation]:
     checks: tuple[tuple[str, Callable[[str], object], str], ...] = (
         ("startTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T08:00:00+01:00."),
         ("endTime", parse_moment, "This must be an ISO 8601 time, such as 2026-01-31T18:00:00+01:00."),
-        ("timezone", _zone, "This is not a time zone of the IANA database; write one such as Europe/Paris."),
+        ("timezone", time_zone, "This is not a time zone of the IANA database; write one such as Europe/Paris."),
     )
     for name, parse, sentence in checks:
         text = alarm.get(name)
@@ -72,7 +72,8 @@ def parse_moment(text: str) -> datetime | time | None:
     return None
 
 
-def _zone(text: str) -> ZoneInfo | None:
+def time_zone(text: str) -> ZoneInfo | None:
+    """Return the time zone of the IANA database with this name, None if there is none."""
     try:
         return ZoneInfo(text)
     except (ValueError, OSError, LookupError):
