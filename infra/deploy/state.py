@@ -21,26 +21,36 @@ HOLD = 900
 _LOCK = "deploy-lock"
 
 
+def name_of_record(prefix: str) -> str:
+    """Return the name of the parameter of the stage whose tables and queues begin with ``prefix``."""
+    return f"/{prefix}/deployment"
+
+
+def recorded(client: Any, name: str) -> dict[str, str]:
+    """Read a record with a client of Systems Manager. Without one, or with one that is no object, it is empty."""
+    try:
+        value = client.get_parameter(Name=name)["Parameter"]["Value"]
+    except ClientError as error:
+        if code(error) != "ParameterNotFound":
+            raise
+        return {}
+    with suppress(ValueError):
+        found = json.loads(value)
+        if isinstance(found, dict):
+            return {str(key): str(each) for key, each in found.items()}
+    return {}
+
+
 class Record:
     """The stage's record: the REST API's id, the fingerprint of the last complete deployment, its release and time."""
 
     def __init__(self, stage: Stage, aws: Account) -> None:
         self._client = aws.client("ssm")
-        self.name = f"/{stage.prefix}/deployment"
+        self.name = name_of_record(stage.prefix)
         self._tags = [{"Key": key, "Value": value} for key, value in stage.tags.items()]
 
     def read(self) -> dict[str, str]:
-        try:
-            value = self._client.get_parameter(Name=self.name)["Parameter"]["Value"]
-        except ClientError as error:
-            if code(error) != "ParameterNotFound":
-                raise
-            return {}
-        with suppress(ValueError):
-            found = json.loads(value)
-            if isinstance(found, dict):
-                return {str(key): str(each) for key, each in found.items()}
-        return {}
+        return recorded(self._client, self.name)
 
     def write(self, content: dict[str, str]) -> None:
         value = json.dumps(content, sort_keys=True)

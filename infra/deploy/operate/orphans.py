@@ -1,7 +1,6 @@
 """``orphans``: connections' queues, secrets and REST APIs that nothing refers to."""
 
 import argparse
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.adapters.aws.dynamodb import from_item
 from infra.deploy.operate import output
 from infra.deploy.operate.errors import OperateFailed
-from infra.deploy.operate.stage import CONFIG, Stage
+from infra.deploy.operate.stage import Stage
 from infra.deploy.operate.tables import owners, scan_table
+from infra.deploy.state import name_of_record, recorded
 
 YOUNG = 3600.0
 """Seconds for which something without an owner may belong to a creation that is under way."""
@@ -132,27 +132,30 @@ class _Search:
         return owned
 
     def apis(self) -> Iterator[Orphan]:
-        """Yield REST APIs that call this stage's function, except the one that was deployed.
+        """Yield REST APIs that call this stage's function, except the one that the record of the deployment names.
 
-        Without the record of the deployment, an API is an orphan only if the function does not exist.
+        Without a record, or if its API is gone, an API is an orphan only if the function does not exist.
         """
         gateway = self._stage.client("apigateway")
-        deployed = _deployed_api(self._stage)
         names = {self._stage.app_name, self._stage.function_prefix}
-        found = [
-            api
+        found = {
+            api["id"]: api
             for page in gateway.get_paginator("get_rest_apis").paginate()
             for api in page["items"]
             if api["name"] in names and self._calls_this_stage(gateway, api["id"])
-        ]
-        if found and deployed is None and self._function_exists():
-            if len(found) > 1:
-                ids = ", ".join(api["id"] for api in found)
-                output.note(f"REST APIs {ids} call the same function; .chalice/deployed does not name the right one.")
+        }
+        if not found:
             return
-        for api in found:
-            if api["id"] != deployed:
-                yield Orphan("REST API", f"{api['name']} ({api['id']})", api["id"], api["createdDate"].timestamp())
+        deployed = recorded(self._stage.client("ssm"), name_of_record(self._stage.settings.resource_prefix))
+        kept = found.pop(deployed.get("restApi", ""), None)
+        if kept is None and self._function_exists():
+            if len(found) > 1:
+                output.note(
+                    f"REST APIs {', '.join(found)} call the same function, and no record names the right one: deploy."
+                )
+            return
+        for api in found.values():
+            yield Orphan("REST API", f"{api['name']} ({api['id']})", api["id"], api["createdDate"].timestamp())
 
     def _calls_this_stage(self, gateway: Any, api: str) -> bool:
         for page in gateway.get_paginator("get_resources").paginate(restApiId=api, embed=["methods"]):
@@ -171,14 +174,6 @@ class _Search:
         except functions.exceptions.ResourceNotFoundException:
             return False
         return True
-
-
-def _deployed_api(stage: Stage) -> str | None:
-    file = CONFIG.parent / "deployed" / f"{stage.name}.json"
-    if not file.exists():
-        return None
-    resources = json.loads(file.read_text(encoding="utf-8"))["resources"]
-    return next((each["rest_api_id"] for each in resources if each["resource_type"] == "rest_api"), None)
 
 
 def _remove(stage: Stage, orphan: Orphan) -> None:

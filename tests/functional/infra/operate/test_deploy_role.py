@@ -198,6 +198,8 @@ def permissions_of(model: Any, operation: str, parameters: Any) -> list[Permissi
     if service == "apigateway":
         verb = model.operation_model(operation).http["method"]
         return [Permission(f"apigateway:{verb}", "arn:aws:apigateway:eu-west-1::/restapis/x")]
+    if service == "ssm":
+        return [Permission(f"ssm:{operation}", f"arn:aws:ssm:{HERE}:parameter{parameters['Name']}")]
     if service == "lambda":
         return [Permission(f"lambda:{operation}", f"arn:aws:lambda:{HERE}:function:{parameters['FunctionName']}")]
     found = list(asked_for(service, operation, parameters))

@@ -1,5 +1,6 @@
 """Queues, secrets and REST APIs without an owner are found, and removed once they are an hour old."""
 
+import json
 import time
 from typing import Any
 
@@ -97,18 +98,62 @@ def test_nothing_is_removed_when_the_table_is_empty(services: Services, operate:
     assert operate.json("orphans") == []
 
 
+def make_api(name: str, function: str) -> str:
+    """Create a REST API that calls a function, and return its id."""
+    gateway: Any = boto3.client("apigateway")
+    api: str = gateway.create_rest_api(name=name)["id"]
+    root = gateway.get_resources(restApiId=api)["items"][0]["id"]
+    gateway.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
+    arn = f"arn:aws:lambda:eu-west-1:123456789012:function:{function}/invocations"
+    uri = f"arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/{arn}"
+    gateway.put_integration(
+        restApiId=api, resourceId=root, httpMethod="GET", type="AWS_PROXY", integrationHttpMethod="POST", uri=uri
+    )
+    return api
+
+
+def rest_apis() -> set[str]:
+    return {api["id"] for api in boto3.client("apigateway").get_rest_apis()["items"]}
+
+
+@pytest.fixture
+def function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stage's function exists."""
+    monkeypatch.setattr(orphans._Search, "_function_exists", lambda _: True)
+
+
+def record_api(api: str) -> None:
+    value = json.dumps({"restApi": api})
+    boto3.client("ssm").put_parameter(Name="/iot-flow-test/deployment", Value=value, Type="String", Overwrite=True)
+
+
 @pytest.mark.usefixtures("old")
 def test_api_of_a_missing_function_is_an_orphan(services: Services, operate: Operator) -> None:
     connect(services, "demo")
-    gateway: Any = boto3.client("apigateway")
-    for name, function in (("iot-flow-amqp", "iot-flow-amqp-test"), ("iot-flow-amqp", "iot-flow-amqp-prod")):
-        api = gateway.create_rest_api(name=name)["id"]
-        root = gateway.get_resources(restApiId=api)["items"][0]["id"]
-        gateway.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
-        arn = f"arn:aws:lambda:eu-west-1:123456789012:function:{function}/invocations"
-        uri = f"arn:aws:apigateway:eu-west-1:lambda:path/2015-03-31/functions/{arn}"
-        gateway.put_integration(
-            restApiId=api, resourceId=root, httpMethod="GET", type="AWS_PROXY", integrationHttpMethod="POST", uri=uri
-        )
+    make_api("iot-flow-amqp", "iot-flow-amqp-test")
+    other = make_api("iot-flow-amqp", "iot-flow-amqp-prod")
     assert kinds(operate.json("orphans", "--remove", "--yes")) == {("REST API", "removed")}
-    assert len(gateway.get_rest_apis()["items"]) == 1
+    assert rest_apis() == {other}
+
+
+@pytest.mark.usefixtures("old", "function")
+def test_api_beside_the_recorded_one_is_an_orphan(services: Services, operate: Operator) -> None:
+    connect(services, "demo")
+    deployed, _ = (make_api("iot-flow-amqp-test", "iot-flow-amqp-test") for _ in range(2))
+    record_api(deployed)
+    assert kinds(operate.json("orphans", "--remove", "--yes")) == {("REST API", "removed")}
+    assert rest_apis() == {deployed}
+
+
+@pytest.mark.usefixtures("old", "function")
+@pytest.mark.parametrize("recorded", ["", "gone"])
+def test_no_api_is_an_orphan_when_the_record_names_none_of_them(
+    services: Services, operate: Operator, recorded: str
+) -> None:
+    connect(services, "demo")
+    both = {make_api("iot-flow-amqp-test", "iot-flow-amqp-test") for _ in range(2)}
+    if recorded:
+        record_api(recorded)
+    assert operate.json("orphans", "--remove", "--yes") == []
+    assert all(api in operate.err for api in both)
+    assert rest_apis() == both
