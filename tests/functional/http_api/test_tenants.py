@@ -109,10 +109,13 @@ def test_other_tenant_reads_and_changes_nothing(
         assert answer.status == OPERATIONS[route.key].success
 
 
-@pytest.mark.parametrize("path", ["/connections", "/events"])
+@pytest.mark.parametrize("path", ["/connections", "/events", "/flows", "/drivers"])
 def test_cursor_of_another_tenant_is_refused(api: Api, stranger: Api, connection_id: str, path: str) -> None:
-    create(api)
-    create(api)
+    for _ in range(2):
+        create(api)
+        post_flow(api)
+    for number in range(2):
+        post_driver(api, id=f"a:b:{number}")
     link = api.call("GET", f"{path}?limit=1").headers["link"]
     assert api.call("GET", link[1 : link.index(">")]).status == 200
     expect_problem(stranger.call("GET", link[1 : link.index(">")]), 422)
@@ -153,12 +156,54 @@ def test_flow_of_one_tenant_chooses_no_report_of_another(api: Api, stranger: Api
         assert [each["connectionId"] for each in previewed["connections"]] == [own]
 
 
+def test_tags_and_keys_of_one_tenant_choose_no_report_of_another(api: Api, stranger: Api, services: Services) -> None:
+    # Given: flows with the same tags and keys, and other connections and drivers
+    own = {"demo": create(api)["id"], "other": create(stranger)["id"]}
+    device = f"lora:{UPLINK['DevEUI_uplink']['DevEUI'].lower()}"
+    matchers = [{"type": "key", "key": device}, {"type": "thing", "tags": ["shared"]}]
+    for caller, tenant in ((api, "demo"), (stranger, "other")):
+        post_driver(caller, id=f"{tenant}:driver:1")
+        post_flow(caller, own[tenant], matchers=matchers, driver={"id": f"{tenant}:driver:1"})
+    by_tag = {"DevEUI_uplink": UPLINK["DevEUI_uplink"] | {"DevEUI": "FF" * 8, "CustomerData": {"tags": ["shared"]}}}
+
+    # When
+    for report in (UPLINK, by_tag):
+        services.ingress.accept("demo", json.dumps(report).encode())
+
+    # Then
+    assert [each.driver for each in services.uplink_queues.receive(own["demo"], 10)] == ["demo:driver:1"] * 2
+    assert services.uplink_queues.receive(own["other"], 10) == []
+
+
 def test_flow_cannot_name_driver_of_another_tenant(api: Api, stranger: Api) -> None:
     post_driver(api)
     unknown = stranger.call("POST", "/flows", {"name": "n", "driver": {"id": "un:known:1"}})
     foreign = stranger.call("POST", "/flows", {"name": "n", "driver": {"id": DRIVER["id"]}})
     expect_problem(foreign, 422)
     assert foreign.body == unknown.body
+    own = post_flow(stranger)
+    for method, document in (("PATCH", {}), ("PUT", {"name": "n"})):
+        changed_one = stranger.call(method, f"/flows/{own['id']}", document | {"driver": {"id": DRIVER["id"]}})
+        expect_problem(changed_one, 422)
+        assert changed_one.pointers == {"/driver/id"}
+
+
+def test_preview_decodes_with_no_driver_of_another_tenant(api: Api, stranger: Api) -> None:
+    # Given: a driver of the first tenant fits the device
+    post_driver(api)
+    names = {"pId": "mycompany", "mId": "level-sensor", "ver": "1"}
+    fields = {"FPort": 2, "payload_hex": "00c864", "DriverCfg": {"mod": names}}
+    report = {"DevEUI_uplink": UPLINK["DevEUI_uplink"] | fields}
+    for caller in (api, stranger):
+        post_flow(caller, create(caller)["id"], driver={"id": "actility:auto:1"})
+
+    # Then
+    mine, theirs = (
+        caller.call("POST", "/flows/preview", {"uplink": report}).json["connections"][0]["decoded"]
+        for caller in (api, stranger)
+    )
+    assert mine["driver"] == DRIVER["id"]
+    assert theirs is None
 
 
 def test_tenants_have_drivers_with_the_same_id(api: Api, stranger: Api) -> None:

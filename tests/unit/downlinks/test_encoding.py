@@ -83,6 +83,13 @@ def test_only_flow_of_the_connection_gives_the_driver_to_other_devices(scene: Sc
     assert scene.publish(payload={"open": True}) is Verdict.ACK
 
 
+def test_downlinks_are_not_filtered_by_flows(scene: Scene) -> None:
+    scene.flows.create(flow("f1", matchers=[key(f"lora:{2:016x}")], driver=DRIVER), 200)
+    assert scene.publish(DevEUI=DEVICE, FPort=1, payload_hex="00") is Verdict.ACK
+    [downlink] = scene.queued()
+    assert (downlink["DevEUI"], downlink["payload_hex"]) == (DEVICE, "00")
+
+
 def test_automatic_driver_is_chosen_by_the_configuration_of_the_downlink(scene: Scene) -> None:
     scene.flows.create(flow(driver="actility:auto:1"), 200)
     assert scene.publish(payload={"open": True}, DriverCfg={"id": DRIVER}) is Verdict.ACK

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.config import Settings
 from chalicelib.domain.flows.flow import MAX_KEYS
 from chalicelib.entry.services import Services
 from tests.functional.connection_cases import UNKNOWN, create, expect_problem
@@ -200,6 +201,7 @@ INVALID: dict[str, tuple[dict[str, Any], set[str]]] = {
     "a key without keys": ({"matchers": [{"type": "key"}]}, {"/matchers/0/key"}),
     "no tag": ({"matchers": [{"type": "thing", "tags": []}]}, {"/matchers/0/tags"}),
     "a blank tag": ({"matchers": [{"type": "thing", "tags": ["a", " "]}]}, {"/matchers/0/tags/1"}),
+    "101 matchers": ({"matchers": [KEY] * 101}, {"/matchers"}),
     "51 tags": ({"matchers": [{"type": "thing", "tags": ["a"] * 51}]}, {"/matchers/0/tags"}),
     "tags of a key": ({"matchers": [KEY | {"tags": ["a"]}]}, {"/matchers/0/tags"}),
     "a key of a thing": ({"matchers": [KEY | {"type": "thing", "tags": ["a"]}]}, {"/matchers/0/key"}),
@@ -230,6 +232,16 @@ def test_invalid_flow_is_refused_with_all_its_faults(api: Api, name: str) -> Non
     assert len(answer.pointers - pointers) <= (49 if name == "51 connectors" else 0), answer.pointers
     assert all(fault["detail"] for fault in answer.json["errors"])
     assert api.call("GET", "/flows").json == []
+
+
+def test_fields_at_their_limits_are_accepted(api: Api) -> None:
+    matchers = [{"type": "thing", "tags": [str(number) for number in range(50)]}] * 100
+    post_flow(api, name="x" * 128, description="x" * 1024, matchers=matchers)
+    post_flow(api, matchers=[{"type": "key", "key": "lora:0018b2*"}])
+
+
+def test_two_hundred_flows_and_drivers_of_a_tenant_are_allowed_by_default() -> None:
+    assert (Settings().max_flows_per_tenant, Settings().max_drivers_per_tenant) == (200, 200)
 
 
 def test_connection_that_a_flow_has_twice_is_refused(api: Api, connection_id: str) -> None:

@@ -84,6 +84,11 @@ def test_global_object_has_nothing_of_the_host(body: str) -> None:
     assert set(json.loads(run(decoder(body))["data"]).replace("undefined", "")) <= set("string")
 
 
+def test_no_clock_is_finer_than_a_millisecond() -> None:
+    body = "const t = []; for (let n = 0; n < 500; n++) t.push(Date.now(), +new Date()); return { data: t };"
+    assert all(isinstance(moment, int) for moment in json.loads(run(decoder(body))["data"]))
+
+
 STATE = {
     "variable of the driver": "let n = 0;" + decoder("n++; return { data: { n } };"),
     "undeclared variable": decoder("n = typeof n === 'undefined' ? 1 : n + 1; return { data: { n } };"),

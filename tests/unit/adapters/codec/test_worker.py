@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from chalicelib.adapters.codec.engine import TIMED_OUT
+from chalicelib.adapters.codec.engine import OUT_OF_MEMORY, TIMED_OUT, Sandbox
 from chalicelib.adapters.codec.handler import CodecHandler, code_hash
 from chalicelib.adapters.codec.processes import KILLED, Worker, WorkerLost
 from tests.unit.adapters.codec.cases import HARMLESS, decoder, message
@@ -203,6 +205,47 @@ def test_handler_asks_for_code_that_it_does_not_have(worker: Worker) -> None:
     assert handler.handle(request | {"codes": codes(HARMLESS)}) == {"missing": [code_hash(LOOP)]}
     assert len(handler.handle(request | {"codes": codes(LOOP)})["answers"]) == 2
     assert len(handler.handle(request)["answers"]) == 2
+
+
+class Recording:
+    """A runner that records the limit of each batch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def run(self, messages: list[dict[str, Any]], codes: dict[str, str], seconds: float) -> list[dict[str, Any]]:
+        assert set(codes) == {each["driver"] for each in messages}
+        self.seconds.append(seconds)
+        return [{} for _ in messages]
+
+
+def test_batch_has_two_seconds_of_processor_time() -> None:
+    runner = Recording()
+    CodecHandler(runner).handle({"messages": [message(HARMLESS)], "codes": codes(HARMLESS)})
+    assert runner.seconds == [2.0]
+
+
+def test_message_has_a_hundred_milliseconds_of_processor_time() -> None:
+    sandbox = Sandbox(LOOP)
+    began = time.process_time()
+    answer = sandbox.run(message(LOOP))
+    assert answer["failure"]["message"] == TIMED_OUT
+    assert 0.09 < time.process_time() - began < 0.2
+
+
+@pytest.mark.parametrize(("megabytes", "fits"), [(24, True), (33, False)])
+def test_message_has_thirty_two_megabytes(megabytes: int, *, fits: bool) -> None:
+    code = decoder(f"return {{ data: new Uint8Array({megabytes} << 20).length }};")
+    answer = Sandbox(code).run(message(code))
+    assert ("data" in answer) is fits
+    assert fits or answer["failure"]["message"] == OUT_OF_MEMORY
+
+
+def test_drivers_of_two_batches_share_no_context(worker: Worker) -> None:
+    # Given: the first batch leaves a trace, as far as a driver can
+    code = decoder("Array.prototype.seen = (Array.prototype.seen || 0) + 1; return { data: [].seen };")
+    batches = [worker.run([message(code)], codes(code), 60) for _ in range(2)]
+    assert [batch[0]["data"] for batch in batches] == ["1", "1"]
 
 
 def test_handler_forgets_the_code_that_was_used_longest_ago(worker: Worker) -> None:
