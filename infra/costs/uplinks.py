@@ -62,7 +62,7 @@ class Context:
 class UplinkPath:
     """A stage with one connection, whose reports pass through the handlers of the API and of the fast lane.
 
-    Each function has clients of its own and stays warm. ``publishers`` opens the connections to the broker.
+    Each function has its clients and stays warm. ``publishers`` opens the connections to the broker.
     """
 
     def __init__(self, settings: Settings, configuration: dict[str, Any], publishers: PublisherFactory) -> None:

@@ -50,7 +50,7 @@ class Wanted:
         return repr((self.connection, self.device, self.since, self.until, self.status, self.direction))
 
     def matches(self, ordered: Sequence[LogEntry]) -> bool:
-        """Return whether a message with these entries is wanted, as far as they tell."""
+        """Return whether a message with these entries is wanted, as far as they show."""
         accepted_at = min(entry.accepted_at for entry in ordered)
         return (
             (self.status is None or status_of(ordered) is self.status)

@@ -21,7 +21,7 @@ REPORTED_WITHIN = 86400.0
 class Change:
     """A change of one connection that a tenant may be notified of.
 
-    ``at``: Unix seconds since which it is due. ``name``: tells the changes of one kind and connection apart.
+    ``at``: Unix seconds since which it is due. ``name``: distinguishes the changes of one kind and connection.
     """
 
     kind: NotificationKind

@@ -1,4 +1,4 @@
-"""An emulation of AWS (moto) in a process of its own, for measurements of this process."""
+"""An emulation of AWS (moto) in a separate process, for measurements of this process."""
 
 import os
 import socket
