@@ -109,6 +109,7 @@ def test_lost_answer_and_empty_receive_are_printed_with_action_and_queue(capsys:
     client = Client(UnkindSqs(seed=7, sleep=lambda _: None))
     client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
     client.insist("GetQueueUrl", QueueName="reports.fifo")
+    capsys.readouterr()
     for _ in range(2000):
         client.call("ReceiveMessage", **QUEUE, MaxNumberOfMessages=1)
     lines = [line.split(" ", 1) for line in capsys.readouterr().out.splitlines()]
