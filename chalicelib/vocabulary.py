@@ -225,7 +225,7 @@ class Metric(StrEnum):
         Unit.COUNT,
         "Those of UplinksStuck whose attempt ended, such as with the broker's nack. The others ended the function.",
     )
-    DELIVERY_DELAY = "DeliveryDelay", Unit.SECONDS, "Longest time in a chunk from acceptance to the broker's confirm."
+    DELIVERY_DELAY = "DeliveryDelay", Unit.SECONDS, "Longest time in a drain from acceptance to the broker's confirm."
     DRAINS_HELD = (
         "DrainsHeld",
         Unit.COUNT,

@@ -99,6 +99,7 @@ class Services(Apis):
             clock=self.clock,
             random=random.random,
             timing=self.settings.timing,
+            calls=_threads("sqs", 16),
             decoder=self.decoder,
         )
         return Forwarder(context, _threads("drain", 10))

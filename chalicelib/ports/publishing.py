@@ -48,10 +48,10 @@ def amqp_properties(message: OutgoingMessage) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PublishResult:
-    """Result of one batch.
+    """Outcomes of messages.
 
-    ``outcomes``: for every message, by its key. ``fault``: the error that ended the connection or the channel, if one
-    did. ``slowest``: seconds that the slowest confirm took.
+    ``outcomes``: by the messages' keys. ``fault``: the error that ended the connection or the channel, if one did.
+    ``slowest``: seconds that the slowest of their confirms took.
     """
 
     outcomes: Mapping[str, Outcome]
@@ -60,15 +60,28 @@ class PublishResult:
 
 
 class Publisher(Protocol):
-    """A warm AMQP connection with a channel in confirm mode."""
+    """A warm AMQP connection with a channel in confirm mode.
 
-    def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
-        """Publish pipelined, with at most one unconfirmed message of a group.
+    All methods belong to one thread at a time, except ``wake`` and ``waiting_since``.
+    """
 
-        ``deadline``: time.monotonic(). Never raises for a broker's fault: an unconfirmed message has the outcome
-        RETRY, and ``fault`` says why. A message for which the broker closes the channel, but not for others, has the
-        outcome FAILED, and the others are published on a new channel.
+    def submit(self, messages: Sequence[OutgoingMessage], deadline: float) -> None:
+        """Queue messages behind those without an outcome; ``progress`` sends them. Never fails.
+
+        They are published pipelined, with at most one unconfirmed message of a group. ``deadline``: time.monotonic()
+        at which all of them have an outcome.
         """
+
+    def progress(self) -> PublishResult:
+        """Send and receive until a message has an outcome, none lacks one, or ``wake`` is called.
+
+        Returns the outcomes since the last call. Never raises for a broker's fault: then every message without an
+        outcome gets RETRY, and ``fault`` says why. A message for which the broker closes the channel, but not for
+        others, has the outcome FAILED, and the others are published on a new channel.
+        """
+
+    def wake(self) -> None:
+        """End the running ``progress``, or the next one at once."""
 
     def check(self, deadline: float) -> None:
         """Make one round trip. Raises BrokerFault when the broker does not answer."""

@@ -1,42 +1,28 @@
 """Drain of one connection's queue: receive, publish and settle its reports, and decide about their wakes."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ulid import ULID
 
-from chalicelib.domain import breaker
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.delivery import Outcome, Result
 from chalicelib.domain.work_items import Wake
-from chalicelib.errors import BrokerFault, BrokerUnreachable, NotFound, Unavailable
+from chalicelib.errors import BrokerFault, NotFound, Unavailable
 from chalicelib.monitoring import log
-from chalicelib.monitoring.metrics import metrics
-from chalicelib.ports.publishing import OutgoingMessage, Publisher, PublishResult
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
-from chalicelib.uplinks.drain_context import DrainContext, DrainState
-from chalicelib.uplinks.lanes import SLOW_WAIT, LaneKeeper, OutOfTime, TooSlow
+from chalicelib.uplinks.drain_context import DrainContext, DrainState, is_full
+from chalicelib.uplinks.lanes import LaneKeeper, OutOfTime, TooSlow
 from chalicelib.uplinks.outcome_log import waiting_entries
-from chalicelib.uplinks.receiving import ReportReceiver, is_full
-from chalicelib.uplinks.settlement import (
-    failed_and_lost,
-    is_stuck,
-    prepare_all,
-    report_failed,
-    report_lost,
-    report_stuck,
-    suspects,
-    watched,
-)
+from chalicelib.uplinks.settlement import is_stuck, prepare_all, report_stuck, suspects, watched
 from chalicelib.uplinks.socket_slots import NoSlot
-from chalicelib.vocabulary import ConnectionState, EventType, Metric, RetryReason
+from chalicelib.uplinks.streaming.publish_window import PublishWindow
+from chalicelib.uplinks.streaming.receiving import ReportReceiver
+from chalicelib.uplinks.streaming.report_settler import Outcomes, ReportSettler
+from chalicelib.vocabulary import ConnectionState
 
 HELPERS = 3
 """Longest chain of helper drains after one drain with a backlog. They run in parallel and share the queue's devices."""
-
-_STILL_CONNECTED = {EventType.CONFIRM_TIMEOUT, EventType.BROKER_BLOCKED}
-"""Faults of a broker that accepts connections: an immediate reconnect would end in the same fault."""
 
 
 class Drain:
@@ -55,14 +41,19 @@ class Drain:
         self.id = connection_id
         self._wakes = wakes
         self._state = DrainState()
-        self._receiver = ReportReceiver(context, connection_id, wakes)
+        self._receiver = ReportReceiver(context, connection_id, wakes, self._state, self._wake)
+        self._settler = ReportSettler(context, connection_id, self._state, self._close_breaker)
         self._breaker = BreakerRecorder(
             context.connections, context.monitoring, context.clock, context.random, context.timing
         )
+        self._undecoded: list[ReceivedReport] = []
+        """Reports to decode together, and those that came after the first of them."""
+        self._alone: list[ReceivedReport] = []
+        """The reports of suspect devices, which are published one by one."""
         self._read_at = 0.0
         self._stop_at = 0.0
-        self._connect_seconds = 0.0
         self.lane = LaneKeeper(context, tenant, connection_id)
+        self._window = PublishWindow(context, self.lane)
 
     def run(self, stop_at: float) -> None:
         """Drain the queue and return when the wakes may be let go; start no new work after ``stop_at`` (monotonic).
@@ -70,6 +61,8 @@ class Drain:
         Raises Unavailable if their reports are not settled and no pending wake-up was written.
         """
         self._stop_at = stop_at
+        # Time at which an operation that began before stop_at is aborted.
+        self._window.abort_at = stop_at + self._context.timing.spare / 2
         try:
             self._read()
         except NotFound:
@@ -86,6 +79,12 @@ class Drain:
             return
         if not self._connection.is_fast and self.lane.hand_on(self._wakes):
             return
+        if self._drained(probe):
+            self.lane.record(self._connection)
+            self._finish()
+
+    def _drained(self, probe: bool) -> bool:
+        """Drain the queue; return False if the wakes may be let go without a look at their reports."""
         try:
             self._drain(probe)
         except (OutOfTime, NoSlot):
@@ -94,10 +93,10 @@ class Drain:
             # Nothing was published to the new connection: the slow lane starts again.
             self.lane.demote()
             self.lane.hand_on(self._wakes)
-            return
+            return False
         except BrokerFault as fault:
             self._open_breaker(fault)
-            return
+            return False
         except (NotFound, Unavailable) as error:
             # NotFound does not prove that the connection is deleted: SQS may not know a new queue everywhere yet, or
             # a secret was replaced after the record was read. The store ignores a pending wake-up for a deleted
@@ -107,11 +106,14 @@ class Drain:
             log.warning("drain ended early", extra={"connection": self.id, "reason": str(error)})
             self._plan_wake(self._context.timing.report_visibility)
         finally:
+            if not self._window.is_empty:
+                # An unforeseen exception. Its late confirms must not settle messages of the next drain.
+                self._context.pool.discard(self.id)
             self._context.pool.rest(self.id)
+            self._settler.record_delay()
             state = self._state
             self._context.monitoring.count(self._connection, state.counts, state.devices, state.log.entries)
-        self.lane.record(self._connection)
-        self._finish()
+        return True
 
     def _read(self) -> None:
         self._connection = self._context.connections.get(self.tenant, self.id)
@@ -121,44 +123,73 @@ class Drain:
         """Require a pending wake-up, because reports are left that can be received in ``seconds``."""
         self._state.plan_wake(self._context.clock() + seconds)
 
-    @property
-    def _abort_at(self) -> float:
-        """Monotonic time at which an operation that began before ``stop_at`` is aborted."""
-        return self._stop_at + self._context.timing.spare / 2
-
     def _drain(self, probe: bool) -> None:
+        try:
+            self._stream(probe)
+        finally:
+            self._end()
+        if self._settler.failure is not None:
+            raise self._settler.failure
+
+    def _stream(self, probe: bool) -> None:
+        """Receive, publish and settle side by side until the queue has no more, or the time is over."""
         if probe:
             # A probe connects before it receives: otherwise a slow queue could use up the time of every probe.
-            self._publisher()
+            self._window.open(self._connection)
         while self._context.monotonic() < self._stop_at:
-            if self._context.monotonic() - self._read_at > self._context.timing.recheck:
-                self._read()
-                if not self._connection.active:
-                    self._context.pool.close(self.id)
-                if not self._connection.active or self._connection.breaker_open:
-                    return
-            # Receive first and connect second: an empty queue opens no connection to the broker.
-            reports = self._receive()
-            if not reports:
-                if probe and self._connection.state != ConnectionState.OPENED:
-                    self._publisher().check(self._abort_at)
-                    self._close_breaker()
+            if not self._may_continue():
                 return
-            for chunk in self._chunks(reports):
-                with watched(chunk, self._context.clock()):
-                    self._settle_chunk(chunk)
-            self._request_helper(reports)
-            if self._receiver.is_enough(self._state.settled, reports):
+            # Receive first and connect second: an empty queue opens no connection to the broker.
+            self._accept(self._receiver.next(further=not self._alone, idle=self._window.is_empty))
+            self._settler.collect()
+            if not self._window.is_empty:
+                self._progress()
+            elif self._undecoded and (is_full(self._undecoded) or not self._receiver.busy):
+                self._publish(self._undecoded)
+            elif self._alone and not self._receiver.busy:
+                self._publish_alone()
+            elif self._state.held and not self._receiver.busy:
+                # An empty receive proves something only after the held devices are unlocked.
+                self._settler.finish()
+            elif not self._state.held and not self._receiver.busy:
+                if probe and self._connection.state != ConnectionState.OPENED:
+                    self._window.check(self._connection)
+                    self._close_breaker()
                 return
         self._plan_wake(0)
 
-    def _request_helper(self, reports: list[ReceivedReport]) -> None:
-        """Start the next helper drain after a full chunk was published; each helper drain starts its successor.
+    def _end(self) -> None:
+        """Await the confirms of what was published, finish what runs beside, and give the other reports back."""
+        try:
+            self._await_confirms()
+        finally:
+            self._receiver.stop()
+            self._settler.finish()
+            self._settler.give_back([*self._state.held.values()])
+
+    def _may_continue(self) -> bool:
+        """Return False when the connection was deactivated or its breaker opened, or a write failed."""
+        if self._settler.failure is not None:
+            return False
+        if self._context.monotonic() - self._read_at <= self._context.timing.recheck:
+            return True
+        before = self._connection
+        self._read()
+        if self._connection.active and not self._connection.breaker_open:
+            return True
+        # What was published belongs to the record as it was before.
+        current, self._connection = self._connection, before
+        self._await_confirms()
+        self._connection = current
+        if not current.active:
+            self._context.pool.close(self.id)
+        return False
+
+    def _request_helper(self) -> None:
+        """Start the next helper drain after a backlog showed; each helper drain starts its successor.
 
         Sending all wakes at once does not help: Lambda may put them in one batch, which starts one drain. A report's
         own wake starts no helper, because each new report brings another wake."""
-        if self._state.helper_decided or not is_full(reports):
-            return
         self._state.helper_decided = True
         helpers = [wake.helper for wake in self._wakes if wake.message_id is None]
         if not helpers or min(helpers) >= HELPERS:
@@ -168,159 +199,75 @@ class Drain:
         except Unavailable as error:
             log.warning("helper drain not started", extra={"connection": self.id, "reason": str(error)})
 
-    def _receive(self) -> list[ReceivedReport]:
-        # Receiving takes at most half of the remaining time: a slow queue leaves enough to publish what it gave.
-        now = self._context.monotonic()
-        reports = self._receiver.chunk(now + max(0.0, self._stop_at - now) / 2)
-        if self._receiver.interrupted:
-            self._plan_wake(self._context.timing.report_visibility)
-        return reports
-
-    def _chunks(self, reports: list[ReceivedReport]) -> Iterator[list[ReceivedReport]]:
-        """Yield the reports of all ordinary devices together, then those of suspect devices one by one.
+    def _accept(self, reports: list[ReceivedReport]) -> None:
+        """Publish received reports, or keep them for later in this drain.
 
         A report that was received repeatedly may crash this function; alone and last it delays no other device."""
-        devices = suspects(reports, self._context.random())
-        alone = {group[0].group for group in devices}
-        if others := [report for report in reports if report.group not in alone]:
-            yield others
-        if stuck := [report for group in devices for report in group if is_stuck(report)]:
-            report_stuck(self._context.monitoring, self._connection, stuck)
-        for group in devices:
-            for index, report in enumerate(group):
-                if self._context.monotonic() >= self._stop_at:
-                    self._hold_back(group[index:])
-                    break
-                yield [report]
-                if report.message_id not in self._state.settled:
-                    # The report may be released with a delay; the device's later reports wait to keep their order.
-                    self._hold_back(group[index + 1 :])
-                    break
+        alone = {group[0].group for group in suspects(reports, 0)}
+        self._alone += [report for report in reports if report.group in alone]
+        others = [report for report in reports if report.group not in alone] if alone else reports
+        if self._undecoded or any(report.driver is not None for report in others):
+            self._undecoded += others
+        else:
+            self._publish(others)
 
-    def _hold_back(self, reports: list[ReceivedReport]) -> None:
-        self._context.queues.release(self.id, [report.receipt for report in reports], 0)
-        self._plan_wake(0)
-
-    def _publisher(self) -> Publisher:
-        """Return an open publisher. Raises BrokerFault, TooSlow, NoSlot, OutOfTime (too little is left to connect).
-
-        Time that SQS took, or a reconnect late in the drain, must not count as a fault of the broker."""
-        budget = self._context.timing.connect_budget
-        began = self._context.monotonic()
-        deadline = min(began + budget - self._connect_seconds, self._abort_at)
-        due = min(self._connection.configuration.connection_timeout / 1000, budget / 2)
-        if deadline - began < due and not self._context.pool.is_warm(self._connection):
-            raise OutOfTime
-        if self.lane.is_fast_lane:
-            deadline = min(deadline, began + SLOW_WAIT)
-        # A wait for a slot says nothing about the broker, so it is not measured.
-        self._context.pool.reserve(self._connection, deadline)
-        self.lane.connecting(self._context.monotonic())
-        try:
-            return self._context.pool.get(self._connection, deadline)
-        except BrokerUnreachable as fault:
-            if self.lane.is_fast_lane and self._context.monotonic() >= began + SLOW_WAIT:
-                raise (OutOfTime if self.lane.was_stalled else TooSlow) from fault
-            raise
-        finally:
-            self.lane.connecting()
-            self._connect_seconds += self._context.monotonic() - began
-
-    def _settle_chunk(self, reports: list[ReceivedReport]) -> None:
+    def _publish(self, reports: list[ReceivedReport]) -> None:
+        """Decode and publish reports, and settle those that need or allow no publish."""
+        if self._window.is_outdated(self._connection):
+            self._await_confirms()
         decoded = self._context.decoder.decode(self._connection, reports, self._stop_at)
         # A driver that takes long must not occupy the fast lane either.
         self.lane.confirmed(0, decoded.seconds)
         messages, outcomes = prepare_all(reports, self._connection, self._context.clock(), decoded)
-        fault: Exception | None = None
-        if messages:
-            result = self._publish(messages)
-            fault = result.fault
-            outcomes.update(result.outcomes)
-        self._state.log.published(reports, messages, outcomes, fault, self._context.clock())
-        self._state.devices |= {
-            message.group for message in messages if message.uplink and outcomes[message.key].result == Result.DELIVERED
-        }
-        self._settle(reports, outcomes, {message.key: message.routing_key for message in messages})
-        if fault:
+        if reports is self._undecoded:
+            self._undecoded = []
+        if outcomes:
+            unpublished: Outcomes = {r.receipt: (outcomes[r.receipt], None) for r in reports if r.receipt in outcomes}
+            self._settler.settle(self._connection, unpublished)
+        try:
+            self._window.submit(self._connection, messages)
+        except BrokerFault as fault:
+            failed = Outcome(Result.RETRY)
+            self._settler.settle(self._connection, {each.key: (failed, each) for each in messages}, fault)
+            raise
+
+    def _progress(self) -> None:
+        """Wait until the broker has answered or a receive has ended, and settle what is confirmed."""
+        ended, fault = self._window.progress()
+        if ended:
+            outcomes = {message.key: (outcome, message) for message, outcome in ended}
+            self._settler.settle(self._connection, outcomes, fault)
+        if fault is not None:
             raise fault
+        if not self._state.helper_decided and self._state.shows_backlog:
+            self._request_helper()
 
-    def _publish(self, messages: list[OutgoingMessage]) -> PublishResult:
-        """Publish. Once per drain, republish on a new connection what a lost connection left unconfirmed."""
-        try:
-            publisher = self._publisher()
-        except (BrokerFault, OutOfTime, TooSlow, NoSlot) as fault:
-            return PublishResult({message.key: Outcome(Result.RETRY) for message in messages}, fault)
-        self.lane.publishing(publisher)
-        result = publisher.publish(messages, self._abort_at)
-        self.lane.publishing(None)
-        self.lane.confirmed(sum(o.result is Result.DELIVERED for o in result.outcomes.values()), result.slowest)
-        if result.fault is None:
-            return result
-        self._context.pool.discard(self.id)
-        lost = isinstance(result.fault, BrokerUnreachable) and result.fault.type not in _STILL_CONNECTED
-        if self._state.reconnected or not lost:
-            return result
-        self._state.reconnected = True
-        unconfirmed = [message for message in messages if result.outcomes[message.key].result == Result.RETRY]
-        try:
-            second = self._publish(unconfirmed)
-        except (NotFound, Unavailable) as error:
-            # The secret cannot be read, so no reconnect is possible; earlier confirms must still be settled.
-            return PublishResult(result.outcomes, error)
-        return PublishResult({**result.outcomes, **second.outcomes}, second.fault)
+    def _await_confirms(self) -> None:
+        while not self._window.is_empty:
+            self._progress()
 
-    def _settle(
-        self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
-    ) -> None:
-        delivered = [r for r in reports if outcomes[r.receipt].result == Result.DELIVERED]
-        given_up = [r for r in reports if outcomes[r.receipt].result == Result.FAILED]
-        retried = [r for r in reports if outcomes[r.receipt].result == Result.RETRY]
-        confirmed = [r for r in delivered if r.receipt in routing_keys]
-        # Delete confirmed reports first: a later failure must not cause duplicates.
-        self._delete(delivered)
-        self._state.counts["uplinksDelivered"] += len(confirmed)
-        if confirmed:
-            metrics.add(Metric.DELIVERY_DELAY, self._context.clock() - min(r.sent_at for r in confirmed))
-        if confirmed and self._connection.state != ConnectionState.OPENED:
-            self._close_breaker()
-        try:
-            self._give_up(given_up, outcomes, routing_keys)
-        finally:
-            self._release(retried, outcomes)
+    def _publish_alone(self) -> None:
+        """Publish the reports of suspect devices one by one, after all other reports are settled."""
+        self._settler.finish()
+        reports, self._alone = self._alone, []
+        if stuck := [report for report in reports if is_stuck(report)]:
+            report_stuck(self._context.monitoring, self._connection, stuck)
+        for group in suspects(reports, self._context.random()):
+            for index, report in enumerate(group):
+                if self._context.monotonic() >= self._stop_at:
+                    self._settler.give_back(group[index:])
+                    break
+                with watched([report], self._context.clock()):
+                    self._publish([report])
+                    self._await_confirms()
+                    self._settler.finish()
+                if report.message_id not in self._state.settled:
+                    # The report may be released with a delay; the device's later reports wait to keep their order.
+                    self._settler.give_back(group[index + 1 :])
+                    break
 
-    def _delete(self, reports: list[ReceivedReport]) -> None:
-        if not reports:
-            return
-        undeleted = set(self._context.queues.delete_messages(self.id, [report.receipt for report in reports]))
-        if undeleted:
-            self._plan_wake(self._context.timing.report_visibility)
-        self._state.settled |= {report.message_id for report in reports if report.receipt not in undeleted}
-
-    def _give_up(
-        self, reports: list[ReceivedReport], outcomes: dict[str, Outcome], routing_keys: dict[str, str]
-    ) -> None:
-        """Store the reports as failed messages, and only then delete them from the queue."""
-        context = self._context
-        failed, lost = failed_and_lost(reports, outcomes, routing_keys, context.clock())
-        if failed:
-            context.failed.add(self.tenant, self.id, failed)
-            report_failed(context.monitoring, self._connection, failed)
-        if lost:
-            report_lost(context.monitoring, self._connection, lost)
-        self._state.log.given_up(failed, lost, reports, context.clock())
-        self._state.counts += Counter(uplinksFailed=len(failed), uplinksLost=len(lost))
-        self._delete(reports)
-
-    def _release(self, reports: list[ReceivedReport], outcomes: dict[str, Outcome]) -> None:
-        delays = {report.group: 0 for report in reports}
-        for report in reports:
-            if outcomes[report.receipt].reason is RetryReason.NACKED:
-                # A nack concerns one route, not the connection: only this device backs off.
-                delays[report.group] = breaker.nack_delay(report.attempts, self._context.timing.scale)
-        for delay in set(delays.values()):
-            receipts = [report.receipt for report in reports if delays[report.group] == delay]
-            self._context.queues.release(self.id, receipts, delay)
-            self._plan_wake(delay)
+    def _wake(self) -> None:
+        self._window.wake()
 
     def _close_breaker(self) -> None:
         # This drain and its helpers send the backlog. Reports that another forwarder holds are visible again when the

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from chalicelib.config import Timing
@@ -10,7 +11,7 @@ from chalicelib.monitoring import Monitoring
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.connections import BreakerStore
 from chalicelib.ports.history import FailedMessages
-from chalicelib.ports.queues import UplinkQueues, WakeQueue
+from chalicelib.ports.queues import ReceivedReport, UplinkQueues, WakeQueue
 from chalicelib.uplinks.admission import Admission
 from chalicelib.uplinks.decoding.decoder import NO_DECODER, Decoder
 from chalicelib.uplinks.outcome_log import OutcomeLog
@@ -18,6 +19,15 @@ from chalicelib.uplinks.publisher_pool import PublisherPool
 
 CLOCK_SKEW = 2.0
 """Seconds by which the clocks of AWS and of two functions may differ."""
+
+CHUNK_REPORTS = 100
+CHUNK_BYTES = 4 << 20
+"""Size of a backlog that is worth a helper drain, and of the reports that are decoded together."""
+
+
+def is_full(reports: Sequence[ReceivedReport]) -> bool:
+    """Return whether ``reports`` fill a chunk."""
+    return len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class DrainContext:
     clock: Clock
     random: Callable[[], float]
     timing: Timing
+    calls: Executor
+    """Threads for the receives and deletes that run beside the publishing."""
     slow_wakes: WakeQueue | None = None
     """The queue of wakes to which the fast lane hands on slow connections; None in the slow lane."""
     admission: Admission | None = None
@@ -47,17 +59,41 @@ class DrainContext:
 class DrainState:
     """Progress of one drain."""
 
+    held: dict[str, ReceivedReport] = field(default_factory=dict)
+    """By receipt: the received reports that are neither deleted nor given back to the queue."""
+    held_bytes: int = 0
     settled: set[str] = field(default_factory=set)
     """Message ids of the reports that this drain deleted from the queue."""
+    released: set[str] = field(default_factory=set)
+    """Message ids of the reports that this drain gave back and can receive again."""
+    served: int = 0
+    served_bytes: int = 0
+    """Number and size of the reports that were delivered, or failed for good."""
     counts: Counter[str] = field(default_factory=Counter)
     devices: set[str] = field(default_factory=set)
     """Devices with a confirmed uplink."""
     log: OutcomeLog = field(default_factory=OutcomeLog)
-    reconnected: bool = False
     helper_decided: bool = False
     """A helper drain was requested, or this drain must not request one."""
     wake_at: float | None = None
     """Unix seconds of the pending wake-up that the remaining reports need; None if no report is left."""
+
+    @property
+    def shows_backlog(self) -> bool:
+        """Whether this drain has served a chunk of reports."""
+        return self.served >= CHUNK_REPORTS or self.served_bytes >= CHUNK_BYTES
+
+    def hold(self, reports: Sequence[ReceivedReport]) -> None:
+        """Add received reports."""
+        for report in reports:
+            self.held[report.receipt] = report
+            self.held_bytes += len(report.body)
+
+    def drop(self, reports: Sequence[ReceivedReport]) -> None:
+        """Remove reports that are deleted or given back."""
+        for report in reports:
+            if self.held.pop(report.receipt, None):
+                self.held_bytes -= len(report.body)
 
     def plan_wake(self, due: float) -> None:
         """Require a pending wake-up at ``due`` (Unix seconds), or earlier if one is required already."""

@@ -1,6 +1,6 @@
 """Entries of the message log for the outcomes of one drain."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.delivery import Outcome, Result
@@ -25,24 +25,18 @@ class OutcomeLog:
 
     def published(
         self,
-        reports: Sequence[ReceivedReport],
-        messages: Sequence[OutgoingMessage],
-        outcomes: Mapping[str, Outcome],
+        ended: Iterable[tuple[ReceivedReport, OutgoingMessage, Outcome]],
         fault: Exception | None,
         now: float,
     ) -> None:
-        """Note the delivered reports and the attempts. ``outcomes``: by receipt; ``fault``: what ended the publish.
+        """Note the delivered reports and the attempts. ``fault``: what ended the publish.
 
         A report that was held back, or for which no time or socket was left, was not attempted.
         """
-        published = {message.key: message for message in messages}
-        for report in reports:
-            message, outcome = published.get(report.receipt), outcomes[report.receipt]
-            if message is None or outcome.result is Result.FAILED:
-                continue
+        for report, message, outcome in ended:
             if outcome.result is Result.DELIVERED:
                 self.entries.append(_entry(report, message, Step.DELIVERED, now))
-            elif outcome.reason is not RetryReason.HELD_BACK:
+            elif outcome.result is Result.RETRY and outcome.reason is not RetryReason.HELD_BACK:
                 reason, detail = outcome.reason, outcome.detail
                 if isinstance(fault, BrokerFault):
                     reason, detail = reason or fault.type, detail or str(fault)

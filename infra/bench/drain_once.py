@@ -22,6 +22,7 @@ from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.socket_slots import SocketSlots
+from chalicelib.uplinks.streaming.receiving import CALLS
 from infra.bench.broker import bench_connection
 from infra.local.in_memory import (
     MemoryConnectionStore,
@@ -44,6 +45,7 @@ def main() -> None:
     store.create(connection.model_copy(update={"secret_version": version}), 1)
     sockets = SocketSlots(MemorySlots(time.time), services.settings.timing.slot)
     pool = PublisherPool(AmqpPublisherFactory(services.settings), secrets, sockets)
+    calls = ThreadPoolExecutor(2 * CALLS)
     parts = DrainContext(
         connections=store,
         queues=services.uplink_queues,
@@ -54,12 +56,14 @@ def main() -> None:
         clock=time.time,
         random=lambda: 0.0,
         timing=services.settings.timing,
+        calls=calls,
     )
     wake = Wake(tenant=connection.tenant, connection_id=connection.id)
     with ThreadPoolExecutor(1) as executor:
         forwarder = Forwarder(parts, executor)
         while services.uplink_queues.depth(connection.id) != (0, 0):
             forwarder.handle([QueueRecord("r", "m", wake.model_dump_json(by_alias=True))], time.monotonic() + 30)
+    calls.shutdown()
     pool.close(connection.id)
     delivered = statistics.counts[connection.tenant, connection.id]["uplinksDelivered"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

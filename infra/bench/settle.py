@@ -17,6 +17,7 @@ from chalicelib.uplinks.ingress import Ingress, IngressContext
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.routing import RoutingCache
 from chalicelib.uplinks.socket_slots import SocketSlots
+from chalicelib.uplinks.streaming.receiving import CALLS
 from infra.bench.peers.reports import report_body
 from infra.local.in_memory import (
     MemoryApplicationServerStore,
@@ -62,6 +63,7 @@ class ForwarderBench:
                 settings=settings,
             )
         )
+        self._calls = ThreadPoolExecutor(2 * CALLS)
         self._pool = PublisherPool(
             AmqpPublisherFactory(settings), secret_store, SocketSlots(MemorySlots(time.time), settings.timing.slot)
         )
@@ -75,6 +77,7 @@ class ForwarderBench:
             clock=time.time,
             random=random.random,
             timing=settings.timing,
+            calls=self._calls,
         )
         self._forwarder = Forwarder(parts, self._executor)
 
@@ -108,3 +111,4 @@ class ForwarderBench:
     def close(self) -> None:
         self._pool.close(self._connection.id)
         self._executor.shutdown()
+        self._calls.shutdown()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import urllib3
 
-from chalicelib.uplinks.receiving import CHUNK_REPORTS
+from chalicelib.uplinks.drain_context import CHUNK_REPORTS
 from infra.chaos.collector import pause_file
 from infra.chaos.plan import Fault, Kind
 from infra.chaos.records import Disturbance, Journal, Pause

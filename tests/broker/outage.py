@@ -44,11 +44,17 @@ class _WatchedPublisher:
     def usable(self) -> bool:
         return self._publisher.usable
 
-    def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
+    def submit(self, messages: Sequence[OutgoingMessage], deadline: float) -> None:
+        self._publisher.submit(messages, deadline)
+
+    def progress(self) -> PublishResult:
         self._watched.before()
-        result = self._publisher.publish(messages, deadline)
+        result = self._publisher.progress()
         self._watched.after()
         return result
+
+    def wake(self) -> None:
+        self._publisher.wake()
 
     @property
     def waiting_since(self) -> float:

@@ -96,28 +96,37 @@ class Session:
     usable: bool = True
     waiting_since: float = math.inf
     lost: bool = False
+    waiting: dict[str, list[OutgoingMessage]] = field(default_factory=dict)
+    """Submitted messages without an outcome, by device."""
 
-    def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
-        """Publish in rounds with one message of each device. All messages of a round are unconfirmed together."""
-        waiting: dict[str, list[OutgoingMessage]] = defaultdict(list)
+    def submit(self, messages: Sequence[OutgoingMessage], _deadline: float) -> None:
         for message in messages:
-            waiting[message.group].append(message)
+            self.waiting.setdefault(message.group, []).append(message)
+
+    def wake(self) -> None:
+        pass
+
+    def progress(self) -> PublishResult:
+        """Publish a round with one message of each device. All messages of a round are unconfirmed together."""
         outcomes: dict[str, Outcome] = {}
-        while waiting:
-            heads = [left.pop(0) for left in waiting.values()]
-            for index, message in enumerate(heads):
-                fault = self._fault(heads[index:])
-                if fault:
-                    self.usable = False
-                    rest = {m.key: Outcome(Result.RETRY, fault.type, str(fault)) for m in messages}
-                    return PublishResult({**rest, **outcomes}, fault)
-                outcomes[message.key] = outcome = self._outcome(message)
-                if outcome.result is Result.RETRY:
-                    outcomes |= {
-                        later.key: Outcome(Result.RETRY, RetryReason.HELD_BACK) for later in waiting[message.group]
-                    }
-                    waiting[message.group] = []
-            waiting = {group: left for group, left in waiting.items() if left}
+        heads = [left[0] for left in self.waiting.values()]
+        for index, message in enumerate(heads):
+            fault = self._fault(heads[index:])
+            if fault:
+                self.usable = False
+                rest = [waiting for left in self.waiting.values() for waiting in left]
+                self.waiting.clear()
+                return PublishResult(
+                    {m.key: Outcome(Result.RETRY, fault.type, str(fault)) for m in rest} | outcomes, fault
+                )
+            outcomes[message.key] = outcome = self._outcome(message)
+            left = self.waiting[message.group]
+            left.pop(0)
+            if outcome.result is Result.RETRY:
+                outcomes |= {later.key: Outcome(Result.RETRY, RetryReason.HELD_BACK) for later in left}
+                left.clear()
+            if not left:
+                del self.waiting[message.group]
         return PublishResult(outcomes, slowest=2.0 if self.id in self.brokers.slow else 0.0)
 
     def _fault(self, unconfirmed: Sequence[OutgoingMessage]) -> BrokerFault | None:

@@ -216,6 +216,7 @@ class World:
             clock=self.clock,
             random=lambda: 0.5,
             timing=self.settings.timing,
+            calls=Inline(),
             monotonic=self.clock,
         )
         return Environment(Forwarder(parts, Inline()), self.slow_wakes if slow else self.wakes)

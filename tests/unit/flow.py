@@ -84,12 +84,20 @@ class ScriptedBroker:
 class ScriptedPublisher:
     broker: ScriptedBroker
     usable: bool = True
+    submitted: list[OutgoingMessage] = field(default_factory=list)
 
     @property
     def waiting_since(self) -> float:
         return self.broker.waiting_since
 
-    def publish(self, messages: Sequence[OutgoingMessage], _deadline: float) -> PublishResult:
+    def submit(self, messages: Sequence[OutgoingMessage], _deadline: float) -> None:
+        self.submitted += messages
+
+    def wake(self) -> None:
+        pass
+
+    def progress(self) -> PublishResult:
+        messages, self.submitted = self.submitted, []
         self.broker.on_publish(len(messages))
         fault, self.broker.fault = self.broker.down or self.broker.fault, None
         if fault:
@@ -99,10 +107,8 @@ class ScriptedPublisher:
         for message in messages:
             if message.body.decode() in self.broker.lost_at:
                 self.usable = False
-                outcomes[message.key] = Outcome(Result.RETRY)
-                return PublishResult(
-                    outcomes, BrokerUnreachable(EventType.CONNECTION_LOST, "the broker closed the connection")
-                )
+                rest = {message.key: Outcome(Result.RETRY) for message in messages}
+                return PublishResult({**rest, **outcomes}, LOST)
             outcome = Outcome(Result.RETRY) if message.group in broken else self.broker.answer(message)
             if outcome.result == Result.DELIVERED:
                 self.broker.received.append(message)
@@ -157,6 +163,7 @@ class Flow:
         self.broker = ScriptedBroker()
         self.secrets = MemorySecretStore()
         self.executor = ThreadPoolExecutor(4)
+        self.calls = ThreadPoolExecutor(4)
         self.monitoring = Monitoring(self.events, statistics or self.statistics, self.clock)
         self.slots = MemorySlots(self.clock)
         self.drivers = MemoryDrivers()
@@ -175,6 +182,7 @@ class Flow:
             self.clock,
             lambda: 0.0,
             self.settings.timing,
+            self.calls,
             decoder=PayloadDecoder(
                 self.codec, TenantDrivers(self.drivers, self.clock, 5), self.monitoring, lambda: self.elapsed
             ),

@@ -1,4 +1,4 @@
-"""State of one batch of messages without I/O: ready to send, unconfirmed, or with an outcome.
+"""State of a publisher's messages without I/O: ready to send, unconfirmed, or with an outcome.
 
 Each group (a device) has at most one unconfirmed message. A message that must be retried holds back the rest of its
 group, so that no later message overtakes it. A message that failed permanently holds nothing back.
@@ -20,33 +20,54 @@ MESSAGES_A_TURN = 25
 WINDOW_BYTES = 512 * 1024
 """Limit of unconfirmed bytes, so that a message does not spend its time to confirm in our own buffer."""
 
+ENDED = Outcome(Result.RETRY, RetryReason.DEADLINE, "This attempt ended before the message was sent.")
+_HELD_BACK = Outcome(
+    Result.RETRY, RetryReason.HELD_BACK, "An earlier message of the same device must be confirmed first."
+)
+
 
 class Batch:
-    """Messages of one publish and their outcomes; at most one message of a group is unconfirmed.
+    """Messages that await an outcome, in the order in which they were added; at most one of a group is unconfirmed.
 
-    ``outcomes``: by the messages' keys. ``progress``: grows with every confirm and every refusal of the broker.
-    ``acks``: grows with every positive confirm. ``slowest``: seconds of the slowest confirm.
+    ``outcomes``: by the messages' keys, until they are taken. ``progress``: grows with every confirm and every refusal
+    of the broker. ``acks``: grows with every positive confirm. ``slowest``: seconds of the slowest confirm among the
+    outcomes.
     """
 
-    def __init__(self, messages: Sequence[OutgoingMessage]) -> None:
+    def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.progress = 0
         self.slowest = 0.0
         self.acks = 0
-        self._messages = messages
         self._groups: dict[str, deque[OutgoingMessage]] = {}
-        for message in messages:
-            self._groups.setdefault(message.group, deque()).append(message)
-        self._ready = deque(self._groups)
+        """The messages without an outcome. The first one of a group is the one that is ready or unconfirmed."""
+        self._ready: deque[str] = deque()
         self._sent: dict[int, tuple[OutgoingMessage, float]] = {}
         self._bytes = 0
         self._returned: dict[str, str] = {}
         self._window: float = math.inf
         self._suspects: list[tuple[OutgoingMessage, Outcome]] = []
 
+    def add(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Add messages behind the earlier ones of their groups."""
+        for message in messages:
+            waiting = self._groups.get(message.group)
+            if waiting is None:
+                self._groups[message.group] = deque((message,))
+                self._ready.append(message.group)
+            else:
+                waiting.append(message)
+
+    def take_outcomes(self) -> tuple[dict[str, Outcome], float]:
+        """Return the outcomes since the last call, and the seconds of their slowest confirm."""
+        taken = self.outcomes, self.slowest
+        self.outcomes, self.slowest = {}, 0.0
+        return taken
+
     @property
     def done(self) -> bool:
-        return len(self.outcomes) == len(self._messages)
+        """Whether every message has an outcome."""
+        return not self._groups
 
     @property
     def unconfirmed(self) -> int:
@@ -85,6 +106,10 @@ class Batch:
         self._sent[tag] = (message, time.monotonic())
         self._bytes += len(message.body)
 
+    def postpone(self, seconds: float) -> None:
+        """Leave out ``seconds`` of the wait for confirms, in which nothing was read."""
+        self._sent = {tag: (message, moment + seconds) for tag, (message, moment) in self._sent.items()}
+
     def invalid(self, message: OutgoingMessage, detail: str) -> None:
         """Fail a message that AMQP cannot encode. ``detail``: the encoding error."""
         too_long = len(message.routing_key.encode(errors="replace")) > MAX_SHORT_STRING
@@ -93,7 +118,7 @@ class Batch:
 
     def returned(self, message_id: str, text: str) -> None:
         """Record a ``basic.return``: no queue matched the routing key. The message's ack follows."""
-        if len(self._returned) < len(self._messages):  # a hostile broker may return anything without end
+        if len(self._returned) < len(self._sent):  # a hostile broker may return anything without end
             self._returned[message_id] = text
 
     def confirmed(self, tag: int, *, multiple: bool, ack: bool) -> None:
@@ -155,22 +180,27 @@ class Batch:
     def stop(self) -> None:
         """Send no further messages; unconfirmed messages can still be confirmed."""
         self._ready.clear()
-        self._groups = {group: deque([*waiting][:1]) for group, waiting in self._groups.items()}
+        for waiting in self._groups.values():
+            while len(waiting) > 1:
+                self.outcomes[waiting.pop().key] = ENDED
 
     def settle_rest(self, reason: EventType | RetryReason, detail: str) -> None:
         """Mark every message without an outcome for a retry."""
-        for message in self._messages:
-            self.outcomes.setdefault(message.key, Outcome(Result.RETRY, reason, detail))
+        outcome = Outcome(Result.RETRY, reason, detail)
+        for waiting in self._groups.values():
+            self.outcomes.update((message.key, outcome) for message in waiting)
+        self._groups.clear()
+        self._ready.clear()
+        self._sent.clear()
 
     def _settle(self, message: OutgoingMessage, outcome: Outcome) -> None:
         self.outcomes[message.key] = outcome
         waiting = self._groups[message.group]
         waiting.popleft()
         if outcome.result is Result.RETRY:
-            held = Outcome(
-                Result.RETRY, RetryReason.HELD_BACK, "An earlier message of the same device must be confirmed first."
-            )
-            self.outcomes.update({later.key: held for later in waiting})
+            self.outcomes.update((later.key, _HELD_BACK) for later in waiting)
             waiting.clear()
         if waiting:
             self._ready.append(message.group)
+        else:
+            del self._groups[message.group]

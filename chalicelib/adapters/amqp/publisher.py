@@ -4,12 +4,12 @@ import math
 import struct
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pika.exceptions
 from pika.channel import Channel
 
-from chalicelib.adapters.amqp.batch import Batch
+from chalicelib.adapters.amqp.batch import ENDED, Batch
 from chalicelib.adapters.amqp.channel_closings import ChannelClosings
 from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
@@ -23,10 +23,15 @@ from chalicelib.errors import BrokerFault
 from chalicelib.ports.publishing import OutgoingMessage, PublishResult
 from chalicelib.vocabulary import RetryReason
 
+if TYPE_CHECKING:
+    from chalicelib.domain.delivery import Outcome
+
 IDLE = 5.0
 """Idle seconds after which the publisher checks the connection before it publishes."""
 IDLE_CHECK = 1.0
 """Time limit of that check in seconds. A connection that misses it is opened again, which costs less than waiting."""
+AWAY = 0.1
+"""Seconds between two calls from which the time in between does not count as a wait for the broker."""
 CHECK = 2.0
 """Time limit in seconds of the check that a probe makes."""
 ENCODING_ERRORS = (
@@ -83,6 +88,9 @@ class AmqpPublisher:
         self._encoder: PublishEncoder | None = None
         self._published = 0
         self._batch: Batch | None = None
+        self._closings: ChannelClosings | None = None
+        self._deadline = self._last_start = 0.0
+        self._woken = False
         self._failure: BaseException | None = None
         self._ended = False
         self.waiting_since = math.inf
@@ -112,20 +120,51 @@ class AmqpPublisher:
         return not self._ended and self._failure is None and self._amqp.is_open
 
     def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
-        batch = Batch(messages)
+        """Publish messages and wait until each has an outcome, as ``submit`` and ``progress`` do."""
+        self.submit(messages, deadline)
+        outcomes: dict[str, Outcome] = {}
+        slowest = 0.0
+        while self._batch is not None:
+            result = self.progress()
+            outcomes.update(result.outcomes)
+            slowest = max(slowest, result.slowest)
+        return PublishResult(outcomes, result.fault, slowest)
+
+    def submit(self, messages: Sequence[OutgoingMessage], deadline: float) -> None:
+        self._deadline = deadline
+        self._last_start = deadline - min(self._confirm_seconds, (deadline - time.monotonic()) / 2)
+        if self._batch is None:
+            self._batch = Batch()
+        self._batch.add(messages)
+
+    def progress(self) -> PublishResult:
+        batch, fault = self._batch, None
+        if batch is None:
+            return PublishResult({})
         try:
-            self._ensure_alive(deadline)
-            self._run(batch, deadline)
+            if self._closings is None:
+                self._ensure_ready()
+                self._closings = ChannelClosings(batch, self._amqp.operation, self._common_key)
+            elif (away := time.monotonic() - self._quiet_since[0]) > AWAY:
+                batch.postpone(away)
+            self._run(batch, self._closings)
         except Exception as error:  # noqa: BLE001  # translate raises other exceptions again
+            self._batch = None
             fault = self._fault(error)
             batch.settle_rest(fault.type, str(fault))
             self.abort()
-            return PublishResult(batch.outcomes, fault, batch.slowest)
         finally:
-            self._batch = None
             self.waiting_since = math.inf
-            self._quiet_since = _now()
-        return PublishResult(batch.outcomes, slowest=batch.slowest)
+            self._woken = False
+        if batch.done:
+            self._batch = self._closings = None
+        self._quiet_since = _now()
+        outcomes, slowest = batch.take_outcomes()
+        return PublishResult(outcomes, fault, slowest)
+
+    def wake(self) -> None:
+        self._woken = True
+        self._loop.add_callback_threadsafe(_nothing)
 
     def check(self, deadline: float) -> None:
         channel = self._channel
@@ -164,64 +203,67 @@ class AmqpPublisher:
             return translate(self._amqp.blocked, self._amqp.operation)
         return translate(self._amqp.error or self._failure or error, self._amqp.operation)
 
-    def _ensure_alive(self, deadline: float) -> None:
+    def _ensure_ready(self) -> None:
         """Check an idle connection before publishing: a thawed environment may have missed the loss."""
         self._must_be_usable()
         if any(now - then > IDLE for now, then in zip(_now(), self._quiet_since, strict=True)):
-            self.check(min(deadline, time.monotonic() + IDLE_CHECK))
+            self.check(min(self._deadline, time.monotonic() + IDLE_CHECK))
+        if self._amqp.blocked is not None:
+            # The alarm may be over: the broker's unblocked frame can be unread.
+            self.check(self._deadline)
+            if self._amqp.blocked is not None:
+                raise self._amqp.blocked
 
     def _must_be_usable(self) -> None:
         if not self.usable:
             raise self._failure or self._amqp.error or ConnectionResetError("the connection is closed")
 
-    def _run(self, batch: Batch, deadline: float) -> None:
-        if self._amqp.blocked is not None:
-            # The alarm may be over: the broker's unblocked frame can be unread.
-            self.check(deadline)
-            if self._amqp.blocked is not None:
-                raise self._amqp.blocked
-        self._batch = batch
-        last_start = deadline - min(self._confirm_seconds, (deadline - time.monotonic()) / 2)
-        closings = ChannelClosings(batch, self._amqp.operation, self._common_key)
-        while not batch.done:
-            self._pump(batch, last_start)
+    def _run(self, batch: Batch, closings: ChannelClosings) -> None:
+        """Send and receive until there are outcomes, or another thread calls ``wake``."""
+        while not batch.outcomes and not self._woken:
+            self._pump(batch)
             if not batch.unconfirmed and not batch.sendable:
                 break
             self.waiting_since = batch.oldest_sent
-            limit = min(deadline, self.waiting_since + self._confirm_seconds)
-            if not self._serve(batch, limit):
-                if self._amqp.blocked is None and deadline < batch.oldest_sent + self._confirm_seconds:
+            if not self._serve(batch, min(self._deadline, self.waiting_since + self._confirm_seconds)):
+                if self._amqp.blocked is None and self._deadline < batch.oldest_sent + self._confirm_seconds:
                     # Our deadline passed, but the broker still had time to confirm. Late confirms must not settle
                     # messages of the next batch.
-                    self.abort()
+                    self._give_up(batch)
                     break
                 raise self._amqp.blocked or ConfirmTimeout()
             if self._failure is not None:
                 closings.add(self._failure)
-                if not self._reopened(last_start):
-                    self.abort()
+                if not self._reopened():
+                    self._give_up(batch)
                     break
                 if closings.exhausted:
+                    batch.stop()
                     break
-        closings.end()
-        batch.settle_rest(RetryReason.DEADLINE, "This attempt ended before the message was sent.")
+        if not batch.unconfirmed and not batch.sendable:
+            closings.end()
+            batch.settle_rest(RetryReason.DEADLINE, ENDED.detail)
 
-    def _reopened(self, last_start: float) -> bool:
+    def _give_up(self, batch: Batch) -> None:
+        self.abort()
+        batch.settle_rest(RetryReason.DEADLINE, ENDED.detail)
+
+    def _reopened(self) -> bool:
         """Open a channel in place of the closed one. False if the time to start a publish ends first."""
         now = time.monotonic()
         try:
-            self._loop.run(self._open_channel(), min(last_start, now + self._confirm_seconds))
+            self._loop.run(self._open_channel(), min(self._last_start, now + self._confirm_seconds))
         except TimeoutError:
-            if last_start < now + self._confirm_seconds:
+            if self._last_start < now + self._confirm_seconds:
                 return False
             raise
         return True
 
-    def _pump(self, batch: Batch, last_start: float) -> None:
+    def _pump(self, batch: Batch) -> None:
         encoder = self._encoder
         if encoder is None:
             raise ConnectionResetError("the channel is closed")
-        if time.monotonic() >= last_start:
+        if time.monotonic() >= self._last_start:
             batch.stop()
         for message in batch.next_turn():
             try:
@@ -241,7 +283,7 @@ class AmqpPublisher:
             self._loop.turn()
             return time.monotonic() < limit
         seen = batch.progress
-        return self._loop.run_until(lambda: batch.progress != seen or self._failure is not None, limit)
+        return self._loop.run_until(lambda: batch.progress != seen or self._failure is not None or self._woken, limit)
 
     def _on_confirm(self, frame: Any) -> None:
         if self._batch is not None:
@@ -255,6 +297,10 @@ class AmqpPublisher:
 
     def _on_closed(self, _channel: Channel, error: Exception) -> None:
         self._failure = error
+
+
+def _nothing() -> None:
+    """Do nothing: the call itself ends the wait of the loop."""
 
 
 async def _call(amqp: AmqpConnection, channel: Channel, request: Callable[[Any], object]) -> Any:

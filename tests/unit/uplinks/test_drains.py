@@ -10,8 +10,8 @@ from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.drain import HELPERS
+from chalicelib.uplinks.drain_context import CHUNK_REPORTS
 from chalicelib.uplinks.forwarder import Forwarder
-from chalicelib.uplinks.receiving import CHUNK_REPORTS
 from infra.local.in_memory import MemoryUplinkQueues, MemoryWakeQueue
 from tests.unit.flow import LOST, UNREACHABLE, Flow
 

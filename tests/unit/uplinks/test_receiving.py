@@ -6,8 +6,8 @@ import pytest
 
 from chalicelib.errors import Unavailable
 from chalicelib.ports.queues import ReceivedReport
+from chalicelib.uplinks.drain_context import CHUNK_REPORTS
 from chalicelib.uplinks.forwarder import Forwarder
-from chalicelib.uplinks.receiving import CHUNK_REPORTS
 from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import MemoryUplinkQueues
 from tests.unit.flow import TENANT, Flow

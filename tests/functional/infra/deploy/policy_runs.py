@@ -31,8 +31,8 @@ from chalicelib.ports.consuming import ReceivedDownlink
 from chalicelib.ports.coordination import LeaseHolder
 from chalicelib.ports.queues import RETENTION
 from chalicelib.upkeep.reconciler import SWEEP_RUNS
+from chalicelib.uplinks.drain_context import CHUNK_REPORTS
 from chalicelib.uplinks.publisher_pool import PublisherPool
-from chalicelib.uplinks.receiving import CHUNK_REPORTS
 from chalicelib.uplinks.socket_slots import SocketSlots
 from chalicelib.vocabulary import EventType
 from infra.local.processes import ROOT

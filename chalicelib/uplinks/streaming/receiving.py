@@ -1,0 +1,174 @@
+"""Receiving of one connection's reports beside their publishing. The queue may answer short or falsely empty."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+from chalicelib.domain.work_items import Wake
+from chalicelib.errors import NotFound, Unavailable
+from chalicelib.monitoring import log
+from chalicelib.ports.queues import BATCH, ReceivedReport
+from chalicelib.uplinks.drain_context import DrainContext, DrainState
+
+HELD_REPORTS = 300
+HELD_BYTES = 8 << 20
+"""Limits of what a drain holds in memory, with what its running calls may return."""
+CALLS = 4
+"""Receives of one drain at a time. With 8 ms a call, they return 5,000 reports a second."""
+LONG_POLL = 1
+"""Seconds of the long poll that follows an empty receive of a queue that is not empty."""
+
+
+class ReportReceiver:
+    """Receives the reports that one drain's wakes are about, with more calls at a time while a backlog shows.
+
+    SQS may return fewer reports than it has, or none: a short answer ends nothing. An empty one proves nothing while
+    this drain holds reports, because their devices are locked; else it is checked against the queue's depth. A drain is
+    *exhaustive* if one of its wakes names no report, as after an outage: it goes on until the queue is empty. Any other
+    drain needs only the reports of its own wakes.
+
+    ``notify``: called in any thread when a call has ended.
+    """
+
+    def __init__(
+        self,
+        context: DrainContext,
+        connection_id: str,
+        wakes: Sequence[Wake],
+        state: DrainState,
+        notify: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._id = connection_id
+        self._state = state
+        self._notify = notify
+        self._own = {wake.message_id for wake in wakes if wake.message_id}
+        self._exhaustive = any(wake.message_id is None for wake in wakes)
+        self._missing = set(self._own)
+        self._calls: list[Future[list[ReceivedReport]]] = []
+        self._width = 1
+        self._last = BATCH
+        """Number of reports that the last call returned."""
+        self._resume_at: int | None = None
+        """Number of deleted reports from which an empty receive is repeated while reports are held."""
+        self._largest = 0
+        self._depth: tuple[int, int] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are running."""
+        return bool(self._calls)
+
+    def proves(self, settled: set[str]) -> bool:
+        """Return whether the wakes need nothing more: their reports are settled, or the queue was found empty."""
+        return self._own <= settled and (not self._exhaustive or self._depth == (0, 0))
+
+    def next(self, *, further: bool, idle: bool) -> list[ReceivedReport]:
+        """Return what the calls have returned, and start ``further`` ones beside the publishing.
+
+        ``idle``: the drain has nothing else to do, so wait for a report. Then an empty list means that the running
+        calls returned none; without any held report, that nothing more can be received. Raises NotFound and
+        Unavailable, the latter only if no report is held.
+        """
+        reports = self._ended_calls()
+        if not reports and idle:
+            if self._calls:
+                wait(self._calls, return_when=FIRST_COMPLETED)
+                reports = self._ended_calls()
+            elif not self._state.held:
+                reports = self._receive_now()
+        if further:
+            self._start_calls()
+        return reports
+
+    def stop(self) -> None:
+        """Wait for the running calls; what they returned is held."""
+        wait(self._calls)
+        for call in self._calls:
+            try:
+                self._noted(call.result())
+            except (NotFound, Unavailable) as error:
+                self._interrupted(error)
+        self._calls.clear()
+
+    def _ended_calls(self) -> list[ReceivedReport]:
+        reports: list[ReceivedReport] = []
+        for call in [call for call in self._calls if call.done()]:
+            self._calls.remove(call)
+            try:
+                reports += self._noted(call.result())
+            except Unavailable as error:
+                if not self._state.held:
+                    raise
+                self._interrupted(error)
+        return reports
+
+    def _interrupted(self, error: Exception) -> None:
+        """Continue without a failed call. The reports that its lost answer may hide need a pending wake-up."""
+        log.warning("receive failed", extra={"connection": self._id, "reason": str(error)})
+        self._state.plan_wake(self._context.clock() + self._context.timing.report_visibility)
+        self._note_empty()
+
+    def _noted(self, reports: list[ReceivedReport]) -> list[ReceivedReport]:
+        self._depth = None
+        self._last = len(reports)
+        if not reports:
+            self._note_empty()
+        elif len(reports) == BATCH:
+            self._width = min(2 * self._width, CALLS)
+        for report in reports:
+            self._largest = max(self._largest, len(report.body))
+            self._missing.discard(report.message_id)
+            self._state.released.discard(report.message_id)
+        self._state.hold(reports)
+        return reports
+
+    def _note_empty(self) -> None:
+        self._width = 1
+        self._resume_at = len(self._state.settled) + BATCH
+
+    @property
+    def _needs_more(self) -> bool:
+        returned = not self._state.released.isdisjoint(self._own)
+        return self._exhaustive or bool(self._missing) or returned or self._last >= BATCH
+
+    def _start_calls(self) -> None:
+        if not self._state.held or not self._needs_more:
+            return
+        if self._resume_at is not None and len(self._state.settled) < self._resume_at:
+            return
+        self._resume_at = None
+        while len(self._calls) < self._width and self._has_room(len(self._calls) + 1):
+            call = self._context.calls.submit(self._context.queues.receive, self._id, BATCH, 0)
+            self._calls.append(call)
+            call.add_done_callback(lambda _: self._notify())
+
+    def _has_room(self, calls: int) -> bool:
+        state, more = self._state, calls * BATCH
+        return len(state.held) + more <= HELD_REPORTS and state.held_bytes + more * self._largest <= HELD_BYTES
+
+    def _receive_now(self) -> list[ReceivedReport]:
+        """Receive in this thread, because nothing can run beside it. Empty at the end of the drain."""
+        if not self._needs_more:
+            return []
+        self._resume_at = None
+        return self._receive(0) or self._receive_again()
+
+    def _receive(self, seconds: int) -> list[ReceivedReport]:
+        return self._noted(self._context.queues.receive(self._id, BATCH, seconds))
+
+    def _receive_again(self) -> list[ReceivedReport]:
+        """Receive again after an empty receive, unless nothing can be received.
+
+        The depth decides how: a long poll asks all servers of SQS, but a forwarder should wait only for reports that
+        are there. An own report that is not counted at all may be one that SQS does not count yet.
+        """
+        if not self._exhaustive and not self._missing:
+            return []
+        depth = self._context.queues.depth(self._id)
+        visible, in_flight = depth
+        if visible:
+            return self._receive(LONG_POLL)
+        reports = [] if in_flight or not self._missing else self._receive(0)
+        if not reports:
+            self._depth = depth
+        return reports
