@@ -9,6 +9,7 @@ falsely empty receive is printed with its Unix time, so that a measurement can n
 import random
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -28,6 +29,8 @@ LATE = 1.0
 """Seconds by which a visibility timeout ends late."""
 UNKNOWN = 1.0
 """Seconds after its creation in which a queue is not found."""
+_REMEMBERED = 10_000
+"""Attempt ids of receives, the newest ones."""
 
 
 class UnkindSqs(Sqs):
@@ -38,6 +41,7 @@ class UnkindSqs(Sqs):
         self._sleep = sleep
         self._random = random.Random(seed)  # noqa: S311  # faults, no secrets
         self._created: dict[tuple[str, str], float] = {}
+        self._attempts: OrderedDict[str, None] = OrderedDict()
         self._asked = threading.local()
         """``what``: the action and the queue of the request that the thread answered last."""
 
@@ -76,6 +80,8 @@ class UnkindSqs(Sqs):
         return answer
 
     def _receive(self, queue: Queue, request: Document) -> Document:
+        if self._is_repeated(str(request.get("ReceiveRequestAttemptId", ""))):
+            return super()._receive(queue, request)
         if self._random.random() < EMPTY:
             _print(f"empty receive: {self._asked.what}")
             return {}
@@ -83,6 +89,17 @@ class UnkindSqs(Sqs):
         visibility = float(request["VisibilityTimeout"]) if "VisibilityTimeout" in request else queue.visibility
         short = {"MaxNumberOfMessages": self._random.randint(1, count), "VisibilityTimeout": visibility + LATE}
         return super()._receive(queue, request | short)
+
+    def _is_repeated(self, attempt: str) -> bool:
+        """Return whether a receive with this id came before. SQS answers it with the same messages, and with all."""
+        if not attempt:
+            return False
+        if attempt in self._attempts:
+            return True
+        self._attempts[attempt] = None
+        while len(self._attempts) > _REMEMBERED:
+            self._attempts.popitem(last=False)
+        return False
 
 
 def _print(fault: str) -> None:

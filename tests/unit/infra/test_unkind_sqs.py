@@ -118,3 +118,15 @@ def test_lost_answer_and_empty_receive_are_printed_with_action_and_queue(capsys:
         "lost answer: AmazonSQS.ReceiveMessage reports.fifo",
         "empty receive: AmazonSQS.ReceiveMessage reports.fifo",
     }
+
+
+def test_repeated_attempt_is_neither_short_nor_empty() -> None:
+    client = Client(UnkindSqs(seed=7, sleep=lambda _: None))
+    client.insist("CreateQueue", QueueName="reports.fifo", Attributes={"FifoQueue": "true"})
+    for body in "0123456789":
+        client.insist("SendMessage", **QUEUE, MessageBody=body, MessageGroupId=body, MessageDeduplicationId=body)
+    attempt = {**QUEUE, "MaxNumberOfMessages": 10, "VisibilityTimeout": 60, "ReceiveRequestAttemptId": "first"}
+    received = client.insist("ReceiveMessage", **attempt)["Messages"]
+    assert received
+    for _ in range(200):
+        assert client.insist("ReceiveMessage", **attempt)["Messages"] == received
