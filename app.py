@@ -5,7 +5,8 @@ from typing import Any, cast
 from chalice.app import Chalice, CloudWatchEvent, Rate, Request, Response, SQSEvent
 
 from chalicelib.config import settings
-from chalicelib.entry.invocations import deadline, observed, records
+from chalicelib.entry.invocations import deadline, observed, records, time_left
+from chalicelib.entry.notification_routes import notifications
 from chalicelib.entry.services import services, start
 from chalicelib.http_api.health_api import HealthApi
 
@@ -248,6 +249,9 @@ def delete_application_server(asId: str) -> Response:  # noqa: N803  # the name 
     return services().application_servers_api.delete(_request(), asId)
 
 
+app.register_blueprint(notifications)
+
+
 @app.route("/uplinks", methods=["POST"], content_types=_JSON)
 def deliver_report() -> Response:
     return services().uplinks_api.deliver(_request())
@@ -333,3 +337,11 @@ def reconcile(_event: CloudWatchEvent) -> None:
 @app.lambda_function(name="codec")
 def codec(event: dict[str, Any], _context: object) -> dict[str, Any]:
     return services().codec.handle(event)
+
+
+# The reconciler calls it for due notifications, and the API for a test. It calls the URLs of tenants.
+
+
+@app.lambda_function(name="notify")
+def notify(event: dict[str, Any], context: Any) -> None:
+    services().notification_sender.handle(event, time_left(context))

@@ -14,11 +14,21 @@ from chalicelib.kernel.durations import parse_duration
 
 _PLACEHOLDER = re.compile(r"(?<![A-Za-z0-9])(REGION|USER_POOL_ID|APP_CLIENT_ID|NETWORK_SERVER)(?![A-Za-z0-9])")
 """The words of .chalice/config.json that a new stage replaces by its own values."""
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:iot-flow-[A-Za-z0-9_-]+")
+"""Topics to which the policies of the functions allow to publish."""
 _REQUIRED = ("oidc_issuer", "oidc_audience", "network_server_url")
 
 
 def _networks(value: Any) -> Any:
     return [ip_network(part.strip()) for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _topics(value: Any) -> Any:
+    topics = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    for topic in topics:
+        if not _TOPIC.fullmatch(topic):
+            raise ValueError(f"{topic} is not the ARN of a topic whose name begins with iot-flow-")
+    return topics
 
 
 def _seconds(value: Any) -> Any:
@@ -124,6 +134,10 @@ class Settings(BaseModel):
     max_drivers_per_tenant: int = Field(default=200, ge=1)
     codec_function: str = "codec"
     """The name of the function that runs drivers; the deployment sets it."""
+    notify_function: str = "notify"
+    """The name of the function that sends notifications; the deployment sets it."""
+    notification_topics: Annotated[list[str], BeforeValidator(_topics)] = []
+    """The ARNs of SNS topics, separated by commas, that tenants may choose for their notifications."""
     connection_tests_per_minute: int = Field(default=30, ge=1)
     """The limit per tenant. A test occupies a function for up to 25 seconds and connects to a host of the caller's."""
     connection_tests_at_once: int = Field(default=10, ge=1)

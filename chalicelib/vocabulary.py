@@ -237,6 +237,14 @@ class Metric(StrEnum):
     DOWNLINKS_FAILED = "DownlinksFailed", Unit.COUNT, "Downlinks kept as failed messages or rejected, for any reason."
     DOWNLINKS_REJECTED = "DownlinksRejected", Unit.COUNT, "Downlinks that the network server rejected."
     DOWNLINKS_DELAYED = "DownlinksDelayed", Unit.COUNT, "Downlinks at whose first attempt the network server failed."
+    # Notifications
+    NOTIFICATIONS_DUE = "NotificationsDue", Unit.COUNT, "Notifications that were due at a run of the reconciler."
+    NOTIFICATIONS_DELIVERED = "NotificationsDelivered", Unit.COUNT, "Notifications that their target accepted."
+    NOTIFICATIONS_FAILED = (
+        "NotificationsFailed",
+        Unit.COUNT,
+        "Notifications that were given up, such as after two days without an answer of the tenant's webhook.",
+    )
     # Faults of this program
     NOT_HANDLED = "NotHandled", Unit.COUNT, "Messages kept as failed because of an internal error."
     UNREADABLE = "Unreadable", Unit.COUNT, "Records and queued items that this release cannot read."

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chalicelib.entry.adapters import Adapters
+from chalicelib.entry.notifications import NotificationParts
 
 if TYPE_CHECKING:
     from chalicelib.connections.drivers.service import DriverService
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.issuer import Issuer
     from chalicelib.http_api.messages.log_api import MessageLogApi
     from chalicelib.http_api.messages_api import MessagesApi
+    from chalicelib.http_api.notifications.api import NotificationsApi
     from chalicelib.http_api.openapi.openapi import OpenApi
     from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from chalicelib.uplinks.routing import RoutingCache
 
 
-class Apis(Adapters):
+class Apis(NotificationParts):
     """The handlers of the HTTP API. ``Services`` has the services that they call."""
 
     if TYPE_CHECKING:
@@ -186,3 +187,9 @@ class Apis(Adapters):
         from chalicelib.http_api.application_servers_api import ApplicationServersApi
 
         return ApplicationServersApi(self.auth, self.application_server_store)
+
+    @cached_property
+    def notifications_api(self) -> "NotificationsApi":
+        from chalicelib.http_api.notifications.api import NotificationsApi
+
+        return NotificationsApi(self.auth, self.notifications)

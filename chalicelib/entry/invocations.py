@@ -44,7 +44,12 @@ def records(event: LambdaEvent) -> list[QueueRecord]:
 
 def deadline(event: LambdaEvent) -> float:
     """Return the monotonic time at which Lambda ends the function."""
-    milliseconds: int = event.context.get_remaining_time_in_millis()
+    return time_left(event.context)
+
+
+def time_left(context: Any) -> float:
+    """Return ``deadline`` for a function that is invoked without an event source. ``context``: Lambda's."""
+    milliseconds: int = context.get_remaining_time_in_millis()
     return time.monotonic() + milliseconds / 1000
 
 

@@ -125,6 +125,7 @@ class Services(Apis):
     @cached_property
     def reconciler(self) -> "Reconciler":
         from chalicelib.upkeep.reconciler import Reconciler, ReconcilerContext
+        from chalicelib.upkeep.state_notices import Checks
 
         context = ReconcilerContext(
             connections=self.connection_store,
@@ -136,8 +137,9 @@ class Services(Apis):
             resume_replays=self.replay.resume,
             clock=self.clock,
             timing=self.settings.timing,
-            alarms=self.alarms,
+            alarms=Checks([self.alarms, self.state_notices]),
             retention=self.retention,
+            send_notifications=self.dispatcher.run,
         )
         return Reconciler(context)
 
@@ -145,13 +147,14 @@ class Services(Apis):
     def alarms(self) -> "Alarms":
         from chalicelib.upkeep.alarms import Alarms
 
-        return Alarms(self.statistics, self.claims, self.monitoring, self.connections.restart, self.clock)
+        restart = self.connections.restart
+        return Alarms(self.statistics, self.claims, self.monitoring, restart, self.clock, self.outbox)
 
     @cached_property
     def retention(self) -> "Retention":
         from chalicelib.uplinks.retention import Retention
 
-        return Retention(self.uplink_queues, self.claims, self.monitoring, self.clock)
+        return Retention(self.uplink_queues, self.claims, self.monitoring, self.clock, self.outbox)
 
     @cached_property
     def claims(self) -> "DynamoDbClaims":

@@ -54,6 +54,9 @@ class NotificationStore(Protocol):
     def finish(self, notification: Notification) -> None:
         """Write the result of an attempt. Ignored when another attempt began meanwhile."""
 
+    def find_one(self, tenant: str, notification_id: str) -> Notification | None:
+        """Return a notification; the read is strongly consistent."""
+
     def newest(self, tenant: str, limit: int) -> list[Notification]:
         """Return the newest notifications of a tenant."""
 
@@ -97,10 +100,11 @@ class Topics(Protocol):
 
 @dataclass(frozen=True)
 class SendJob:
-    """Due notifications of one tenant, in the order in which they are sent."""
+    """Due notifications of one tenant, in the order in which they are sent. ``test``: also in quiet hours."""
 
     tenant: str
     ids: Sequence[str]
+    test: bool = False
 
 
 class NotifyFunction(Protocol):

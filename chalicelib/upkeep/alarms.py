@@ -3,19 +3,22 @@
 import hashlib
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from chalicelib.domain.alarm_windows import Window, window_at
 from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.common import ReconnectStrategy
 from chalicelib.domain.event import Level
+from chalicelib.domain.notifications.changes import Change
 from chalicelib.errors import Conflict, NotFound, Unavailable
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.coordination import Claims
 from chalicelib.ports.history import UplinkCounters
+from chalicelib.ports.notifications import Outbox
 from chalicelib.upkeep.certificate_notices import CertificateNotices
-from chalicelib.vocabulary import ConnectionState, EventType
+from chalicelib.vocabulary import ConnectionState, EventType, NotificationKind
 
 _DAY = 86400.0
 _COUNTERS = ("uplinksDelivered", "uplinksFailed", "uplinksLost")
@@ -36,6 +39,7 @@ class Alarms:
         monitoring: Monitoring,
         restart: Callable[[str, str], object],
         clock: Clock,
+        outbox: Outbox,
     ) -> None:
         """``restart`` takes a tenant and a connection id, and restarts the connection as the API does."""
         self._counters = counters
@@ -43,7 +47,8 @@ class Alarms:
         self._monitoring = monitoring
         self._restart = restart
         self._clock = clock
-        self._certificates = CertificateNotices(claims, monitoring, clock)
+        self._outbox = outbox
+        self._certificates = CertificateNotices(claims, monitoring, clock, outbox)
 
     def concerns(self, connection: Connection) -> bool:
         """Return whether ``check`` could find something, judged by the record alone."""
@@ -72,27 +77,19 @@ class Alarms:
         if self._claims.held(key):
             return
         uplinks = self._uplinks_of_last_hour(connection, now)
-        if uplinks < alarm.uplink_rate_min_per_hour and self._claims.claim(key, window.end + _DAY):
-            self._report_rate(connection, alarm, window, uplinks)
+        if uplinks >= alarm.uplink_rate_min_per_hour:
+            return
+        text, details = _rate_report(alarm, window, uplinks)
+        # Before the claim: a function that is killed in between repeats it, and the outbox stores it once.
+        self._outbox.add(Change(NotificationKind.LOW_RATE, connection, now, key, text, details, window.start))
+        if self._claims.claim(key, window.end + _DAY):
+            self._monitoring.event(connection, Level.WARNING, EventType.LOW_UPLINK_RATE, text, details)
 
     def _uplinks_of_last_hour(self, connection: Connection, now: float) -> int:
         minute = int(now // 60)
         counters = self._counters.counters(connection.tenant, connection.id, minute - _MINUTES, minute)
         # Failed and lost uplinks count too: the alarm detects silent devices, not a broken connection.
         return sum(counted.get(name, 0) for counted in counters.values() for name in _COUNTERS)
-
-    def _report_rate(self, connection: Connection, alarm: Alarm, window: Window, uplinks: int) -> None:
-        minimum = alarm.uplink_rate_min_per_hour
-        text = f"{uplinks} uplink(s) in the last hour, the alarm requires at least {minimum}."
-        if alarm.message:
-            text = f"{alarm.message[:_LONGEST_TEXT]} ({text[:-1]})."
-        details = {
-            "uplinks": uplinks,
-            "minimum": minimum,
-            "windowStart": iso_time(window.start),
-            "windowEnd": iso_time(window.end),
-        }
-        self._monitoring.event(connection, Level.WARNING, EventType.LOW_UPLINK_RATE, text, details)
 
     def _check_silence(self, connection: Connection) -> None:
         """Restart an AGGRESSIVE connection after an hour without uplinks, in case the connection causes the silence."""
@@ -103,6 +100,20 @@ class Alarms:
             self._restart(connection.tenant, connection.id)
         except (Conflict, NotFound) as error:
             log.info("connection not restarted", extra={"connection": connection.id, "reason": str(error)})
+
+
+def _rate_report(alarm: Alarm, window: Window, uplinks: int) -> tuple[str, dict[str, Any]]:
+    """Return the sentence and the details of a rate below an alarm's minimum."""
+    minimum = alarm.uplink_rate_min_per_hour
+    text = f"{uplinks} uplink(s) in the last hour, the alarm requires at least {minimum}."
+    if alarm.message:
+        text = f"{alarm.message[:_LONGEST_TEXT]} ({text[:-1]})."
+    return text, {
+        "uplinks": uplinks,
+        "minimum": minimum,
+        "windowStart": iso_time(window.start),
+        "windowEnd": iso_time(window.end),
+    }
 
 
 def _may_be_restarted(connection: Connection, now: float) -> bool:

@@ -2,11 +2,13 @@
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Level
+from chalicelib.domain.notifications.changes import Change
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.coordination import Claims
-from chalicelib.vocabulary import EventType
+from chalicelib.ports.notifications import Outbox
+from chalicelib.vocabulary import EventType, NotificationKind
 
 _DAY = 86400.0
 _NOTICES = (7, 30)
@@ -19,10 +21,11 @@ class CertificateNotices:
     A claim for each certificate and notice prevents a second event.
     """
 
-    def __init__(self, claims: Claims, monitoring: Monitoring, clock: Clock) -> None:
+    def __init__(self, claims: Claims, monitoring: Monitoring, clock: Clock, outbox: Outbox) -> None:
         self._claims = claims
         self._monitoring = monitoring
         self._clock = clock
+        self._outbox = outbox
 
     def concerns(self, connection: Connection) -> bool:
         """Return whether the certificate ends within 30 days or has ended, judged by the record alone."""
@@ -38,10 +41,12 @@ class CertificateNotices:
         if days is None:
             return
         key = f"certificate#{connection.tenant}#{connection.id}#{int(ends)}#{days}"
-        if self._claims.held(key) or not self._claims.claim(key, ends + _DAY):
+        if self._claims.held(key):
             return
         left = int((ends - now) // _DAY)
         text = f"The client certificate expires at {iso_time(ends)}, in {left} day(s). Set a new certificate and key."
-        self._monitoring.event(
-            connection, Level.WARNING, EventType.CERTIFICATE_EXPIRES, text, {"ends": iso_time(ends), "days": left}
-        )
+        details = {"ends": iso_time(ends), "days": left}
+        # Before the claim: a function that is killed in between repeats it, and the outbox stores it once.
+        self._outbox.add(Change(NotificationKind.CERTIFICATE, connection, now, key, text, details, now // _DAY * _DAY))
+        if self._claims.claim(key, ends + _DAY):
+            self._monitoring.event(connection, Level.WARNING, EventType.CERTIFICATE_EXPIRES, text, details)

@@ -63,6 +63,8 @@ class ReconcilerContext:
     timing: Timing
     alarms: AlarmChecks
     retention: RetentionChecks
+    send_notifications: Callable[[], int]
+    """Start the sending of due notifications and return their number. Raises Unavailable."""
     sleep: Callable[[float], None] = time.sleep
 
 
@@ -126,8 +128,9 @@ class Reconciler:
             "swept": lambda: self._sweep(now),
             "finished": self._context.finish,
             "replayed": self._context.resume_replays,
-            # Last, because no message waits for an alarm.
+            # Last, because no message waits for an alarm or a notification.
             "alarms": self._check_alarms,
+            "notifications": self._context.send_notifications,
         }
         for name, step in steps.items():
             try:

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.event import Level
+from chalicelib.domain.notifications.changes import Change
 from chalicelib.errors import NotFound, Unavailable
 from chalicelib.kernel.durations import parse_duration
 from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring, log
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.coordination import Claims
+from chalicelib.ports.notifications import Outbox
 from chalicelib.ports.queues import BATCH, RETENTION, ReceivedReport, UplinkQueues
 from chalicelib.uplinks.outcome_log import lost_entries
-from chalicelib.vocabulary import EventType
+from chalicelib.vocabulary import EventType, NotificationKind
 
 NOTICE = 86400.0
 """Seconds between the warning and the end of a report's retention."""
@@ -39,11 +41,14 @@ class Retention:
     It deletes a report before SQS drops it silently, and reports and counts each deleted report as lost.
     """
 
-    def __init__(self, queues: UplinkQueues, claims: Claims, monitoring: Monitoring, clock: Clock) -> None:
+    def __init__(
+        self, queues: UplinkQueues, claims: Claims, monitoring: Monitoring, clock: Clock, outbox: Outbox
+    ) -> None:
         self._queues = queues
         self._claims = claims
         self._monitoring = monitoring
         self._clock = clock
+        self._outbox = outbox
 
     def check(self, connection: Connection) -> None:
         """Check the queue if a check is due. Does not raise Unavailable: the next run repeats a failed check."""
@@ -95,17 +100,21 @@ class Retention:
 
     def _warn(self, connection: Connection, now: float, age: "_Age") -> None:
         """Warn at most once a day that the oldest reports are about to expire."""
-        if not self._claims.claim(f"retention-told#{connection.tenant}#{connection.id}", now + NOTICE):
+        key = f"retention-told#{connection.tenant}#{connection.id}"
+        if self._claims.held(key):
             return
         oldest, ends = iso_time(age.oldest), iso_time(age.ends)
-        self._monitoring.event(
-            connection,
-            Level.WARNING,
-            EventType.UPLINKS_EXPIRE,
+        text = (
             f"Reports have waited for the broker since {oldest} and will be deleted from {ends} on. "
-            "Repair the connection before then.",
-            {"oldest": oldest, "ends": ends},
+            "Repair the connection before then."
         )
+        details = {"oldest": oldest, "ends": ends}
+        # Before the claim: a function that is killed in between repeats it, and the outbox stores it once.
+        self._outbox.add(
+            Change(NotificationKind.EXPIRE, connection, now, oldest, text, details, now // NOTICE * NOTICE)
+        )
+        if self._claims.claim(key, now + NOTICE):
+            self._monitoring.event(connection, Level.WARNING, EventType.UPLINKS_EXPIRE, text, details)
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,12 @@ class AsynchronousCalls:
     """Seconds, at least 60."""
 
 
-ASYNCHRONOUS = {"reconcile": AsynchronousCalls(retries=0, maximum_age=60)}
-"""The schedule calls every minute; an invocation of an earlier minute would only run beside the next one."""
+ASYNCHRONOUS = {
+    "reconcile": AsynchronousCalls(retries=0, maximum_age=60),
+    "notify": AsynchronousCalls(retries=0, maximum_age=60),
+}
+"""The schedule, and for notifications the reconciler, call every minute; an invocation of an earlier minute would only
+run beside the next one."""
 
 ACCESS_LOG_FORMAT = (
     '{"requestId":"$context.requestId","time":"$context.requestTime","method":"$context.httpMethod",'

@@ -114,6 +114,7 @@ def load(root: Path, name: str, *, finished: bool = True) -> Stage:
     variables = {"RESOURCE_PREFIX": f"iot-flow-{name}", **own.get("environment_variables", {})}
     variables.setdefault("SECRET_PREFIX", variables["RESOURCE_PREFIX"])
     variables.setdefault("CODEC_FUNCTION", f"{APP}-{name}-codec")
+    variables.setdefault("NOTIFY_FUNCTION", f"{APP}-{name}-notify")
     stage = Stage(name, region, str(own.get("deploy", {}).get("account", "")), variables, document)
     variables.setdefault("RESOURCE_TAGS", ",".join(f"{key}={value}" for key, value in stage.tags.items()))
     if finished:

@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """A request. ``query`` is not decoded."""
+    """A request. ``query`` is not decoded, and the names of ``headers`` are lower-case."""
 
     method: str
     path: str
     query: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def service(port: int, respond: Respond) -> ThreadingHTTPServer:
         def _answer(self) -> None:
             target = urlsplit(self.path)
             length = int(self.headers.get("Content-Length") or 0)
-            reply = respond(Request(self.command, target.path, target.query, self.rfile.read(length)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = respond(Request(self.command, target.path, target.query, self.rfile.read(length), headers))
             self.send_response(reply.status)
             self.send_header("Content-Type", reply.content_type)
             self.send_header("Content-Length", str(len(reply.content)))

@@ -15,7 +15,16 @@ from chalicelib.entry.services import Services
 from chalicelib.http_api.issuer import Issuer
 from infra.local.aws import data_stack
 from tests.functional.connection_cases import TCP
-from tests.functional.doubles import AUDIENCE, ISSUER, Api, CodecFunction, RecordingRemover, TestIssuer
+from tests.functional.doubles import (
+    AUDIENCE,
+    ISSUER,
+    Api,
+    CodecFunction,
+    NotifyFunction,
+    RecordingRemover,
+    ScriptedWebhooks,
+    TestIssuer,
+)
 
 SETTINGS = Settings(
     resource_prefix="iot-flow-test",
@@ -24,6 +33,7 @@ SETTINGS = Settings(
     tenant_claim="tenant",
     network_server_url="http://127.0.0.1:9",
     max_connections_per_tenant=5,
+    notification_topics=["arn:aws:sns:eu-west-1:123456789012:iot-flow-news"],
     resource_tags={"iot-flow:stage": "test"},
 )
 
@@ -53,6 +63,8 @@ def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer, functions: Cod
         # No broker has the names in these tests.
         made.queue_remover = RecordingRemover()  # type: ignore[assignment]  # a cached property takes what it is given
         made.functions = functions
+        made.notify_client = NotifyFunction(lambda: made.notification_sender)
+        made.webhooks = ScriptedWebhooks()  # type: ignore[assignment]
         data_stack.create(made.dynamodb, made.sqs, SETTINGS.resource_prefix, SETTINGS.timing)
         before = wiring.services()
         wiring.use(made)

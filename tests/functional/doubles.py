@@ -3,9 +3,10 @@
 import io
 import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from chalice.test import Client
@@ -13,7 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from chalicelib.adapters.codec.handler import CodecHandler
 from chalicelib.adapters.codec.processes import Worker
+from chalicelib.connections.notifications.sender import NotificationSender
 from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.ports.notifications import Accepted
+
+if TYPE_CHECKING:
+    from chalicelib.errors import NotDelivered
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "iot-flow"
@@ -108,6 +114,38 @@ class CodecFunction:
             answer = self.handler.handle(self.requests[-1])
             self.calls.append((self.requests[-1], answer))
             return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(answer).encode())}
+
+
+class NotifyFunction:
+    """A client of Lambda whose only function is ``notify`` of this process. Records the requests."""
+
+    def __init__(self, sender: Callable[[], NotificationSender]) -> None:
+        self._sender = sender
+        self.requests: list[tuple[str, Any]] = []
+        self.failure: Exception | None = None
+        """What a call raises in place of an answer."""
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> Any:  # noqa: N803  # boto3's names
+        assert FunctionName.endswith("notify")
+        self.requests.append((InvocationType, json.loads(Payload)))
+        if self.failure is not None:
+            raise self.failure
+        self._sender().handle(json.loads(Payload), time.monotonic() + 60)
+        return {"StatusCode": 200}
+
+
+class ScriptedWebhooks:
+    """``ports.notifications.Webhooks`` that accept everything unless there is an ``error``; they record the calls."""
+
+    def __init__(self) -> None:
+        self.received: list[tuple[str, dict[str, str], str]] = []
+        self.error: NotDelivered | None = None
+
+    def send(self, url: str, headers: Mapping[str, str], body: str) -> Accepted:
+        self.received.append((url, dict(headers), body))
+        if self.error is not None:
+            raise self.error
+        return Accepted(204)
 
 
 class RecordingRemover:

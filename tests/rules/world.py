@@ -193,6 +193,7 @@ class World:
                 timing=timing,
                 alarms=NoChecks(),
                 retention=NoChecks(),
+                send_notifications=lambda: 0,
                 sleep=lambda _: None,
             )
         )

@@ -201,6 +201,7 @@ class Flow:
             timing=self.settings.timing,
             alarms=NoChecks(),
             retention=NoChecks(),
+            send_notifications=lambda: 0,
             sleep=self.sleep,
         )
         self.reconciler = Reconciler(self.reconciler_context)

@@ -22,6 +22,7 @@ class Change:
     """A change of one connection that a tenant may be notified of.
 
     ``at``: Unix seconds since which it is due. ``name``: distinguishes the changes of one kind and connection.
+    ``begin``: the time of the id where ``at`` is that of the call, which a repeat after a crash does not know.
     """
 
     kind: NotificationKind
@@ -30,11 +31,13 @@ class Change:
     name: str
     message: str
     details: dict[str, Any] = field(default_factory=dict)
+    begin: float | None = None
 
     @property
     def id(self) -> str:
         """The ULID of the notification, the same in every process, so that a change is stored once."""
-        return id_of(self.at, self.connection.tenant, self.connection.id, self.kind.value, self.name)
+        moment = self.at if self.begin is None else self.begin
+        return id_of(moment, self.connection.tenant, self.connection.id, self.kind.value, self.name)
 
 
 def state_changes(connection: Connection, faulty_after: float, now: float) -> Iterator[Change]:

@@ -41,13 +41,20 @@ class Notification(BaseModel):
     """The result of the last attempt, a sentence."""
     milliseconds: int | None = None
 
+    @property
+    def message(self) -> str:
+        """The sentence in the body."""
+        body = json.loads(self.body)
+        return str(body["data"]["message"])
+
     def to_json(self) -> dict[str, Any]:
-        """Return the document of the API, without the body."""
+        """Return the document of the API, with the sentence of the body."""
         return {
             "id": self.id,
             "kind": self.kind,
             "time": self.time,
             "connectionId": self.connection_id,
+            "message": self.message,
             "status": self.status.value,
             "attempts": self.attempts,
             "lastAttempt": None if self.last_attempt is None else iso_time(self.last_attempt),
@@ -79,7 +86,7 @@ def notification_of(change: Change, now: float) -> Notification:
     )
 
 
-def test_notification(tenant: str, notification_id: str, now: float) -> Notification:
+def notification_of_test(tenant: str, notification_id: str, now: float) -> Notification:
     """Return the notification of a test."""
     data = {"message": "This is a test of the notifications. No connection changed."}
     body = _body(TEST, now, data)

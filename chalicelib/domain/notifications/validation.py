@@ -14,10 +14,10 @@ from chalicelib.domain.notifications.settings import NotificationRequest, QuietH
 from chalicelib.domain.validation.alarms import time_zone
 from chalicelib.domain.validation.broker_addresses import Network, forbidden, literal_address, parse_host_port
 from chalicelib.domain.validation.connections import surrogate_violations
-from chalicelib.domain.validation.violations import violations_of
+from chalicelib.domain.validation.violations import MAX_VIOLATIONS, violations_of
 from chalicelib.errors import InvalidRequest, Violation
 
-READ_ONLY = frozenset({"createdAt", "updatedAt", "version", "previousSecretUntil"})
+READ_ONLY = frozenset({"createdAt", "updatedAt", "version"})
 _PORTS = {"https": 443, "http": 80}
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 
@@ -66,7 +66,7 @@ def parse_settings(document: object, allowed: Allowed, *, exists: bool) -> Notif
     more = [*_target(fields, allowed), *_quiet_hours(fields.get("quietHours"))]
     violations += [violation for violation in more if violation.pointer not in places]
     if violations or request is None:
-        raise InvalidRequest(list(dict.fromkeys(violations)))
+        raise InvalidRequest(list(dict.fromkeys(violations))[:MAX_VIOLATIONS])
     return request
 
 

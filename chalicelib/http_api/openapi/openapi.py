@@ -12,7 +12,8 @@ from pydantic.json_schema import models_json_schema
 from chalicelib import __version__
 from chalicelib.http_api.bodies import check_unique_parameters
 from chalicelib.http_api.openapi.documents import GatewayError, Problem
-from chalicelib.http_api.openapi.operations import OPERATIONS, PARAMETERS, Operation
+from chalicelib.http_api.openapi.operation import Operation
+from chalicelib.http_api.openapi.operations import OPERATIONS, PARAMETERS
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import json_response, path_of
 

@@ -1,10 +1,6 @@
 """The table of all operations for the OpenAPI document: bodies, parameters, answers, scopes and examples."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-
-from pydantic import BaseModel
 
 from chalicelib.connections.drivers.trials import (
     Decoded,
@@ -29,38 +25,11 @@ from chalicelib.domain.flows.flow import FlowRequest
 from chalicelib.domain.messages.history import TracedMessage, TraceStatus
 from chalicelib.http_api.auth import READ, UPLINKS, WRITE
 from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
+from chalicelib.http_api.notifications.operations import NOTIFICATION_OPERATIONS
 from chalicelib.http_api.openapi import documents as doc
+from chalicelib.http_api.openapi.operation import Operation
 from chalicelib.uplinks.bulk import EntryResult
 from chalicelib.vocabulary import ConnectionState
-
-Model = type[BaseModel]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation of the API.
-
-    ``answer``: a model, a list with one model, a schema, or None for an empty body. ``body``: alternative models, or a
-    schema. ``problems``: statuses besides 401, 403, 422, 500 and 503, which every operation with a scope may answer.
-    """
-
-    name: str
-    """Name of the function in ``app.py``; the ``operationId``."""
-    summary: str
-    scope: str | None
-    answer: Model | list[Model] | dict[str, Any] | None
-    success: int = 200
-    body: tuple[Model, ...] | dict[str, Any] = ()
-    media_types: tuple[str, ...] = ("application/json",)
-    query: tuple[str, ...] = ()
-    parameters: Mapping[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
-    """Query parameters that mean something else here than in ``PARAMETERS``."""
-    required: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    problems: tuple[int, ...] = ()
-    lrc: bool = False
-    """True if the LRC's token is accepted in place of a bearer token."""
-    examples: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _enumeration(values: Any) -> dict[str, Any]:
@@ -326,6 +295,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("DELETE", "/application-servers/{asId}"): Operation(
         "delete_application_server", "Delete an application server and its key", WRITE, None, 204, problems=(404,)
     ),
+    **NOTIFICATION_OPERATIONS,
     ("POST", "/uplinks"): Operation(
         "deliver_report", "Deliver a report, or an array of reports with a bearer token", UPLINKS,
         {"anyOf": [doc.Accepted, [EntryResult]]}, body={"anyOf": [_REPORT, {"type": "array", "maxItems": 1000}]},

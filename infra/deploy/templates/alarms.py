@@ -20,6 +20,7 @@ FUNCTIONS = {
     "consume": "-consume",
     "send_downlinks": "-send_downlinks",
     "reconcile": "-reconcile",
+    "notify": "-notify",
 }
 """Names of the functions after Chalice's app name and stage."""
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -129,6 +130,14 @@ def _of_aws() -> Iterator[Alarm]:
     text = "Downlinks are stored and the function send_downlinks does not run."
     yield Alarm(
         "downlinks-stopped", text, (sent, sender), 0, periods=3, expression="IF(m0 > 0 AND FILL(m1, 0) == 0, 1, 0)"
+    )
+    due, notify = (
+        own(Metric.NOTIFICATIONS_DUE),
+        Query("AWS/Lambda", "Invocations", "Sum", {"FunctionName": "${FunctionPrefix}-notify"}),
+    )
+    text = "Notifications are due and the function notify does not run."
+    yield Alarm(
+        "notifications-stopped", text, (due, notify), 0, periods=3, expression="IF(m0 > 0 AND FILL(m1, 0) == 0, 1, 0)"
     )
     for function, suffix in FUNCTIONS.items():
         dimensions = {"FunctionName": f"${{FunctionPrefix}}{suffix}"}

@@ -3,6 +3,12 @@
 from infra.local.in_memory.connections import MemoryConnectionStore
 from infra.local.in_memory.drivers import MemoryDrivers
 from infra.local.in_memory.flows import MemoryFlowStore
+from infra.local.in_memory.notifications import (
+    MemoryNotifications,
+    MemoryOutbox,
+    MemorySettings,
+    MemoryWebhookSecrets,
+)
 from infra.local.in_memory.queues import MemoryDownlinkQueue, MemoryPollQueue, MemoryUplinkQueues, MemoryWakeQueue
 from infra.local.in_memory.slots import MemorySlots
 from infra.local.in_memory.stores import (
@@ -26,11 +32,15 @@ __all__ = [
     "MemoryFailedMessages",
     "MemoryFlowStore",
     "MemoryLeases",
+    "MemoryNotifications",
+    "MemoryOutbox",
     "MemoryParkedReceipts",
     "MemoryPollQueue",
     "MemorySecretStore",
+    "MemorySettings",
     "MemorySlots",
     "MemoryStatistics",
     "MemoryUplinkQueues",
     "MemoryWakeQueue",
+    "MemoryWebhookSecrets",
 ]

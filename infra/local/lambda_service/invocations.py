@@ -1,7 +1,8 @@
 """Lambda's Invoke for functions without an event source: ``POST /2015-03-31/functions/<name>/invocations``.
 
-Each function has a few environments. Their processes get no AWS credentials: the deployed function's role may only
-write its log. A call that finds no free environment for a while is refused, as Lambda throttles it.
+Each function has a few environments. The processes of the codec get no AWS credentials: the deployed function's role
+may only write its log. A call that finds no free environment for a while is refused, as Lambda throttles it. A call of
+the type ``Event`` is answered at once; it is made once.
 """
 
 import json
@@ -17,6 +18,7 @@ from infra.local.lambda_service.environment import Environment, Function, Outcom
 
 _PATH = re.compile(r"/2015-03-31/functions/([A-Za-z0-9_-]+)/invocations")
 _ENVIRONMENTS = 2
+_WITHOUT_CREDENTIALS = {"codec"}
 _PATIENCE = 5.0
 """Seconds that a call waits for a free environment."""
 
@@ -25,7 +27,10 @@ class Invocations:
     """Answers Invoke at a port of this machine."""
 
     def __init__(self, functions: Sequence[Function], port: int, changed: Callable[[], None]) -> None:
-        self._functions = [without_credentials(function) for function in functions]
+        self._functions = [
+            without_credentials(function) if function.name in _WITHOUT_CREDENTIALS else function
+            for function in functions
+        ]
         self._port = port
         self._changed = changed
         self._environments: list[Environment] = []
@@ -56,12 +61,20 @@ class Invocations:
         free = self._free.get(found[1]) if found else None
         if free is None:
             return _error(404, "ResourceNotFoundException", f"Function not found: {request.path}")
+        event = json.loads(request.body or b"null")
+        if request.headers.get("x-amz-invocation-type") == "Event":
+            threading.Thread(target=self._call, args=(free, event), name="asynchronous call", daemon=True).start()
+            return Reply(202, b"")
+        return self._call(free, event)
+
+    @staticmethod
+    def _call(free: "queue.SimpleQueue[Environment]", event: Any) -> Reply:
         try:
             environment = free.get(timeout=_PATIENCE)
         except queue.Empty:
             return _error(429, "TooManyRequestsException", "Rate Exceeded.")
         try:
-            outcome, result = environment.call(json.loads(request.body or b"null"))
+            outcome, result = environment.call(event)
         finally:
             free.put(environment)
         if outcome is Outcome.SUCCEEDED:

@@ -188,6 +188,8 @@ def test_answers_match_their_schemas(api: Api, services: Services, document: Any
     services.failed_messages.add("demo", connection_id, [failed(1)])
     add_flow(services, connection_id, matchers=FLOW["matchers"], driver="actility:auto:1")
     add_driver(services, connection_id, models=DRIVER["models"])
+    assert api.call("PUT", "/notifications", {"url": "https://hooks.example.com"}).status == 200
+    assert api.call("POST", "/notifications/test").status == 200
 
     for path, methods in document["paths"].items():
         operation = methods.get("get")

@@ -42,6 +42,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/drivers/{id}/decode-downlink"): {"bytes": "3c", "fPort": 1},
     ("POST", "/drivers/{id}/encode-downlink"): {"data": {"interval": 60}},
     ("POST", "/application-servers"): {"asId": "new", "asKey": "secret of the AS"},
+    ("PUT", "/notifications"): {"url": "https://hooks.example.com/other"},
     ("POST", "/uplinks"): UPLINK,
 }
 QUERIES = {
@@ -109,6 +110,7 @@ def connection_id(api: Api, services: Services) -> str:
     services.application_server_store.put("demo", "AS", "key")
     add_flow(services, made)
     add_driver(services, made)
+    services.notifications.replace("demo", {"url": "https://hooks.example.com"}, None)
     return made
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from app import app
 from chalicelib.domain.event import Event, Level
+from chalicelib.domain.notifications.changes import Change
 from chalicelib.entry.services import Services
 from chalicelib.http_api.openapi.operations import OPERATIONS
 from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
-from chalicelib.vocabulary import EventType
+from chalicelib.vocabulary import EventType, NotificationKind
 from tests.functional.connection_cases import TCP, UNKNOWN, changed, create, expect_problem
 from tests.functional.connections.test_replay import failed
 from tests.functional.doubles import Api, TestIssuer
@@ -24,7 +25,18 @@ from tests.functional.http_api.test_routes import BODIES, EVERYTHING, GUARDED, M
 
 PRIVATE = "Northwind"
 """Part of all data of the first tenant."""
-LISTS = {"/connections", "/flows", "/drivers", "/events", "/messages", "/application-servers"}
+LISTS = {
+    "/connections",
+    "/flows",
+    "/drivers",
+    "/events",
+    "/messages",
+    "/application-servers",
+    "/notifications/deliveries",
+}
+OF_TENANT = {("GET", "/notifications"), ("DELETE", "/notifications"), ("POST", "/notifications/test")}
+OF_TENANT |= {("POST", "/notifications/rotate-secret")}
+"""Calls that concern the settings of the caller's tenant, which the stranger does not have."""
 
 
 @pytest.fixture
@@ -57,6 +69,8 @@ def connection_id(api: Api, services: Services) -> str:
     services.monitoring.count(record, {"uplinksDelivered": 7}, ["70B3D5E75E000001"])
     services.application_server_store.put("demo", "AS", PRIVATE)
     add_flow(services, made, name=PRIVATE, description=PRIVATE)
+    services.notifications.replace("demo", {"url": f"https://{PRIVATE}.example/hook"}, None)
+    services.outbox.add(Change(NotificationKind.OPENED, record, services.clock() + 1, "now", PRIVATE))
     add_driver(services, made, name=PRIVATE, description=PRIVATE, code=f"// {PRIVATE}\n{CODE}")
     return made
 
@@ -99,7 +113,9 @@ def test_other_tenant_reads_and_changes_nothing(
     assert PRIVATE.encode() not in answer.body
     assert PRIVATE not in str(answer.headers)
     assert belongings(services, connection_id) == before
-    if ("{" in route.path and not route.path.startswith("/connectors")) or route.is_one_connections:
+    if route.key in OF_TENANT:
+        expect_problem(answer, 404)
+    elif ("{" in route.path and not route.path.startswith("/connectors")) or route.is_one_connections:
         expect_problem(answer, 404)
         # An unknown connection and another tenant's have the same answer.
         assert answer.body.decode().replace(connection_id, UNKNOWN) == unknown.body.decode()

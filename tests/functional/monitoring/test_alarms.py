@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import trustme
+from botocore.exceptions import EndpointConnectionError
 
 from app import app
 from chalicelib.domain.delivery import Outcome, Result
+from chalicelib.domain.notifications.notification import notification_of_test
 from chalicelib.domain.work_items import Wake
 from chalicelib.entry import invocations
 from chalicelib.entry import services as wiring
@@ -124,6 +126,21 @@ def reconciler_without_dynamodb(stage: Emulation) -> None:
         stage.break_table("connections")
     for _ in range(MANY):
         stage.reconcile()
+
+
+def notify_with_an_unknown_event(stage: Emulation) -> None:
+    for _ in range(MANY):
+        stage.run("notify", lambda: app.handler_map["notify"]({}, Context()))
+
+
+def notifications_that_lambda_refuses(stage: Emulation) -> None:
+    plain = stage.world.plain
+    if stage.watch.period == 0:
+        plain.notifications.replace(TENANT, {"url": "https://hooks.example.com"}, None)
+        due = notification_of_test(TENANT, new_id(time.time()), time.time())
+        plain.notification_store.add(due.model_copy(update={"due_at": time.time() - 60}))
+        plain.notify_client.failure = EndpointConnectionError(endpoint_url="https://lambda")
+    stage.reconcile()
 
 
 def throttles(handler: str) -> Callable[[Emulation], None]:
@@ -254,6 +271,8 @@ CONDITIONS: dict[str, Callable[[Emulation], None]] = {
     "downlinks-stopped": stored_downlinks_without_sender,
     "api-errors": api_that_lambda_ends,
     "codec-errors": codec_without_its_process,
+    "notify-errors": notify_with_an_unknown_event,
+    "notifications-stopped": notifications_that_lambda_refuses,
     "forward-errors": forwarder_without_dynamodb("forward"),
     "forward_slow-errors": forwarder_without_dynamodb("forward_slow"),
     "consume-errors": unreadable_poll_jobs,

@@ -17,7 +17,7 @@ from chalicelib.kernel.times import iso_time
 from chalicelib.monitoring import Monitoring
 from chalicelib.upkeep.alarms import Alarms
 from chalicelib.vocabulary import ConnectionState
-from infra.local.in_memory import MemoryEventLog, MemoryStatistics
+from infra.local.in_memory import MemoryEventLog, MemoryOutbox, MemoryStatistics
 
 DAY = 86400.0
 PARIS = "Europe/Paris"
@@ -181,7 +181,8 @@ class Bench:
         self.counters = ScriptedCounters()
         monitoring = Monitoring(self.events, MemoryStatistics(), lambda: self.now)
         self.restarted: list[str] = []
-        self.alarms = Alarms(self.counters, self.claims, monitoring, self._restart, lambda: self.now)
+        self.outbox = MemoryOutbox()
+        self.alarms = Alarms(self.counters, self.claims, monitoring, self._restart, lambda: self.now, self.outbox)
 
     def _restart(self, _tenant: str, connection_id: str) -> None:
         self.restarted.append(connection_id)

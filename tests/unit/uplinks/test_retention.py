@@ -10,7 +10,7 @@ from chalicelib.ports.queues import RETENTION, ReceivedReport
 from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
 from chalicelib.uplinks.retention import MARGIN, NOTICE, PERIOD, Retention
 from chalicelib.vocabulary import EventType
-from infra.local.in_memory import MemoryUplinkQueues
+from infra.local.in_memory import MemoryOutbox, MemoryUplinkQueues
 from tests.unit.domain.flows.cases import flow
 from tests.unit.flow import TENANT, Flow
 
@@ -42,7 +42,8 @@ class Scene(Flow):
     def __init__(self) -> None:
         super().__init__()
         self.claims = ExpiringClaims(self)
-        retention = Retention(self.queues, self.claims, self.monitoring, self.clock)
+        self.outbox = MemoryOutbox()
+        retention = Retention(self.queues, self.claims, self.monitoring, self.clock, self.outbox)
         self.reconciler = Reconciler(replace(self.reconciler_context, retention=retention))
         self.broker.down = BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused")
 
@@ -176,7 +177,7 @@ class ThrottledQueues(MemoryUplinkQueues):
 def test_unreadable_queue_is_checked_again_in_next_run(scene: Scene) -> None:
     scene.now += RETENTION - MARGIN
     throttled = ThrottledQueues(60, scene.clock)
-    Retention(throttled, scene.claims, scene.monitoring, scene.clock).check(scene.state())
+    Retention(throttled, scene.claims, scene.monitoring, scene.clock, scene.outbox).check(scene.state())
     assert scene.reported() == []
     scene.check()
     assert scene.reported()[0] == "UPLINKS_LOST"

@@ -55,7 +55,7 @@ class LogCase:
                 clock=self._clock,
             )
         )
-        self.retention = Retention(self.flow.queues, NoClaims(), self.flow.monitoring, self._clock)
+        self.retention = Retention(self.flow.queues, NoClaims(), self.flow.monitoring, self._clock, services.outbox)
 
     def _clock(self) -> float:
         return self.flow.now

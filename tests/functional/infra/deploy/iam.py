@@ -37,6 +37,8 @@ def asked_for(service: str, operation: str, parameters: Mapping[str, Any]) -> It
             yield Permission("sqs:TagQueue", resource)
     elif service == "lambda":
         yield Permission(f"lambda:{operation}Function", f"arn:aws:lambda:{_HERE}:function:{parameters['FunctionName']}")
+    elif service == "sns":
+        yield Permission(f"sns:{operation}", parameters["TopicArn"])
     elif service == "secretsmanager":
         name = parameters.get("SecretId") or parameters.get("Name")
         resource = f"arn:aws:secretsmanager:{_HERE}:secret:{name}{_SUFFIX}" if name else "*"

@@ -11,7 +11,7 @@ from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_test import CheckStep
 from chalicelib.errors import BrokerFault
 from chalicelib.ports.consuming import OnBatch, ReceivedDownlink
-from tests.functional.doubles import CodecFunction
+from tests.functional.doubles import CodecFunction, NotifyFunction
 
 
 class NoTester:
@@ -25,6 +25,19 @@ def calling(function: CodecFunction) -> Any:
 
     def answer(params: dict[str, Any], **_: Any) -> tuple[Any, Any]:
         return SimpleNamespace(status_code=200), function.invoke(FunctionName="codec", Payload=params["body"])
+
+    client.meta.events.register("before-call.lambda.Invoke", answer)
+    return client
+
+
+def notifying(function: NotifyFunction) -> Any:
+    """A client of Lambda that calls a double of the function ``notify`` in place of AWS."""
+    client = aws_client("lambda")
+
+    def answer(params: dict[str, Any], **_: Any) -> tuple[Any, Any]:
+        kind = params["headers"]["X-Amz-Invocation-Type"]
+        answered = function.invoke(FunctionName="notify", InvocationType=kind, Payload=params["body"])
+        return SimpleNamespace(status_code=200), answered
 
     client.meta.events.register("before-call.lambda.Invoke", answer)
     return client

@@ -19,6 +19,7 @@ from chalicelib.domain.breaker import recovered
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.drivers.driver import code_hash
 from chalicelib.domain.failed_message import Direction, FailedMessage
+from chalicelib.domain.notifications.notification import notification_of_test
 from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.polls import PollContext, PollHandler
@@ -34,12 +35,19 @@ from chalicelib.upkeep.reconciler import SWEEP_RUNS
 from chalicelib.uplinks.drain_context import CHUNK_REPORTS
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.socket_slots import SocketSlots
-from chalicelib.vocabulary import EventType
+from chalicelib.vocabulary import DeliveryStatus, EventType
 from infra.local.processes import ROOT
-from tests.functional.doubles import Api, TestIssuer
+from tests.functional.doubles import Api, ScriptedWebhooks, TestIssuer
 from tests.functional.infra.deploy.call_handler import Context
 from tests.functional.infra.deploy.iam import Recorder
-from tests.functional.infra.deploy.policy_doubles import NoRemover, NoTester, OnePoll, ScriptedNetworkServer, calling
+from tests.functional.infra.deploy.policy_doubles import (
+    NoRemover,
+    NoTester,
+    OnePoll,
+    ScriptedNetworkServer,
+    calling,
+    notifying,
+)
 from tests.unit.flow import ScriptedBroker
 
 TENANT = "demo"
@@ -53,11 +61,13 @@ CONFIGURATION = {
     "password": "secret",
 }
 CONNECTION = {"connectorId": "actility-amqp-0.9.1-iot", "name": "one", "configuration": CONFIGURATION}
-HANDLERS = ("api_handler", "forward", "forward_slow", "consume", "send_downlinks", "reconcile", "codec")
+HANDLERS = ("api_handler", "forward", "forward_slow", "consume", "send_downlinks", "reconcile", "codec", "notify")
 QUEUE_OF = {"forward": "wakes", "forward_slow": "wakes-slow", "consume": "polls", "send_downlinks": "downlinks.fifo"}
 
 
 CODEC = "iot-flow-amqp-test-codec"
+NOTIFY = "iot-flow-amqp-test-notify"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-news"
 _NUMBERS = itertools.count(1)
 DRIVER = {
     "id": "acme:sensor:1",
@@ -81,12 +91,15 @@ class World:
 
     def function(self, handler: str, clock: Callable[[], float] = time.time) -> Services:
         """A cold start of a function."""
-        made = Services(self.plain.settings.model_copy(update={"codec_function": CODEC}), clock)
+        names = {"codec_function": CODEC, "notify_function": NOTIFY}
+        made = Services(self.plain.settings.model_copy(update=names), clock)
         made.functions = calling(self.plain.functions)  # type: ignore[arg-type]
+        made.notify_client = notifying(self.plain.notify_client)
+        made.webhooks = ScriptedWebhooks()  # type: ignore[assignment]
         made.issuer = self.plain.issuer
         made.queue_remover = NoRemover()  # type: ignore[assignment]
         made.connection_tester = NoTester()  # type: ignore[assignment]
-        for client in (made.dynamodb, made.sqs, made.secretsmanager, made.functions):
+        for client in (made.dynamodb, made.sqs, made.sns, made.secretsmanager, made.functions, made.notify_client):
             self.recorders[handler].listen(client)
         wiring.use(made)
         return made
@@ -212,6 +225,7 @@ def run_api(world: World) -> None:
     world.call("DELETE", "/application-servers/{asId}", asId="AS")
     run_flows(world, connection_id)
     run_drivers(world)
+    run_notifications(world)
     world.call("DELETE", "/connections/{id}", id=connection_id, query="?force=true")
     world.call("DELETE", "/connections", query=f"?id={world.connect()}")
 
@@ -245,6 +259,29 @@ def run_drivers(world: World) -> None:
     flow = world.call("POST", "/flows", {"name": "decoded", "driver": {"id": driver_id}})
     world.call("DELETE", "/flows/{id}", id=str(flow["id"]))
     world.call("DELETE", "/drivers/{id}", id=driver_id)
+
+
+def run_notifications(world: World) -> None:
+    world.call("PUT", "/notifications", {"url": "https://hooks.example.com"})
+    world.call("GET", "/notifications")
+    world.call("POST", "/notifications/rotate-secret")
+    world.call("POST", "/notifications/test")
+    world.call("GET", "/notifications/deliveries")
+    world.call("PUT", "/notifications", {"topicArn": TOPIC})
+    world.call("DELETE", "/notifications")
+
+
+def run_notify(world: World) -> None:
+    world.plain.sns.create_topic(Name=TOPIC.rsplit(":", 1)[-1])
+    for target in ({"url": "https://hooks.example.com"}, {"topicArn": TOPIC}):
+        world.call("PUT", "/notifications", target)
+        sent = notification_of_test(TENANT, new_id(time.time()), time.time())
+        world.plain.notification_store.add(sent)
+        world.function("notify")
+        app.handler_map["notify"]({"jobs": [{"tenant": TENANT, "ids": [sent.id]}]}, Context())
+        found = world.plain.notification_store.find_one(TENANT, sent.id)
+        assert found is not None
+        assert found.status is DeliveryStatus.DELIVERED
 
 
 def decode(world: World, connection_id: str) -> None:
@@ -467,6 +504,7 @@ def run_reconcile(world: World) -> None:
     fault = BrokerUnreachable(EventType.CONFIRM_TIMEOUT, "no confirm came")
     store.update_breaker(breaker.failed(waiting, fault, time.time(), 0, 1), waiting.epoch)
     world.call("POST", "/uplinks", uplink(1))
+    world.call("PUT", "/notifications", {"url": "https://hooks.example.com"})
     # One start for all runs: the end of a minute between two of them would leave out a connection's turn.
     began = time.time()
     for run in range(2 * SWEEP_RUNS):
@@ -488,4 +526,5 @@ RUNS = {
     "send_downlinks": run_send_downlinks,
     "reconcile": run_reconcile,
     "codec": run_codec,
+    "notify": run_notify,
 }

@@ -102,7 +102,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
     found = deployed.aws.client("lambda").list_functions()["Functions"]
     assert {function["FunctionName"] for function in found} == {function_name(name) for name in NAMES}
-    assert set(NAMES) == {"api_handler", "codec", *(source.name for source in app.event_sources)}
+    assert set(NAMES) == {"api_handler", "codec", "notify", *(source.name for source in app.event_sources)}
     for name in NAMES:
         function, wanted = deployed.function(name), CONFIG["lambda_functions"][name]
         assert function["Timeout"] == wanted["lambda_timeout"]
@@ -113,6 +113,7 @@ def test_every_function_is_created_as_configured(deployed: Deployed) -> None:
             **CONFIG["stages"][STAGE]["environment_variables"],
             "SECRET_PREFIX": PREFIX,
             "CODEC_FUNCTION": function_name("codec"),
+            "NOTIFY_FUNCTION": function_name("notify"),
             "RESOURCE_TAGS": "iot-flow:stage=test",
         }
 
@@ -287,6 +288,7 @@ EVENTS: dict[str, dict[str, Any]] = {
         ],
         "codes": {code_hash(DRIVER): DRIVER},
     },
+    "notify": {"jobs": []},
     "reconcile": {
         "version": "0",
         "id": "1",

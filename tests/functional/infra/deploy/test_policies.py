@@ -77,7 +77,7 @@ def test_every_route_and_sdk_call_is_recorded(world: World) -> None:
 
 def written_in_the_code(services: Services) -> set[str]:
     """The SDK operations that the package calls or passes on, such as ``client.send_message``."""
-    clients = (services.dynamodb, services.sqs, services.secretsmanager, aws_client("lambda"))
+    clients = (services.dynamodb, services.sqs, services.sns, services.secretsmanager, aws_client("lambda"))
     operations = {method: name for client in clients for method, name in client.meta.method_to_api_mapping.items()}
     found: set[str] = set()
     for path in (ROOT / "chalicelib").rglob("*.py"):

@@ -36,7 +36,7 @@ def test_topic_of_the_operator_is_accepted() -> None:
 
 
 def test_document_that_was_read_can_be_sent_back() -> None:
-    read = {"url": URL, "secret": "*****", "version": 3, "createdAt": "", "updatedAt": "", "previousSecretUntil": None}
+    read = {"url": URL, "secret": "*****", "version": 3, "createdAt": "", "updatedAt": ""}
     assert parse_settings(read, NONE, exists=True).url == URL
 
 

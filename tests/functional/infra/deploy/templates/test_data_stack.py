@@ -26,10 +26,11 @@ TABLES = {
     "events",
     "statistics",
     "failed-messages",
+    "notifications",
     "coordination",
 }
 QUEUES = {"wakes", "wakes-slow", "polls", "downlinks.fifo"}
-FUNCTIONS = {"", "-codec", "-forward", "-forward_slow", "-consume", "-send_downlinks", "-reconcile"}
+FUNCTIONS = {"", "-codec", "-forward", "-forward_slow", "-consume", "-send_downlinks", "-reconcile", "-notify"}
 OF_THE_RUN = ("Arn", "Timestamp", "Approximate", "Policy")
 """Parts of the names of attributes that identify a queue or depend on its content."""
 
@@ -147,7 +148,7 @@ def test_customer_data_is_retained_when_the_stack_is_deleted() -> None:
     create_stack()
     client("cloudformation").delete_stack(StackName="data")
     kept = {name.removeprefix(f"{PREFIX}-") for name in tables(BY_CLOUDFORMATION)}
-    assert kept == {"connections", "flows", "drivers", "application-servers", "failed-messages"}
+    assert kept == {"connections", "flows", "drivers", "application-servers", "failed-messages", "notifications"}
     assert set(queues(BY_CLOUDFORMATION)) == {f"{PREFIX}-downlinks.fifo"}
 
 

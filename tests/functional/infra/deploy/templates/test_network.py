@@ -17,7 +17,7 @@ from tests.functional.infra.deploy.templates import stacks
 
 TEMPLATE = stacks.DEPLOY / "network.yaml"
 IN_VPC = Network(("subnet-1", "subnet-2"), ("sg-1",))
-OUTSIDE = {"codec", "reconcile", "send_downlinks"}
+OUTSIDE = {"codec", "notify", "reconcile", "send_downlinks"}
 STAGE = "dev"
 HANDLERS = {each.handler_string.rpartition(".")[2] for each in app.event_sources}
 

@@ -1,0 +1,1 @@
+"""Webhooks of tenants: the only code that calls their URLs."""

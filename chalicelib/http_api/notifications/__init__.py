@@ -1,0 +1,1 @@
+"""Handlers of ``/notifications``, and the models of their documents."""
