@@ -4,17 +4,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
+from chalicelib.adapters.amqp.publisher import AmqpPublisher, AmqpPublisherFactory
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connectors.amqp091 import BrokerProtocol
 from chalicelib.domain.delivery import Result
+from chalicelib.errors import BrokerFault
 from infra.bench.broker import bench_connection
 from infra.bench.peers.contenders.serving import NotDelivered, serve
 from infra.bench.peers.job import HOST, Job
 from infra.bench.peers.reports import bench_messages
 
 PATIENCE = 60.0
+_IDLE = 5.0
 
 
 class Publisher:
@@ -23,12 +25,26 @@ class Publisher:
     version = "this repository"
 
     def __init__(self, job: Job) -> None:
-        connection, secrets = connection_of(job)
-        self._messages = bench_messages(connection, job.devices)
-        factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
-        self._publisher = factory.open(connection, secrets, time.monotonic() + PATIENCE)
+        self._connection, self._secrets = connection_of(job)
+        self._messages = bench_messages(self._connection, job.devices)
+        self._factory = AmqpPublisherFactory(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
+        self._publisher = self._open()
+        self._used_at = time.monotonic()
+
+    def _open(self) -> AmqpPublisher:
+        return self._factory.open(self._connection, self._secrets, time.monotonic() + PATIENCE)
+
+    def _revive(self) -> None:
+        """Connect again, as the pool does, if the broker closed the connection for its missing heartbeats."""
+        try:
+            self._publisher.check(time.monotonic() + PATIENCE)
+        except BrokerFault:
+            self._publisher = self._open()
 
     def prepare(self, messages: int) -> Callable[[], None]:
+        if time.monotonic() - self._used_at > _IDLE:
+            self._revive()
+        self._used_at = time.monotonic()
         chosen = self._messages[:messages]
 
         def publish() -> None:
