@@ -14,6 +14,7 @@ from cheroot import wsgi
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from infra.local.aws.dynamodb import OneAtATime, mend_transactions
+from infra.local.aws.dynamodb_queries import mend_queries
 from infra.local.sqs.api import Sqs
 from infra.local.sqs.unkind import UnkindSqs
 
@@ -27,6 +28,7 @@ _IDLE = 3600
 def application() -> WSGIApplication:
     """Routes each request to the queues or to moto."""
     mend_transactions()
+    mend_queries()
     sqs = UnkindSqs() if os.environ.get("SQS_UNKIND") == "1" else Sqs()
     moto = OneAtATime(DomainDispatcherApplication(create_backend_app))
 

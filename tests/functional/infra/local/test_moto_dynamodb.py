@@ -136,3 +136,67 @@ def test_one_of_several_conditional_writers_wins(table: Any) -> None:
                 assert sum(threads.map(take, [str(number)] * 8)) == 1
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_queries_give_what_moto_gives(table: Any) -> None:
+    """The mended query has the order, the limits and the pages of moto's own."""
+    # Given
+    client = table.meta.client
+    client.update_table(
+        TableName=table.name,
+        AttributeDefinitions=[
+            {"AttributeName": "a", "AttributeType": "S"},
+            {"AttributeName": "n", "AttributeType": "N"},
+        ],
+        GlobalSecondaryIndexUpdates=[
+            {
+                "Create": {
+                    "IndexName": "numbers",
+                    "KeySchema": [
+                        {"AttributeName": "a", "KeyType": "HASH"},
+                        {"AttributeName": "n", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["kept"]},
+                }
+            }
+        ],
+    )
+    for number in range(30):
+        item = {"a": "x", "b": f"{number:02}", "kept": f"k{number}", "gone": "g"}
+        table.put_item(Item=item | ({"n": number % 10} if number % 3 else {}))
+
+    def everything(**parameters: Any) -> list[str]:
+        found: list[str] = []
+        while True:
+            answer = table.query(ExpressionAttributeValues={":a": "x"} | parameters.pop("values", {}), **parameters)
+            found += [each["b"] for each in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                return found
+            parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            parameters["values"] = values
+
+    # Then
+    values: dict[str, Any] = {}
+    assert everything(KeyConditionExpression="a = :a", Limit=7) == [f"{n:02}" for n in range(30)]
+    assert everything(KeyConditionExpression="a = :a", Limit=4, ScanIndexForward=False)[:2] == ["29", "28"]
+    values = {":low": "05", ":high": "07"}
+    between = everything(KeyConditionExpression="a = :a AND b BETWEEN :low AND :high", values=values, Limit=2)
+    assert between == ["05", "06", "07"]
+    values = {":n": 9}
+    ninth = [f"{n:02}" for n in range(30) if n % 3 and n % 10 == 9]
+    condition = "a = :a AND n >= :n"
+    assert everything(IndexName="numbers", KeyConditionExpression=condition, values=values, Limit=1) == ninth
+    answer = table.query(
+        IndexName="numbers", KeyConditionExpression=condition, ExpressionAttributeValues={":a": "x", ":n": 9}
+    )
+    assert set(answer["Items"][0]) == {"a", "b", "n", "kept"}
+    part = table.query(
+        KeyConditionExpression="a = :a", ExpressionAttributeValues={":a": "x"}, ProjectionExpression="gone"
+    )
+    assert part["Items"][0] == {"gone": "g"}
+    odd = table.query(
+        KeyConditionExpression="a = :a",
+        FilterExpression="kept = :k",
+        ExpressionAttributeValues={":a": "x", ":k": "k4"},
+    )
+    assert ([each["b"] for each in odd["Items"]], odd["ScannedCount"]) == (["04"], 30)
