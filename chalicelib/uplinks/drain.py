@@ -139,23 +139,18 @@ class Drain:
         while self._context.monotonic() < self._stop_at:
             if not self._may_continue():
                 return
+            self._settler.collect()
             # Receive first and connect second: an empty queue opens no connection to the broker.
             self._accept(self._receiver.next(further=not self._alone, idle=self._window.is_empty))
-            self._settler.collect()
             if not self._window.is_empty:
                 self._progress()
-            elif self._undecoded and (is_full(self._undecoded) or not self._receiver.busy):
-                self._publish(self._undecoded)
-            elif self._alone and not self._receiver.busy:
-                self._publish_alone()
-            elif self._state.held and not self._receiver.busy:
-                # An empty receive proves something only after the held devices are unlocked.
-                self._settler.finish()
-            elif not self._state.held and not self._receiver.busy:
+            elif self._receiver.is_over:
                 if probe and self._connection.state != ConnectionState.OPENED:
                     self._window.check(self._connection)
                     self._close_breaker()
                 return
+            elif not self._receiver.busy:
+                self._turn_to_the_rest()
         self._plan_wake(0)
 
     def _end(self) -> None:
@@ -203,12 +198,16 @@ class Drain:
         """Publish received reports, or keep them for later in this drain.
 
         A report that was received repeatedly may crash this function; alone and last it delays no other device."""
-        alone = {group[0].group for group in suspects(reports, 0)}
-        self._alone += [report for report in reports if report.group in alone]
-        others = [report for report in reports if report.group not in alone] if alone else reports
+        alone = [report for group in suspects(reports, 0) for report in group]
+        self._alone += alone
+        others = [report for report in reports if report not in alone] if alone else reports
         if self._undecoded or any(report.driver is not None for report in others):
             self._undecoded += others
-        else:
+            if is_full(self._undecoded):
+                # The wait for the decoder must not count as a wait for the broker.
+                self._await_confirms()
+                self._publish(self._undecoded)
+        elif others:
             self._publish(others)
 
     def _publish(self, reports: list[ReceivedReport]) -> None:
@@ -245,6 +244,15 @@ class Drain:
     def _await_confirms(self) -> None:
         while not self._window.is_empty:
             self._progress()
+
+    def _turn_to_the_rest(self) -> None:
+        """Publish what was kept for later; else finish the deletes, so that an empty receive proves something."""
+        if self._undecoded:
+            self._publish(self._undecoded)
+        elif self._alone:
+            self._publish_alone()
+        else:
+            self._settler.finish()
 
     def _publish_alone(self) -> None:
         """Publish the reports of suspect devices one by one, after all other reports are settled."""

@@ -82,6 +82,10 @@ class Batch:
         return self._bytes >= WINDOW_BYTES or len(self._sent) >= self._window
 
     @property
+    def can_send(self) -> bool:
+        return bool(self._ready) and not self.window_full
+
+    @property
     def in_flight(self) -> list[OutgoingMessage]:
         """The unconfirmed messages in the order in which they were sent."""
         return [message for message, _moment in self._sent.values()]

@@ -32,6 +32,8 @@ IDLE_CHECK = 1.0
 """Time limit of that check in seconds. A connection that misses it is opened again, which costs less than waiting."""
 AWAY = 0.1
 """Seconds between two calls from which the time in between does not count as a wait for the broker."""
+ENOUGH = 50
+"""Outcomes that are returned although further messages could be sent."""
 CHECK = 2.0
 """Time limit in seconds of the check that a probe makes."""
 ENCODING_ERRORS = (
@@ -90,7 +92,7 @@ class AmqpPublisher:
         self._batch: Batch | None = None
         self._closings: ChannelClosings | None = None
         self._deadline = self._last_start = 0.0
-        self._woken = False
+        self._woken = self._waiting = False
         self._failure: BaseException | None = None
         self._ended = False
         self.waiting_since = math.inf
@@ -164,7 +166,8 @@ class AmqpPublisher:
 
     def wake(self) -> None:
         self._woken = True
-        self._loop.add_callback_threadsafe(_nothing)
+        if self._waiting:
+            self._loop.add_callback_threadsafe(_nothing)
 
     def check(self, deadline: float) -> None:
         channel = self._channel
@@ -219,8 +222,10 @@ class AmqpPublisher:
             raise self._failure or self._amqp.error or ConnectionResetError("the connection is closed")
 
     def _run(self, batch: Batch, closings: ChannelClosings) -> None:
-        """Send and receive until there are outcomes, or another thread calls ``wake``."""
-        while not batch.outcomes and not self._woken:
+        """Send what may be sent, and receive until there are outcomes or another thread calls ``wake``."""
+        while len(batch.outcomes) < ENOUGH:
+            if (batch.outcomes or self._woken) and not batch.can_send:
+                break
             self._pump(batch)
             if not batch.unconfirmed and not batch.sendable:
                 break
@@ -279,11 +284,17 @@ class AmqpPublisher:
         """Send what was encoded and read confirms. False when ``limit`` (monotonic) passes without any.
 
         It waits only if no message may be sent: the broker's confirms are then read between the turns."""
-        if batch.sendable and not batch.window_full:
+        if batch.can_send:
             self._loop.turn()
             return time.monotonic() < limit
         seen = batch.progress
-        return self._loop.run_until(lambda: batch.progress != seen or self._failure is not None or self._woken, limit)
+        self._waiting = True
+        try:
+            return self._loop.run_until(
+                lambda: batch.progress != seen or self._failure is not None or self._woken, limit
+            )
+        finally:
+            self._waiting = False
 
     def _on_confirm(self, frame: Any) -> None:
         if self._batch is not None:

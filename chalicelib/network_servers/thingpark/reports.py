@@ -51,20 +51,21 @@ def _report(text: str, document: Any) -> Report:
     if len(document) != 1:
         raise _invalid("", f"the report has {len(document)} roots; send exactly one, such as DevEUI_uplink")
     root, fields = next(iter(document.items()))
-    pointer = json_pointer([root[:80]])
     if root == DOWNLINK:
-        raise _invalid(pointer, "DevEUI_downlink is not a report; publish it to the broker of a connection")
+        raise _invalid(_pointer(root), "DevEUI_downlink is not a report; publish it to the broker of a connection")
     if not _ROOT.fullmatch(root):
-        raise _invalid(pointer, "the root does not name a report; use DevEUI_uplink, another DevEUI_* or BS_alarm")
+        raise _invalid(
+            _pointer(root), "the root does not name a report; use DevEUI_uplink, another DevEUI_* or BS_alarm"
+        )
     if not isinstance(fields, dict):
-        raise _invalid(pointer, "the root's value must be an object with the report's fields")
+        raise _invalid(_pointer(root), "the root's value must be an object with the report's fields")
     return Report(
         format=FORMAT,
         root=root,
         fields=fields,
         text=text,
         is_uplink=root == UPLINK,
-        dev_eui=_dev_eui(fields, pointer),
+        dev_eui=_dev_eui(fields, root),
         time=parse_time(fields.get("Time")),
         f_port=integer(fields.get("FPort"), _MAX_PORT),
         f_cnt_up=integer(fields.get("FCntUp"), _MAX_FRAME_COUNTER),
@@ -78,6 +79,8 @@ def _tags(fields: dict[str, Any]) -> tuple[str, ...]:
 
     A tag with a lone surrogate is left out, because no flow can name it."""
     data, models = fields.get("CustomerData"), fields.get("ModelCfg")
+    if data is None and models is None:
+        return ()
     given = data.get("tags") if isinstance(data, dict) else None
     tags = [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []
     if isinstance(models, str):
@@ -119,13 +122,13 @@ def _customer_id(value: object) -> str | None:
     return text if 0 < len(text) <= _MAX_CUSTOMER_ID and is_utf8(text) else None
 
 
-def _dev_eui(fields: dict[str, Any], pointer: str) -> str | None:
+def _dev_eui(fields: dict[str, Any], root: str) -> str | None:
     value = fields.get("DevEUI")
     if value is None:
         return None
     dev_eui = parse_dev_eui(value)
     if dev_eui is None:
-        raise _invalid(f"{pointer}/DevEUI", "DevEUI must be a string of 16 hexadecimal digits")
+        raise _invalid(f"{_pointer(root)}/DevEUI", "DevEUI must be a string of 16 hexadecimal digits")
     return dev_eui
 
 
@@ -145,6 +148,10 @@ def integer(value: object, maximum: int) -> int | None:
     else:
         number = -1
     return number if 0 <= number <= maximum else None
+
+
+def _pointer(root: str) -> str:
+    return json_pointer([root[:80]])
 
 
 def _invalid(pointer: str, detail: str) -> InvalidRequest:

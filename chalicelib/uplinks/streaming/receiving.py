@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import NotFound, Unavailable
@@ -14,8 +15,18 @@ HELD_BYTES = 8 << 20
 """Limits of what a drain holds in memory, with what its running calls may return."""
 CALLS = 4
 """Receives of one drain at a time. With 8 ms a call, they return 5,000 reports a second."""
+CALLS_IN_TURN = 3
+"""Receives that a thread makes in turn during a backlog, because each switch of threads costs processor time."""
 LONG_POLL = 1
 """Seconds of the long poll that follows an empty receive of a queue that is not empty."""
+
+
+@dataclass
+class _Received:
+    """The answers of one thread's calls, and the error that ended them."""
+
+    answers: list[list[ReceivedReport]] = field(default_factory=list)
+    error: NotFound | Unavailable | None = None
 
 
 class ReportReceiver:
@@ -44,8 +55,11 @@ class ReportReceiver:
         self._own = {wake.message_id for wake in wakes if wake.message_id}
         self._exhaustive = any(wake.message_id is None for wake in wakes)
         self._missing = set(self._own)
-        self._calls: list[Future[list[ReceivedReport]]] = []
+        self._calls: list[Future[_Received]] = []
         self._width = 1
+        self._stopped = False
+        self.is_over = False
+        """Whether nothing more can be received; the last ``next`` has found that out."""
         self._last = BATCH
         """Number of reports that the last call returned."""
         self._resume_at: int | None = None
@@ -76,30 +90,35 @@ class ReportReceiver:
                 reports = self._ended_calls()
             elif not self._state.held:
                 reports = self._receive_now()
+                self.is_over = not reports
         if further:
             self._start_calls()
         return reports
 
     def stop(self) -> None:
         """Wait for the running calls; what they returned is held."""
+        self._stopped = True
         wait(self._calls)
-        for call in self._calls:
+        while self._calls:
             try:
-                self._noted(call.result())
+                self._ended_call(self._calls.pop())
             except (NotFound, Unavailable) as error:
                 self._interrupted(error)
-        self._calls.clear()
 
     def _ended_calls(self) -> list[ReceivedReport]:
         reports: list[ReceivedReport] = []
         for call in [call for call in self._calls if call.done()]:
             self._calls.remove(call)
-            try:
-                reports += self._noted(call.result())
-            except Unavailable as error:
-                if not self._state.held:
-                    raise
-                self._interrupted(error)
+            reports += self._ended_call(call)
+        return reports
+
+    def _ended_call(self, call: "Future[_Received]") -> list[ReceivedReport]:
+        received = call.result()
+        reports = [report for each in received.answers for report in self._noted(each)]
+        if isinstance(received.error, Unavailable) and self._state.held:
+            self._interrupted(received.error)
+        elif received.error is not None:
+            raise received.error
         return reports
 
     def _interrupted(self, error: Exception) -> None:
@@ -137,13 +156,27 @@ class ReportReceiver:
         if self._resume_at is not None and len(self._state.settled) < self._resume_at:
             return
         self._resume_at = None
-        while len(self._calls) < self._width and self._has_room(len(self._calls) + 1):
-            call = self._context.calls.submit(self._context.queues.receive, self._id, BATCH, 0)
+        in_turn = CALLS_IN_TURN if self._width == CALLS else 1
+        while len(self._calls) < self._width and self._has_room((len(self._calls) + 1) * in_turn * BATCH):
+            call = self._context.calls.submit(self._receive_in_turn, in_turn)
             self._calls.append(call)
             call.add_done_callback(lambda _: self._notify())
 
-    def _has_room(self, calls: int) -> bool:
-        state, more = self._state, calls * BATCH
+    def _receive_in_turn(self, number: int) -> "_Received":
+        """Receive up to ``number`` times, while the answers are full."""
+        received = _Received()
+        while not self._stopped and len(received.answers) < number:
+            try:
+                received.answers.append(self._context.queues.receive(self._id, BATCH, 0))
+            except (NotFound, Unavailable) as error:
+                received.error = error
+                break
+            if len(received.answers[-1]) < BATCH:
+                break
+        return received
+
+    def _has_room(self, more: int) -> bool:
+        state = self._state
         return len(state.held) + more <= HELD_REPORTS and state.held_bytes + more * self._largest <= HELD_BYTES
 
     def _receive_now(self) -> list[ReceivedReport]:

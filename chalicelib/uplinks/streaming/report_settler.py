@@ -15,6 +15,8 @@ from chalicelib.uplinks.drain_context import DrainContext, DrainState
 from chalicelib.uplinks.settlement import failed_and_lost, report_failed, report_lost
 from chalicelib.vocabulary import ConnectionState, Metric, RetryReason
 
+DELETES = 4
+"""Threads over which the deletes of confirmed reports are spread."""
 Outcomes = Mapping[str, tuple[Outcome, OutgoingMessage | None]]
 """By receipt: the outcome of a report, and its message if it was published."""
 
@@ -107,8 +109,12 @@ class ReportSettler:
         self._delivered += reports
         self._state.served += len(reports)
         self._state.served_bytes += sum(len(report.body) for report in reports)
-        while len(self._delivered) > BATCH:
-            self._start_delete(BATCH)
+        if len(self._delivered) > BATCH:
+            # Full calls, spread over the threads. Each switch of threads costs processor time.
+            calls = len(self._delivered) // BATCH
+            number = -(-calls // DELETES) * BATCH
+            while len(self._delivered) >= BATCH:
+                self._start_delete(min(number, len(self._delivered) // BATCH * BATCH))
 
     def _start_delete(self, number: int) -> None:
         reports, self._delivered = self._delivered[:number], self._delivered[number:]
