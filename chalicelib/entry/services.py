@@ -140,6 +140,7 @@ class Services(Apis):
             alarms=Checks([self.alarms, self.state_notices]),
             retention=self.retention,
             send_notifications=self.dispatcher.run,
+            executor=_threads("reconciler", 32),
         )
         return Reconciler(context)
 

@@ -1,6 +1,6 @@
 """Recovery at the end of an example: all faults end, and time passes until no work is left."""
 
-from chalicelib.upkeep.reconciler import SWEEP_RUNS
+from chalicelib.upkeep.survey import SWEEP_RUNS
 from tests.rules.broker import Mode
 from tests.rules.world import TENANT, World
 

@@ -194,6 +194,7 @@ class World:
                 alarms=NoChecks(),
                 retention=NoChecks(),
                 send_notifications=lambda: 0,
+                executor=Inline(),
                 sleep=lambda _: None,
             )
         )

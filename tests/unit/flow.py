@@ -202,6 +202,7 @@ class Flow:
             alarms=NoChecks(),
             retention=NoChecks(),
             send_notifications=lambda: 0,
+            executor=self.executor,
             sleep=self.sleep,
         )
         self.reconciler = Reconciler(self.reconciler_context)

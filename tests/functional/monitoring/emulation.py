@@ -20,7 +20,7 @@ from chalicelib.errors import BrokerFault
 from chalicelib.kernel.ids import new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.consuming import ReceivedDownlink
-from chalicelib.upkeep import reconciler
+from chalicelib.upkeep import reconciler, survey
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.socket_slots import SocketSlots
 from tests.functional.doubles import Answer
@@ -141,7 +141,7 @@ class Emulation:
     def sweep(self, at: float | None = None, **options: Any) -> None:
         """Invoke the reconciler each minute until every connection had its turn."""
         began = time.time() if at is None else at
-        for minute in range(reconciler.SWEEP_RUNS):
+        for minute in range(survey.SWEEP_RUNS):
             self.reconcile(began + 60 * minute, **options)
 
     def consume(self, connection_id: str, *bodies: bytes) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from chalicelib.monitoring.metrics import metrics
-from chalicelib.upkeep.reconciler import SWEEP_RUNS
+from chalicelib.upkeep.survey import SWEEP_RUNS
 from chalicelib.vocabulary import Metric
 from tests.unit.flow import TENANT, UNREACHABLE, Flow
 

@@ -8,7 +8,8 @@ from chalicelib.domain import breaker, downlink_fault
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob
 from chalicelib.errors import BrokerMisconfigured, Unavailable
-from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
+from chalicelib.upkeep.reconciler import Reconciler
+from chalicelib.upkeep.survey import SWEEP_RUNS
 from chalicelib.vocabulary import EventType
 from tests.unit.flow import TENANT, UNREACHABLE, Flow
 

@@ -7,7 +7,8 @@ import pytest
 
 from chalicelib.errors import BrokerUnreachable, Unavailable
 from chalicelib.ports.queues import RETENTION, ReceivedReport
-from chalicelib.upkeep.reconciler import SWEEP_RUNS, Reconciler
+from chalicelib.upkeep.reconciler import Reconciler
+from chalicelib.upkeep.survey import SWEEP_RUNS
 from chalicelib.uplinks.retention import MARGIN, NOTICE, PERIOD, Retention
 from chalicelib.vocabulary import EventType
 from infra.local.in_memory import MemoryOutbox, MemoryUplinkQueues

@@ -31,7 +31,7 @@ from chalicelib.kernel.times import iso_time
 from chalicelib.ports.consuming import ReceivedDownlink
 from chalicelib.ports.coordination import LeaseHolder
 from chalicelib.ports.queues import RETENTION
-from chalicelib.upkeep.reconciler import SWEEP_RUNS
+from chalicelib.upkeep.survey import SWEEP_RUNS
 from chalicelib.uplinks.drain_context import CHUNK_REPORTS
 from chalicelib.uplinks.publisher_pool import PublisherPool
 from chalicelib.uplinks.socket_slots import SocketSlots
