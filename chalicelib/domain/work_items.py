@@ -51,7 +51,7 @@ class PollTarget(StoredDocument):
 
 
 class PollJob(StoredDocument):
-    """A request to poll up to 50 connections for downlinks; ``sent_at`` is in Unix seconds."""
+    """A request to poll up to 200 connections for downlinks; ``sent_at`` is in Unix seconds."""
 
     sent_at: float
     targets: list[PollTarget]

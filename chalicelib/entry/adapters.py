@@ -158,7 +158,8 @@ class Adapters:
         from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
 
         table = self.settings.table("coordination")
-        return DynamoDbLeases(self.dynamodb, table, self.clock, self.settings.timing.lease)
+        timing = self.settings.timing
+        return DynamoDbLeases(self.dynamodb, table, self.clock, timing.lease, timing.poll_timeout)
 
     @cached_property
     def wake_queue(self) -> "SqsWakeQueue":

@@ -3,7 +3,7 @@
 Every write is conditional; reads are strongly consistent unless a method says otherwise.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from chalicelib.domain.connection import Connection
@@ -48,8 +48,8 @@ class BreakerStore(ConnectionReader, Protocol):
 class PolledConnections(BreakerStore, Protocol):
     """The connections whose downlinks a poll consumes."""
 
-    def glance(self, tenant: str, connection_id: str) -> Connection:
-        """Return the connection from an eventually consistent read at half the price. Raises as ``get`` does."""
+    def generations(self, tenants: Collection[str]) -> Mapping[str, int]:
+        """Return the tenants' generations, 0 for an unknown one, from eventually consistent reads at half the price."""
 
     def update_downlinks(self, connection: Connection, expected_failures: int) -> bool:
         """Write the downlinks' state.

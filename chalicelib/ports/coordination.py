@@ -1,8 +1,7 @@
 """Coordination between functions: leases, claims, rate limits and the ledger of sent downlinks."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 
@@ -27,40 +26,61 @@ class ParkedReceipts(Protocol):
 
 
 @dataclass(frozen=True)
-class LeaseHolder:
-    """A poll that holds or wants a lease. Times are Unix seconds; they are 0 in a lease of an earlier release."""
+class Hold:
+    """The poll that holds a connection, and its start in Unix seconds."""
 
     owner: str
     began: float = 0.0
-    """The start of the poll."""
-    renews_at: float = 0.0
-    """The time of its next renewal, at which it notices that another poll asked for the lease."""
+    """0 in a hold of the first release."""
+    renews_at: float | None = None
+    """Unix seconds at which a poll of an earlier release renews this hold; None if the poll's own lease decides."""
 
 
-class LeaseAnswer(StrEnum):
-    """Results of acquiring or renewing a lease."""
+@dataclass(frozen=True)
+class PollLease:
+    """The lease of a poll that runs. ``renews_at`` is the Unix time of its next renewal."""
 
-    REFUSED = "REFUSED"
-    """Another owner holds the lease."""
-    HELD = "HELD"
-    ASKED_FOR = "ASKED_FOR"
-    """The owner holds the lease, and another poll asked for it since the last renewal."""
+    renews_at: float
+    released: frozenset[str]
+    """The connections that the poll has closed, so that others may take them."""
 
 
 class Leases(Protocol):
-    """Restricts each connection to one consumer."""
+    """Restricts each connection to one consumer.
 
-    def acquire(self, connection_id: str, holder: LeaseHolder) -> LeaseAnswer:
-        """Acquire the lease, or renew it if its owner is ``holder.owner``."""
+    A poll has one lease, which it renews; a connection has a hold, which names its poll. A hold lasts until the poll
+    releases the connection or the poll's lease ends. Every method raises Unavailable.
+    """
 
-    def holder(self, connection_id: str) -> LeaseHolder | None:
-        """Return the holder of the lease, or None if the lease is free or expired."""
+    def begin(self, owner: str, renews_at: float) -> None:
+        """Create the lease of a poll, which must come before its first hold."""
 
-    def ask(self, connection_id: str, owner: str) -> None:
-        """Ask ``owner`` for its lease: its next renewal answers ASKED_FOR. Ignored if another owner holds the lease."""
+    def renew(self, owner: str, renews_at: float, held: Collection[str]) -> frozenset[str] | None:
+        """Renew the lease; return those of the ``held`` connections that others asked for, None if the lease ended."""
 
-    def release(self, connection_id: str, owner: str) -> None:
-        """Release the lease if ``owner`` holds it."""
+    def lease(self, owner: str, wanted: Collection[str]) -> PollLease | None:
+        """Return another poll's lease, with the ``wanted`` connections that it released; None if it ended.
+
+        An expired lease is ended by this call, so that its owner cannot renew it any more.
+        """
+
+    def ask(self, owner: str, wanted: Collection[str]) -> None:
+        """Ask a poll for connections, which its next renewal returns. Ignored if its lease ended."""
+
+    def release(self, owner: str, closed: Collection[str]) -> None:
+        """Let others take these connections. Ignored if the lease ended."""
+
+    def end(self, owner: str) -> None:
+        """End the lease, and so the holds of all connections."""
+
+    def holds(self, connection_ids: Collection[str]) -> dict[str, Hold]:
+        """Return the holds of these connections. A hold may be left of a poll whose lease ended."""
+
+    def take(self, connection_id: str, hold: Hold, before: str | None) -> bool:
+        """Write a hold if there is none, or that of the poll ``before``; return whether it is written."""
+
+    def ask_earlier_release(self, connection_id: str, owner: str) -> None:
+        """Ask a poll of an earlier release for a connection: it releases it at its next renewal."""
 
 
 class Slots(Protocol):

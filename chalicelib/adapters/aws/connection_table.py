@@ -1,7 +1,7 @@
 """Reads and calls of the table of connections; ``connections`` has its items and its changes."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
@@ -13,6 +13,7 @@ from chalicelib.adapters.aws.connection_items import (
 )
 from chalicelib.adapters.aws.dynamodb import (
     Update,
+    batch_get,
     conditional_update,
     from_item,
     query,
@@ -42,9 +43,6 @@ class ConnectionTable:
 
     def get(self, tenant: str, connection_id: str) -> Connection:
         return _readable(self.find(tenant, connection_id))
-
-    def glance(self, tenant: str, connection_id: str) -> Connection:
-        return _readable(self._found(connection_id, self._read(tenant, connection_id, consistent=False)))
 
     def find(self, tenant: str, connection_id: str) -> Connection:
         return self._found(connection_id, self._read(tenant, connection_id) if is_id(connection_id) else {})
@@ -78,6 +76,11 @@ class ConnectionTable:
     def generation(self, tenant: str) -> int:
         return int(self._read(tenant, GENERATION).get("generation", 0))
 
+    def generations(self, tenants: Collection[str]) -> dict[str, int]:
+        keys = [{"tenant": tenant, "id": GENERATION} for tenant in tenants]
+        items = batch_get(self._client, self._table, keys, consistent=False)
+        return dict.fromkeys(tenants, 0) | {item["tenant"]: int(item.get("generation", 0)) for item in items}
+
     def pending_wakes_due(self, now: float) -> Iterator[Connection]:
         return self._index("marks", "wakeAt <= :now", {":now": now})
 
@@ -100,10 +103,10 @@ class ConnectionTable:
             )
             yield from (connection for connection in map(connection_of, items) if not connection.fault)
 
-    def _read(self, tenant: str, item_id: str, *, consistent: bool = True) -> dict[str, Any]:
+    def _read(self, tenant: str, item_id: str) -> dict[str, Any]:
         with translated("DynamoDB"):
             answer = self._client.get_item(
-                TableName=self._table, Key=to_item({"tenant": tenant, "id": item_id}), ConsistentRead=consistent
+                TableName=self._table, Key=to_item({"tenant": tenant, "id": item_id}), ConsistentRead=True
             )
         return from_item(answer.get("Item", {}))
 

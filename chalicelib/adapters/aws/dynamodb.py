@@ -1,6 +1,7 @@
 """Helpers of the stores for DynamoDB: attribute values, queries over all pages, updates and transactions."""
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.aws.clients import error_code, translated
+from chalicelib.errors import Unavailable
+from chalicelib.kernel.batches import batched
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -18,6 +21,8 @@ Item = Mapping[str, Any]
 TRIES = 6
 """Attempts of a write that conflicts with another write of the same item."""
 _PAGES_PER_REQUEST = 20
+_BATCH = 100
+"""Keys of a BatchGetItem call."""
 _FAILED = "ConditionalCheckFailed"
 
 
@@ -85,6 +90,24 @@ def query(client: "DynamoDBClient", **parameters: Any) -> Iterator[dict[str, Any
         if "LastEvaluatedKey" not in answer:
             return
         parameters["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+
+def batch_get(
+    client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, Any]], *, consistent: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield the items of these keys that exist, in any order. Raises Unavailable."""
+    for part in batched(keys, _BATCH):
+        request: Any = {table: {"Keys": [to_item(key) for key in part], "ConsistentRead": consistent}}
+        for attempt in range(TRIES):
+            with translated("DynamoDB"):
+                answer = client.batch_get_item(RequestItems=request)
+            yield from (from_item(item) for item in answer["Responses"].get(table, []))
+            request = answer.get("UnprocessedKeys")
+            if not request:
+                break
+            await_turn(attempt, time.sleep)
+        else:
+            raise Unavailable("DynamoDB did not process all keys of a batch")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from infra.local.in_memory.connections import MemoryConnectionStore
 from infra.local.in_memory.drivers import MemoryDrivers
 from infra.local.in_memory.flows import MemoryFlowStore
+from infra.local.in_memory.leases import MemoryLeases
 from infra.local.in_memory.notifications import (
     MemoryNotifications,
     MemoryOutbox,
@@ -16,7 +17,6 @@ from infra.local.in_memory.stores import (
     MemoryDownlinkLedger,
     MemoryEventLog,
     MemoryFailedMessages,
-    MemoryLeases,
     MemoryParkedReceipts,
     MemorySecretStore,
     MemoryStatistics,

@@ -2,7 +2,7 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from chalicelib.domain.connection import Connection
 from chalicelib.errors import Conflict, NotFound, PreconditionFailed
@@ -64,9 +64,6 @@ class MemoryConnectionStore:
             raise NotFound("no such connection")
         return self.connections[tenant, connection_id]
 
-    def glance(self, tenant: str, connection_id: str) -> Connection:
-        return self.get(tenant, connection_id)
-
     def find(self, tenant: str, connection_id: str) -> Connection:
         return self.get(tenant, connection_id)
 
@@ -110,6 +107,9 @@ class MemoryConnectionStore:
 
     def generation(self, tenant: str) -> int:
         return self._generations[tenant]
+
+    def generations(self, tenants: Collection[str]) -> dict[str, int]:
+        return {tenant: self._generations[tenant] for tenant in tenants}
 
     def next_generation(self, tenant: str) -> None:
         """Record a change of the tenant's flows."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 from chalicelib.domain.application_server import ApplicationServer
@@ -11,8 +11,6 @@ from chalicelib.domain.event import Event
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.messages.entries import LogEntry
 from chalicelib.errors import InvalidRequest, NotFound
-from chalicelib.ports.clock import Clock
-from chalicelib.ports.coordination import LeaseAnswer, LeaseHolder
 
 
 class MemorySecretStore:
@@ -148,46 +146,6 @@ class MemoryApplicationServerStore:
 
     def recent_keys(self, _as_id: str) -> list[tuple[str, str]]:
         return []
-
-
-class MemoryLeases:
-    """Leases. ``holders`` has the holder and end of each; ``calls`` counts the calls by method."""
-
-    def __init__(self, seconds: float, clock: Clock) -> None:
-        self._seconds = seconds
-        self._clock = clock
-        self.holders: dict[str, tuple[LeaseHolder, float]] = {}
-        self.asked: set[tuple[str, str]] = set()
-        self.calls: Counter[str] = Counter()
-
-    def acquire(self, connection_id: str, holder: LeaseHolder) -> LeaseAnswer:
-        self.calls["acquire"] += 1
-        now = self._clock()
-        before, until = self.holders.get(connection_id, (None, 0.0))
-        if before and before.owner != holder.owner and until > now:
-            return LeaseAnswer.REFUSED
-        self.holders[connection_id] = (holder, now + self._seconds)
-        if (connection_id, holder.owner) in self.asked:
-            self.asked.remove((connection_id, holder.owner))
-            return LeaseAnswer.ASKED_FOR
-        return LeaseAnswer.HELD
-
-    def holder(self, connection_id: str) -> LeaseHolder | None:
-        self.calls["holder"] += 1
-        holder, until = self.holders.get(connection_id, (None, 0.0))
-        return holder if until > self._clock() else None
-
-    def ask(self, connection_id: str, owner: str) -> None:
-        self.calls["ask"] += 1
-        holder, _ = self.holders.get(connection_id, (None, 0.0))
-        if holder and holder.owner == owner:
-            self.asked.add((connection_id, owner))
-
-    def release(self, connection_id: str, owner: str) -> None:
-        self.calls["release"] += 1
-        holder, _ = self.holders.get(connection_id, (None, 0.0))
-        if holder and holder.owner == owner:
-            del self.holders[connection_id]
 
 
 class MemoryParkedReceipts:

@@ -76,7 +76,7 @@ class Polls:
         """Ask for the connection as the next poll does, so that this one ends soon instead of at its time."""
         holder = self.leases.holder("c1")
         assert holder is not None
-        self.leases.ask("c1", holder.owner)
+        self.leases.ask(holder, ["c1"])
 
     def publish(self, first: int, last: int) -> None:
         """Publish the downlinks ``first`` to ``last - 1``, spread over three devices."""

@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 
 from chalicelib.config import Timing
+from chalicelib.domain.connection import Connection
 from chalicelib.domain.work_items import PollJob, PollTarget
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.polls import PollContext, PollHandler
@@ -98,7 +100,7 @@ class FailingLeases(MemoryLeases):
 
     def __getattribute__(self, name: str) -> Any:
         function = super().__getattribute__(name)
-        if name not in {"acquire", "holder", "ask", "release"}:
+        if name not in {"begin", "renew", "lease", "ask", "release", "end", "holds", "take"}:
             return function
 
         def call(*arguments: Any) -> Any:
@@ -172,9 +174,9 @@ class World:
         if running.killed:
             raise Killed
 
-    def start_poll(self) -> Running:
-        """Start a poll of both connections, as if its job had just been delivered."""
-        targets = [PollTarget(tenant=TENANT, connection_id=connection_id) for connection_id in CONNECTIONS]
+    def start_poll(self, *connection_ids: str) -> Running:
+        """Start a poll of both connections, or of those named, as if its job had just been delivered."""
+        targets = [PollTarget(tenant=TENANT, connection_id=id_) for id_ in connection_ids or CONNECTIONS]
         body = PollJob(sent_at=self.now, targets=targets).model_dump_json(by_alias=True)
 
         def run() -> None:
@@ -293,17 +295,76 @@ def test_deactivated_connection_is_released_and_the_poll_goes_on(world: World) -
     assert first.consumer.connected == {"c2"}
 
 
-def test_lease_calls_of_an_idle_minute_are_bounded(world: World) -> None:
+def test_connection_costs_one_write_a_minute_and_the_poll_a_few(world: World) -> None:
     for _ in range(10):
         world.advance(60 * len(world.polls))
         world.start_poll()
         if len(world.polls) == 2:  # the first minute has no hand-over
             world.leases.calls.clear()
     world.advance(599)
-    minutes = 8 * len(CONNECTIONS)
-    writes = sum(world.leases.calls[name] for name in ("acquire", "ask", "release")) / minutes
-    assert writes < 10.5
-    assert world.leases.calls["holder"] / minutes < 10
+    minutes = 8
+    assert world.leases.calls["take"] / minutes / len(CONNECTIONS) <= 1.2
+    writes = sum(world.leases.calls[name] for name in ("begin", "renew", "ask", "release", "end")) / minutes
+    assert writes < 14
+    assert world.leases.calls["lease"] / minutes < 12
+
+
+def test_record_is_read_once_by_each_poll_and_after_a_change(world: World) -> None:
+    reads: list[str] = []
+    get = world.flow.connections.get
+
+    def counted(tenant: str, connection_id: str) -> Connection:
+        reads.append(connection_id)
+        return get(tenant, connection_id)
+
+    world.flow.connections.get = counted  # type: ignore[method-assign]
+    world.flow.monitoring.event = lambda *_: None  # type: ignore[method-assign]
+    world.start_poll()
+    world.advance(20)
+    opened = Counter(reads)
+    world.advance(50)
+    assert Counter(reads) == opened
+    before = world.flow.state("c1")
+    world.flow.connections.replace(before.model_copy(update={"version": before.version + 1}), before.version)
+    world.advance(50 + world.timing.recheck + 1)
+    assert Counter(reads)["c1"] > opened["c1"]
+    # A change of one connection costs a read of the tenant's others.
+    assert Counter(reads)["c2"] == opened["c2"] + 1
+
+
+def test_connection_that_the_successor_leaves_out_is_closed_if_it_is_down(world: World) -> None:
+    first = world.start_poll()
+    world.advance(55)
+    before = world.flow.state("c2")
+    down = before.model_copy(update={"outage_since": world.now, "epoch": before.epoch + 1})
+    assert world.flow.connections.update_breaker(down, before.epoch)
+    world.advance(61)
+    world.start_poll("c1")
+    world.advance(75)
+    assert first.ended
+    assert [running.consumer.connected for running in world.polls] == [set(), {"c1"}]
+
+
+def test_connections_of_one_poll_may_go_to_several(world: World) -> None:
+    first = world.start_poll()
+    world.advance(61)
+    for connection_id in CONNECTIONS:
+        world.start_poll(connection_id)
+    world.advance(75)
+    assert first.ended
+    assert [running.consumer.connected for running in world.polls[1:]] == [{"c1"}, {"c2"}]
+    assert world.longest_gap < 1.5
+
+
+def test_connection_whose_lease_ended_is_closed_and_taken_again(world: World) -> None:
+    first = world.start_poll()
+    world.advance(10)
+    world.leases.failures = itertools.repeat(1)
+    world.advance(10 + world.timing.lease + 1)
+    assert not first.consumer.connected
+    world.leases.failures = itertools.repeat(0)
+    world.advance(10 + world.timing.lease + 5)
+    assert first.consumer.connected == set(CONNECTIONS)
 
 
 FAILURES = st.lists(st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2]), max_size=120)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.downlinks.intake import DownlinkIntake
 from chalicelib.downlinks.polls import PollContext, PollHandler
-from chalicelib.errors import NotFound, Unavailable
+from chalicelib.errors import Unavailable
 from chalicelib.ports.queues import QueueRecord
 from infra.local.in_memory import MemoryDownlinkQueue, MemoryLeases
 from infra.local.waiting import wait_until
@@ -80,51 +80,66 @@ def test_unreadable_poll_job_is_kept_and_does_not_stop_others(flow: Flow) -> Non
     assert consumer.opened == ["c1"]
 
 
-class Glances:
-    """Answers of eventually consistent reads, of which ``number`` were made."""
+class Generations:
+    """Answers of reads of the tenant's generation: the given ones, the last one for ever. ``number`` were made."""
 
-    def __init__(self, answer: Callable[[], Connection]) -> None:
+    def __init__(self, *answers: int) -> None:
         self.number = 0
-        self._answer = answer
+        self._answers = answers
 
-    def __call__(self, _tenant: str, _connection_id: str) -> Connection:
+    def __call__(self, tenants: Collection[str]) -> dict[str, int]:
         self.number += 1
-        return self._answer()
+        return dict.fromkeys(tenants, self._answers[min(self.number, len(self._answers)) - 1])
 
 
-def test_old_record_of_a_cheap_read_changes_nothing(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Given: reads that still show the record before its last change, when the connection was inactive
-    old = flow.state().model_copy(update={"active": False})
-    flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"version": 2})
-    glances = Glances(lambda: old)
-    monkeypatch.setattr(flow.connections, "glance", glances)
+def counted_reads(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    reads: list[str] = []
+    get = flow.connections.get
 
-    # When
-    consumer = Consumer(lambda: glances.number < 3)
-    poll(flow, consumer, job(flow))
+    def counted(tenant: str, connection_id: str) -> Connection:
+        reads.append(connection_id)
+        return get(tenant, connection_id)
 
-    # Then
-    assert (consumer.opened, consumer.closed) == (["c1"], [])
+    monkeypatch.setattr(flow.connections, "get", counted)
+    return reads
 
 
-def test_record_that_a_cheap_read_does_not_find_is_read_again(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> Connection:
-        raise NotFound("not yet at this replica")
-
-    glances = Glances(missing)
-    monkeypatch.setattr(flow.connections, "glance", glances)
-    consumer = Consumer(lambda: glances.number < 3)
+@pytest.mark.parametrize("answers", [(7,), (7, 6)], ids=["unchanged", "of a replica that lags behind"])
+def test_record_is_read_once_while_the_generation_does_not_grow(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, answers: tuple[int, ...]
+) -> None:
+    generations = Generations(*answers)
+    monkeypatch.setattr(flow.connections, "generations", generations)
+    reads = counted_reads(flow, monkeypatch)
+    consumer = Consumer(lambda: generations.number < 5)
     poll(flow, consumer, job(flow))
     assert (consumer.opened, consumer.closed) == (["c1"], [])
+    assert reads == ["c1"]
 
 
-def test_changed_record_of_a_cheap_read_is_applied(flow: Flow) -> None:
+def test_record_is_read_and_applied_when_the_generation_has_grown(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     consumer = Consumer(lambda: not consumer.closed)
 
-    def deactivate() -> Connection:
-        flow.connections.connections[TENANT, "c1"] = flow.state().model_copy(update={"active": False, "version": 2})
-        return flow.state()
+    def deactivate_once_open(tenants: Collection[str]) -> dict[str, int]:
+        if consumer.opened:
+            changed = flow.state().model_copy(update={"active": False, "version": 2})
+            flow.connections.connections[TENANT, "c1"] = changed
+        return dict.fromkeys(tenants, 8 if consumer.opened else 7)
 
-    flow.connections.glance = Glances(deactivate)  # type: ignore[assignment,method-assign]
+    monkeypatch.setattr(flow.connections, "generations", deactivate_once_open)
     poll(flow, consumer, job(flow))
     assert consumer.closed == ["c1"]
+
+
+def test_failed_read_of_a_record_is_repeated(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    get, failures = flow.connections.get, [Unavailable("no answer")]
+
+    def unsure(tenant: str, connection_id: str) -> Connection:
+        if failures:
+            raise failures.pop()
+        return get(tenant, connection_id)
+
+    monkeypatch.setattr(flow.connections, "get", unsure)
+    consumer = Consumer()
+    poll(flow, consumer, job(flow))
+    assert consumer.opened == ["c1"]

@@ -364,9 +364,7 @@ def test_conflicting_write_is_retried_with_pauses(services: Services, conflicts:
         assert len(pauses) == 2 * conflicts
 
 
-def test_glance_returns_the_connection_as_get_does(store: DynamoDbConnections) -> None:
-    stored = connection()
-    store.create(stored, 5)
-    assert store.glance("demo", stored.id) == store.get("demo", stored.id)
-    with pytest.raises(NotFound):
-        store.glance("demo", connection(1).id)
+def test_generations_are_those_of_each_tenant(store: DynamoDbConnections) -> None:
+    store.create(connection(), 5)
+    assert store.generations(["demo", "unknown"]) == {"demo": store.generation("demo"), "unknown": 0}
+    assert store.generations([]) == {}

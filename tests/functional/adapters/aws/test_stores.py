@@ -1,18 +1,16 @@
-"""The stores of failed messages, events, statistics and leases against moto: paging, limits, conditions."""
+"""The stores of failed messages, events and statistics against moto: paging, limits, conditions."""
 
 from typing import Any
 
 import pytest
 
-from chalicelib.adapters.aws.coordination.leases import DynamoDbLeases
-from chalicelib.adapters.aws.dynamodb import from_item, to_item
+from chalicelib.adapters.aws.dynamodb import from_item
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.entry.services import Services
 from chalicelib.errors import InvalidRequest
 from chalicelib.kernel.ids import first_id, id_of, is_id, last_id, new_id
 from chalicelib.kernel.times import iso_time
-from chalicelib.ports.coordination import LeaseAnswer, LeaseHolder
 from chalicelib.vocabulary import EventType
 
 NOW = 1_764_000_000.25
@@ -135,51 +133,6 @@ def test_counters_add_up_per_minute(services: Services) -> None:
     items = services.dynamodb.scan(TableName=services.settings.table("statistics"))["Items"]
     assert sum(from_item(item)["uplinksDelivered"] for item in items) == 5
     assert all(from_item(item)["expires"] - from_item(item)["sort"] * 60 == 60 * 86400 for item in items)
-
-
-def test_lease_has_one_owner_until_it_expires_or_is_released(services: Services) -> None:
-    now = NOW
-
-    leases = DynamoDbLeases(services.dynamodb, services.settings.table("coordination"), lambda: now, 20)
-
-    def acquires(owner: str) -> bool:
-        return leases.acquire("01A", LeaseHolder(owner)) is not LeaseAnswer.REFUSED
-
-    assert acquires("one")
-    assert not acquires("two")
-    assert acquires("one")
-    now += 20
-    assert leases.holder("01A") is None
-    assert acquires("two")
-    assert not acquires("one")
-    leases.release("01A", "one")
-    assert not acquires("three")
-    leases.release("01A", "two")
-    assert leases.holder("01A") is None
-    assert acquires("three")
-
-
-def test_holder_of_a_lease_learns_once_that_another_poll_asked(services: Services) -> None:
-    leases = DynamoDbLeases(services.dynamodb, services.settings.table("coordination"), lambda: NOW, 20)
-    one = LeaseHolder("one", NOW, NOW + 10)
-    assert leases.acquire("01A", one) is LeaseAnswer.HELD
-    assert leases.holder("01A") == one
-    leases.ask("01A", "two")
-    assert leases.acquire("01A", one) is LeaseAnswer.HELD
-    leases.ask("01A", "one")
-    assert leases.acquire("01A", one) is LeaseAnswer.ASKED_FOR
-    assert leases.acquire("01A", one) is LeaseAnswer.HELD
-    leases.ask("01B", "one")
-    assert leases.holder("01B") is None
-
-
-def test_lease_of_an_earlier_release_is_respected(services: Services) -> None:
-    table = services.settings.table("coordination")
-    item = {"id": "01A", "owner": "one", "leaseUntil": NOW + 5, "expires": int(NOW) + 60}
-    services.dynamodb.put_item(TableName=table, Item=to_item(item))
-    leases = DynamoDbLeases(services.dynamodb, table, lambda: NOW, 20)
-    assert leases.holder("01A") == LeaseHolder("one")
-    assert leases.acquire("01A", LeaseHolder("two")) is LeaseAnswer.REFUSED
 
 
 def test_ids_sort_by_time() -> None:

@@ -11,6 +11,7 @@ from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.connection_test import CheckStep
 from chalicelib.errors import BrokerFault
 from chalicelib.ports.consuming import OnBatch, ReceivedDownlink
+from infra.local.waiting import wait_until
 from tests.functional.doubles import CodecFunction, NotifyFunction
 
 
@@ -81,7 +82,12 @@ class OnePoll:
         tick()
         if not self._messages:
             return
-        assert self._open.wait(10)
+
+        def opened() -> bool:
+            tick()
+            return self._open.is_set()
+
+        assert wait_until(opened, 10)
         if self._fault:
             on_fault(self._messages[0].connection_id, self._fault)
             return

@@ -29,7 +29,7 @@ from chalicelib.errors import BrokerFault, BrokerUnreachable, DownlinkDelayed, D
 from chalicelib.kernel.ids import last_id, new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.consuming import ReceivedDownlink
-from chalicelib.ports.coordination import LeaseHolder
+from chalicelib.ports.coordination import Hold
 from chalicelib.ports.queues import RETENTION
 from chalicelib.upkeep.survey import SWEEP_RUNS
 from chalicelib.uplinks.drain_context import CHUNK_REPORTS
@@ -419,8 +419,10 @@ def run_consume(world: World) -> None:
     decode(world, connection_id)
     consume({"DevEUI_downlink": {"FPort": 1, "payload": {}}})
     consume({"DevEUI_downlink": good}, fault=BrokerUnreachable(EventType.CONNECTION_REFUSED, "connection refused"))
-    # An earlier poll holds the lease, and this one asks for it.
-    world.plain.leases.acquire(connection_id, LeaseHolder("an earlier poll"))
+    # An earlier poll holds the connection, and this one asks for it.
+    leases = world.plain.leases
+    leases.begin("earlier", time.time() + 10)
+    assert leases.take(connection_id, Hold("earlier"), leases.holds([connection_id])[connection_id].owner)
     consume()
 
 
