@@ -74,6 +74,16 @@ def preview_message() -> Response:
     return services().connection_tests_api.preview(_request())
 
 
+@app.route("/connections/summary", methods=["GET"])
+def summarise_connections() -> Response:
+    return services().overview_api.summary(_request())
+
+
+@app.route("/connections/statistics", methods=["GET"])
+def list_statistics() -> Response:
+    return services().overview_api.numbers(_request())
+
+
 @app.route("/connections/{id}", methods=["GET"])
 def get_connection(id: str) -> Response:  # noqa: A002
     return services().connections_api.get(_request(), id)
@@ -279,6 +289,11 @@ def console_driver(asset: str) -> Response:
 @app.route("/console/flows/{asset}", methods=["GET"])
 def console_flow(asset: str) -> Response:
     return services().console_api.asset(_request(), asset, "flows")
+
+
+@app.route("/console/overview/{asset}", methods=["GET"])
+def console_overview(asset: str) -> Response:
+    return services().console_api.asset(_request(), asset, "overview")
 
 
 @app.route("/console/parts/{asset}", methods=["GET"])

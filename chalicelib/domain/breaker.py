@@ -66,6 +66,7 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
             "probe_at": probe_at,
             "fast_since": None,
             "fault_scope": fault.scope,
+            "fault_type": fault.type.value,
         }
     )
 
@@ -90,6 +91,7 @@ def recovered(connection: Connection, now: float, token: str, wake_at: float, *,
             "probe_at": None,
             "fast_since": now if fast else connection.fast_since,
             "fault_scope": None,
+            "fault_type": None,
             "wake_at": wake_at if connection.wake_at is None else min(wake_at, connection.wake_at),
             "wake_token": token,
         }

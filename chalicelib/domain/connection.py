@@ -100,9 +100,13 @@ class Connection(BaseModel):
     """The due time of the next probe in Unix seconds; None if no probe is scheduled."""
     fault_scope: FaultScope | None = None
     """The scope of the fault that opened the breaker; None counts as the whole connection."""
+    fault_type: str | None = None
+    """The event type of that fault; None without a fault and in records of a release that did not store it."""
     downlink_state: ConnectionState | None = None
     """``OPENED`` or ``CLOSED`` after the first poll, None before it."""
     downlink_reason: str | None = None
+    downlink_fault_type: str | None = None
+    """The event type of the downlinks' own fault."""
     downlink_failures: int = 0
     """The number of failed polls since the fault of the downlinks began."""
     downlink_since: float | None = None

@@ -43,6 +43,7 @@ def fresh(now: float, *, active: bool) -> dict[str, Any]:
         "outage_since": None,
         "probe_at": now if active else None,
         "fault_scope": None,
+        "fault_type": None,
         "opened_at": None,
         **forgotten,
         **NO_POLL_YET,

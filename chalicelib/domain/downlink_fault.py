@@ -11,6 +11,7 @@ from chalicelib.vocabulary import ConnectionState
 NO_POLL_YET = {
     "downlink_state": None,
     "downlink_reason": None,
+    "downlink_fault_type": None,
     "downlink_failures": 0,
     "downlink_since": None,
     "downlink_probe_at": None,
@@ -29,6 +30,7 @@ def failed(connection: Connection, fault: BrokerFault, now: float, jitter: float
         update={
             "downlink_state": ConnectionState.CLOSED,
             "downlink_reason": str(fault),
+            "downlink_fault_type": fault.type.value,
             "downlink_failures": connection.downlink_failures + 1,
             "downlink_since": since,
             "downlink_probe_at": None if period is None else now + (period + jitter * breaker.MAX_JITTER) / scale,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from chalicelib.adapters.aws.events import DynamoDbEventLog
     from chalicelib.adapters.aws.failed_messages import DynamoDbFailedMessages
     from chalicelib.adapters.aws.flows import DynamoDbFlows
+    from chalicelib.adapters.aws.listing.index import DynamoDbConnectionEntries
     from chalicelib.adapters.aws.message_log.reader import DynamoDbMessageLog
     from chalicelib.adapters.aws.replays import DynamoDbPendingReplays
     from chalicelib.adapters.aws.secrets import SecretsManagerSecrets
@@ -146,6 +147,12 @@ class Adapters:
         from chalicelib.adapters.aws.message_log.reader import DynamoDbMessageLog
 
         return DynamoDbMessageLog(self.dynamodb, self.settings.table("statistics"))
+
+    @cached_property
+    def connection_entries(self) -> "DynamoDbConnectionEntries":
+        from chalicelib.adapters.aws.listing.index import DynamoDbConnectionEntries
+
+        return DynamoDbConnectionEntries(self.dynamodb, self.settings.table("connections"), self.clock)
 
     @cached_property
     def parked_receipts(self) -> "DynamoDbWaitingDownlinks":

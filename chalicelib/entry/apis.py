@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from chalicelib.connections.drivers.service import DriverService
     from chalicelib.connections.drivers.trials import Trials
     from chalicelib.connections.flows.service import FlowService
+    from chalicelib.connections.overview.listing import ConnectionLists
     from chalicelib.connections.replay import Replay
     from chalicelib.connections.service import ConnectionService
     from chalicelib.connections.tests import ConnectionTests
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from chalicelib.http_api.messages_api import MessagesApi
     from chalicelib.http_api.notifications.api import NotificationsApi
     from chalicelib.http_api.openapi.openapi import OpenApi
+    from chalicelib.http_api.overview.overview_api import OverviewApi
     from chalicelib.http_api.statistics_api import StatisticsApi
     from chalicelib.http_api.uplinks_api import UplinksApi
     from chalicelib.uplinks.ingress import Ingress
@@ -70,7 +72,25 @@ class Apis(NotificationParts):
     def connections_api(self) -> "ConnectionsApi":
         from chalicelib.http_api.connections_api import ConnectionsApi
 
-        return ConnectionsApi(self.auth, self.connections, self.routing)
+        return ConnectionsApi(self.auth, self.connections, self.routing, self.connection_lists)
+
+    @cached_property
+    def connection_lists(self) -> "ConnectionLists":
+        from chalicelib.connections.overview.listing import ConnectionLists
+        from chalicelib.connections.statistics import ConnectionStatistics
+
+        statistics = ConnectionStatistics(self.statistics, self.uplink_queues, self.clock)
+        threads = ThreadPoolExecutor(16, thread_name_prefix="numbers")
+        return ConnectionLists(self.connection_entries, statistics, self.statistics, threads, self.clock)
+
+    @cached_property
+    def overview_api(self) -> "OverviewApi":
+        from chalicelib.connections.overview.summary import Overview
+        from chalicelib.http_api.overview.overview_api import OverviewApi
+
+        threads = ThreadPoolExecutor(16, thread_name_prefix="depth")
+        overview = Overview(self.connection_entries, self.statistics, self.uplink_queues, threads, self.clock)
+        return OverviewApi(self.auth, overview, self.connection_lists)
 
     @cached_property
     def flow_service(self) -> "FlowService":

@@ -9,7 +9,10 @@ from uuid import uuid4
 from chalice.app import CloudWatchEvent, Request
 
 from chalicelib.config import settings
+from chalicelib.entry.services import services
+from chalicelib.errors import Unavailable
 from chalicelib.kernel.times import parse_time
+from chalicelib.monitoring import log
 from chalicelib.monitoring.metrics import metrics
 from chalicelib.monitoring.request_ids import current_ids, reset_ids, set_ids
 from chalicelib.ports.queues import QueueRecord
@@ -79,8 +82,20 @@ def observed(event: Any, get_response: Callable[[Any], Any]) -> Any:
     else:
         return response
     finally:
+        _flush_statistics()
         metrics.write(current_ids().get("requestId"))
         reset_ids(token)
+
+
+def _flush_statistics() -> None:
+    """Write the counters of whole tenants, if this invocation counted anything."""
+    statistics = vars(services()).get("statistics")
+    if statistics is None:
+        return
+    try:
+        statistics.flush()
+    except Unavailable as error:
+        log.warning("statistics of tenants not stored", extra={"reason": str(error)})
 
 
 def _class_of(status: int) -> Metric:

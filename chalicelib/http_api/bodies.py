@@ -1,6 +1,7 @@
 """Parsers of requests: JSON bodies, query parameters and If-Match."""
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -136,6 +137,39 @@ class Query:
         except ValueError:
             self._violations.append(Violation(f"/{name}", f"This must be one of {', '.join(choices)}."))
             return None
+
+    def choices(self, name: str, allowed: Collection[str]) -> frozenset[str] | None:
+        """Return the values of a parameter, which commas separate, or None if it is absent."""
+        text = self.text(name)
+        if text is None:
+            return None
+        values = frozenset(text.split(","))
+        if not values <= set(allowed):
+            self.refuse(name, f"Each value must be one of {', '.join(allowed)}; separate several with commas.")
+        return values
+
+    def words(self, name: str, longest: int) -> frozenset[str] | None:
+        """Return the words of a parameter, which commas separate, or None if it is absent."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if not re.fullmatch(r"[A-Z0-9_]+(?:,[A-Z0-9_]+)*", text) or len(text) > longest:
+            self.refuse(name, f"These must be names in capitals, separated by commas, {longest} characters at most.")
+        return frozenset(text.split(","))
+
+    def number(self, name: str, lowest: int, highest: int) -> int:
+        """Return a whole number, ``lowest`` if it is absent."""
+        text = self.text(name)
+        if text is None:
+            return lowest
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not lowest <= int(text) <= highest:
+            self.refuse(name, f"This must be a whole number from {lowest} to {highest}.")
+            return lowest
+        return int(text)
+
+    def refuse(self, name: str, detail: str) -> None:
+        """Add a violation of a parameter, which ``check`` raises."""
+        self._violations.append(Violation(f"/{name}", detail))
 
     def flag(self, name: str) -> bool:
         """Return whether a parameter is ``true``; absent counts as ``false``."""

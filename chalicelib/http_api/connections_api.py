@@ -7,11 +7,13 @@ from urllib.parse import unquote
 from chalice.app import Request, Response
 
 from chalicelib.connections.flows.preview import routing_mode
+from chalicelib.connections.overview.listing import ConnectionLists
 from chalicelib.connections.service import ConnectionService, Filter
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.notice import with_warnings
 from chalicelib.http_api.auth import READ, WRITE, TokenVerifier
 from chalicelib.http_api.bodies import Query, id_in, if_match, json_body
+from chalicelib.http_api.overview.overview_api import MAX_OFFSET, SortedPage, is_sorted
 from chalicelib.http_api.problems import answered
 from chalicelib.http_api.responses import etag, json_response, next_link, no_content, path_of
 from chalicelib.uplinks.routing import RoutingCache
@@ -21,7 +23,10 @@ from chalicelib.vocabulary import ConnectionState
 class ConnectionsApi:
     """Manage connections. Each method handles one call and sees the connections of the caller's tenant only."""
 
-    def __init__(self, auth: TokenVerifier, connections: ConnectionService, routing: RoutingCache) -> None:
+    def __init__(
+        self, auth: TokenVerifier, connections: ConnectionService, routing: RoutingCache, lists: ConnectionLists
+    ) -> None:
+        self._lists = lists
         self._auth = auth
         self._connections = connections
         self._routing = routing
@@ -37,12 +42,26 @@ class ConnectionsApi:
     def page(self, request: Request) -> Response:
         caller = self._auth.caller(request, READ)
         query = Query(request)
+        if is_sorted(query):
+            return self._sorted(request, caller.tenant, query)
         wanted = Filter(query.text("name"), query.choice("state", ConnectionState))
         limit = query.limit()
         query.check()
         found, cursor = self._connections.page(caller.tenant, wanted, limit, query.text("cursor"))
         headers = {} if cursor is None else {"Link": next_link(request, cursor)}
         return json_response(self._documents(caller.tenant, found), headers=headers)
+
+    def _sorted(self, request: Request, tenant: str, query: Query) -> Response:
+        page = SortedPage.of(query)
+        if query.text("cursor") is not None:
+            query.refuse("cursor", "A sorted list has no cursor. Use offset.")
+        query.check()
+        found, number = page.read(self._lists, tenant)
+        after = page.offset + page.limit
+        headers = {"Total-Count": str(number)}
+        if after < min(number, MAX_OFFSET):
+            headers["Link"] = next_link(request, str(after), "offset")
+        return json_response(self._documents(tenant, found), headers=headers)
 
     @answered
     def get(self, request: Request, connection_id: str) -> Response:

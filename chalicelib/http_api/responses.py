@@ -41,9 +41,9 @@ def path_of(request: Request, *segments: str) -> str:
     return "/".join([*prefix, *(quote(segment, safe="") for segment in segments)])
 
 
-def next_link(request: Request, cursor: str) -> str:
-    """Return the ``Link`` header of a page: the same request with the next page's ``cursor``."""
+def next_link(request: Request, cursor: str, name: str = "cursor") -> str:
+    """Return the ``Link`` header of a page: the same request with the next page's ``cursor`` as parameter ``name``."""
     path = str(request.context.get("path") or request.path).rstrip("/")
     query = request.query_params
-    given = [] if query is None else [(name, query[name]) for name in query if name != "cursor"]
-    return f'<{path}?{urlencode([*given, ("cursor", cursor)])}>; rel="next"'
+    given = [] if query is None else [(each, query[each]) for each in query if each != name]
+    return f'<{path}?{urlencode([*given, (name, cursor)])}>; rel="next"'

@@ -3,10 +3,11 @@
 Every write is conditional; reads are strongly consistent unless a method says otherwise.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.overview.entry import Entry
 
 
 class ConnectionReader(Protocol):
@@ -24,6 +25,16 @@ class ActiveConnections(ConnectionReader, Protocol):
 
     def of_tenant(self, tenant: str) -> list[Connection]:
         """Return all connections of the tenant, newest first, also those with a fault."""
+
+
+class ConnectionEntries(Protocol):
+    """Reads compact entries of a tenant's connections, and the records of some."""
+
+    def entries(self, tenant: str) -> list[Entry]:
+        """Return the entries of all connections, in no order; the read is eventually consistent."""
+
+    def records(self, tenant: str, ids: Sequence[str]) -> list[Connection]:
+        """Return the existing connections among ``ids`` (at most 100), in their order, also those with a fault."""
 
 
 class BreakerStore(ConnectionReader, Protocol):

@@ -105,8 +105,18 @@ class UplinkCounters(Protocol):
         """Return the counters by minute (Unix time / 60), both ends included; idle minutes are missing."""
 
 
+class TenantCounters(Protocol):
+    """Reads the counters of all connections of a tenant together."""
+
+    def totals(self, tenant: str, first_minute: int, last_minute: int) -> Mapping[int, Mapping[str, int]]:
+        """Return the counters by the first minute of each quarter of an hour, in which these minutes lie."""
+
+
 class StatisticsReader(UplinkCounters, Protocol):
     """Reads all that the statistics of a connection show."""
+
+    def last_counted(self, tenant: str, connection_id: str) -> int | None:
+        """Return the last minute with a counter, None if there is none within eight days."""
 
     def active_devices(self, tenant: str, connection_id: str, first_minute: int, last_minute: int) -> int:
         """Return the (estimated) number of devices with a delivered uplink in these minutes."""

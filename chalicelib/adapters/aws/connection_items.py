@@ -17,6 +17,7 @@ from chalicelib.adapters.aws.dynamodb import to_item
 from chalicelib.domain.amqp_limits import MAX_CONNECTIONS
 from chalicelib.domain.connection import Alarm, Connection, Outage
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
+from chalicelib.domain.overview.entry import listed, listed_downlinks, listed_state
 from chalicelib.kernel.stored_documents import read_stored, unread_fields
 from chalicelib.monitoring import log
 from chalicelib.monitoring.metrics import metrics
@@ -37,6 +38,7 @@ CHANGEABLE = (
     "certificateEnds",
     "version",
     "updatedAt",
+    "listed",
 )
 BREAKER = (
     "state",
@@ -46,12 +48,22 @@ BREAKER = (
     "outageSince",
     "probeAt",
     "faultScope",
+    "faultType",
     "fastSince",
     "openedAt",
+    "listedState",
+)
+DOWNLINKS = (
+    "downlinkState",
+    "downlinkReason",
+    "downlinkFaultType",
+    "downlinkFailures",
+    "downlinkSince",
+    "downlinkProbeAt",
+    "listedDownlinks",
 )
 OUTAGES = ("faultySince", "outages")
 """The history of the breaker, which a change of the configuration leaves alone."""
-DOWNLINKS = ("downlinkState", "downlinkReason", "downlinkFailures", "downlinkSince", "downlinkProbeAt")
 
 SHARDS = 8
 """Partitions of each index. A partition accepts 1,000 writes a second."""
@@ -76,7 +88,9 @@ _ATTRIBUTES = {
     "failures": "failures",
     "outage_since": "outageSince",
     "probe_at": "probeAt",
+    "fault_type": "faultType",
     "downlink_reason": "downlinkReason",
+    "downlink_fault_type": "downlinkFaultType",
     "downlink_since": "downlinkSince",
     "downlink_probe_at": "downlinkProbeAt",
     "wake_at": "wakeAt",
@@ -141,8 +155,10 @@ def record_of(connection: Connection) -> dict[str, Any]:
         "outageSince": connection.outage_since,
         "probeAt": connection.probe_at,
         "faultScope": None if connection.fault_scope is None else connection.fault_scope.value,
+        "faultType": connection.fault_type,
         "downlinkState": None if connection.downlink_state is None else connection.downlink_state.value,
         "downlinkReason": connection.downlink_reason,
+        "downlinkFaultType": connection.downlink_fault_type,
         # Left out when 0, as in records without the field.
         "downlinkFailures": connection.downlink_failures or None,
         "downlinkSince": connection.downlink_since,
@@ -155,6 +171,9 @@ def record_of(connection: Connection) -> dict[str, Any]:
         # Left out when empty, as in records without the field.
         "outages": [outage.model_dump(exclude_none=True) for outage in connection.outages] or None,
         "activeSince": connection.updated_at if connection.active else None,
+        "listed": listed(connection),
+        "listedState": listed_state(connection),
+        "listedDownlinks": listed_downlinks(connection),
     }
 
 

@@ -75,7 +75,7 @@ class DynamoDbConnections(ConnectionTable):
             [
                 {
                     "Put": {
-                        "Item": to_item(record_of(connection)),
+                        "Item": to_item(record_of(connection) | {"changedAt": self._clock()}),
                         "ConditionExpression": "attribute_not_exists(id)",
                     }
                 },
@@ -107,7 +107,7 @@ class DynamoDbConnections(ConnectionTable):
         Raises PreconditionFailed when the stored version differs, NotFound when the connection is gone.
         """
         record = record_of(connection)
-        changes = {name: record[name] for name in CHANGEABLE}
+        changes = {name: record[name] for name in CHANGEABLE} | {"changedAt": self._clock()}
         if whole:
             changes |= {name: record[name] for name in (*BREAKER, *OUTAGES, *DOWNLINKS, "shard", "createdAt")}
             changes["epoch"] = connection.epoch + 1
@@ -195,6 +195,7 @@ class DynamoDbConnections(ConnectionTable):
         """
         record = record_of(connection)
         changes = {name: record[name] for name in (*BREAKER, *OUTAGES, "epoch", *(DOWNLINKS if restart else ()))}
+        changes["changedAt"] = self._clock()
         if connection.wake_at is not None:
             changes |= {"wakeAt": connection.wake_at, "wakeToken": connection.wake_token}
         update = Update(changes)
@@ -205,7 +206,7 @@ class DynamoDbConnections(ConnectionTable):
     def update_downlinks(self, connection: Connection, expected_failures: int) -> bool:
         """Write the downlinks' state. Return False when the stored version or number of failures differs."""
         record = record_of(connection)
-        update = Update({name: record[name] for name in DOWNLINKS})
+        update = Update({name: record[name] for name in DOWNLINKS} | {"changedAt": self._clock()})
         update.names["#version"] = "version"
         same = "#downlinkFailures = :expected" if expected_failures else "attribute_not_exists(#downlinkFailures)"
         condition, values = f"#version = :version AND {same}", {":version": connection.version}

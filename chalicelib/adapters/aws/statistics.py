@@ -12,6 +12,7 @@ from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.devices import minutes
 from chalicelib.adapters.aws.devices.sketches import DynamoDbDeviceSketches
 from chalicelib.adapters.aws.dynamodb import from_item, partition, query, to_item
+from chalicelib.adapters.aws.listing.totals import TenantTotals
 from chalicelib.adapters.aws.message_log.blocks import MAX_ENTRIES, encode
 from chalicelib.adapters.aws.message_log.items import ATTRIBUTE, BlockItems, further, further_range, minute_of
 from chalicelib.adapters.aws.readable import readable
@@ -45,6 +46,7 @@ class DynamoDbStatistics:
         self._minutes = minutes.MinuteDevices()
         self._sketches = DynamoDbDeviceSketches(client, table, clock)
         self._downlinks = DynamoDbWaitingDownlinks(client, table, clock)
+        self._totals = TenantTotals(client, table)
 
     def add(
         self,
@@ -64,9 +66,20 @@ class DynamoDbStatistics:
         except Unavailable:
             self._sketches.note(tenant, connection_id, devices)
             raise
+        self._totals.note(tenant, minute, counts)
         for block in blocks[1:]:
             self._write(key, minute, {}, (), block)
         self._sketches.write(tenant, connection_id)
+
+    def flush(self) -> None:
+        """Write the counters of whole tenants, once at the end of an invocation. Raises Unavailable."""
+        self._totals.flush()
+
+    def totals(self, tenant: str, first_minute: int, last_minute: int) -> dict[int, dict[str, int]]:
+        return self._totals.read(tenant, first_minute, last_minute)
+
+    def last_counted(self, tenant: str, connection_id: str) -> int | None:
+        return self._totals.last_counted(tenant, connection_id, self._clock())
 
     def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         self._downlinks.mark_waiting(tenant, connection_id, names)

@@ -22,6 +22,7 @@ _ALWAYS = (401, 403, 422, 500, 503)
 _HEADERS = {
     "Location": "the absolute path of the new resource",
     "ETag": "the version, for If-Match",
+    "Total-Count": "the number of connections in a sorted list; absent without a parameter of it",
     "Link": 'the next page, with rel="next"; absent on the last page',
 }
 _DETAILS = {

@@ -11,6 +11,8 @@ from chalicelib.connections.drivers.trials import (
     TestResult,
 )
 from chalicelib.connections.flows.preview import FlowPreview, FlowPreviewRequest
+from chalicelib.connections.overview.listing import MOST_NUMBERS, Numbers
+from chalicelib.connections.overview.summary import Summary
 from chalicelib.connections.preview import Preview, PreviewRequest
 from chalicelib.connections.replay import ReplayAll, ReplayIds
 from chalicelib.connections.statistics import Period, Statistics
@@ -23,11 +25,13 @@ from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage, MessageStatus
 from chalicelib.domain.flows.flow import FlowRequest
 from chalicelib.domain.messages.history import TracedMessage, TraceStatus
+from chalicelib.domain.overview.groups import Order
 from chalicelib.http_api.auth import READ, UPLINKS, WRITE
 from chalicelib.http_api.bodies import DEFAULT_LIMIT, MAX_LIMIT
 from chalicelib.http_api.notifications.operations import NOTIFICATION_OPERATIONS
 from chalicelib.http_api.openapi import documents as doc
 from chalicelib.http_api.openapi.operation import Operation
+from chalicelib.http_api.overview.overview_api import MAX_OFFSET
 from chalicelib.uplinks.bulk import EntryResult
 from chalicelib.vocabulary import ConnectionState
 
@@ -37,12 +41,22 @@ def _enumeration(values: Any) -> dict[str, Any]:
 
 
 _CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{12,}$"}
+_STATE = "|".join(ConnectionState)
+_STATES = {"type": "string", "pattern": f"^({_STATE})(,({_STATE}))*$"}
+_WORDS = {"type": "string", "pattern": "^[A-Z0-9_]+(,[A-Z0-9_]+)*$", "maxLength": 200}
 _TIME = {"type": "string", "format": "date-time"}
 PARAMETERS: dict[str, tuple[str, dict[str, Any]]] = {
     "name": ("a part of the name; upper and lower case are equal", {"type": "string"}),
-    "state": ("only connections in this state", _enumeration(ConnectionState)),
+    "state": ("only connections in these states, separated by commas", _STATES),
     "limit": ("entries on a page", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}),
     "cursor": ("the start of the page, from the Link header of the previous page", _CURSOR),
+    "q": ("a part of the name, the host or the id; upper and lower case are equal", {"type": "string"}),
+    "protocol": ("only these protocols, separated by commas", {"type": "string"}),
+    "cause": ("only connections with a fault of these causes, as in the summary, separated by commas", _WORDS),
+    "sort": ("the order: worst first, or by a column; newest first without it", _enumeration(Order)),
+    "descending": ("true: the reverse order", {"type": "boolean", "default": False}),
+    "offset": ("connections of the sorted list to leave out", {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET}),
+    "ids": (f"up to {MOST_NUMBERS} ids of connections, separated by commas", {"type": "string"}),
     "from": ("only events at or after this time", _TIME),
     "to": ("only events at or before this time", _TIME),
     "level": ("only events of this level", _enumeration(Level)),
@@ -134,8 +148,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         examples={"TCP": TCP},
     ),
     ("GET", "/connections"): Operation(
-        "list_connections", "List the connections, newest first", READ, [doc.ReadConnection],
-        query=("name", "state", *_PAGE), headers=("Link",), problems=(422,),
+        "list_connections", "List the connections, newest first or sorted", READ, [doc.ReadConnection],
+        query=("name", "state", *_PAGE, "sort", "descending", "offset", "q", "protocol", "cause"),
+        headers=("Link", "Total-Count"), problems=(422,),
     ),
     ("PUT", "/connections"): Operation(
         "replace_connection_named_in_body", "Replace the connection that the body names", WRITE, doc.ReadConnection,
@@ -181,6 +196,14 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", f"{_ID}/test"): Operation(
         "test_connection", "Test a saved connection", WRITE, CheckResult, problems=(404, 429)
+    ),
+    ("GET", "/connections/summary"): Operation(
+        "summarise_connections", "Count the connections by state, group their faults and add up their messages", READ,
+        Summary,
+    ),
+    ("GET", "/connections/statistics"): Operation(
+        "list_statistics", "Get the numbers of some connections over the last hour", READ, [Numbers],
+        query=("ids",), required=("ids",), problems=(422,),
     ),
     ("GET", f"{_ID}/statistics"): Operation(
         "get_statistics", "Get active devices, message counts and a time series", READ, Statistics,

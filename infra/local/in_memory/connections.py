@@ -15,11 +15,19 @@ _BREAKER = (
     "outage_since",
     "probe_at",
     "fault_scope",
+    "fault_type",
     "fast_since",
     "opened_at",
 )
 _OUTAGES = ("faulty_since", "outages")
-_DOWNLINKS = ("downlink_state", "downlink_reason", "downlink_failures", "downlink_since", "downlink_probe_at")
+_DOWNLINKS = (
+    "downlink_state",
+    "downlink_reason",
+    "downlink_fault_type",
+    "downlink_failures",
+    "downlink_since",
+    "downlink_probe_at",
+)
 _STATE = (*_BREAKER, *_DOWNLINKS)
 _CHANGED = ("name", "active", "alarms", "configuration", "secret_version", "old_bindings", "version", "updated_at")
 

@@ -24,7 +24,7 @@ DISCOVERED = {
 }
 
 
-FOLDERS = ("", "drivers/", "flows/", "parts/", "styles/", "texts/", "views/")
+FOLDERS = ("", "drivers/", "flows/", "overview/", "parts/", "styles/", "texts/", "views/")
 
 
 @pytest.fixture
@@ -64,11 +64,30 @@ def test_every_reference_leads_to_a_file_that_browsers_keep_forever(console: Api
         answer = console.call("GET", f"/console/{name}")
         assert answer.status == 200, name
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-        imported = re.findall(r'from "([^"]+)"', answer.body.decode())
-        targets = {posixpath.normpath(posixpath.join(posixpath.dirname(name), each)) for each in imported}
+        targets = imports(name, r'from "([^"]+)"', answer.body.decode())
         assert targets <= named, f"{name} imports files that index.html does not preload"
+
+
+def test_every_file_is_loaded_with_the_page_or_with_a_view(console: Api) -> None:
+    page = console.call("GET", "/console").body.decode()
+    first = set(re.findall(r'"console/([a-z_/]+\.\w+\?v=\w+)"', page))
+    seen: set[str] = set()
+    waiting = set(first)
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        answer = console.call("GET", f"/console/{name}")
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", name
+        waiting |= imports(name, r'(?:from |import\()"([^"]+)"', answer.body.decode()) - seen
     files = {path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()}
-    assert {name.partition("?")[0] for name in named} == files - {"index.html"}
+    assert {name.partition("?")[0] for name in seen} == files - {"index.html"}
+    assert {name for name in seen if name.startswith(("flows/", "drivers/"))}.isdisjoint(first)
+
+
+def imports(name: str, pattern: str, text: str) -> set[str]:
+    """Return the paths of the files that a file imports."""
+    found = re.findall(pattern, text)
+    return {posixpath.normpath(posixpath.join(posixpath.dirname(name), each)) for each in found}
 
 
 def test_every_folder_of_the_page_has_a_route() -> None:

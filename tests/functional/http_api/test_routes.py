@@ -49,6 +49,7 @@ QUERIES = {
     ("DELETE", "/connections"): "?id={id}",
     ("DELETE", "/flows"): "?id={id}",
     ("DELETE", "/connections/{id}/messages"): "?status=failed",
+    ("GET", "/connections/statistics"): "?ids={id}",
 }
 
 

@@ -67,6 +67,7 @@ def connection_id(api: Api, services: Services) -> str:
     )
     services.event_log.add("demo", event)
     services.monitoring.count(record, {"uplinksDelivered": 7}, ["70B3D5E75E000001"])
+    services.statistics.flush()
     services.application_server_store.put("demo", "AS", PRIVATE)
     add_flow(services, made, name=PRIVATE, description=PRIVATE)
     services.notifications.replace("demo", {"url": f"https://{PRIVATE}.example/hook"}, None)

@@ -75,7 +75,7 @@ def test_update_keeps_what_this_release_does_not_know(api: Api, services: Servic
     assert answer.status == 200, answer.body
     after = record(services, connection_id)
     assert after["name"] == "renamed"
-    names = {*before} - {"name", "version", "updatedAt", "alarms"}
+    names = {*before} - {"name", "version", "updatedAt", "alarms", "listed", "changedAt"}
     assert {name: after[name] for name in names} == {name: before[name] for name in names}
     (known, unknown) = json.loads(after["alarms"])
     assert known["channel"] == "mail"

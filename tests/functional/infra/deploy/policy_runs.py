@@ -191,6 +191,9 @@ def run_api(world: World) -> None:
     world.call("GET", "/connectors")
     world.call("GET", "/connectors/{id}", id="actility-amqp-0.9.1-iot")
     world.call("GET", "/connections")
+    world.call("GET", "/connections", query="?sort=worst")
+    world.call("GET", "/connections/summary")
+    world.call("GET", "/connections/statistics", query=f"?ids={connection_id}")
     world.call("GET", "/connections/{id}", id=connection_id)
     kept = CONNECTION | {"configuration": CONFIGURATION | {"password": "*****"}}
     world.call("PUT", "/connections", kept | {"id": connection_id, "name": "other"})

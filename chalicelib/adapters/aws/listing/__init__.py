@@ -1,0 +1,1 @@
+"""The index of connections that the overview and the sorted list read."""
