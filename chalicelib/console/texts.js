@@ -5,5 +5,6 @@ import { details } from "./texts/details.js";
 import { drivers } from "./texts/drivers.js";
 import { flows } from "./texts/flows.js";
 import { frame } from "./texts/frame.js";
+import { overview } from "./texts/overview.js";
 
-export const T = { ...frame, ...connections, ...details, flows, drivers };
+export const T = { ...frame, ...connections, ...details, ...overview, flows, drivers };

@@ -37,6 +37,7 @@ interface Configuration {
 interface Connection {
   id: string;
   name: string;
+  connectorId: string;
   version: number;
   active: boolean;
   state: State;
@@ -174,6 +175,41 @@ interface Statistics {
   uplinks: Counts;
   downlinks: Counts;
   series?: Point[];
+}
+
+/** Connections with the same fault. */
+interface FaultGroup {
+  cause: string;
+  direction: "both" | "uplink" | "downlink";
+  level: "error" | "warning";
+  count: number;
+  since: string | null;
+  nextAttempt: string | null;
+  reason: string | null;
+  sameReason: boolean;
+  waiting: number;
+  waitingIsExact: boolean;
+  connectionIds: string[];
+}
+
+interface Summary {
+  time: string;
+  total: number;
+  states: Record<State, number>;
+  healthy: number;
+  faults: FaultGroup[];
+  uplinks: Omit<Counts, "waiting">;
+  downlinks: Omit<Counts, "waiting">;
+  series: Point[];
+}
+
+/** The numbers of one connection in the list. */
+interface Numbers {
+  id: string;
+  since: string | null;
+  causes: string[];
+  lastMessage: string | null;
+  statistics: Statistics;
 }
 
 interface ConnectionEvent {

@@ -57,6 +57,11 @@ class Console:
         self._loaded.append(request)
 
     @property
+    def loaded(self) -> list[str]:
+        """Addresses of everything that the page loaded."""
+        return [request.url for request in self._loaded]
+
+    @property
     def weight(self) -> int:
         """Transferred bytes of the page's files."""
         own = [request for request in self._loaded if request.url.startswith(self._own + "console")]

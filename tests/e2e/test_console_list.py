@@ -34,22 +34,23 @@ def three(stack: Stack) -> Iterator[list[dict[str, Any]]]:
         stack.api("DELETE", f"/connections/{each['id']}")
 
 
-def names(console: Console) -> list[str]:
-    return console.page.locator("td.name a").all_inner_texts()
-
-
 @pytest.mark.usefixtures("three")
 def test_list_is_searched_and_sorted(console: Console) -> None:
     console.field("Search").fill("sorted")
     header = console.page.get_by_role("columnheader", name="Name")
-    # The newest connection is first unless the user sorts the list.
-    expect(console.page.locator("td.name a")).to_have_text(["Sorted A", "Sorted C", "Sorted B"])
+    names = console.page.locator("td.name a")
+    # The deactivated connection is last unless the user sorts the list: the worst are first.
+    expect(names).to_have_text(["Sorted A", "Sorted B", "Sorted C"])
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "ascending")
-    assert names(console) == ["Sorted A", "Sorted B", "Sorted C"]
+    expect(names).to_have_text(["Sorted A", "Sorted B", "Sorted C"])
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "descending")
-    assert names(console) == ["Sorted C", "Sorted B", "Sorted A"]
+    expect(names).to_have_text(["Sorted C", "Sorted B", "Sorted A"])
+    assert console.page.url.endswith("#/?q=sorted&descending=true&sort=name")
+    console.page.reload()
+    console.sign_in(console.stack.info["token"])
+    expect(names).to_have_text(["Sorted C", "Sorted B", "Sorted A"])
 
 
 @pytest.mark.usefixtures("three")

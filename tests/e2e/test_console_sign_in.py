@@ -91,8 +91,37 @@ def test_sign_in_at_the_issuer_stores_nothing_in_the_browser(console: Console) -
     assert form["code_verifier"] not in asked.value.url
     assert urlsplit(page.url).query == ""
     assert stored(console) == [[], [], ""]
+
+
+def test_sign_in_survives_a_reload_where_the_issuer_allows_it(console: Console) -> None:
+    page = console.page
+    console.button(SSO).click()
+    expect(console.heading("Connections")).to_be_visible()
+    page.evaluate("location.hash = '#/connections?state=OPENED'")
+    with page.expect_request("**/authorize?*") as asked:
+        page.reload()
+    assert dict(parse_qsl(urlsplit(asked.value.url).query))["prompt"] == "none"
+    expect(console.field("State")).to_have_value("OPENED")
+    assert urlsplit(page.url).fragment == "/connections?state=OPENED"
+    assert urlsplit(page.url).query == ""
+    assert stored(console) == [[], [], ""]
+
+
+def test_reload_says_why_the_issuer_does_not_sign_in_again(console: Console) -> None:
+    page = console.page
+    console.button(SSO).click()
+    expect(console.heading("Connections")).to_be_visible()
+
+    def refuse(route: Route) -> None:
+        query = dict(parse_qsl(urlsplit(route.request.url).query))
+        target = f"{query['redirect_uri']}?error=login_required&state={query['state']}"
+        route.fulfill(status=302, headers={"Location": target})
+
+    page.route("**/authorize?**", refuse)
     page.reload()
-    expect(console.button("Sign in")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("Single sign-on failed: your sign-in there has ended")
+    expect(console.field("Token")).to_be_focused()
+    assert stored(console) == [[], [], ""]
 
 
 def test_refusal_of_the_issuer_is_shown(console: Console) -> None:

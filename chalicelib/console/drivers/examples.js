@@ -1,13 +1,14 @@
 /** Examples of a driver, all run at once, with the differences of those that fail. */
 
 import { button, h, icon, put } from "../parts/dom.js";
+import { onSignOut } from "../parts/forget.js";
 import { codeField } from "./editor.js";
 import { runCode } from "./model.js";
 import { T } from "../texts.js";
 
 /** Examples by the id of their driver. They are kept while the user visits another view. @type {Map<string, string>} */
 const kept = new Map();
-export const forgetExamples = () => kept.clear();
+onSignOut(() => kept.clear());
 
 /** @param {string} id @param {import("./model.js").Current} current @param {import("./model.js").Refuse} refuse */
 export function examplesPanel(id, current, refuse) {

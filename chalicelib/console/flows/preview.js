@@ -4,6 +4,7 @@ import { post } from "../parts/api.js";
 import { errorLine } from "../parts/dialog.js";
 import { button, h, icon, newId, put } from "../parts/dom.js";
 import { EXAMPLE_UPLINK } from "../parts/preview.js";
+import { onSignOut } from "../parts/forget.js";
 import { address as driverAddress } from "../drivers/model.js";
 import { address, condition, forgetTags, lastFailed, remember } from "./model.js";
 import { T } from "../texts.js";
@@ -12,10 +13,10 @@ const example = () => JSON.stringify(EXAMPLE_UPLINK, null, 2);
 /** The report in the field. It is kept while the user visits another view. */
 let report = example();
 
-export function forgetPreview() {
+onSignOut(() => {
   report = example();
   forgetTags();
-}
+});
 
 /** @param {() => void} [seen] is called when tags of a report are known */
 export function previewPanel(seen = () => {}) {

@@ -83,6 +83,7 @@ const PATHS = {
   down: "m6 9 6 6 6-6",
   edit: "M4 20h4L19 9l-4-4L4 16v4Zm9-13 4 4",
   info: "M12 11v5.5m0-8.6v.1M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0Z",
+  keyboard: "M3 6h18v12H3zM7 10h.1M11 10h.1M15 10h.1M8 14h8",
   left: "m14 6-6 6 6 6",
   right: "m10 6 6 6-6 6",
   broker: "M4 7h16v4H4zM4 13h16v4H4zM7 9h.1M7 15h.1",

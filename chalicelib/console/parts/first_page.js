@@ -1,26 +1,34 @@
-/** The first page of the connections, which signing in reads to check the token and the list then shows. */
+/** The summary and the first rows, which signing in reads to check the token and the overview then shows. */
 
 import { get } from "./api.js";
+import { onSignOut } from "./forget.js";
 
-/** Connections that fit a window: they are requested first, so that the list is there soon. */
+/** Connections that fit a window. */
 export const FIRST = 25;
 const FRESH = 5000;
 
-/** @type {{at: number, answer: Answer} | null} */
-let first = null;
+/** @type {Map<string, {at: number, answer: Answer}>} */
+const known = new Map();
+onSignOut(() => known.clear());
 
-/** Reads the first page; throws a Problem if the server refuses the token. */
+export const SUMMARY = "connections/summary";
+export const WORST = `connections?sort=worst&limit=${FIRST}`;
+
+/** Reads what the first view shows; throws a Problem if the server refuses the token. */
 export async function readFirst() {
-  first = { at: Date.now(), answer: await get(`connections?limit=${FIRST}`, { renew: false }) };
+  const read = async (/** @type {string} */ path) => {
+    const answer = await get(path, { renew: false });
+    known.set(path, { at: Date.now(), answer });
+  };
+  await Promise.all([read(SUMMARY), read(WORST)]);
 }
 
-/** The page that was read within the last seconds, or null. It is returned once. */
-export function takeFirst() {
-  const taken = first;
-  first = null;
-  return taken && Date.now() - taken.at < FRESH ? taken.answer : null;
-}
-
-export function forgetFirst() {
-  first = null;
+/**
+ * The answer that was read within the last seconds, otherwise a new one.
+ * @param {string} path @returns {Promise<Answer>}
+ */
+export async function first(path) {
+  const found = known.get(path);
+  known.delete(path);
+  return found && Date.now() - found.at < FRESH ? found.answer : get(path);
 }

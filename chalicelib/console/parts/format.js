@@ -54,3 +54,21 @@ export function download(name, type, text) {
   link.click();
   window.setTimeout(() => URL.revokeObjectURL(address), 1000);
 }
+
+const ZONED = new Intl.DateTimeFormat("en-GB", {
+  day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  timeZoneName: "short",
+});
+const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+/** Units of a relative time and the seconds from which each is used. @type {[Intl.RelativeTimeFormatUnit, number][]} */
+const UNITS = [["day", 86_400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+/** A time with its time zone. @param {string} time */
+export const zoned = (time) => ZONED.format(new Date(time));
+
+/** A time relative to now, such as "5 min. ago" or "in 3 hr." @param {string} time */
+export function relative(time) {
+  const seconds = Math.round((new Date(time).getTime() - Date.now()) / 1000);
+  const [unit, size] = UNITS.find(([, from]) => Math.abs(seconds) >= from) ?? ["second", 1];
+  return RELATIVE.format(Math.trunc(seconds / size), unit);
+}

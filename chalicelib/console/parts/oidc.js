@@ -12,11 +12,23 @@ const base64url = (bytes) =>
   btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 const ownAddress = () => location.origin + location.pathname;
-/** @returns {SignInSecrets} */
-const newSecrets = () => ({ state: random(), verifier: random() });
+/**
+ * State and verifier. The state also carries the view, which the provider sends back with it.
+ * @returns {SignInSecrets}
+ */
+const newSecrets = () => ({
+  state: `${random()}.${base64url(new TextEncoder().encode(location.hash))}`, verifier: random(),
+});
 
-/** @param {Oidc} oidc @param {SignInSecrets} secrets */
-async function authorizationAddress(oidc, secrets) {
+/** The address of the view in a state. @param {string} state */
+function viewOf(state) {
+  const text = state.split(".")[1] ?? "";
+  const bytes = Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (each) => each.charCodeAt(0));
+  return new TextDecoder().decode(bytes);
+}
+
+/** @param {Oidc} oidc @param {SignInSecrets} secrets @param {Record<string, string>} more */
+async function authorizationAddress(oidc, secrets, more = {}) {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(secrets.verifier));
   const address = new URL(oidc.authorizationEndpoint);
   const query = {
@@ -27,17 +39,25 @@ async function authorizationAddress(oidc, secrets) {
     state: secrets.state,
     code_challenge: base64url(new Uint8Array(digest)),
     code_challenge_method: "S256",
+    ...more,
   };
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
   return address;
 }
 
-/** Leaves the page for the provider. @param {Oidc} oidc */
-export async function beginSignIn(oidc) {
+/**
+ * Leaves the page for the provider. With `silent`, the provider must not ask the user: it sends the user back with a
+ * code if the user is signed in there, otherwise with an error.
+ * @param {Oidc} oidc @param {{silent?: boolean}} [options]
+ */
+export async function beginSignIn(oidc, { silent = false } = {}) {
   const secrets = newSecrets();
   sessionStorage.setItem(KEY, JSON.stringify(secrets));
-  location.assign(await authorizationAddress(oidc, secrets));
+  location.replace(await authorizationAddress(oidc, secrets, silent ? { prompt: "none" } : {}));
 }
+
+/** Errors of a provider that would have to ask the user. */
+const ASKING = ["login_required", "interaction_required", "consent_required", "account_selection_required"];
 
 /**
  * The token, if the provider has just sent the user back; otherwise null. Throws the reason of a refusal.
@@ -49,8 +69,10 @@ export async function finishSignIn(oidc) {
   if (!query.has("code") && !query.has("error")) return null;
   const secrets = JSON.parse(sessionStorage.getItem(KEY) || "{}");
   sessionStorage.removeItem(KEY);
-  history.replaceState(null, "", location.pathname + location.hash);
-  if (secrets.state && query.get("state") === secrets.state) return exchange(oidc, query, secrets);
+  const own = secrets.state && query.get("state") === secrets.state;
+  history.replaceState(null, "", location.pathname + (own ? viewOf(secrets.state) : location.hash));
+  if (own && ASKING.includes(query.get("error") ?? "")) throw new Error(T.signIn.oidcEnded);
+  if (own) return exchange(oidc, query, secrets);
   // This may be the window of signInBeside: the opening window knows the state. If this window was opened by a forged
   // link, the browser does not close it, and it shows the error.
   new BroadcastChannel(KEY).postMessage(query.toString());

@@ -11,7 +11,8 @@ let trouble = "";
 
 /**
  * Reads how users sign in to this server.
- * Settles with true if the identity provider has just sent the user back with a code that gave a token.
+ * Settles with true if the identity provider has just sent the user back with a code that gave a token. After a reload,
+ * which ends the session of this page, the provider is asked for a token without asking the user.
  */
 export async function prepare() {
   try {
@@ -22,6 +23,11 @@ export async function prepare() {
   if (!configuration.oidc) return false;
   try {
     const token = await finishSignIn(configuration.oidc);
+    if (!token && isReload()) {
+      await beginSignIn(configuration.oidc, { silent: true });
+      // The browser leaves the page now.
+      return await new Promise(() => {});
+    }
     if (!token) return false;
     await accept(token);
     return true;
@@ -29,6 +35,12 @@ export async function prepare() {
     trouble = T.signIn.oidcFailed(error.message);
     return false;
   }
+}
+
+/** Whether the user reloaded the page. A provider that sends the user back begins another navigation. */
+function isReload() {
+  const [navigation] = performance.getEntriesByType("navigation");
+  return navigation instanceof PerformanceNavigationTiming && navigation.type === "reload";
 }
 
 export function tenant() {

@@ -8,16 +8,22 @@ const inWords = (n) => count(n, "connection", "connections");
 export const connections = {
   list: {
     title: "Connections",
-    search: "Search", searchHint: "Name or ID",
+    search: "Search", searchHint: "Name, host or ID",
     state: "State", allStates: "All states",
+    protocol: "Protocol", allProtocols: "All protocols",
+    several: "Several …",
+    clearCause: "Show connections with any fault, and those without",
+    selectAll: "Select all connections of this page",
+    select: (/** @type {string} */ name) => `Select ${name}`,
+    never: "never",
     create: "Create", csv: "Download CSV", csvName: "connections.csv",
     columns: {
-      state: "State", name: "Name", host: "Broker", devices: "Devices", uplinks: "Uplinks, 1 h", added: "Added",
+      state: "State", name: "Name", host: "Broker", devices: "Devices", uplinks: "Uplinks, 1 h",
+      "waiting-number": "Waiting", "failed-number": "Failed, 1 h", last: "Last message", since: "Since",
     },
     table: "Connections to AMQP brokers",
-    count: (/** @type {number} */ shown, /** @type {number} */ all) =>
-      shown === all ? inWords(all) : `${shown.toLocaleString("en")} of ${inWords(all)}`,
-    more: "Loading more …",
+    count: inWords,
+    matching: (/** @type {number} */ n) => count(n, "connection matches", "connections match"),
     noMatch: "No connection matches.",
     clear: "Clear the filter",
     emptyTitle: "No connections yet",

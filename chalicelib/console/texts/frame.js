@@ -13,6 +13,9 @@ export const frame = {
   dismiss: "Dismiss",
   none: "—",
   retry: "Try again",
+  reload: "Reload the page",
+  unloaded: "This view cannot be loaded",
+  unloadedText: "The server does not respond, or it has a new release. Reload the page. You must sign in again then.",
   offline: "The server cannot be reached. Your input is kept; the page retries automatically.",
   online: "The server can be reached again.",
 
@@ -27,7 +30,8 @@ export const frame = {
 
   signIn: {
     title: "Sign in",
-    intro: "Paste an access token of your identity provider. The page keeps it in memory only.",
+    intro: "Paste an access token of your identity provider. "
+      + "The page keeps it in memory only, so a reload signs you out.",
     token: "Token",
     button: "Sign in",
     sso: "Continue with single sign-on",
@@ -36,6 +40,7 @@ export const frame = {
     again: "Your session has expired",
     againIntro: "Sign in again to continue. Your input is kept.",
     oidcFailed: (/** @type {string} */ reason) => `Single sign-on failed: ${reason}`,
+    oidcEnded: "your sign-in there has ended, or it is not renewed without asking you. Sign in again.",
     oidcState: "the response does not belong to this window. Try again.",
     oidcBlocked: "the browser blocked the sign-in window. Allow pop-up windows for this page, or paste a token.",
     oidcDown: "Single sign-on is not available at the moment.",

@@ -7,6 +7,7 @@ import { button, crumb, h, put } from "../parts/dom.js";
 import { createField } from "../parts/field.js";
 import { FIELDS, configurationOf, fieldAt } from "../parts/fields.js";
 import { patternPreview } from "../parts/preview.js";
+import { onSignOut } from "../parts/forget.js";
 import { T } from "../texts.js";
 
 /** @typedef {import("../parts/field.js").FieldControl} FieldControl */
@@ -22,9 +23,10 @@ const GROUPS = ["place", "topics", "security", "login", "exchange"];
 /** The typed values. They are kept while the user visits another view. @type {Record<string, string>} */
 let draft = {};
 
-export function forgetDraft() {
+function forgetDraft() {
   draft = {};
 }
+onSignOut(forgetDraft);
 
 /** @param {HTMLElement} place */
 export function formView(place) {

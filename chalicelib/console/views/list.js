@@ -1,212 +1,228 @@
-/** The list of connections: read page by page from the API; searched, sorted and paged here. */
+/** The list of connections: the API filters, sorts and pages it; the address keeps what the user wants to see. */
 
-import { get, nextPage } from "../parts/api.js";
-import { button, every, h, icon, newId, put } from "../parts/dom.js";
-import { FIRST, forgetFirst, takeFirst } from "../parts/first_page.js";
-import { csv, download } from "../parts/format.js";
-import { hourOf } from "../parts/sparklines.js";
-import { STATES } from "../parts/state.js";
-import { COLUMNS, connectionsTable } from "./list_table.js";
+import { get } from "../parts/api.js";
+import { errorLine } from "../parts/dialog.js";
+import { button, every, h, icon, put } from "../parts/dom.js";
+import { FIRST, WORST, first } from "../parts/first_page.js";
+import { onSignOut } from "../parts/forget.js";
+import { readQuery, writeQuery } from "../parts/query.js";
+import { listTools } from "./list_tools.js";
+import { connectionsTable } from "./list_table.js";
 import { T } from "../texts.js";
 
 const SHOWN = 50;
-const FETCHED = 100;
+const SECONDS = 10;
+const WORST_FIRST = "worst";
 
-/** The user's search, order and page. They are kept while the user visits another view. */
-let view = freshView();
-/** @type {Connection[]} */
-let connections = [];
+/** The selected connections, ids and names. They stay selected while the user visits other pages of the list. */
+const selected = /** @type {Map<string, string>} */ (new Map());
+onSignOut(() => selected.clear());
 
-function freshView() {
-  return { search: "", state: "", sort: "", descending: false, page: 0 };
+/**
+ * @typedef {object} Wanted
+ * @property {string} q
+ * @property {string} state with commas between several, as `protocol` and `cause`
+ * @property {string} protocol
+ * @property {string} cause
+ * @property {string} sort
+ * @property {boolean} descending
+ * @property {number} page from 0
+ */
+
+/** @returns {Wanted} */
+function wantedByAddress() {
+  const query = readQuery();
+  const text = (/** @type {string} */ name) => query.get(name) ?? "";
+  return {
+    q: text("q"), state: text("state"), protocol: text("protocol"), cause: text("cause"),
+    sort: text("sort") || WORST_FIRST, descending: text("descending") === "true",
+    page: Math.max(0, (Number.parseInt(text("page"), 10) || 1) - 1),
+  };
 }
 
-export function forgetList() {
-  view = freshView();
-  connections = [];
-  forgetFirst();
+/** The parameters of the list without its page. @param {Wanted} wanted */
+function parameters({ q, state, protocol, cause, sort, descending }) {
+  return { sort, q: q.trim(), state, protocol, cause, descending: descending ? "true" : "" };
 }
 
-/** @param {string} text */
-const normal = (text) => text.toLocaleLowerCase("en");
-
-/** The connections that the user searches, in the wanted order. */
-function matching() {
-  const wanted = normal(view.search.trim());
-  const found = connections.filter(
-    (each) =>
-      (!view.state || each.state === view.state) &&
-      (!wanted || normal(each.name).includes(wanted) || normal(each.id).includes(wanted)),
-  );
-  const by = COLUMNS[view.sort];
-  if (!by) return found;
-  const sign = view.descending ? -1 : 1;
-  return found
-    .map((each) => ({ key: by(each), each }))
-    .sort((a, b) => (a.key < b.key ? -sign : a.key > b.key ? sign : 0))
-    .map(({ each }) => each);
-}
-
-/** @param {HTMLElement} place */
+/** The view of the list alone. @param {HTMLElement} place */
 export function listView(place) {
-  let complete = false;
-  const title = h("h1", { tabindex: "-1" }, T.list.title);
-  const create = button(T.list.create, { kind: "primary", onclick: () => (location.hash = "#/create") });
+  const list = listSection("h1", SHOWN);
+  put(place, list.element);
+  return list.start();
+}
+
+/**
+ * The list with its tools.
+ * @param {"h1" | "h2"} level of its heading @param {number} shown rows of a page
+ */
+export function listSection(level, shown) {
+  const wanted = wantedByAddress();
+  let total = 0;
+  let turn = 0;
+  const title = h(level, { tabindex: "-1" }, T.list.title);
   const top = h("div.title-row", {}, title);
-  const tools = listTools(draw);
+  const tools = listTools(wanted, () => ((wanted.page = 0), load()), () => readAll(wanted));
   const count = h("p.muted.count", { "aria-live": "polite" });
-  const table = connectionsTable(sort);
-  const clear = button(T.list.clear, { kind: "small", onclick: () => (tools.clear(), draw(), tools.focus()) });
+  const table = connectionsTable(sort, selected, () => bulk.update());
+  const bulk = bulkBar(() => (table.mark(), load()), () => (table.mark(), bulk.update()));
+  const clear = button(T.list.clear, { kind: "small", onclick: () => (tools.clear(), tools.focus()) });
   const noMatch = h("p.nothing", { hidden: true }, T.list.noMatch, " ", clear);
-  const pager = listPager((step) => {
-    view.page += step;
-    draw();
-    table.element.scrollIntoView({ block: "nearest" });
+  const pager = listPager(shown, (step) => {
+    wanted.page += step;
+    load().then(() => table.element.scrollIntoView({ block: "nearest" }));
     if (!pager.keepsFocus()) title.focus();
   });
-  const filled = h("div.filled", { hidden: true }, count, table.element, noMatch, pager.element);
+  const filled = h("div.filled", { hidden: true }, count, bulk.element, table.element, noMatch, pager.element);
   const empty = h("section.empty.panel", { hidden: true });
-  const trouble = h("p.error", { role: "alert", hidden: true });
+  const placeCreate = createButton(top, empty);
+  const trouble = errorLine();
   const waiting = h("p.muted", {}, h("span.spinner", { "aria-hidden": "true" }), T.loading);
+  const element = h("div.list", {}, top, tools.element, trouble.element, waiting, empty, filled);
 
   /** @param {string} name */
   function sort(name) {
-    if (view.sort !== name) Object.assign(view, { sort: name, descending: false });
-    else if (!view.descending) view.descending = true;
-    else Object.assign(view, { sort: "", descending: false });
-    view.page = 0;
-    draw();
+    if (wanted.sort !== name) Object.assign(wanted, { sort: name, descending: false });
+    else if (!wanted.descending) wanted.descending = true;
+    else Object.assign(wanted, { sort: WORST_FIRST, descending: false });
+    wanted.page = 0;
+    load();
   }
 
-  function draw() {
-    const none = complete && connections.length === 0;
+  /** @param {Connection[]} rows */
+  function draw(rows) {
+    const filtered = tools.isFiltered();
+    const none = total === 0 && !filtered;
     empty.hidden = !none;
-    tools.element.hidden = filled.hidden = connections.length === 0;
+    tools.element.hidden = filled.hidden = none;
     placeCreate(none);
-    const found = matching();
-    view.page = Math.max(0, Math.min(view.page, Math.ceil(found.length / SHOWN) - 1));
-    const from = view.page * SHOWN;
-    const rows = found.slice(from, from + SHOWN);
-    const counted = T.list.count(found.length, connections.length);
-    count.textContent = [counted, complete ? "" : T.list.more].filter(Boolean).join(" · ");
-    table.update(rows, view);
-    noMatch.hidden = !complete || found.length > 0;
-    table.element.hidden = found.length === 0;
-    pager.update(from, rows.length, found.length);
+    count.textContent = filtered ? T.list.matching(total) : T.list.count(total);
+    table.update(rows, wanted);
+    noMatch.hidden = total > 0;
+    table.element.hidden = total === 0;
+    pager.update(wanted.page * shown, rows.length, total);
+    bulk.update();
   }
 
-  /** The button Create is beside the title, or in the place of an empty list. @param {boolean} none */
-  function placeCreate(none) {
-    if (none && !empty.contains(create)) {
-      put(empty, icon("broker", 40), h("h2", {}, T.list.emptyTitle), h("p.muted", {}, T.list.empty), create);
-    } else if (!none && !top.contains(create)) top.append(create);
-  }
-
+  /** @returns {Promise<void>} */
   async function load() {
+    turn += 1;
+    const mine = turn;
+    if (element.isConnected) writeAddress(wanted);
     try {
-      for await (const last of readPages(() => table.element.isConnected)) {
-        complete ||= last;
-        draw();
+      const { json, headers } = await first(pathFor(wanted, shown));
+      // A later call has begun, or another view is open.
+      if (mine !== turn || !element.isConnected) return;
+      total = Number(headers.get("Total-Count") ?? json.length);
+      const last = Math.max(0, Math.ceil(total / shown) - 1);
+      if (wanted.page > last) {
+        wanted.page = last;
+        await load();
+        return;
       }
-      trouble.hidden = true;
+      draw(json);
+      trouble.show("");
     } catch (problem) {
-      if (!table.element.isConnected) return;
-      const again = button(T.retry, { kind: "small", onclick: load });
-      put(trouble, icon("alert", 16), h("span", {}, problem.message), again);
-      trouble.hidden = false;
+      if (mine !== turn || !element.isConnected) return;
+      trouble.show(problem.message);
+      trouble.element.append(button(T.retry, { kind: "small", onclick: load }));
     }
     waiting.remove();
   }
 
-  put(place, top, tools.element, trouble, connections.length ? [] : waiting, empty, filled);
-  if (connections.length) {
-    complete = true;
-    draw();
+  function start() {
+    load();
+    return every(() => SECONDS, element, load);
   }
-  load();
-  return every(() => (connections.length > FETCHED ? 60 : 10), table.element, load);
+  return { element, start, load };
+}
+
+/** @param {Wanted} wanted */
+function writeAddress(wanted) {
+  const { sort, ...given } = parameters(wanted);
+  writeQuery({ ...given, sort: sort === WORST_FIRST ? "" : sort, page: wanted.page ? wanted.page + 1 : "" });
 }
 
 /**
- * Reads all pages into `connections`. The first read shows each page when it arrives; a refresh replaces the list at
- * its end, so that deleted connections disappear then. Yields whether the page was the last one.
- * @param {() => boolean} wanted whether the view is still open
+ * The button Create: beside the title, or in the place of an empty list.
+ * @param {HTMLElement} top @param {HTMLElement} empty
  */
-async function* readPages(wanted) {
-  let known = takeFirst();
-  /** @type {string | null | undefined} */
-  let path = `connections?limit=${connections.length ? FETCHED : FIRST}`;
-  /** @type {Connection[]} */
-  const fresh = [];
-  const growing = connections.length === 0;
-  while (path) {
-    /** @type {Answer} */
-    const { json, headers } = known || (await get(path));
-    known = null;
-    if (!wanted()) return;
-    fresh.push(...json);
-    path = nextPage(headers)?.replace(/([?&]limit=)\d+/, `$1${FETCHED}`);
-    if (growing || !path) connections = [...fresh];
-    yield !path;
+function createButton(top, empty) {
+  const create = button(T.list.create, { kind: "primary", onclick: () => (location.hash = "#/create") });
+  const transfer = h("a.button", { href: "#/configuration" }, T.transfer.link);
+  const both = h("div.actions", {}, transfer, create);
+  return (/** @type {boolean} */ none) => {
+    if (none && !empty.contains(both)) {
+      put(empty, icon("broker", 40), h("h2", {}, T.list.emptyTitle), h("p.muted", {}, T.list.empty), both);
+    } else if (!none && !top.contains(both)) top.append(both);
+  };
+}
+
+/** @param {Wanted} wanted @param {number} shown */
+function pathFor(wanted, shown) {
+  const { sort, ...filters } = parameters(wanted);
+  const given = Object.entries(filters).filter(([, value]) => value);
+  const offset = wanted.page ? [["offset", String(wanted.page * shown)]] : [];
+  const query = new URLSearchParams([["sort", sort], ["limit", String(shown)], ...given, ...offset]);
+  const path = `connections?${query}`;
+  return shown === FIRST && path === `connections?sort=worst&limit=${FIRST}` ? WORST : path;
+}
+
+/** All connections that match, page by page. @param {Wanted} wanted @returns {Promise<Connection[]>} */
+async function readAll(wanted) {
+  const all = [];
+  for (let page = 0; ; page += 1) {
+    const { json, headers } = await get(pathFor({ ...wanted, page }, 100));
+    all.push(...json);
+    if (!json.length || all.length >= Number(headers.get("Total-Count"))) return all;
   }
 }
 
-/** Search, filter and the CSV button. @param {() => void} draw */
-function listTools(draw) {
-  const searchId = newId("search");
-  const stateId = newId("state");
-  const search = h("input", { id: searchId, type: "search", placeholder: T.list.searchHint, autocomplete: "off" });
-  const state = h(
-    "select",
-    { id: stateId },
-    h("option", { value: "" }, T.list.allStates),
-    STATES.map((name) => h("option", { value: name }, name.replaceAll("_", " "))),
-  );
-  search.value = view.search;
-  state.value = view.state;
-  search.addEventListener("input", () => (Object.assign(view, { search: search.value, page: 0 }), draw()));
-  state.addEventListener("change", () => (Object.assign(view, { state: state.value, page: 0 }), draw()));
+/**
+ * The actions on the selected connections. They are loaded when the user calls one.
+ * @param {() => void} done @param {() => void} cleared
+ */
+function bulkBar(done, cleared) {
+  const count = h("strong", {});
+  const action = (/** @type {import("../overview/bulk.js").Action} */ name, kind = "small") =>
+    button(T.bulk.actions[name], {
+      kind,
+      onclick: async () => {
+        const { runAction } = await import("../overview/bulk.js");
+        if (await runAction(name, selected)) done();
+      },
+    });
   const element = h(
-    "div.tools",
-    { hidden: true },
-    h("div.tool.grow", {}, h("label", { for: searchId }, T.list.search), search),
-    h("div.tool", {}, h("label", { for: stateId }, T.list.state), state),
-    button(T.list.csv, { onclick: saveCsv }),
+    "div.bulk.panel",
+    { role: "group", "aria-label": T.bulk.title, hidden: true },
+    count,
+    action("restart"), action("activate"), action("deactivate"), action("test"), action("export"),
+    action("delete", "danger small"),
+    button(T.bulk.clear, { kind: "plain small", onclick: () => (selected.clear(), cleared()) }),
   );
-  function clear() {
-    Object.assign(view, { search: "", state: "", page: 0 });
-    search.value = state.value = "";
+  function update() {
+    element.hidden = selected.size === 0;
+    count.textContent = T.bulk.selected(selected.size);
   }
-  return { element, clear, focus: () => search.focus() };
+  return { element, update };
 }
 
-/** Previous page, range, next page. @param {(step: number) => void} turn */
-function listPager(turn) {
+/** Previous page, range, next page. @param {number} shown @param {(step: number) => void} turn */
+function listPager(shown, turn) {
   const range = h("span.muted", {});
   const previous = button(T.list.previous, { icon: "left", quiet: true, onclick: () => turn(-1) });
   const next = button(T.list.next, { icon: "right", quiet: true, onclick: () => turn(1) });
   const element = h("nav.pager", { "aria-label": T.list.title, hidden: true }, previous, range, next);
 
-  /** @param {number} from @param {number} shown @param {number} all */
-  function update(from, shown, all) {
-    element.hidden = all <= SHOWN;
-    range.textContent = T.list.range(from + 1, from + shown, all);
+  /** @param {number} from @param {number} rows @param {number} all */
+  function update(from, rows, all) {
+    element.hidden = all <= shown;
+    range.textContent = T.list.range(from + 1, from + rows, all);
     previous.disabled = from === 0;
-    next.disabled = from + SHOWN >= all;
+    next.disabled = from + shown >= all;
   }
   /** Whether the focus is not on a button that is disabled. */
   const keepsFocus = () => [previous, next].every((each) => !each.disabled || document.activeElement !== each);
   return { element, update, keepsFocus };
 }
 
-function saveCsv() {
-  const names = [
-    "id", "name", "state", "stateReason", "active", "hostName", "protocol", "exchangeName", "createdAt",
-    "activeDevices", "uplinksLastHour",
-  ];
-  const rows = matching().map(({ id, name, state, stateReason, active, createdAt, configuration }) => [
-    id, name, state, stateReason, active, configuration.hostName, configuration.protocol, configuration.exchangeName,
-    createdAt, hourOf(id)?.activeDevices, hourOf(id)?.uplinks.delivered,
-  ]);
-  download(T.list.csvName, "text/csv;charset=utf-8", csv([names, ...rows]));
-}

@@ -1,56 +1,78 @@
-/** The table of the list: its sortable columns and its rows. */
+/** The table of the list: its sortable columns, its rows, and the selected connections. */
 
 import { h, icon, put } from "../parts/dom.js";
-import { day } from "../parts/format.js";
-import { sparkline } from "../parts/sparklines.js";
-import { STATES, stateBadge } from "../parts/state.js";
+import { ask, numberCells, redraw } from "../overview/numbers.js";
+import { stateBadge } from "../parts/state.js";
 import { T } from "../texts.js";
 
-/**
- * The columns, and the sort keys of those that can be sorted.
- * @type {Record<string, null | ((each: Connection) => any)>}
- */
-export const COLUMNS = {
-  state: (each) => STATES.indexOf(each.state),
-  name: (each) => each.name.toLocaleLowerCase("en"),
-  host: (each) => each.configuration.hostName,
-  devices: null,
-  uplinks: null,
-  added: (each) => each.createdAt,
-};
+/** The columns that the API sorts, with its names of the orders. @type {Record<string, string>} */
+const SORTED = { state: "state", name: "name", host: "host", since: "since" };
+/** @typedef {import("../overview/numbers.js").Cells} Cells */
 
-/** @param {(column: string) => void} sort */
-export function connectionsTable(sort) {
+/**
+ * @param {(order: string) => void} sort
+ * @param {Map<string, string>} selected ids and names
+ * @param {() => void} changed is called after a change of the selection
+ */
+export function connectionsTable(sort, selected, changed) {
   const body = h("tbody", {});
+  const all = h("input", { type: "checkbox", "aria-label": T.list.selectAll, onchange: toggleAll });
   const heads = Object.entries(T.list.columns).map(([name, text]) => columnHead(name, text, sort));
+  const head = h("tr", {}, h("th.pick", {}, all), heads);
   const element = h(
     "div.table-scroll",
     {},
-    h("table.connections", {}, h("caption.spoken", {}, T.list.table), h("thead", {}, h("tr", {}, heads)), body),
+    h("table.connections", {}, h("caption.spoken", {}, T.list.table), h("thead", {}, head), body),
   );
-  const drawRows = rowsIn(body);
+  const draw = rowsIn(body, selected, () => (mark(), changed()));
+  /** @type {Connection[]} */
+  let shown = [];
+
+  function toggleAll() {
+    for (const { id, name } of shown) {
+      if (all.checked) selected.set(id, name);
+      else selected.delete(id);
+    }
+    mark();
+    changed();
+  }
+
+  /** Shows the selection in the rows. */
+  function mark() {
+    const picked = shown.filter(({ id }) => selected.has(id)).length;
+    all.checked = picked > 0 && picked === shown.length;
+    all.indeterminate = picked > 0 && picked < shown.length;
+    for (const box of body.querySelectorAll("input")) box.checked = selected.has(box.value);
+  }
 
   /** @param {Connection[]} rows @param {{sort: string, descending: boolean}} order */
-  function update(rows, { sort: column, descending }) {
-    drawRows(rows);
+  function update(rows, { sort: order, descending }) {
+    shown = rows;
+    draw(rows);
+    mark();
     for (const th of heads) {
-      if (column && th.dataset.sort === column) th.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const name = th.dataset.sort;
+      if (name && name === order) th.setAttribute("aria-sort", descending ? "descending" : "ascending");
       else th.removeAttribute("aria-sort");
     }
   }
-  return { element, update };
+  return { element, update, mark };
 }
 
-/** @param {string} name @param {string} text @param {(column: string) => void} sort */
+/** @param {string} name @param {string} text @param {(order: string) => void} sort */
 function columnHead(name, text, sort) {
-  if (!COLUMNS[name]) return h(`th.${name}`, { scope: "col" }, text);
-  const control = h("button.sort", { type: "button", onclick: () => sort(name) }, text, icon("down", 14));
-  return h(`th.${name}`, { scope: "col", "data-sort": name }, control);
+  const order = SORTED[name];
+  if (!order) return h(`th.${name}`, { scope: "col" }, text);
+  const control = h("button.sort", { type: "button", onclick: () => sort(order) }, text, icon("down", 14));
+  return h(`th.${name}`, { scope: "col", "data-sort": order }, control);
 }
 
-/** Draws rows. An unchanged row keeps its element, which may have the focus. @param {HTMLElement} body */
-function rowsIn(body) {
-  /** @type {Map<string, {face: string, element: HTMLElement}>} */
+/**
+ * Draws rows. An unchanged row keeps its element, which may have the focus.
+ * @param {HTMLElement} body @param {Map<string, string>} selected @param {() => void} changed
+ */
+function rowsIn(body, selected, changed) {
+  /** @type {Map<string, {face: string, element: HTMLElement, cells: Cells}>} */
   let drawn = new Map();
   return (/** @type {Connection[]} */ rows) => {
     const before = drawn;
@@ -58,30 +80,50 @@ function rowsIn(body) {
     const elements = rows.map((each) => {
       const face = [each.version, each.state, each.stateReason].join();
       const known = before.get(each.id);
-      const kept = known?.face === face ? known : { face, element: row(each) };
-      drawn.set(each.id, kept);
-      return kept.element;
+      if (known?.face === face) {
+        redraw(each.id, known.cells);
+        ask(each.id, known.cells);
+        drawn.set(each.id, known);
+        return known.element;
+      }
+      const cells = numberCells(each.id);
+      const element = row(each, cells, selected, changed);
+      drawn.set(each.id, { face, element, cells });
+      return element;
     });
     const same = elements.length === body.children.length && elements.every((each, n) => each === body.children[n]);
     if (same) return;
-    const focused = document.activeElement?.closest("tr")?.dataset.id;
+    const active = document.activeElement;
+    const focused = active?.closest("tr")?.dataset.id;
     put(body, elements);
-    if (focused) drawn.get(focused)?.element.querySelector("a")?.focus();
+    if (focused) drawn.get(focused)?.element.querySelector(active instanceof HTMLInputElement ? "input" : "a")?.focus();
   };
 }
 
-/** @param {Connection} connection */
-function row(connection) {
-  const { id, name, createdAt, configuration } = connection;
-  const { devices, uplinks } = sparkline(id);
+/**
+ * @param {Connection} connection @param {Cells} cells
+ * @param {Map<string, string>} selected @param {() => void} changed
+ */
+function row(connection, cells, selected, changed) {
+  const { id, name, configuration } = connection;
+  const box = h("input", { type: "checkbox", value: id, "aria-label": T.list.select(name), onchange: pick });
+  function pick() {
+    if (box.checked) selected.set(id, name);
+    else selected.delete(id);
+    changed();
+  }
   return h(
     "tr",
     { "data-id": id },
+    h("td.pick", {}, box),
     h("td.state-cell", { title: connection.stateReason }, stateBadge(connection)),
     h("td.name", {}, h("a", { href: `#/connections/${encodeURIComponent(id)}` }, name), h("span.id", {}, id)),
     h("td.host", {}, h("span.mono", {}, configuration.hostName), " ", h("span.tag", {}, configuration.protocol)),
-    h("td.devices", {}, devices),
-    h("td.uplinks", {}, uplinks),
-    h("td.added", {}, day(createdAt)),
+    h("td.devices", {}, cells.devices),
+    h("td.uplinks", {}, cells.uplinks),
+    h("td.waiting-number", { "data-label": T.list.columns["waiting-number"] }, cells.waiting),
+    h("td.failed-number", { "data-label": T.list.columns["failed-number"] }, cells.failed),
+    h("td.last", {}, cells.last),
+    h("td.since", {}, cells.since),
   );
 }

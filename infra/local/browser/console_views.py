@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
+from infra.local.browser.overview_views import list_views, overview_views
 from infra.local.demo.showcase import DRIVER, MAIN, METERS
 
 Stack = dict[str, Any]
@@ -45,7 +46,8 @@ class Walk:
 
     def views(self) -> Iterator[str]:
         yield from self._signing_in()
-        yield from self._list()
+        yield from overview_views(self._page)
+        yield from list_views(self._page, self._window)
         yield from self._creating()
         yield from self._details()
         yield from self._windows()
@@ -76,21 +78,9 @@ class Walk:
         self._sign_in(self._stack["token"])
         expect(page.get_by_role("link", name=MAIN)).to_be_visible()
 
-    def _list(self) -> Iterator[str]:
-        page = self._page
-        # The page loads the last hour of a row when the row becomes visible.
-        page.locator("td.uplinks").last.scroll_into_view_if_needed()
-        expect(page.locator("td.uplinks svg")).to_have_count(page.locator("tr[data-id]").count())
-        page.evaluate("window.scrollTo(0, 0)")
-        page.mouse.move(0, 0)
-        yield "list"
-        page.get_by_label("Search").fill("nowhere")
-        expect(page.get_by_text("No connection matches")).to_be_visible()
-        yield "list-no-match"
-        page.get_by_label("Search").fill("")
-
     def _creating(self) -> Iterator[str]:
         page = self._page
+        page.get_by_role("link", name="Connections", exact=True).first.click()
         self._button("Create").click()
         expect(self._button("AMQP")).to_be_focused()
         yield "create-choose"
