@@ -277,43 +277,12 @@ def console_asset(asset: str) -> Response:
     return services().console_api.asset(_request(), asset)
 
 
-# Each folder of the page has a route: a path parameter of API Gateway cannot contain a slash, and sibling parameters
-# must have the same name.
+# A path parameter of API Gateway cannot contain a slash, and sibling parameters must have the same name.
 
 
-@app.route("/console/drivers/{asset}", methods=["GET"])
-def console_driver(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "drivers")
-
-
-@app.route("/console/flows/{asset}", methods=["GET"])
-def console_flow(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "flows")
-
-
-@app.route("/console/overview/{asset}", methods=["GET"])
-def console_overview(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "overview")
-
-
-@app.route("/console/parts/{asset}", methods=["GET"])
-def console_part(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "parts")
-
-
-@app.route("/console/styles/{asset}", methods=["GET"])
-def console_style(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "styles")
-
-
-@app.route("/console/texts/{asset}", methods=["GET"])
-def console_text(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "texts")
-
-
-@app.route("/console/views/{asset}", methods=["GET"])
-def console_view(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "views")
+@app.route("/console/{asset}/{file}", methods=["GET"])
+def console_file(asset: str, file: str) -> Response:
+    return services().console_api.asset(_request(), file, asset)
 
 
 # Queues and schedule. Lambda deletes the whole batch when a handler returns, and Chalice does not support partial batch
