@@ -199,3 +199,43 @@ class Inline(Executor):
         except Exception as error:  # noqa: BLE001  # raised by the future
             future.set_exception(error)
         return future
+
+
+class Late(Executor):
+    """An executor whose calls run in the thread of the task when it has looked twice for their end, or waits for it.
+
+    Until then, the task makes other calls: what runs beside it has not happened yet.
+    """
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> "Future[T]":
+        return _LateCall(lambda: function(*arguments, **named))
+
+
+class _LateCall(Future[T]):
+    def __init__(self, function: Callable[[], T]) -> None:
+        super().__init__()
+        self._function: Callable[[], T] | None = function
+        self._looks = 0
+
+    def done(self) -> bool:
+        self._looks += 1
+        if self._looks > 1:
+            self._run()
+        return super().done()
+
+    def result(self, timeout: float | None = None) -> T:
+        self._run()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._run()
+        return super().exception(timeout)
+
+    def _run(self) -> None:
+        function, self._function = self._function, None
+        if function is None:
+            return
+        try:
+            self.set_result(function())
+        except Exception as error:  # noqa: BLE001  # raised by the future
+            self.set_exception(error)

@@ -45,12 +45,14 @@ from infra.local.in_memory import (
     MemoryWakeQueue,
 )
 from tests.rules.broker import Brokers, Mode
-from tests.rules.scheduler import Fate, Faulty, Inline, Task, history
+from tests.rules.scheduler import Fate, Faulty, Inline, Late, Task, history
 from tests.unit.flow import NoChecks
 
 TENANT = "demo"
 SLOW = {2, 3}
 """Indexes of the forwarder environments of the slow lane."""
+LATE = {1, 3}
+"""Indexes of those in which receives and deletes run later than the calls that follow them."""
 Plan = Sequence[tuple[int, Fate]]
 
 
@@ -124,7 +126,7 @@ class World:
         self._moments = itertools.count()
         self._numbers = itertools.count(1)
         self._wire()
-        self.environments = [self._environment(slow=index in SLOW) for index in range(4)]
+        self.environments = [self._environment(index) for index in range(4)]
         self.others: list[Task] = []
         """Running reconcilers and requests."""
 
@@ -202,7 +204,8 @@ class World:
     def _old_depth(self, connection_id: str) -> tuple[int, int]:
         return (0, 0) if self.net else self.queues.depth(connection_id)
 
-    def _environment(self, *, slow: bool) -> Environment:
+    def _environment(self, index: int) -> Environment:
+        slow, late = index in SLOW, index in LATE
         sockets = SocketSlots(self._p_slots, self.settings.timing.slot, self.clock, lambda _: None)
         parts = DrainContext(
             connections=self._p_connections,
@@ -218,7 +221,7 @@ class World:
             clock=self.clock,
             random=lambda: 0.5,
             timing=self.settings.timing,
-            calls=Inline(),
+            calls=Late() if late else Inline(),
             monotonic=self.clock,
         )
         return Environment(Forwarder(parts, Inline()), self.slow_wakes if slow else self.wakes)
@@ -308,7 +311,7 @@ class World:
         if task.error is None:
             environment.wakes.delete(environment.receipts)
         elif not isinstance(task.error, Unavailable):
-            self.environments[index] = self._environment(slow=index in SLOW)
+            self.environments[index] = self._environment(index)
 
     def change(self, connection_id: str, document: dict[str, object] | None, plan: Plan) -> None:
         """Run an API request to its end: a patch with ``document``, or a deletion when it is None."""

@@ -1,14 +1,17 @@
 """Receiving of one connection's reports beside their publishing. The queue may answer short or falsely empty."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from chalicelib.domain.work_items import Wake
 from chalicelib.errors import NotFound, Unavailable
 from chalicelib.monitoring import log
 from chalicelib.ports.queues import BATCH, ReceivedReport
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 HELD_REPORTS = 300
 HELD_BYTES = 8 << 20
@@ -86,7 +89,8 @@ class ReportReceiver:
         reports = self._ended_calls()
         if not reports and idle:
             if self._calls:
-                wait(self._calls, return_when=FIRST_COMPLETED)
+                # The wait; a failure is raised below.
+                self._calls[0].exception()
                 reports = self._ended_calls()
             elif not self._state.held:
                 reports = self._receive_now()
@@ -98,7 +102,6 @@ class ReportReceiver:
     def stop(self) -> None:
         """Wait for the running calls; what they returned is held."""
         self._stopped = True
-        wait(self._calls)
         while self._calls:
             try:
                 self._ended_call(self._calls.pop())

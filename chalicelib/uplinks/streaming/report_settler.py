@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING
 
 from chalicelib.domain import breaker
 from chalicelib.domain.connection import Connection
@@ -14,6 +14,9 @@ from chalicelib.ports.queues import BATCH, ReceivedReport
 from chalicelib.uplinks.drain_context import DrainContext, DrainState
 from chalicelib.uplinks.settlement import failed_and_lost, report_failed, report_lost
 from chalicelib.vocabulary import ConnectionState, Metric, RetryReason
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 DELETES = 4
 """Threads over which the deletes of confirmed reports are spread."""
@@ -92,8 +95,9 @@ class ReportSettler:
             self._deleted(reports, self._call(reports))
         elif self._delivered:
             self._start_delete(len(self._delivered))
-        wait(self._deletes)
-        self.collect()
+        while self._deletes:
+            call, reports = self._deletes.popitem()
+            self._deleted(reports, call.result())
 
     def collect(self) -> None:
         """Note the results of the deletes that have ended."""
