@@ -32,6 +32,8 @@ def bench_connection(port: int) -> Connection:
             uplink_topic_pattern="things.{DevEUI}.uplink",
             username=USER,
             exchange_name=EXCHANGE,
+            # A busy machine delays confirms, which must end no round.
+            action_timeout=10_000,
         ),
         created_at="",
         updated_at="",

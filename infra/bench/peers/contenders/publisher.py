@@ -49,8 +49,9 @@ class Publisher:
 
         def publish() -> None:
             result = self._publisher.publish(chosen, time.monotonic() + PATIENCE)
-            if any(outcome.result is not Result.DELIVERED for outcome in result.outcomes.values()):
-                raise NotDelivered(str(result.fault or result.outcomes))
+            failed = [outcome for outcome in result.outcomes.values() if outcome.result is not Result.DELIVERED]
+            if failed:
+                raise NotDelivered(f"{len(failed)} of {messages} messages: {result.fault or failed[0]}")
 
         return publish
 
