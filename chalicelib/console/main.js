@@ -19,6 +19,7 @@ const offline = h("p.offline", { role: "alert", hidden: true });
 const LINKS = [
   [h("a", { href: "#/" }, T.overview.title), /^\/?$/],
   [h("a", { href: "#/connections" }, T.connections), /^\/(create|connections|configuration)/],
+  [h("a", { href: "#/messages" }, T.messagesLink), /^\/messages/],
   [h("a", { href: "#/flows" }, T.flows.title), /^\/flows/],
   [h("a", { href: "#/drivers" }, T.drivers.title), /^\/drivers/],
 ];
@@ -67,6 +68,11 @@ const ROUTES = [
   [/^\/flows\/([^/]+)$/, async (id) => {
     const { flowView } = await import("./flows/form.js");
     return () => flowView(outlet, id === "create" ? undefined : decodeURIComponent(id));
+  }],
+  [/^\/messages$/, async () => {
+    const { loadMessages } = await import("./messages/view.js");
+    const start = await loadMessages(location.hash.split("?")[1] ?? "");
+    return () => start(outlet);
   }],
 ];
 

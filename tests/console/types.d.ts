@@ -131,6 +131,36 @@ interface Driver {
   code?: string;
 }
 
+type StepName = "accepted" | "waiting" | "attempted" | "delivered" | "failed" | "lost" | "replayed";
+
+interface TraceStep {
+  time: string;
+  step: StepName;
+  attempts: number | null;
+  routingKey: string | null;
+  reason: string | null;
+  detail: string | null;
+}
+
+/** A message and its history. */
+interface TracedMessage {
+  id: string;
+  connectionId: string;
+  direction: "uplink" | "downlink";
+  status: "waiting" | "delivered" | "failed" | "lost";
+  type: string | null;
+  devEUI: string | null;
+  fCntUp: number | null;
+  acceptedAt: string;
+  time: string;
+  routingKey: string | null;
+  attempts: number;
+  reason: string | null;
+  detail: string | null;
+  failedId: string | null;
+  steps: TraceStep[];
+}
+
 interface Fault {
   pointer: string;
   detail: string;

@@ -3,6 +3,7 @@
 export const frame = {
   product: "IoT Flow",
   connections: "Connections",
+  messagesLink: "Messages",
   skip: "Skip to the content",
   tenant: (/** @type {string} */ name) => `Tenant ${name}`,
   signOut: "Sign out",

@@ -24,7 +24,7 @@ DISCOVERED = {
 }
 
 
-FOLDERS = ("", "drivers/", "flows/", "overview/", "parts/", "styles/", "texts/", "views/")
+FOLDERS = ("", "drivers/", "flows/", "messages/", "overview/", "parts/", "styles/", "texts/", "views/")
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_every_file_is_loaded_with_the_page_or_with_a_view(console: Api) -> None
         seen.add(name)
         answer = console.call("GET", f"/console/{name}")
         assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", name
-        waiting |= imports(name, r'(?:from |import\()"([^"]+)"', answer.body.decode()) - seen
+        waiting |= imports(name, r'(?:from |import\(|new URL\()"([^"]+\?v=\w+)"', answer.body.decode()) - seen
     files = {path.relative_to(FILES).as_posix() for path in FILES.rglob("*") if path.is_file()}
     assert {name.partition("?")[0] for name in seen} == files - {"index.html"}
     assert {name for name in seen if name.startswith(("flows/", "drivers/"))}.isdisjoint(first)

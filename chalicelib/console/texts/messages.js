@@ -1,0 +1,67 @@
+/** Texts of the view that follows messages. It is loaded with that view. */
+
+import { count } from "./words.js";
+
+export const M = {
+  title: "Messages",
+  intro: "The history of each uplink and downlink of the last 60 days: when it was accepted, tried and delivered, and "
+    + "what the broker answered.",
+  device: "DevEUI",
+  deviceHint: "16 hexadecimal digits; empty for all devices",
+  deviceWrong: "A DevEUI has 16 hexadecimal digits.",
+  connection: "Connection",
+  allConnections: "All connections",
+  status: "Status",
+  allStatuses: "All statuses",
+  statuses: { waiting: "Waiting", delivered: "Delivered", failed: "Failed", lost: "Lost" },
+  direction: "Direction",
+  bothDirections: "Both directions",
+  directions: { uplink: "Uplink", downlink: "Downlink" },
+  from: "Accepted from",
+  to: "Accepted until",
+  search: "Search",
+  searching: "Reading the message log …",
+  list: "Messages, the newest step first",
+  found: (/** @type {number} */ n, /** @type {boolean} */ more) =>
+    `${count(n, "message", "messages")}${more ? ", and older ones" : ""}`,
+  empty: "No messages yet",
+  emptyText: "Uplinks appear here a second after their delivery, and during an outage with their wait.",
+  nothing: "No message matches.",
+  older: "Show older messages",
+
+  counter: (/** @type {number} */ n) => `FCntUp ${n}`,
+  tries: (/** @type {number} */ n) => count(n, "attempt", "attempts"),
+  after: (/** @type {string} */ duration) => `after ${duration}`,
+  history: "History",
+  steps: {
+    accepted: "Accepted",
+    waiting: "Waiting: the broker cannot be reached",
+    attempted: "Attempt failed",
+    delivered: "Delivered",
+    failed: "Failed",
+    lost: "Lost",
+    replayed: "Replayed",
+  },
+  event: "Connection",
+  attempt: (/** @type {number} */ n) => `attempt ${n}`,
+  reading: "Loading the body …",
+  body: "Body",
+  headers: "Headers",
+  gone: "The body is no longer kept: it is kept until the message is delivered, replayed or deleted, for 30 days.",
+  notKept: "Bodies are kept for failed messages only.",
+  replay: "Replay",
+  replayed: "The message was put back in the queue.",
+  alreadyGone: "The message was replayed or deleted already.",
+
+  bulk: "Replay all that failed since",
+  bulkHint: "Puts the failed messages that match the filters back in their queues, the oldest first.",
+  since: "Failed since",
+  bulkStart: "Replay all",
+  stop: "Stop",
+  counting: (/** @type {number} */ n) => `Counting: ${count(n, "failed message", "failed messages")} so far`,
+  progress: "Progress of the replay",
+  done: (/** @type {number} */ done, /** @type {number} */ all) =>
+    `${done.toLocaleString("en")} of ${count(all, "message", "messages")} put back in the queues`,
+  stopped: (/** @type {number} */ done) => `Stopped after ${count(done, "message", "messages")}.`,
+  noneFailed: "No failed message matches.",
+};
