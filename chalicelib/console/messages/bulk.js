@@ -13,7 +13,7 @@ const DAY = 86_400_000;
 /** @param {() => URLSearchParams} filters of the list @param {() => void} changed is called after a replay */
 export function bulkPanel(filters, changed) {
   const field = newId("since");
-  const since = h("input", { id: field, type: "datetime-local", step: "1", value: localTime(Date.now() - DAY) });
+  const since = h("input", { id: field, type: "datetime-local", value: localTime(Date.now() - DAY) });
   const start = button(M.bulkStart, { onclick: run });
   const stop = button(M.stop, { kind: "plain", hidden: true, onclick: () => (stopped = true) });
   const bar = h("progress", { "aria-label": M.progress, max: "1", value: "0", hidden: true });

@@ -12,8 +12,8 @@ const DEVICE = /^[0-9a-f]{16}$/i;
 export function filterForm(given, names, search) {
   const device = input("devEUI", { class: "mono", maxlength: "23", autocomplete: "off", spellcheck: "false" });
   device.value = given.get("devEUI") ?? "";
-  const from = input("from", { type: "datetime-local", step: "1", value: fromIso(given.get("from")) });
-  const to = input("to", { type: "datetime-local", step: "1", value: fromIso(given.get("to")) });
+  const from = input("from", { type: "datetime-local", value: fromIso(given.get("from")) });
+  const to = input("to", { type: "datetime-local", value: fromIso(given.get("to")) });
   const connection = select("connectionId", M.allConnections, [...names]);
   const status = select("status", M.allStatuses, Object.entries(M.statuses));
   const direction = select("direction", M.bothDirections, Object.entries(M.directions));
@@ -79,7 +79,7 @@ export function filterForm(given, names, search) {
 /** A time for an input of the browser's time zone. @param {number} milliseconds */
 export function localTime(milliseconds) {
   const offset = new Date(milliseconds).getTimezoneOffset() * 60_000;
-  return new Date(milliseconds - offset).toISOString().slice(0, 19);
+  return new Date(milliseconds - offset).toISOString().slice(0, 16);
 }
 
 /** @param {string | null} text */

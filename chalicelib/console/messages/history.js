@@ -30,8 +30,8 @@ function step({ time, step: name, attempts, routingKey, reason, detail }) {
     routingKey && name === "delivered" ? h("code", {}, routingKey) : "",
   ].filter(Boolean);
   return h(
-    `li.${name}`,
-    {},
+    "li",
+    { "data-step": name },
     h("time", { datetime: time }, moment(time)),
     h("span.step-what", {}, h("strong", {}, M.steps[name]), facts.map((fact) => [" · ", fact])),
     detail && h("span.step-why", {}, detail),
@@ -80,13 +80,13 @@ async function showBody(message, place, changed) {
     const replay = button(M.replay, { kind: "small", onclick: () => replayOne(message, base, replay, changed) });
     put(
       place,
-      h("div.row-actions", {}, replay),
+      h("div.actions", {}, replay),
       headers && [
-        h("h3", {}, M.headers),
+        h("h2", {}, M.headers),
         h("dl.facts", {}, Object.entries(headers).map(([name, value]) =>
           h("div", {}, h("dt.mono", {}, name), h("dd.mono", {}, String(value))))),
       ],
-      h("h3", {}, M.body),
+      h("h2", {}, M.body),
       h("pre", { tabindex: "0" }, pretty(json.body)),
     );
   } catch (problem) {

@@ -7,7 +7,6 @@ export const M = {
   intro: "The history of each uplink and downlink of the last 60 days: when it was accepted, tried and delivered, and "
     + "what the broker answered.",
   device: "DevEUI",
-  deviceHint: "16 hexadecimal digits; empty for all devices",
   deviceWrong: "A DevEUI has 16 hexadecimal digits.",
   connection: "Connection",
   allConnections: "All connections",
@@ -31,7 +30,6 @@ export const M = {
 
   counter: (/** @type {number} */ n) => `FCntUp ${n}`,
   tries: (/** @type {number} */ n) => count(n, "attempt", "attempts"),
-  after: (/** @type {string} */ duration) => `after ${duration}`,
   history: "History",
   steps: {
     accepted: "Accepted",
