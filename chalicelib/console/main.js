@@ -22,6 +22,7 @@ const LINKS = [
   [h("a", { href: "#/messages" }, T.messagesLink), /^\/messages/],
   [h("a", { href: "#/flows" }, T.flows.title), /^\/flows/],
   [h("a", { href: "#/drivers" }, T.drivers.title), /^\/drivers/],
+  [h("a", { href: "#/notifications" }, T.notifications), /^\/notifications$/],
 ];
 let signedIn = false;
 let leave = () => {};
@@ -73,6 +74,10 @@ const ROUTES = [
     const { loadMessages } = await import("./messages/view.js");
     const start = await loadMessages(location.hash.split("?")[1] ?? "");
     return () => start(outlet);
+  }],
+  [/^\/notifications$/, async () => {
+    const { notificationsView } = await import("./notifications/view.js");
+    return () => notificationsView(outlet);
   }],
 ];
 

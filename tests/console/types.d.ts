@@ -263,6 +263,39 @@ interface FailedMessage {
   body: string;
 }
 
+type NotificationKind =
+  | "connection.opened"
+  | "connection.faulty"
+  | "connection.recovered"
+  | "uplinks.low_rate"
+  | "certificate.expires"
+  | "messages.expire";
+
+interface NotificationSettings {
+  active: boolean;
+  url?: string;
+  topicArn?: string;
+  kinds: NotificationKind[];
+  faultyAfter: number;
+  quietHours?: { startTime: string; endTime: string; timezone: string };
+  secret?: string;
+  version: number;
+}
+
+/** A notification with the result of its last attempt. */
+interface Delivery {
+  kind: NotificationKind | "test";
+  message: string;
+  connectionId: string | null;
+  time: string;
+  status: "pending" | "delivered" | "failed";
+  attempts: number;
+  nextAttempt: string | null;
+  httpStatus: number | null;
+  detail: string | null;
+  milliseconds: number | null;
+}
+
 interface TestStep {
   name: string;
   ok: boolean;

@@ -4,6 +4,7 @@ export const frame = {
   product: "IoT Flow",
   connections: "Connections",
   messagesLink: "Messages",
+  notifications: "Notifications",
   skip: "Skip to the content",
   tenant: (/** @type {string} */ name) => `Tenant ${name}`,
   signOut: "Sign out",

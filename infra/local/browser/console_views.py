@@ -54,6 +54,7 @@ class Walk:
         yield from self._changes()
         yield from self._flows()
         yield from self._drivers()
+        yield from self._notifications()
         yield from self._troubles()
 
     def _signing_in(self) -> Iterator[str]:
@@ -257,6 +258,21 @@ class Walk:
         yield "driver-syntax-error"
         self._open("Lyon · cold chain")
         expect(page.locator(".chart .line").first).to_be_visible()
+
+    def _notifications(self) -> Iterator[str]:
+        page = self._page
+        page.get_by_role("link", name="Notifications").click()
+        expect(page.get_by_text("No notifications are set up yet")).to_be_visible()
+        self._fill({"URL": "https://hooks.invalid/iot"})
+        page.get_by_label("Quiet hours", exact=True).check()
+        self._button("Save").click()
+        expect(page.get_by_label("Secret")).to_be_visible()
+        yield "notifications-secret"
+        self._button("Send a test").click()
+        expect(page.get_by_text("cannot be resolved").first).to_be_visible()
+        yield "notifications"
+        self._button("Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
 
     def _troubles(self) -> Iterator[str]:
         page = self._page

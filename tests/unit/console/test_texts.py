@@ -38,6 +38,13 @@ def test_every_text_is_referenced(texts: Any) -> None:
     assert [path for path in paths(texts) if not is_referenced(path, code)] == []
 
 
+def test_every_text_of_the_notifications_is_referenced() -> None:
+    """Their texts are loaded with their view, so they are not among those of the page."""
+    texts = evaluate("texts/notifications.js", WITH_FUNCTIONS.replace("m.T", "m.N"))
+    code = "\n".join(path.read_text() for path in (CONSOLE / "notifications").glob("*.js"))
+    assert [path for path in paths(texts, "N") if not is_referenced(path, code)] == []
+
+
 def test_unreferenced_text_is_found() -> None:
     code = "T.used.text + T.map[key]"
     assert is_referenced("T.used.text", code)

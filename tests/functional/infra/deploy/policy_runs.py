@@ -185,9 +185,9 @@ def run_api(world: World) -> None:
     world.call("GET", "/openapi.json")
     world.call("GET", "/console")
     world.call("GET", "/console/{asset}", asset="main.js")
-    for folder in ("drivers", "flows", "messages", "parts", "styles", "texts", "views"):
+    for folder in ("drivers", "flows", "messages", "notifications", "overview", "parts", "styles", "texts", "views"):
         file = next(Path(ROOT, "chalicelib", "console", folder).iterdir())
-        world.call("GET", f"/console/{folder}/{{asset}}", asset=file.name)
+        world.call("GET", "/console/{asset}/{file}", asset=folder, file=file.name)
     world.call("GET", "/connectors")
     world.call("GET", "/connectors/{id}", id="actility-amqp-0.9.1-iot")
     world.call("GET", "/connections")
