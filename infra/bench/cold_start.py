@@ -31,6 +31,7 @@ HANDLERS = {
     "send_downlinks": ("downlink_sender",),
     "reconcile": ("reconciler",),
     "codec": ("codec",),
+    "notify": ("notification_sender",),
 }
 """The services that each handler builds on its first call."""
 
