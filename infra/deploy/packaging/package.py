@@ -16,7 +16,7 @@ from pathlib import Path
 import chalice
 import chalice.app
 
-from infra.deploy.packaging import bytecode, runtime, wheels
+from infra.deploy.packaging import bytecode, libraries, runtime, wheels
 from infra.deploy.packaging.runtime import RUNTIME, PackageFailed
 from infra.local.processes import ROOT
 
@@ -62,7 +62,7 @@ def cached(project: Path, architecture: str, say: Say = print) -> Package:
     python = _interpreter(say)
     digest = hashlib.sha256(f"{RUNTIME} {architecture} {python}".encode())
     inputs = {"requirements.txt": (project / "requirements.txt").read_bytes(), **sources(project)}
-    for module in (__file__, *map(inspect.getfile, (bytecode, runtime, wheels))):
+    for module in (__file__, *map(inspect.getfile, (bytecode, libraries, runtime, wheels))):
         inputs[f"infra/deploy/packaging/{Path(module).name}"] = Path(module).read_bytes()
     for path, content in sorted(inputs.items()):
         digest.update(f"{path} {len(content)} ".encode() + content)

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from packaging.requirements import Requirement
 
+from infra.deploy.packaging.libraries import without_debug_information
 from infra.deploy.packaging.runtime import GLIBC, MACHINES, PYTHON, PackageFailed
 
 _OLDEST_MINOR = 17
@@ -108,4 +109,5 @@ def _unpacked(wheel: Path) -> Iterator[tuple[str, bytes]]:
                 parts = parts[2:]
             elif parts[0].endswith(".dist-info") and parts[1] != "METADATA" and parts[1] != "licenses":
                 continue
-            yield "/".join(parts), archive.read(entry)
+            content = archive.read(entry)
+            yield "/".join(parts), without_debug_information(content) if ".so" in Path(parts[-1]).suffixes else content

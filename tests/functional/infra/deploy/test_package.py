@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from infra.deploy.packaging import bytecode, package, wheels
+from infra.deploy.packaging import bytecode, libraries, package, wheels
 from infra.deploy.packaging.bytecode import Interpreter
 from infra.deploy.packaging.runtime import GLIBC, GLIBCXX, MACHINES, PYTHON, TASK_ROOT, PackageFailed
 from infra.local.processes import ROOT
@@ -66,6 +66,7 @@ def test_every_compiled_library_loads_on_lambda(architecture: str, elf_machine: 
         assert f"cpython-{PYTHON[0]}{PYTHON[1]}-{MACHINES[architecture]}" in path or ".abi3." in path
         assert max(versions(content, "GLIBC")) <= GLIBC == (2, 34)
         assert max(versions(content, "GLIBCXX"), default=(0,)) <= GLIBCXX == (3, 4, 29)
+        assert b"/usr/include/" not in content, f"{path} has debug information"
 
 
 def test_wheels_have_no_folder_that_only_builds_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +78,26 @@ def test_wheels_have_no_folder_that_only_builds_import(tmp_path: Path, monkeypat
     monkeypatch.setattr(wheels, "download", downloaded)
     found = wheels.files_of(tmp_path / "requirements.txt", "x86_64")
     assert set(found) == {"_cffi_backend.abi3.so", "cffi-2.0.dist-info/METADATA"}
+
+
+def elf(name: bytes, flags: int, content: bytes) -> bytes:
+    """A library with one section of this name, between its header and its table of sections."""
+    texts = b"\0" + name + b"\0.shstrtab\0"
+    at = 64 + len(content)
+    section = struct.pack("<IIQQQQIIQQ", 1, 1, flags, 0, 64, len(content), 0, 0, 1, 0)
+    names = struct.pack("<IIQQQQIIQQ", len(name) + 2, 3, 0, 0, at, len(texts), 0, 0, 1, 0)
+    head = bytearray(b"\x7fELF\x02\x01".ljust(64, b"\0"))
+    struct.pack_into("<Q", head, 0x28, at + len(texts))
+    struct.pack_into("<HHH", head, 0x3A, 64, 2, 1)
+    return bytes(head) + content + texts + section + names
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "left"), [(b".debug_info", 0, bytes(4)), (b".debug_info", 2, b"used"), (b".text", 0, b"used")]
+)
+def test_debug_information_becomes_zeros_in_its_place(name: bytes, flags: int, left: bytes) -> None:
+    assert libraries.without_debug_information(elf(name, flags, b"used")) == elf(name, flags, left)
+    assert libraries.without_debug_information(b"no library") == b"no library"
 
 
 def test_package_has_what_an_installation_would_import_with_versions_and_licences(tmp_path: Path) -> None:
