@@ -5,8 +5,10 @@ process, and neither signal nor inspect another one.
 """
 
 import ctypes
+import os
 import platform
 import resource
+import signal
 import struct
 import sys
 
@@ -21,7 +23,7 @@ _LIMITS = {
 }
 
 # Source: linux/seccomp.h, linux/filter.h, linux/audit.h and the tables of system calls of the two architectures.
-_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER, _DUMPABLE = 38, 22, 2, 4
+_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER, _DUMPABLE, _PARENT_DEATH_SIGNAL = 38, 22, 2, 4, 1
 _LOAD, _JUMP_IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _NOT_PERMITTED, _KILL_PROCESS = 0x7FFF0000, 0x00050001, 0x80000000
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -55,6 +57,14 @@ def confine() -> bool:
 def hide_memory() -> bool:
     """Keep other processes of the same user from this one's memory and environment; return whether the kernel does."""
     return sys.platform == "linux" and _prctl(_DUMPABLE, 0)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the kernel end this process when its parent ends, whose process id is given."""
+    if sys.platform == "linux":
+        _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _prctl(option: int, *values: object) -> bool:

@@ -36,12 +36,20 @@ class CompileError(Exception):
     column: int | None
 
 
-class Sandbox:
-    """One context with one driver. Raises CompileError."""
+class Surroundings:
+    """A new context with all that a driver finds, but without a driver. It serves one sandbox."""
 
-    def __init__(self, code: str) -> None:
-        context = _quickjs.Context()
-        self._call = context.eval(_SOURCE)
+    def __init__(self) -> None:
+        self.context = _quickjs.Context()
+        self.call = self.context.eval(_SOURCE)
+
+
+class Sandbox:
+    """One context with one driver. ``surroundings``: an unused context, a new one by default. Raises CompileError."""
+
+    def __init__(self, code: str, surroundings: Surroundings | None = None) -> None:
+        surroundings = surroundings or Surroundings()
+        context, self._call = surroundings.context, surroundings.call
         context.set_memory_limit(MEMORY)
         context.set_max_stack_size(_STACK)
         context.set_time_limit(COMPILE_SECONDS)

@@ -72,13 +72,22 @@ def test_process_that_was_killed_is_replaced(worker: Worker) -> None:
     assert worker.pid != pid
 
 
+def child_of(worker: Worker, after: int = 0) -> int:
+    """Return the process id of the child that waits for a batch, when it is another one than ``after``."""
+    path = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
+    until = time.monotonic() + 20
+    while not (found := [int(each) for each in path.read_text(encoding="ascii").split() if int(each) != after]):
+        assert time.monotonic() < until
+        time.sleep(0.001)
+    return found[0]
+
+
 def test_message_is_not_blamed_for_a_process_that_was_killed(worker: Worker) -> None:
-    # Given: a process that cannot answer
+    # Given: a child that cannot answer
     worker.start()
-    pid = worker.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    killing = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
+    frozen = child_of(worker)
+    os.kill(frozen, signal.SIGSTOP)
+    killing = threading.Timer(0.3, os.kill, (frozen, signal.SIGKILL))
 
     # When
     killing.start()
@@ -88,6 +97,30 @@ def test_message_is_not_blamed_for_a_process_that_was_killed(worker: Worker) -> 
     # Then
     killing.join()
     assert "data" in worker.run([message(HARMLESS)], codes(HARMLESS), 60)[0]
+
+
+def test_each_batch_runs_in_a_process_of_its_own(worker: Worker) -> None:
+    # Given
+    worker.start()
+    first, process = child_of(worker), worker.pid
+    # When
+    worker.run([message(HARMLESS)] * 3, codes(HARMLESS), 60)
+    # Then: the next child never saw the first batch
+    assert child_of(worker, after=first)
+    assert worker.pid == process
+    assert not Path(f"/proc/{first}").exists()
+
+
+def test_child_ends_with_its_parent(worker: Worker) -> None:
+    worker.start()
+    child, parent = child_of(worker), worker.pid
+    assert parent is not None
+    os.kill(parent, signal.SIGKILL)
+    os.waitid(os.P_PID, parent, os.WEXITED | os.WNOWAIT)
+    until = time.monotonic() + 20
+    while Path(f"/proc/{child}/stat").exists() and " Z " not in Path(f"/proc/{child}/stat").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.001)
 
 
 def test_batch_ends_after_its_time_and_reports_what_it_did(worker: Worker) -> None:
@@ -138,10 +171,10 @@ def test_memory_is_given_back_after_hostile_batches(worker: Worker) -> None:
 def test_process_has_no_environment_and_no_file_of_its_parent(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     worker.start()
-    worker.run([message(HARMLESS)], codes(HARMLESS), 60)
-    names = [line.split(b"=")[0] for line in Path(f"/proc/{worker.pid}/environ").read_bytes().split(b"\0") if line]
-    assert names == [b"PYTHONPATH"]
-    assert sorted(each.name for each in Path(f"/proc/{worker.pid}/fd").iterdir()) == ["0", "1", "2"]
+    for pid in (child_of(worker), worker.pid):
+        names = [line.split(b"=")[0] for line in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if line]
+        assert names == [b"PYTHONPATH"]
+        assert sorted(each.name for each in Path(f"/proc/{pid}/fd").iterdir()) == ["0", "1", "2"]
 
 
 ATTEMPTS = """
@@ -196,6 +229,61 @@ def test_compromised_engine_can_reach_nothing() -> None:
 
     # Then: the engine still works
     assert answer.stdout.strip() == "True [] [1]", answer.stderr
+
+
+SWEEP = """
+import ctypes, errno, os
+from chalicelib.adapters.codec import confinement
+allowed = set(confinement._CALLS[os.uname().machine])
+call = ctypes.CDLL(None, use_errno=True).syscall
+# Those of probes are no calls: they end the process with SIGILL.
+numbers = [each for each in range(470) if each not in allowed and each not in {335, 336}]
+confinement.confine()
+done = []
+for number in numbers:
+    ctypes.set_errno(0)
+    if call(ctypes.c_long(number), 0, 0, 0, 0, 0, 0) != -1 or ctypes.get_errno() != errno.EPERM:
+        done.append(number)
+print(len(numbers) > 400, done, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not filter system calls")
+def test_kernel_refuses_every_other_system_call() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", SWEEP],
+        cwd=ROOT,
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert answer.stdout.strip() == "True []", answer.stderr
+
+
+OTHER_INTERFACE = """
+import ctypes, mmap
+from chalicelib.adapters.codec.confinement import confine
+confine()
+memory = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+memory.write(bytes([0xB8, 20, 0, 0, 0, 0xCD, 0x80, 0xC3]))  # mov eax, 20; int 0x80; ret: getpid of 32 bits
+ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(memory)))()
+print("called", flush=True)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only this architecture has the interface")
+def test_system_calls_of_32_bits_end_the_process() -> None:
+    answer = subprocess.run(
+        [sys.executable, "-c", OTHER_INTERFACE],
+        cwd=ROOT,
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (answer.returncode, answer.stdout) == (-signal.SIGSYS, "")
 
 
 def test_handler_asks_for_code_that_it_does_not_have(worker: Worker) -> None:
