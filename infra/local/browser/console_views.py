@@ -188,12 +188,15 @@ class Walk:
 
     def _flows(self) -> Iterator[str]:
         page = self._page
+        # The notification of the view before would cover the page.
+        page.locator(".notification").evaluate_all("all => all.forEach((each) => each.remove())")
         page.get_by_role("link", name="Flows").click()
         expect(page.get_by_role("link", name=METERS, exact=True)).to_be_visible()
         yield "flows"
         self._button("Preview").click()
         page.locator(".reached summary").click()
         expect(page.get_by_text("No active flow for this connection").first).to_be_visible()
+        expect(page.get_by_text("Decoded by Level sensor").first).to_be_visible()
         yield "flows-preview"
         self._button("Create").click()
         expect(page.get_by_label("Flow Name")).to_be_focused()

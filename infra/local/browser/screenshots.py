@@ -97,7 +97,7 @@ def _take_for_readme(browser: Browser, stack: dict[str, Any], ids: dict[str, str
             if name == "driver":
                 page.get_by_text("Code (JavaScript)").evaluate("label => label.scrollIntoView()")
             if name == "flows-preview":
-                page.get_by_role("heading", name="Flows").evaluate("title => title.scrollIntoView()")
+                page.get_by_role("heading", name="Try a report").evaluate("title => title.scrollIntoView()")
             if name in _README_VIEWS:
                 page.screenshot(path=README / f"{name}.png")
             if name == _README_VIEWS[-1]:

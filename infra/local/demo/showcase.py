@@ -144,7 +144,8 @@ class _Showcase:
             {"type": "thing", "tags": ["TemperatureService", "Paris:Office"]},
             {"type": "key", "key": "lora:0018b20000000b20"},
         ]
-        self._create_flow("Temperature of Paris and Lyon", temperature, {MAIN: None, "Lyon · cold chain": "1d"})
+        targets: dict[str, str | None] = {MAIN: None, "Lyon · cold chain": "1d"}
+        self._create_flow("Temperature of Paris and Lyon", temperature, targets, driver={"id": "actility:auto:1"})
         lights = [{"type": "thing", "tags": ["StreetLight"]}]
         self._create_flow("Street lights, being tested", lights, {"Lille · street lights": None}, active=False)
 
