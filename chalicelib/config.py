@@ -14,7 +14,7 @@ from chalicelib.kernel.durations import parse_duration
 
 _PLACEHOLDER = re.compile(r"(?<![A-Za-z0-9])(REGION|USER_POOL_ID|APP_CLIENT_ID|NETWORK_SERVER)(?![A-Za-z0-9])")
 """The words of .chalice/config.json that a new stage replaces by its own values."""
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:iot-flow-[A-Za-z0-9_-]+")
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:iot-flow-[a-z0-9]+-[A-Za-z0-9_-]+")
 """Topics to which the policies of the functions allow to publish."""
 _REQUIRED = ("oidc_issuer", "oidc_audience", "network_server_url")
 
@@ -27,7 +27,9 @@ def _topics(value: Any) -> Any:
     topics = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
     for topic in topics:
         if not _TOPIC.fullmatch(topic):
-            raise ValueError(f"{topic} is not the ARN of a topic whose name begins with iot-flow-")
+            raise ValueError(
+                f"{topic} is not the ARN of a topic whose name begins with the prefix of the stage, as iot-flow-prod-alarms"
+            )
     return topics
 
 

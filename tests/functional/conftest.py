@@ -33,7 +33,7 @@ SETTINGS = Settings(
     tenant_claim="tenant",
     network_server_url="http://127.0.0.1:9",
     max_connections_per_tenant=5,
-    notification_topics=["arn:aws:sns:eu-west-1:123456789012:iot-flow-news"],
+    notification_topics=["arn:aws:sns:eu-west-1:123456789012:iot-flow-test-news"],
     resource_tags={"iot-flow:stage": "test"},
 )
 

@@ -12,7 +12,7 @@ from tests.functional.connection_cases import create, expect_problem
 from tests.functional.doubles import Api, NotifyFunction, ScriptedWebhooks
 
 URL = "https://hooks.example.com/iot"
-TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-news"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-test-news"
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ QUEUE_OF = {"forward": "wakes", "forward_slow": "wakes-slow", "consume": "polls"
 
 CODEC = "iot-flow-amqp-test-codec"
 NOTIFY = "iot-flow-amqp-test-notify"
-TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-news"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-test-news"
 _NUMBERS = itertools.count(1)
 DRIVER = {
     "id": "acme:sensor:1",

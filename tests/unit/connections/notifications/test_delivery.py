@@ -189,11 +189,11 @@ def test_quiet_hours_of_one_tenant_do_not_hold_another(world: World) -> None:
 
 
 def test_topic_gets_the_same_document(world: World) -> None:
-    world.subscribe(topic_arn="arn:aws:sns:eu-west-1:123456789012:iot-flow-news")
+    world.subscribe(topic_arn="arn:aws:sns:eu-west-1:123456789012:iot-flow-test-news")
     world.connect("one")
     world.reconcile(1)
     [(arn, kind, body)] = world.published
-    assert (arn.rsplit(":", 1)[-1], kind) == ("iot-flow-news", "connection.opened")
+    assert (arn.rsplit(":", 1)[-1], kind) == ("iot-flow-test-news", "connection.opened")
     assert json.loads(body)["data"]["connectionId"] == "one"
 
 

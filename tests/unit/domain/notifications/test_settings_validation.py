@@ -9,7 +9,7 @@ from chalicelib.domain.notifications.validation import Allowed, parse_settings, 
 from chalicelib.errors import InvalidRequest
 from chalicelib.vocabulary import NotificationKind
 
-TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-news"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-test-news"
 NONE = Allowed((), (TOPIC,))
 LOOPBACK = Allowed([ip_network("127.0.0.0/8")], ())
 URL = "https://hooks.example.com:8443/iot?key=1"
