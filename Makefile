@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench costs lint-deploy chaos isolation unkind outage downlink-delay catalogue fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
+.PHONY: help run test check bench costs scale lint-deploy chaos isolation unkind outage downlink-delay catalogue fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -49,6 +49,9 @@ bench: $(BIN)/.installed ## compare with other AMQP clients, measure memory, col
 
 costs: $(BIN)/.installed ## count the AWS calls of a report and of an idle connection, and print what they cost
 	@exec $(BIN)/python -m infra.costs
+
+scale: $(BIN)/.installed ## measure the reconciler, ingress, a poll and the list with up to 10,000 connections
+	@exec $(BIN)/python -m infra.scale
 
 SEED ?= 1
 CHAOS_OPTIONS := reports devices connections broker-kills worker-kills downlinks consumer-kills network-server-kills codec-kills seed port-base

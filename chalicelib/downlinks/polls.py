@@ -36,7 +36,7 @@ MAX_LOSSES = 3
 """Number of times that one poll opens a lost connection again."""
 
 
-PACE = 5
+PACE = 3
 """Connections that a poll closes in one turn, five turns a second, for its successor: a small function has a part of a
 core, and would open more at a time later than a second after they were closed."""
 

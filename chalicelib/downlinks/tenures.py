@@ -13,13 +13,13 @@ from chalicelib.ports.coordination import Hold, Leases
 
 HANDOVER_RETRY = 0.2
 """Seconds between reads of the lease of a poll that is about to release connections."""
-HANDOVER_PATIENCE = 15.0
+HANDOVER_PATIENCE = 20.0
 """Seconds after the holder's renewal during which a waiting poll reads its lease at each ``HANDOVER_RETRY``."""
 LEASE_RETRY = 1.0
 """Seconds between reads outside a hand-over, and after a failed call."""
 NOTICE = 0.1
 """Seconds that the holder needs to close its first connections after the renewal."""
-RELEASE_INTERVAL = 0.3
+RELEASE_INTERVAL = 0.5
 """Seconds between two writes of released connections, which share a write."""
 
 

@@ -22,7 +22,7 @@ from chalicelib.upkeep.survey import SWEEP_RUNS, Survey
 from chalicelib.vocabulary import Metric
 
 TARGETS_PER_JOB = 200
-"""Connections of one poll, for which a function of 256 MB is large enough."""
+"""Connections of one poll, for which the function's memory is measured."""
 AT_ONCE = 200
 """Calls that are handed to the threads together."""
 LOOK_AGAIN = 5.0

@@ -18,7 +18,8 @@ def main() -> None:
     from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory  # noqa: PLC0415
     from chalicelib.config import Settings  # noqa: PLC0415
     from infra.bench.broker import bench_broker, bench_connection  # noqa: PLC0415
-    from infra.costs import measured, tables  # noqa: PLC0415
+    from infra.costs import idle, measured, tables  # noqa: PLC0415
+    from infra.costs.polls import IdlePolls  # noqa: PLC0415
     from infra.costs.uplinks import UplinkPath  # noqa: PLC0415
     from infra.local.aws.emulation import emulation  # noqa: PLC0415
     from infra.local.broker.installation import ensure_installed  # noqa: PLC0415
@@ -44,8 +45,14 @@ def main() -> None:
             rounds = [(path.accept(reports), path.drain(reports)) for _ in range(_ROUNDS)]
             cpu["report"] = statistics.median(accepted.cpu / reports for accepted, _ in rounds)
             cpu[f"drain of {reports}"] = statistics.median(drained.cpu for _, drained in rounds)
-    print("\n".join(tables.of_reports(used)))
-    print()
+        idle_minutes = []
+        for connections, tenants in idle.GROUPS:
+            # Each group has tables of its own.
+            prefix = f"{_STAGE}-{connections}-{tenants}"
+            group = settings.model_copy(update={"resource_prefix": prefix})
+            idle_minutes.append((tenants, IdlePolls(group, connections, tenants).minute()))
+    for table in (tables.of_reports(used), tables.of_idle_connections(idle_minutes)):
+        print("\n".join(table), end="\n\n")
     for name, seconds in cpu.items():
         print(f"CPU, {name}: {1000 * seconds:.1f} ms on this machine, {1000 * measured.CPU[name]:.1f} ms in the table")
 

@@ -11,3 +11,6 @@ FULL_CORE = 1769
 """MB of a Lambda function that has one core; a smaller one has its share."""
 ACCESS_LOG = 226
 """Bytes of a line of the API's access log, with what CloudWatch Logs adds."""
+POLL_LOG = 700
+"""Bytes of a poll's lines in CloudWatch Logs."""
+MINUTES_OF_A_MONTH = 730 * 60

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from infra.costs import idle
 from infra.costs.measured import CPU
+from infra.costs.polls import Minute
 from infra.costs.prices import AS_OF
-from infra.costs.reports import GOALS, bill
+from infra.costs.reports import GOALS, bill, memory_of
 from infra.costs.uplinks import Usage
 
 
@@ -26,3 +28,22 @@ def of_reports(used: Sequence[tuple[int, Usage, Usage]]) -> list[str]:
     lines.append(f"| **together, dollars** | {' | '.join(f'**{made.total:.2f}**' for made in bills)} |")
     lines.append(f"| goal | {' | '.join(f'{GOALS[reports]:.2f}' for reports in numbers)} |")
     return lines
+
+
+def of_idle_connections(minutes: Sequence[tuple[int, Minute]]) -> list[str]:
+    """Return the lines of the table per idle connection and month. ``minutes``: (tenants, minute) of each group."""
+    bills = [(tenants, idle.bill(minute)) for tenants, minute in minutes]
+    names = [_group(made.connections, tenants) for tenants, made in bills]
+    lines = [f"| per connection and month | {' | '.join(names)} |", "| --- |" + " --- |" * len(bills)]
+    for line in bills[0][1].lines:
+        title = f"{line}: {memory_of('consume')} MB" if line == "consumer function" else line
+        lines.append(f"| {title} | {' | '.join(f'{made.lines[line]:.2f}' for _, made in bills)} |")
+    lines.append(f"| **together, dollars** | {' | '.join(f'**{made.total:.2f}**' for _, made in bills)} |")
+    lines.append(f"| goal | {' | '.join(f'{idle.GOALS[made.connections]:.2f}' for _, made in bills)} |")
+    return lines
+
+
+def _group(connections: int, tenants: int) -> str:
+    if connections == 1:
+        return "alone"
+    return f"{connections} of {tenants} tenant{'' if tenants == 1 else 's'}"

@@ -23,7 +23,7 @@ def emulation() -> Iterator[None]:
         AWS_DEFAULT_REGION="eu-west-1",
     )
     try:
-        if not wait_until(lambda: _accepts(port), 30):
+        if not wait_until(lambda: accepts(port), 30):
             raise RuntimeError("The emulation of AWS did not start.")
         yield
     finally:
@@ -31,6 +31,7 @@ def emulation() -> Iterator[None]:
         process.wait(10)
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Return whether a server of this machine accepts connections at the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -8,7 +8,8 @@ from moto import mock_aws
 
 from chalicelib.config import Settings
 from chalicelib.entry import services as wiring
-from infra.costs import tables
+from infra.costs import idle, tables
+from infra.costs.polls import IdlePolls, Minute
 from infra.costs.prices import Unit
 from infra.costs.uplinks import UplinkPath, Usage
 from infra.local.processes import ROOT
@@ -76,10 +77,34 @@ def test_report_reads_and_writes_few_units(used: Used) -> None:
     assert units[Unit.LOG_BYTE] < 1700
 
 
-def test_readme_shows_the_table_of_this_code(used: Used) -> None:
+@pytest.fixture(scope="module")
+def idle_minutes() -> list[tuple[int, Minute]]:
+    found = []
+    for connections, tenants in idle.GROUPS:
+        with pytest.MonkeyPatch.context() as patch, mock_aws():
+            patch.delenv("AWS_ENDPOINT_URL", raising=False)
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                patch.setenv(name, "test")
+            patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+            polls = IdlePolls(Settings(resource_prefix="iot-flow-test"), connections, tenants)
+            found.append((tenants, polls.minute()))
+    return found
+
+
+def test_idle_connection_costs_little_more_than_one_write_and_two_reads(
+    idle_minutes: list[tuple[int, Minute]],
+) -> None:
+    for tenants, minute in idle_minutes[1:]:
+        assert minute.units[Unit.WRITE] / minute.connections < 1.4
+        # A tenant's generation is read every five seconds, for half a unit.
+        assert (minute.units[Unit.READ] - 6.5 * tenants) / minute.connections < 2.5
+        assert minute.calls["dynamodb.PutItem"] == minute.connections + 1
+
+
+def test_readme_shows_the_tables_of_this_code(used: Used, idle_minutes: list[tuple[int, Minute]]) -> None:
     readme = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
     shown = [line for line in readme.splitlines() if line.startswith("|")]
-    for line in tables.of_reports(used):
+    for line in tables.of_reports(used) + tables.of_idle_connections(idle_minutes):
         assert any(_equal(line, each) for each in shown), line
 
 

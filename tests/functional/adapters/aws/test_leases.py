@@ -101,10 +101,14 @@ def test_full_lease_is_written_for_few_units(case: Case) -> None:
     names = [f"01KAT5JFT2ZMK0QW8YQ6T1{number:04d}" for number in range(200)]
     case.leases.begin("one", NOW + 10)
     case.leases.ask("one", names)
-    case.leases.release("one", names)
-    sizes = [len(value) for value in case.items()["poll#one"].values() if isinstance(value, frozenset)]
-    assert sizes == [200, 200]
     assert case.leases.renew("one", NOW + 20, names) == frozenset(names)
+    case.leases.release("one", names[:80])
+    assert case.leases.renew("one", NOW + 20, names) == frozenset(names[80:])
+    lease = case.leases.lease("one", names)
+    assert lease is not None
+    assert lease.released == frozenset(names[:80])
+    sizes = [len(value) for value in case.items()["poll#one"].values() if isinstance(value, frozenset)]
+    assert sorted(sizes) == [80, 120]
 
 
 # The first release renews the hold of each connection
