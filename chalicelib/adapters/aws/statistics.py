@@ -46,7 +46,7 @@ class DynamoDbStatistics:
         self._minutes = minutes.MinuteDevices()
         self._sketches = DynamoDbDeviceSketches(client, table, clock)
         self._downlinks = DynamoDbWaitingDownlinks(client, table, clock)
-        self._totals = TenantTotals(client, table)
+        self.tenant_totals = TenantTotals(client, table, clock)
 
     def add(
         self,
@@ -66,20 +66,20 @@ class DynamoDbStatistics:
         except Unavailable:
             self._sketches.note(tenant, connection_id, devices)
             raise
-        self._totals.note(tenant, minute, counts)
+        self.tenant_totals.note(tenant, minute, counts)
         for block in blocks[1:]:
             self._write(key, minute, {}, (), block)
         self._sketches.write(tenant, connection_id)
 
     def flush(self) -> None:
         """Write the counters of whole tenants, once at the end of an invocation. Raises Unavailable."""
-        self._totals.flush()
+        self.tenant_totals.flush()
 
     def totals(self, tenant: str, first_minute: int, last_minute: int) -> dict[int, dict[str, int]]:
-        return self._totals.read(tenant, first_minute, last_minute)
+        return self.tenant_totals.read(tenant, first_minute, last_minute)
 
     def last_counted(self, tenant: str, connection_id: str) -> int | None:
-        return self._totals.last_counted(tenant, connection_id, self._clock())
+        return self.tenant_totals.last_counted(tenant, connection_id, self._clock())
 
     def mark_waiting(self, tenant: str, connection_id: str, names: Sequence[str]) -> None:
         self._downlinks.mark_waiting(tenant, connection_id, names)

@@ -1,7 +1,10 @@
 """Counters of all connections of a tenant together, by quarters of an hour (``ports.TenantCounters``).
 
 They are in the table of statistics, in the partitions ``<tenant>#*<number>``, with the first minute of the quarter as
-``sort``. ``flush`` writes the sums of an invocation at its end, so that several drains cost one write.
+``sort``. ``flush`` writes the sums of an invocation at its end, so that several drains cost one write: at once while
+the process has credit, otherwise a minute after its previous write. The numbers of a small tenant thus appear at once,
+and a busy process pays for a write each minute, not for one in each invocation. A process that is frozen for good loses
+the sums of its last minute.
 """
 
 import random
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.adapters.aws.clients import translated
 from chalicelib.adapters.aws.dynamodb import partition, query, to_item
+from chalicelib.ports.clock import Clock
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -22,18 +26,30 @@ _KEPT = 8 * 86400
 """Seconds after which an item expires."""
 _SHARDS = 4
 """Partitions of a tenant. A process writes to one of them; a partition accepts 1,000 writes a second."""
+_INTERVAL = 60.0
+"""Seconds between two writes of a process without credit."""
+_CREDIT = 100.0
+"""Writes that a process may make at once."""
+_CREDIT_PER_SECOND = 0.02
 _NO_COUNTERS = {"connection", "sort", "expires"}
 
 
 class TenantTotals:
     """The counters of tenants, of which this process has not written the last ones."""
 
-    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Clock) -> None:
         self._client = client
         self._table = table
+        self._clock = clock
+        self._credit = _CREDIT
+        self._written = clock()
         self._sums: dict[tuple[str, int], Counter[str]] = {}
         self._lock = Lock()
         self._shard = random.randrange(_SHARDS)  # noqa: S311  # not for cryptography
+
+    def spend_credit(self) -> None:
+        """Write once a minute from here on, as a busy process does."""
+        self._credit = 0.0
 
     def note(self, tenant: str, minute: int, counts: Mapping[str, int]) -> None:
         """Add counters of one connection."""
@@ -43,9 +59,15 @@ class TenantTotals:
                 self._sums.setdefault((tenant, minute // QUARTER * QUARTER), Counter()).update(wanted)
 
     def flush(self) -> None:
-        """Write what was noted. A failed write is repeated by the next call. Raises Unavailable."""
+        """Write what was noted, if it is time. A failed write is repeated by the next call. Raises Unavailable."""
+        now = self._clock()
         with self._lock:
+            waited = max(0.0, now - self._written)
+            credit = min(_CREDIT, self._credit + waited * _CREDIT_PER_SECOND)
+            if not self._sums or (credit < len(self._sums) and waited < _INTERVAL):
+                return
             sums, self._sums = self._sums, {}
+            self._credit, self._written = max(0.0, credit - len(sums)), now
         try:
             while sums:
                 key, counts = next(iter(sums.items()))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.aws.listing.totals import TenantTotals
 from chalicelib.domain import breaker, downlink_fault
 from chalicelib.domain.connection import Connection
 from chalicelib.entry.services import Services
@@ -199,3 +200,24 @@ def test_other_tenant_has_another_summary(api: Api, issuer: TestIssuer) -> None:
     assert other.call("GET", "/connections/summary").json["total"] == 0
     assert other.call("GET", "/connections?sort=worst").json == []
     assert other.call("GET", f"/connections/statistics?ids={connection_id}").json == []
+
+
+def test_busy_process_writes_the_totals_of_tenants_once_a_minute(services: Services) -> None:
+    # Given
+    now = 1_800_000_000.0
+    totals = TenantTotals(services.dynamodb, services.settings.table("statistics"), lambda: now)
+    minute = int(now // 60)
+
+    def stored() -> int:
+        return sum(counts["uplinksDelivered"] for counts in totals.read("demo", minute, minute + 5).values())
+
+    # When
+    for _ in range(150):
+        totals.note("demo", minute, {"uplinksDelivered": 1})
+        totals.flush()
+
+    # Then
+    assert stored() == 100
+    now += 61
+    totals.flush()
+    assert stored() == 150
