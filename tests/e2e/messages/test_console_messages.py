@@ -64,7 +64,7 @@ def failing(stack: Stack) -> Iterator[dict[str, Any]]:
 def show(console: Console, **filters: str) -> None:
     """Open the view, and search with the given fields."""
     console.open()
-    console.page.get_by_role("link", name="Messages").click()
+    console.page.get_by_role("navigation").get_by_role("link", name="Messages", exact=True).click()
     expect(console.heading("Messages")).to_be_visible()
     for name, value in filters.items():
         field = console.field(name)
