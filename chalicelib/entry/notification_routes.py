@@ -1,4 +1,4 @@
-"""Routes of ``/notifications`` and of its view, for which ``app.py`` has no room. Each delegates with one call."""
+"""Routes of ``/notifications``, for which ``app.py`` has no room. Each delegates with one call."""
 
 from chalice.app import Blueprint, Request, Response
 
@@ -40,8 +40,3 @@ def rotate_notification_secret() -> Response:
 @notifications.route("/notifications/deliveries", methods=["GET"])
 def list_deliveries() -> Response:
     return services().notifications_api.deliveries(_request())
-
-
-@notifications.route("/console/notifications/{asset}", methods=["GET"])
-def console_notification(asset: str) -> Response:
-    return services().console_api.asset(_request(), asset, "notifications")
