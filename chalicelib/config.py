@@ -28,7 +28,7 @@ def _topics(value: Any) -> Any:
     for topic in topics:
         if not _TOPIC.fullmatch(topic):
             raise ValueError(
-                f"{topic} is not the ARN of a topic whose name begins with the prefix of the stage, as iot-flow-prod-alarms"
+                f"{topic} is not the ARN of a topic; its name begins with the stage's prefix, as iot-flow-prod-alarms"
             )
     return topics
 
