@@ -72,7 +72,7 @@ class UplinkPath:
         self._meter = Meter(self._plain.dynamodb, settings.resource_prefix)
         self._later = 0.0
         self._api, self._forwarder = Services(settings, self._now), Services(settings)
-        # What a million reports cost is the price of a busy process.
+        # The price of a million reports is that of a busy process.
         self._forwarder.statistics.tenant_totals.spend_credit()
         self._forwarder.publisher_pool = PublisherPool(
             publishers, self._forwarder.secret_store, SocketSlots(self._forwarder.slots, settings.timing.slot)

@@ -1,4 +1,4 @@
-/** Actions on several connections: a few calls at a time, with their progress and what failed. */
+/** Actions on several connections: a few calls at a time, with their progress and their failures. */
 
 import { call, get, patch, post, remove } from "../parts/api.js";
 import { confirm, errorLine, notify, openDialog } from "../parts/dialog.js";
@@ -49,8 +49,8 @@ async function patiently(run) {
 }
 
 /**
- * Runs an action on the selected connections. What succeeded is removed from the selection if it does not exist any
- * longer. Settles with whether anything was done.
+ * Runs an action on the selected connections, and removes deleted ones from the selection. Settles with whether
+ * anything was done.
  * @param {Action} action @param {Map<string, string>} selected ids and names
  */
 export async function runAction(action, selected) {

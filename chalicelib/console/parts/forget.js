@@ -1,4 +1,4 @@
-/** What modules forget when the user signs out: each module that keeps something of the tenant registers a function. */
+/** The sign-out of modules: each module that keeps data of the tenant registers a function that forgets them. */
 
 /** @type {(() => void)[]} */
 const registered = [];

@@ -59,7 +59,7 @@ class TenantTotals:
                 self._sums.setdefault((tenant, minute // QUARTER * QUARTER), Counter()).update(wanted)
 
     def flush(self) -> None:
-        """Write what was noted, if it is time. A failed write is repeated by the next call. Raises Unavailable."""
+        """Write the noted counters, if it is time. A failed write is repeated by the next call. Raises Unavailable."""
         now = self._clock()
         with self._lock:
             waited = max(0.0, now - self._written)
