@@ -17,7 +17,7 @@ export function bulkPanel(filters, changed) {
   const start = button(M.bulkStart, { onclick: run });
   const stop = button(M.stop, { kind: "plain", hidden: true, onclick: () => (stopped = true) });
   const bar = h("progress", { "aria-label": M.progress, max: "1", value: "0", hidden: true });
-  const note = h("p.muted.small", { role: "status" });
+  const note = h("p.muted.small", { "aria-live": "polite" });
   const error = errorLine();
   let stopped = false;
 

@@ -57,7 +57,7 @@ function searchResults(names, filters) {
   let search = 0;
   const refresh = () => load(false);
   const list = messageList(names, refresh);
-  const note = h("p.muted.small", { role: "status" });
+  const note = h("p.muted.small", { "aria-live": "polite" });
   const trouble = errorLine();
   const nothing = h("div", { hidden: true });
   const more = button(M.older, { kind: "small", hidden: true, onclick: loadOlder });

@@ -1,6 +1,7 @@
 """Entries of the message log: one for each step of a message on its way through a connection."""
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -76,12 +77,23 @@ def failed_entry(message: FailedMessage, accepted_at: float | None = None) -> Lo
         accepted_at=failed_at if accepted_at is None else accepted_at,
         direction=message.direction,
         dev_eui=message.dev_eui,
+        frame_counter=_frame_counter(message.body),
         attempts=message.attempts,
         routing_key=message.routing_key,
         reason=message.reason,
         detail=message.detail,
         failed_id=message.id,
     )
+
+
+def _frame_counter(body: str) -> int | None:
+    """Return the ``FCntUp`` of a failed uplink, None if the body has none or was truncated."""
+    try:
+        [fields] = json.loads(body).values()
+        counter = fields.get("FCntUp")
+    except (ValueError, AttributeError):
+        return None
+    return counter if isinstance(counter, int) and not isinstance(counter, bool) else None
 
 
 def replayed_entry(message: FailedMessage, now: float) -> LogEntry:

@@ -39,6 +39,7 @@ def _widgets() -> dict[str, list[Query]]:
         ),
         "Delivery delay, p50 and p99": [own(Metric.DELIVERY_DELAY, "p50"), own(Metric.DELIVERY_DELAY, "p99")],
         "Downlinks": _own(*(metric for metric in Metric if metric.startswith("Downlinks"))),
+        "Notifications": _own(*(metric for metric in Metric if metric.startswith("Notifications"))),
         "Connections by state": [own(Metric.CONNECTIONS, "Maximum", state.value) for state in ConnectionState],
         "Breakers and certificates": _own(*gauges, statistic="Maximum"),
         "Faults": _own(

@@ -1,5 +1,6 @@
 """Messages in a browser: follow a device's uplink through an outage, read a failed one, replay one and many."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +13,8 @@ from tests.e2e.console import Console, console_in
 from tests.e2e.reports import uplink
 
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 375, "height": 812}
-FAILURES = 120
+FAILURES = 60
+_NUMBERS = itertools.count(1)
 
 
 def device(number: int) -> str:
@@ -28,7 +30,9 @@ def messages(stack: Stack, query: str) -> list[dict[str, Any]]:
 def followed(stack: Stack) -> Iterator[dict[str, Any]]:
     """A connection whose device 901 sent before, during and after an outage of the broker."""
     stack.bind("followed", "followed.#")
-    made = stack.connect("Followed", stack.configuration(uplinkTopicPattern="followed.{DevEUI}"))
+    # Without a consumer, only an uplink finds the outage.
+    configuration = stack.configuration(uplinkTopicPattern="followed.{DevEUI}", downlinkEnabled=False)
+    made = stack.connect("Followed", configuration)
     stack.wait_open(made["id"])
     query = f"devEUI={device(901)}&status="
     assert stack.lrc.post(uplink(901, 1)) == 200
@@ -50,14 +54,15 @@ def followed(stack: Stack) -> Iterator[dict[str, Any]]:
 @pytest.fixture
 def failing(stack: Stack) -> Iterator[dict[str, Any]]:
     """A connection with failed uplinks of device 902, whose queue exists now."""
-    made = stack.connect("Failing", stack.configuration(uplinkTopicPattern="failing.{DevEUI}"))
+    name = f"failing{next(_NUMBERS)}"
+    made = stack.connect("Failing", stack.configuration(uplinkTopicPattern=f"{name}.{{DevEUI}}"))
     stack.wait_open(made["id"])
     for counter in range(FAILURES):
         assert stack.lrc.post(uplink(902, counter)) == 200
     query = f"connectionId={made['id']}&status=failed&limit=100"
-    eventually(lambda: len(messages(stack, query)) == 100, "the uplinks have failed")
-    stack.bind("failing", "failing.#")
-    yield made
+    eventually(lambda: len(messages(stack, query)) == FAILURES, "the uplinks have failed")
+    stack.bind(name, f"{name}.#")
+    yield {**made, "queue": name}
     stack.api("DELETE", f"/connections/{made['id']}")
 
 
@@ -135,7 +140,7 @@ def test_all_that_failed_since_are_replayed_with_progress(
         expect(bar).to_have_attribute("max", str(FAILURES))
         assert bar.evaluate("bar => bar.value") == FAILURES
         assert console.accessibility_faults() == []
-    assert len(stack.collect("failing", FAILURES)) == FAILURES
+    assert len(stack.collect(failing["queue"], FAILURES)) == FAILURES
     assert stack.api("GET", f"/connections/{failing['id']}/messages").json == []
 
 

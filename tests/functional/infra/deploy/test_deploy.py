@@ -39,7 +39,7 @@ NAMES = sorted(CONFIG["lambda_functions"])
 LAMBDA_BRINGS = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
 """The libraries of Lambda's runtime, in the versions that are pinned for the tests."""
 NOT_SHIPPED = ("boto3", "botocore", "moto", "pytest", "hypothesis", "tests", "infra", "click", "pip", "setuptools")
-SERVICES = ("dynamodb", "lambda", "logs", "secretsmanager", "sqs")
+SERVICES = ("dynamodb", "lambda", "logs", "secretsmanager", "sns", "sqs")
 SECRET_LIKE = ("BEGIN PRIVATE KEY", "BEGIN RSA PRIVATE KEY", "BEGIN EC PRIVATE KEY", "AKIA")
 
 
@@ -392,7 +392,7 @@ def test_commands_of_the_guide_list_deploy_and_remove_the_stage(deployed: Deploy
             "unchanged"
         ] * 4
     would, removed = map(run, of_guide("Removing a stage", "make "))
-    assert "would remove 7 functions, 7 roles, 4 event sources, 1 schedules, 1 REST API" in would
-    assert "removed 7 functions, 7 roles, 4 event sources, 1 schedules, 1 REST API" in removed
+    assert "would remove 8 functions, 8 roles, 4 event sources, 1 schedules, 1 REST API" in would
+    assert "removed 8 functions, 8 roles, 4 event sources, 1 schedules, 1 REST API" in removed
     assert "kept 0 queues and 0 secrets of connections, 1 stacks" in removed
     assert deployed.aws.client("lambda").list_functions()["Functions"] == []
