@@ -280,6 +280,7 @@ class Walk:
     def _troubles(self) -> Iterator[str]:
         page = self._page
         problem = {"title": "Internal Server Error", "status": 500, "detail": "Try again later.", "requestId": "r-1"}
+        self._open("Lyon · cold chain")
         page.route("**/restart", lambda route: route.fulfill(status=500, json=problem))
         self._button("Restart").click()
         expect(page.locator(".notification.bad")).to_be_visible()

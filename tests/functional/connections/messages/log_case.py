@@ -58,7 +58,9 @@ class LogCase:
         self.retention = Retention(self.flow.queues, NoClaims(), self.flow.monitoring, self._clock, services.outbox)
 
     def _clock(self) -> float:
-        return self.flow.now
+        # The stores read the clock before the flow exists.
+        flow: Flow | None = vars(self).get("flow")
+        return flow.now if flow else START
 
     def post(self, seconds: float = 0.2, device: int = 1, **fields: object) -> str:
         """Accept an uplink, forward it ``seconds`` later, and return its body."""
