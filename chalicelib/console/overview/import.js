@@ -17,7 +17,7 @@ export function importView(place) {
   const error = errorLine();
   const text = h("textarea.mono", { id, rows: "10", spellcheck: "false", autocomplete: "off" });
   const accept = ".json,application/json";
-  const file = h("input.spoken", { type: "file", accept, tabindex: "-1", "aria-hidden": "true" });
+  const file = h("input", { type: "file", accept, hidden: true });
   const choose = button(T.form.file, { kind: "small", onclick: () => file.click() });
   const compare = button(T.transfer.compare, { kind: "primary", onclick: show });
   const result = h("div.import", {});
