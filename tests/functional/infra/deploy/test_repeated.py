@@ -78,7 +78,7 @@ def test_removal_leaves_only_what_it_names_also_when_it_was_killed(runs: dict[st
 
 def test_other_stage_of_the_account_stays_as_it_is(runs: dict[str, Any]) -> None:
     other = runs["other"]
-    assert len(other["functions"]) == 7
+    assert len(other["functions"]) == 8
     assert len(other["mappings"]) == 4
     assert len(other["apis"]) == len(other["rules"]) == len(other["secrets"]) == 1
     assert all(other[kind] for kind in ("stacks", "tables", "logs", "parameters", "roles"))
