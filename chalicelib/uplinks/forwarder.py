@@ -129,6 +129,7 @@ class Forwarder:
         try:
             self._context.connections.set_pending_wake(tenant, connection_id, due, str(ULID()))
         except Exception:  # noqa: BLE001
+            # The caller keeps the wakes, so that SQS delivers them again.
             log.exception("wakes kept", extra={"tenant": tenant, "connection": connection_id})
             return False
         return True

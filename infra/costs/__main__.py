@@ -47,7 +47,7 @@ def main() -> None:
             cpu[f"drain of {reports}"] = statistics.median(drained.cpu for _, drained in rounds)
         idle_minutes = []
         for connections, tenants in idle.GROUPS:
-            # Each group has tables of its own.
+            # Each group has separate tables.
             prefix = f"{_STAGE}-{connections}-{tenants}"
             group = settings.model_copy(update={"resource_prefix": prefix})
             idle_minutes.append((tenants, IdlePolls(group, connections, tenants).minute()))

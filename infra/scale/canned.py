@@ -1,4 +1,4 @@
-"""AWS with many active connections and nothing to do: canned answers after a delay, in a process of its own.
+"""AWS with many active connections and nothing to do: canned answers after a delay, in a separate process.
 
 ``python -m infra.scale.canned PORT CONNECTIONS SECONDS``. It serves what the reconciler and the list of
 connections call: queries of DynamoDB, with pages of a megabyte, and the depths of empty queues.

@@ -38,7 +38,7 @@ class ReportReceiver:
     SQS may return fewer reports than it has, or none: a short answer ends nothing. An empty one proves nothing while
     this drain holds reports, because their devices are locked; else it is checked against the queue's depth. A drain is
     *exhaustive* if one of its wakes names no report, as after an outage: it goes on until the queue is empty. Any other
-    drain needs only the reports of its own wakes.
+    drain needs only the reports that its wakes name.
 
     ``notify``: called in any thread when a call has ended.
     """

@@ -88,7 +88,7 @@ class ReportSettler:
             self._state.plan_wake(self._context.clock())
 
     def finish(self) -> None:
-        """Delete what is left, and wait for all deletes."""
+        """Delete the remaining reports, and wait for all deletes."""
         if self._delivered and not self._deletes:
             # Nothing runs beside it, so it needs no thread.
             reports, self._delivered = self._delivered, []

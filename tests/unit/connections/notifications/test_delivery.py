@@ -106,7 +106,7 @@ def test_webhook_that_hangs_for_an_hour_loses_nothing_and_delays_no_other_tenant
 
     # Then: the other tenant got its notifications within a minute of each change
     assert [moment - begin for moment in other] == [MINUTE] * 20 + [16 * MINUTE] * 20
-    # and the hanging webhook got all of its own within a quarter of an hour, each with a signature that verifies
+    # and the hanging webhook got all its notifications within a quarter of an hour, each with a signature that verifies
     assert sorted(world.kinds("demo")) == sorted(
         ["connection.opened", "connection.faulty", "connection.recovered"] * 20
     )
