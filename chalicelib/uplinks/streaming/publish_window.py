@@ -95,7 +95,9 @@ class PublishWindow:
 
         After a fault, every message has its outcome."""
         if self._publisher is None:
-            return [], None
+            # A reconnect ended in an unforeseen exception: no publisher can confirm these messages any more.
+            left, self._messages = list(self._messages.values()), {}
+            return [(message, Outcome(Result.RETRY)) for message in left], None
         result = self._publisher.progress()
         outcomes, fault = result.outcomes, result.fault
         delivered = sum(outcome.result is Result.DELIVERED for outcome in outcomes.values())

@@ -321,6 +321,20 @@ def test_confirmed_reports_are_settled_when_secret_is_missing_for_reconnect(flow
     assert flow.state().wake_at is not None
 
 
+def test_drain_ends_when_a_reconnect_raises_an_unforeseen_error(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow.post(1)
+    flow.forward()
+    flow.broker.lost_at = {flow.post(2)}
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(flow.broker, "open", fail)
+    flow.forward()
+    assert flow.queues.depth("c1") == (1, 0)
+    assert flow.state().wake_at is not None
+
+
 def test_validity_of_uplink_without_time_starts_at_acceptance(flow: Flow) -> None:
     flow.connect("c2", uplinkTimeValidity="5m")
     flow.post()
