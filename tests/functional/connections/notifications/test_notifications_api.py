@@ -100,9 +100,10 @@ def test_failed_test_is_not_repeated_and_stands_in_the_log(
 
 def test_number_of_tests_is_limited(api: Api) -> None:
     api.call("PUT", "/notifications", {"url": URL})
-    answers = [api.call("POST", "/notifications/test").status for _ in range(11)]
-    assert 429 in answers
-    assert answers.count(200) in {10, 11}
+    # Ten are allowed in a minute of the clock, and the next minute may begin between two of these calls.
+    answers = [api.call("POST", "/notifications/test").status for _ in range(21)]
+    assert set(answers) == {200, 429}
+    assert 10 <= answers.count(200) <= 20
 
 
 def test_opened_connection_is_reported_by_the_next_run(
