@@ -10,14 +10,18 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-TOGETHER = ("tests/e2e", "tests/broker", "tests/functional/infra/deploy")
-"""Folders whose tests stay with one process: they share a stack, brokers, or deployed stages."""
+TOGETHER = ("tests/e2e", "tests/broker")
+"""Folders whose tests stay with one process: they share a stack, or brokers."""
+BY_FILE = "tests/functional/infra/"
+"""Folder whose files stay with one process: they share deployed stages and measured calls."""
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Hands out the folders above as a whole, the largest first, and every other test by itself."""
+    """Hands out the folders and files above as a whole, the largest first, and every other test by itself."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(BY_FILE):
+            return nodeid.split("::", maxsplit=1)[0]
         return next((folder for folder in TOGETHER if nodeid.startswith(f"{folder}/")), nodeid)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import trustme
 from chalice.test import Client
-from moto import mock_aws
 
 from app import app
 from chalicelib.config import Settings
@@ -25,6 +24,7 @@ from tests.functional.doubles import (
     ScriptedWebhooks,
     TestIssuer,
 )
+from tests.functional.emulated_aws import emulated_aws
 
 SETTINGS = Settings(
     resource_prefix="iot-flow-test",
@@ -57,7 +57,7 @@ def services(monkeypatch: pytest.MonkeyPatch, issuer: TestIssuer, functions: Cod
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with mock_aws():
+    with emulated_aws():
         made = Services(SETTINGS)
         made.issuer = Issuer(ISSUER, issuer.fetch)
         # No broker has the names in these tests.

@@ -75,12 +75,13 @@ def create(dynamodb: Any, sqs: Any, prefix: str, timing: Timing) -> None:
 
 def _create_table(dynamodb: Any, properties: dict[str, Any]) -> None:
     try:
-        dynamodb.create_table(**{k: v for k, v in properties.items() if k not in _DYNAMODB_CALLS})
+        created = dynamodb.create_table(**{k: v for k, v in properties.items() if k not in _DYNAMODB_CALLS})
     except ClientError as error:
         if error.response["Error"]["Code"] != "ResourceInUseException":
             raise
         return
-    dynamodb.get_waiter("table_exists").wait(TableName=properties["TableName"])
+    if created["TableDescription"]["TableStatus"] != "ACTIVE":
+        dynamodb.get_waiter("table_exists").wait(TableName=properties["TableName"])
     if "TimeToLiveSpecification" in properties:
         dynamodb.update_time_to_live(
             TableName=properties["TableName"], TimeToLiveSpecification=properties["TimeToLiveSpecification"]

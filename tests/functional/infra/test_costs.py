@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 import pytest
-from moto import mock_aws
 
 from chalicelib.config import Settings
 from chalicelib.entry import services as wiring
@@ -13,6 +12,7 @@ from infra.costs.polls import IdlePolls, Minute
 from infra.costs.prices import Unit
 from infra.costs.uplinks import UplinkPath, Usage
 from infra.local.processes import ROOT
+from tests.functional.emulated_aws import emulated_aws
 from tests.unit.flow import ScriptedBroker
 
 CONFIGURATION = {
@@ -43,7 +43,7 @@ Used = Sequence[tuple[int, Usage, Usage]]
 
 @pytest.fixture(scope="module")
 def used() -> Iterator[Used]:
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
+    with pytest.MonkeyPatch.context() as patch, emulated_aws():
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")
@@ -81,7 +81,7 @@ def test_report_reads_and_writes_few_units(used: Used) -> None:
 def idle_minutes() -> list[tuple[int, Minute]]:
     found = []
     for connections, tenants in idle.GROUPS:
-        with pytest.MonkeyPatch.context() as patch, mock_aws():
+        with pytest.MonkeyPatch.context() as patch, emulated_aws():
             patch.delenv("AWS_ENDPOINT_URL", raising=False)
             for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 patch.setenv(name, "test")
