@@ -237,8 +237,8 @@ class Reconciler:
         )
 
     def _send_polls(self, survey: Survey) -> int:
-        number = 0
-        for part in batched(survey.targets(), TARGETS_PER_JOB):
-            self._context.polls.send(PollJob(sent_at=self._context.clock(), targets=part))
-            number += 1
-        return number
+        jobs = [
+            PollJob(sent_at=self._context.clock(), targets=part) for part in batched(survey.targets(), TARGETS_PER_JOB)
+        ]
+        self._side_by_side(self._context.polls.send, jobs)
+        return len(jobs)
