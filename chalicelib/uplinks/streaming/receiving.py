@@ -60,6 +60,8 @@ class ReportReceiver:
         self._missing = set(self._own)
         self._calls: list[Future[_Received]] = []
         self._width = 1
+        self._full = False
+        """Whether an answer was full, and none was empty since."""
         self._stopped = False
         self.is_over = False
         """Whether nothing more can be received; the last ``next`` has found that out."""
@@ -136,7 +138,9 @@ class ReportReceiver:
         if not reports:
             self._note_empty()
         elif len(reports) == BATCH:
-            self._width = min(2 * self._width, CALLS)
+            # One full answer may be ten reports and no more, and each call costs money. A second one shows a backlog.
+            self._width = CALLS if self._full else 1
+            self._full = True
         for report in reports:
             self._largest = max(self._largest, len(report.body))
             self._missing.discard(report.message_id)
@@ -146,6 +150,7 @@ class ReportReceiver:
 
     def _note_empty(self) -> None:
         self._width = 1
+        self._full = False
         self._resume_at = len(self._state.settled) + BATCH
 
     @property
