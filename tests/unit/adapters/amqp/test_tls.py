@@ -98,3 +98,18 @@ def test_chain_does_not_replace_the_check_of_the_name(chain: dict[str, Signed], 
     other = {**chain, "leaf": issue("other.example", chain["intermediate"], authority=False)}
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
         handshake(chain["intermediate"].pem, other, tmp_path)
+
+
+def test_connections_without_pem_texts_share_a_context(chain: dict[str, Signed]) -> None:
+    # Given connections to brokers with certificates of public authorities
+    shared = tls_context(ConnectionSecrets())
+    of_system = shared.get_ca_certs()
+    # Then they share a context, with the rules of all others
+    assert tls_context(ConnectionSecrets(password="secret")) is shared
+    assert (shared.verify_mode, shared.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert shared.minimum_version is ssl.TLSVersion.TLSv1_2
+    # And a connection with a CA trusts that CA alone
+    trusting = ConnectionSecrets(trusted_ca_certificate=chain["root"].pem)
+    assert tls_context(trusting) is not tls_context(trusting)
+    assert len(tls_context(trusting).get_ca_certs()) == 1
+    assert shared.get_ca_certs() == of_system
