@@ -21,8 +21,6 @@ from chalicelib.ports.queues import BATCH, PollQueue, UplinkQueues, WakeQueue
 from chalicelib.upkeep.survey import SWEEP_RUNS, Survey
 from chalicelib.vocabulary import Metric
 
-TARGETS_PER_JOB = 200
-"""Connections of one poll, for which the function's memory is measured."""
 AT_ONCE = 200
 """Calls that are handed to the threads together."""
 LOOK_AGAIN = 5.0
@@ -237,8 +235,6 @@ class Reconciler:
         )
 
     def _send_polls(self, survey: Survey) -> int:
-        jobs = [
-            PollJob(sent_at=self._context.clock(), targets=part) for part in batched(survey.targets(), TARGETS_PER_JOB)
-        ]
+        jobs = [PollJob(sent_at=self._context.clock(), targets=targets) for targets in survey.jobs()]
         self._side_by_side(self._context.polls.send, jobs)
         return len(jobs)

@@ -1,7 +1,7 @@
 """Survey of the active connections: one pass over their records collects what the steps of a run need."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -13,6 +13,11 @@ from chalicelib.vocabulary import ConnectionState, Metric
 
 SWEEP_RUNS = 5
 """Number of runs in which every connection is swept once."""
+POLL_WEIGHT = 200
+"""Connections of one poll, for which the function's memory is measured."""
+HEAVY = 4
+"""Usual connections that need as much memory as one with a client certificate and the system's CAs, because each such
+connection has a TLS context with 0.8 MB of CAs."""
 _CERTIFICATE_ENDS = 7 * 86400.0
 """Seconds before a certificate's end from which the operator sees it."""
 
@@ -58,8 +63,8 @@ class Survey:
 
     now: float
     turn: int
-    polled: list[tuple[str, str]] = field(default_factory=list)
-    """(tenant, connection id) of the connections whose downlinks are consumed."""
+    polled: list[tuple[str, str, int]] = field(default_factory=list)
+    """(tenant, connection id, weight) of the connections whose downlinks are consumed."""
     swept: list[PollTarget] = field(default_factory=list)
     """The connections in turn whose queued reports may lack a wake."""
     broken: list[Connection] = field(default_factory=list)
@@ -72,7 +77,7 @@ class Survey:
         """Note one active connection."""
         self.gauges.note(connection, self.now)
         if downlink_fault.poll_is_due(connection, self.now):
-            self.polled.append((connection.tenant, connection.id))
+            self.polled.append((connection.tenant, connection.id, _weight(connection)))
         if is_concerned(connection):
             self.concerned.append(connection)
         if crc32(connection.id.encode()) % SWEEP_RUNS != self.turn:
@@ -83,6 +88,21 @@ class Survey:
             # A pending wake-up or a probe would start a drain anyway.
             self.swept.append(PollTarget(tenant=connection.tenant, connection_id=connection.id))
 
-    def targets(self) -> list[PollTarget]:
-        """Return the connections to poll. Those of a tenant follow each other, because a poll reads its generation."""
-        return [PollTarget(tenant=tenant, connection_id=id_) for tenant, id_ in sorted(self.polled)]
+    def jobs(self) -> Iterator[list[PollTarget]]:
+        """Yield the connections of each poll. Those of a tenant follow each other: a poll reads its generation."""
+        job: list[PollTarget] = []
+        weight = 0
+        for tenant, connection_id, more in sorted(self.polled):
+            if weight + more > POLL_WEIGHT:
+                yield job
+                job, weight = [], 0
+            job.append(PollTarget(tenant=tenant, connection_id=connection_id))
+            weight += more
+        if job:
+            yield job
+
+
+def _weight(connection: Connection) -> int:
+    """Return the memory that a poll needs for a connection, in usual connections."""
+    configuration = connection.configuration
+    return HEAVY if configuration.certificate and not configuration.trusted_ca_certificate else 1

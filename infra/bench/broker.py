@@ -74,6 +74,7 @@ def bench_broker(directory: Path) -> Iterator[Broker]:
             certificate_file=str(files.server_certificate_file),
             key_file=str(files.server_key_file),
             plugins=("rabbitmq_shovel",),
+            needs_client_certificate=False,
         ),
     )
     guardian = guard(broker.directory, directory / "guardian.log", os.environ)

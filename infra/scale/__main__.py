@@ -1,5 +1,6 @@
 """``make scale``: what grows with the number of connections, measured with small and large numbers."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import botocore
+
+from chalicelib.upkeep.survey import HEAVY, POLL_WEIGHT
 from infra.bench.broker import bench_broker
 from infra.local.aws.emulation import accepts
 from infra.local.broker.installation import ensure_installed
@@ -61,17 +65,36 @@ def _ingress() -> None:
 
 def _consumer() -> None:
     with tempfile.TemporaryDirectory() as directory, bench_broker(Path(directory)) as broker:
-        for connections in _POLLED:
-            arguments = (str(broker.config.port), str(connections), str(_POLL_SECONDS))
-            found = _run("infra.scale.poll_once", *arguments, BENCH_PASSWORD=broker.config.password)
+        config = broker.config
+        client = {"certificate": f"{directory}/tls/client.pem", "private_key": f"{directory}/tls/client.key"}
+        bundle = Path(directory) / "bundle.pem"
+        bundle.write_text(_public_authorities() + Path(config.ca_file).read_text(encoding="utf-8"), encoding="utf-8")
+        kinds: dict[str, dict[str, str] | None] = {
+            "TCP": None,
+            "TLS": {},
+            "TLS with a CA and a client certificate": {"trusted_ca_certificate": config.ca_file, **client},
+            "TLS with a client certificate": client,
+        }
+        for (kind, files), connections in itertools.product(kinds.items(), _POLLED):
+            if files is client and connections > POLL_WEIGHT // HEAVY:
+                continue  # no poll has as many
+            port = config.port if files is None else config.tls_port
+            tls = {} if files is None else {"TLS": json.dumps(files), "SSL_CERT_FILE": str(bundle)}
+            arguments = (str(port), str(connections), str(_POLL_SECONDS))
+            found = _run("infra.scale.poll_once", *arguments, BENCH_PASSWORD=config.password, **tls)
             if "idleShare" not in found:
                 raise SystemExit(f"{connections} connections did not open in {_POLL_SECONDS} s. Is the machine busy?")
             met = found["peakMegabytes"] < _POLL_MEGABYTES and found["idleShare"] < _POLL_SHARE
             print(
-                f"consumer, {connections} connections: {found['peakMegabytes']:.0f} MB, "
+                f"consumer, {connections} connections, {kind}: {found['peakMegabytes']:.0f} MB, "
                 f"{100 * found['idleShare']:.1f} % of a core idle, open after {found['openSeconds']:.1f} s with "
                 f"{1000 * found['openCpu'] / connections:.1f} ms CPU each {_verdict(met)}"
             )
+
+
+def _public_authorities() -> str:
+    """Return the certificates of public authorities, as many as a system has: those that botocore brings."""
+    return (Path(botocore.__file__).parent / "cacert.pem").read_text(encoding="utf-8")
 
 
 def _verdict(met: bool) -> str:

@@ -1,7 +1,8 @@
 """One poll of many connections to a broker, which prints its CPU and memory as JSON.
 
-``python -m infra.scale.poll_once PORT CONNECTIONS SECONDS``, with the broker's password in BENCH_PASSWORD. It runs in a
-new process with the libraries of the Lambda function; its stores are in memory.
+``python -m infra.scale.poll_once PORT CONNECTIONS SECONDS``, with the broker's password in BENCH_PASSWORD. TLS has the
+names of the secrets that the connections have, as paths of PEM files in JSON; without it, they use no TLS. It runs in a
+new process with the modules of the Lambda function; its stores are in memory.
 """
 
 import json
@@ -11,11 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import app  # noqa: F401  # a function imports it, with the memory that its modules need
 from chalicelib.adapters.amqp.consumer import AmqpDownlinkConsumer
 from chalicelib.config import Settings
 from chalicelib.domain.connection import ConnectionSecrets
+from chalicelib.domain.connectors.amqp091 import BrokerProtocol
 from chalicelib.domain.work_items import PollJob, PollTarget
 from chalicelib.downlinks.polls import PollContext, PollHandler
 from chalicelib.entry.services import Services
@@ -71,6 +75,18 @@ class Watched(AmqpDownlinkConsumer):
         self.results["idleShare"] = (time.process_time() - cpu) / (time.monotonic() - began)
 
 
+def _configuration(port: int) -> tuple[dict[str, Any], ConnectionSecrets]:
+    """Return the fields of a connection's configuration, and its secrets, which no two connections share in memory."""
+    changes: dict[str, Any] = {"downlink_topic_pattern": "down.{DevEUI}", "downlink_enabled": True}
+    password = os.environ["BENCH_PASSWORD"]
+    if "TLS" not in os.environ:
+        return changes, ConnectionSecrets(password=password)
+    files = json.loads(os.environ["TLS"])
+    texts = {name: Path(path).read_text(encoding="utf-8") for name, path in files.items()}
+    changes |= {"protocol": BrokerProtocol.SSL, "host_name": f"localhost:{port}"}
+    return changes, ConnectionSecrets(password=password, **texts)
+
+
 def main() -> None:
     port, number, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     configure_logging("ERROR")
@@ -82,8 +98,7 @@ def main() -> None:
     targets = []
     for _ in range(number):
         made = bench_connection(port)
-        changes: dict[str, Any] = {"downlink_topic_pattern": "down.{DevEUI}", "downlink_enabled": True}
-        stored = ConnectionSecrets(password=os.environ["BENCH_PASSWORD"])
+        changes, stored = _configuration(port)
         connection = made.model_copy(
             update={"id": new_id(time.time()), "configuration": made.configuration.model_copy(update=changes)}
         )

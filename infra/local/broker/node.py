@@ -49,6 +49,8 @@ class BrokerConfig:
     key_file: str
     plugins: Sequence[str] = ()
     """Plugins besides those for the management page and for logins with a certificate."""
+    needs_client_certificate: bool = True
+    """Whether a TLS connection without a client certificate is refused."""
 
 
 class Broker:
@@ -241,7 +243,7 @@ class Broker:
             f"ssl_options.certfile = {config.certificate_file}",
             f"ssl_options.keyfile = {config.key_file}",
             "ssl_options.verify = verify_peer",
-            "ssl_options.fail_if_no_peer_cert = true",
+            f"ssl_options.fail_if_no_peer_cert = {str(config.needs_client_certificate).lower()}",
             "ssl_options.versions.1 = tlsv1.3",
             "ssl_options.versions.2 = tlsv1.2",
             "ssl_cert_login_from = common_name",
