@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from infra.costs.measured import MINUTES_OF_A_MONTH, POLL_LOG
 from infra.costs.polls import Minute
-from infra.costs.prices import PRICES, Unit
+from infra.costs.prices import PRICES, Unit, saved_on_arm
 from infra.costs.reports import memory_of
 
 GROUPS = ((1, 1), (50, 50), (200, 20))
@@ -16,14 +16,19 @@ JOB = 3
 
 @dataclass(frozen=True)
 class IdleBill:
-    """Dollars of a connection and month by line, for a group of ``connections``."""
+    """Dollars of a connection and month by line, and GB-seconds, for a group of ``connections``."""
 
     connections: int
     lines: dict[str, float]
+    gb_seconds: float
 
     @property
     def total(self) -> float:
         return sum(self.lines.values())
+
+    @property
+    def total_on_arm(self) -> float:
+        return self.total - saved_on_arm(self.gb_seconds)
 
 
 def bill(minute: Minute) -> IdleBill:
@@ -41,4 +46,5 @@ def bill(minute: Minute) -> IdleBill:
             "DynamoDB": dynamodb / number,
             "job and logs": job / number,
         },
+        months * seconds / number,
     )

@@ -13,6 +13,7 @@ class Unit(StrEnum):
     API_REQUEST = "API Gateway request"
     INVOCATION = "Lambda request"
     GB_SECOND = "Lambda GB-second"
+    GB_SECOND_ARM = "Lambda GB-second on arm64"
     SQS_STANDARD = "SQS standard request"
     SQS_FIFO = "SQS FIFO request"
     READ = "DynamoDB read unit"
@@ -28,6 +29,7 @@ PRICES: Mapping[Unit, float] = {
     Unit.API_REQUEST: 3.50e-6,
     Unit.INVOCATION: 0.20e-6,
     Unit.GB_SECOND: 0.0000166667,
+    Unit.GB_SECOND_ARM: 0.0000133334,
     Unit.SQS_STANDARD: 0.40e-6,
     Unit.SQS_FIFO: 0.50e-6,
     Unit.READ: 0.125e-6,
@@ -38,3 +40,8 @@ PRICES: Mapping[Unit, float] = {
     Unit.METRIC_MONTH: 0.30,
     Unit.ALARM_MONTH: 0.10,
 }
+
+
+def saved_on_arm(gb_seconds: float) -> float:
+    """Return the dollars that arm64 saves, if it needs the same time."""
+    return gb_seconds * (PRICES[Unit.GB_SECOND] - PRICES[Unit.GB_SECOND_ARM])

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from infra.costs.measured import ACCESS_LOG, CALL, CONFIRM, FULL_CORE
-from infra.costs.prices import PRICES, Unit
+from infra.costs.prices import PRICES, Unit, saved_on_arm
 from infra.costs.uplinks import Usage
 from infra.local.processes import ROOT
 
@@ -30,14 +30,19 @@ class Function:
 
 @dataclass
 class Bill:
-    """Dollars of a million reports by line, and the functions among the lines."""
+    """Dollars of a million reports by line, the functions among the lines, and the functions' GB-seconds."""
 
     dollars: dict[str, float] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
+    gb_seconds: float = 0.0
 
     @property
     def total(self) -> float:
         return sum(self.dollars.values())
+
+    @property
+    def total_on_arm(self) -> float:
+        return self.total - saved_on_arm(self.gb_seconds)
 
 
 def memory_of(function: str) -> int:
@@ -77,4 +82,5 @@ def bill(accepted: Usage, drained: Usage, reports: int, cpu: Mapping[str, float]
     made.dollars["DynamoDB"] = dollars(Unit.READ, Unit.WRITE)
     made.dollars["logs"] = dollars(Unit.LOG_BYTE) + MILLION * ACCESS_LOG * PRICES[Unit.LOG_BYTE]
     made.functions = {"API function": api, "forwarder": forward}
+    made.gb_seconds = MILLION * api.gb_seconds + each * forward.gb_seconds
     return made

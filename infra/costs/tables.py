@@ -26,6 +26,7 @@ def of_reports(used: Sequence[tuple[int, Usage, Usage]]) -> list[str]:
             title += f": {each[0].memory} MB, {' and '.join(f'{1000 * one.seconds:.0f}' for one in each)} ms"
         lines.append(f"| {title} | {' | '.join(f'{made.dollars[line]:.2f}' for made in bills)} |")
     lines.append(f"| **together, dollars** | {' | '.join(f'**{made.total:.2f}**' for made in bills)} |")
+    lines.append(f"| together on arm64 | {' | '.join(f'{made.total_on_arm:.2f}' for made in bills)} |")
     lines.append(f"| goal | {' | '.join(f'{GOALS[reports]:.2f}' for reports in numbers)} |")
     return lines
 
@@ -39,6 +40,7 @@ def of_idle_connections(minutes: Sequence[tuple[int, Minute]]) -> list[str]:
         title = f"{line}: {memory_of('consume')} MB" if line == "consumer function" else line
         lines.append(f"| {title} | {' | '.join(f'{made.lines[line]:.2f}' for _, made in bills)} |")
     lines.append(f"| **together, dollars** | {' | '.join(f'**{made.total:.2f}**' for _, made in bills)} |")
+    lines.append(f"| together on arm64 | {' | '.join(f'{made.total_on_arm:.2f}' for _, made in bills)} |")
     lines.append(f"| goal | {' | '.join(f'{idle.GOALS[made.connections]:.2f}' for _, made in bills)} |")
     return lines
 
