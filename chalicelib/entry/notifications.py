@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chalicelib.connections.notifications.dispatch import Dispatcher
     from chalicelib.connections.notifications.outbox import NotificationOutbox, Subscriptions
     from chalicelib.connections.notifications.sender import NotificationSender
-    from chalicelib.connections.notifications.service import NotificationService
+    from chalicelib.connections.notifications.service import NotificationContext, NotificationService
     from chalicelib.upkeep.state_notices import StateNotices
 
 NOTIFY_TIMEOUT = 25
@@ -93,10 +93,16 @@ class NotificationParts(Adapters):
 
     @cached_property
     def notifications(self) -> "NotificationService":
-        from chalicelib.connections.notifications.service import NotificationContext, NotificationService
+        from chalicelib.connections.notifications.service import NotificationService
+
+        return NotificationService(self.notification_context)
+
+    @cached_property
+    def notification_context(self) -> "NotificationContext":
+        from chalicelib.connections.notifications.service import NotificationContext
         from chalicelib.domain.notifications.validation import Allowed
 
-        context = NotificationContext(
+        return NotificationContext(
             settings=self.notification_store,
             notifications=self.notification_store,
             secrets=self.webhook_secrets,
@@ -105,7 +111,6 @@ class NotificationParts(Adapters):
             clock=self.clock,
             allowed=Allowed(self.settings.allowed_private_networks, self.settings.notification_topics),
         )
-        return NotificationService(context)
 
     @cached_property
     def notification_sender(self) -> "NotificationSender":

@@ -21,6 +21,7 @@ from infra.deploy.operate.backup_files import (
     to_document,
 )
 from infra.deploy.operate.flows.copies import DRIVERS, FLOWS, back_up_drivers, back_up_flows
+from infra.deploy.operate.notifications.copies import back_up_notifications
 from infra.deploy.operate.output import confirm
 from infra.deploy.operate.queue_copies import Copied, QueueCopies, uplinks_of
 from infra.deploy.operate.secret_copies import SecretCopies
@@ -48,6 +49,10 @@ def back_up(stage: Stage, arguments: argparse.Namespace) -> int:
         FLOWS: back_up_flows(stage, files),
     }
     counts[DRIVERS], without_code = back_up_drivers(stage, files)
+    notifications = back_up_notifications(stage, files)
+    counts |= notifications.counts
+    backup.secrets += notifications.secrets
+    backup.missing += notifications.missing
     queues: dict[str, Any] = {}
     manifest = {
         "stage": stage.name,
@@ -77,7 +82,7 @@ def back_up(stage: Stage, arguments: argparse.Namespace) -> int:
 
 def _complaints(missing: list[str], queues: dict[str, Any], *, take: bool) -> int:
     for name in missing:
-        output.note(f"The secret of {name} is gone. Its connection cannot be restored with it.")
+        output.note(f"The secret of {name} is gone. It is not in the backup.")
     short = {name: numbers for name, numbers in queues.items() if numbers["copied"] < numbers["queued"]}
     for name, numbers in short.items():
         reason = "the rest was in flight" if take else "SQS shows at most ten messages of a device"

@@ -12,6 +12,7 @@ from chalicelib.adapters.aws.clients import error_code, translated
 from chalicelib.adapters.aws.dynamodb import from_item
 from infra.deploy.operate import output
 from infra.deploy.operate.errors import OperateFailed
+from infra.deploy.operate.notifications.copies import secret_names
 from infra.deploy.operate.stage import Stage
 from infra.deploy.operate.tables import owners, scan_table
 from infra.deploy.state import name_of_record, recorded
@@ -19,9 +20,11 @@ from infra.deploy.state import name_of_record, recorded
 YOUNG = 3600.0
 """Seconds for which something without an owner may belong to a creation that is under way."""
 _COLUMNS = ("kind", "name", "age", "content", "action")
-_APPLICATION_SERVERS = "application-servers"
+_APPLICATION_SERVERS, _NOTIFICATIONS = "application-servers", "notifications"
 _ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
-_OWN_SECRET = re.compile(rf"[\w-]{{1,64}}/({_ULID}(/as-keys)?|{_APPLICATION_SERVERS}/{_ULID})", re.ASCII)
+_OWN_SECRET = re.compile(
+    rf"[\w-]{{1,64}}/({_ULID}(/as-keys)?|({_APPLICATION_SERVERS}|{_NOTIFICATIONS})/{_ULID})", re.ASCII
+)
 """Names of the product's secrets after the SECRET_PREFIX."""
 
 
@@ -104,7 +107,7 @@ class _Search:
         yield Orphan("queue", name, url, float(has["CreatedTimestamp"]), content)
 
     def secrets(self) -> Iterator[Orphan]:
-        """Yield secrets that no connection or application server has, of any stage in this account and region.
+        """Yield secrets that no connection, application server or notifications have, of any stage of the account.
 
         The tables of all stages count, because stages may share a SECRET_PREFIX.
         """
@@ -129,6 +132,8 @@ class _Search:
                     owned |= {f"{prefix}{tenant}/{name}" for tenant, name in owners(self._stage, table)}
                 elif table.startswith("iot-flow-") and table.endswith(f"-{_APPLICATION_SERVERS}"):
                     owned |= {from_item(item)["secretId"] for item in scan_table(self._stage, table)}
+                elif table.startswith("iot-flow-") and table.endswith(f"-{_NOTIFICATIONS}"):
+                    owned |= secret_names(scan_table(self._stage, table))
         return owned
 
     def apis(self) -> Iterator[Orphan]:

@@ -1,4 +1,5 @@
-"""``restore``: connections with their secrets and queues, flows, drivers, application servers and failed messages.
+"""``restore``: connections with their secrets and queues, flows, drivers, notifications, application servers and failed
+messages.
 
 What exists stays, unless ``--overwrite`` is given. A connection's record is written last, because ingress must never
 see a connection without a queue; the restore can therefore be killed anywhere and repeated.
@@ -33,6 +34,7 @@ from infra.deploy.operate.backup_files import (
 )
 from infra.deploy.operate.errors import OperateFailed
 from infra.deploy.operate.flows.copies import DRIVERS, FLOWS, FlowRestore
+from infra.deploy.operate.notifications.copies import DELIVERIES, NOTIFICATIONS, NotificationRestore
 from infra.deploy.operate.queue_copies import QueueCopies, uplinks_of
 from infra.deploy.operate.revive import connect_anew, renew_generation
 from infra.deploy.operate.secret_copies import SecretCopies
@@ -62,6 +64,7 @@ def restore(stage: Stage, arguments: argparse.Namespace) -> int:
         work.run(rows)
     else:
         work.restore_flows(rows, write=False)
+        work.restore_notifications(write=False)
     for row in rows:
         row.pop("item", None)
     summary = {"connections": rows, **work.counts}
@@ -71,7 +74,7 @@ def restore(stage: Stage, arguments: argparse.Namespace) -> int:
         output.show_table(_COLUMNS, rows)
         print()
         output.show_fields(work.counts)
-    return 1 if any(row["secrets"] == "missing" or row["restarted"] == "failed" for row in rows) else 0
+    return 1 if work.unsigned or any(row["secrets"] == "missing" or row["restarted"] == "failed" for row in rows) else 0
 
 
 def _check_target(stage: Stage, manifest: dict[str, Any]) -> None:
@@ -90,6 +93,8 @@ class _Restore:
     tenant: str | None
     overwrite: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    unsigned: bool = False
+    """Whether notifications lack their secret."""
 
     def __post_init__(self) -> None:
         self._secrets = SecretCopies(self.stage)
@@ -141,6 +146,7 @@ class _Restore:
         new = {row["connection"] for row in rows if row["record"] != "kept"}
         self.counts[FAILED_MESSAGES] = self._failed_messages(new)
         flows = self.restore_flows(rows, write=True)
+        self.restore_notifications(write=True)
         for row in rows:
             self._connection(row)
         self._downlinks()
@@ -160,6 +166,19 @@ class _Restore:
         self.counts[DRIVERS] = flows.drivers(write=write)
         self.counts[FLOWS] = flows.flows(write=write)
         return flows
+
+    def restore_notifications(self, *, write: bool) -> None:
+        """Restore the settings of notifications, then the log, and count them. ``write``: False only counts."""
+        prefix = self.files.manifest()["secretPrefix"]
+        work = NotificationRestore(self.stage, self.files, self.tenant, self.overwrite, self._texts, prefix)
+        self.counts[NOTIFICATIONS] = work.settings(write=write)
+        self.counts[DELIVERIES] = work.deliveries(write=write)
+        self.unsigned = bool(work.missing)
+        for name in work.missing:
+            output.note(
+                f"The secret {name} is gone, so notifications cannot be signed. Delete them with DELETE /notifications "
+                "and set them up again."
+            )
 
     def _connection(self, row: dict[str, Any]) -> None:
         item = row["item"]

@@ -37,6 +37,17 @@ class SecretCopies:
                     return None
                 raise
 
+    def current(self, name: str) -> tuple[str, str] | None:
+        """Return the newest version of a secret and its text, None when the secret is gone."""
+        with translated("Secrets Manager"):
+            try:
+                answer = self._client.get_secret_value(SecretId=self._full(name))
+            except ClientError as error:
+                if error_code(error) in {_MISSING, _DELETED}:
+                    return None
+                raise
+        return answer["VersionId"], answer["SecretString"]
+
     def as_keys(self, tenant: str, connection_id: str) -> list[str]:
         """Return the AS keys that the connection's downlinks brought."""
         name = f"{tenant}/{connection_id}/{_AS_KEYS}"

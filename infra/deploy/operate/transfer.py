@@ -1,4 +1,4 @@
-"""``export`` and ``import``: a tenant's connections, application servers, drivers and flows as JSON.
+"""``export`` and ``import``: a tenant's connections, application servers, drivers, flows and notifications as JSON.
 
 An export serves a review or another stage. It has no ids of queues and no state: an import creates new connections.
 ``backup`` copies a stage as it is.
@@ -15,6 +15,7 @@ from chalicelib.errors import Error, NotFound
 from infra.deploy.operate import output
 from infra.deploy.operate.errors import OperateFailed
 from infra.deploy.operate.flows.transfer import FlowImport, exported_drivers, exported_flows
+from infra.deploy.operate.notifications.transfer import NotificationImport, exported_notifications
 from infra.deploy.operate.stage import Stage
 
 FORMAT = 1
@@ -48,11 +49,14 @@ def export_tenant(stage: Stage, arguments: argparse.Namespace) -> int:
     for server in stage.services.application_server_store.of_tenant(tenant):
         keys = dict(stage.services.application_server_store.keys(server.as_id)) if arguments.with_secrets else {}
         servers.append({"asId": server.as_id, "asKey": keys.get(tenant, MASK)})
+    notifications, whole = exported_notifications(stage, tenant, with_secrets=arguments.with_secrets)
+    complete = complete and whole
     lists = {
         "connections": exported,
         "applicationServers": servers,
         "drivers": exported_drivers(stage, tenant),
         "flows": exported_flows(stage, tenant),
+        "notifications": [] if notifications is None else [notifications],
     }
     _write(arguments.file, {"format": FORMAT, "tenant": tenant, **lists})
     fields = {"file": str(arguments.file)} | {name: len(documents) for name, documents in lists.items()}
@@ -84,7 +88,9 @@ def _write(file: Path, document: dict[str, Any]) -> None:
 
 
 def import_tenant(stage: Stage, arguments: argparse.Namespace) -> int:
-    """Create or change what a file has: drivers, connections, application servers, then flows. Nothing is deleted.
+    """Create or change what a file has: drivers, connections, application servers, flows, then notifications.
+
+    Nothing is deleted.
 
     Return 1 when one was refused or lacks a secret.
     """
@@ -95,6 +101,7 @@ def import_tenant(stage: Stage, arguments: argparse.Namespace) -> int:
     plan += [work.planned(each) for each in document["connections"]]
     plan += [work.planned_server(each) for each in document.get("applicationServers", [])]
     plan += [work.flows.planned_flow(each) for each in document.get("flows", [])]
+    plan += [work.notifications.planned(each) for each in document.get("notifications", [])]
     if not arguments.dry_run:
         changes = sum(row["action"] in {"create", "change"} for row in plan)
         if changes:
@@ -134,6 +141,7 @@ class _Import:
         self._tenant = tenant
         self._dry_run = dry_run
         self.flows = FlowImport(stage, tenant)
+        self.notifications = NotificationImport(stage, tenant)
         self._named = {each["connectionId"] for flow in flows for each in flow.get("connectors", [])}
         self._held: list[str] = []
         self._stored = stage.services.connection_store.of_tenant(tenant)
@@ -197,6 +205,8 @@ class _Import:
                     row["id"] = self._save(row)
                 case "application server":
                     self._save_server(row)
+                case "notifications":
+                    self.notifications.save(row)
                 case _:
                     row["id"] = self.flows.save(row)
         except Error as error:

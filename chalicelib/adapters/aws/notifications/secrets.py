@@ -1,6 +1,7 @@
 """The webhooks' secrets in Secrets Manager (``ports.notifications.WebhookSecrets``)."""
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -22,22 +23,26 @@ class SecretsManagerWebhookSecrets:
     """One secret for each tenant with a webhook: ``<prefix>/<tenant>/notifications/<ULID>``.
 
     Its text is ``{"secrets": [{"secret", "until"}]}``, the newest first; ``until`` (Unix seconds) is null for the
-    newest. A name is never reused, so that a deletion without recovery cannot meet a creation.
+    newest. A name is never reused, so that a deletion without recovery cannot meet a creation. ``make`` returns a new
+    secret.
     """
 
-    def __init__(self, client: "SecretsManagerClient", prefix: str, clock: Clock) -> None:
+    def __init__(
+        self, client: "SecretsManagerClient", prefix: str, clock: Clock, make: Callable[[], str] = new_secret
+    ) -> None:
         self._client = client
         self._prefix = prefix
         self._clock = clock
+        self._make = make
 
     def create(self, tenant: str) -> tuple[str, str]:
-        name, secret = f"{self._prefix}/{tenant}/notifications/{new_id(self._clock())}", new_secret()
+        name, secret = f"{self._prefix}/{tenant}/notifications/{new_id(self._clock())}", self._make()
         with translated("Secrets Manager"):
             self._client.create_secret(Name=name, SecretString=_text([{"secret": secret, "until": None}]))
         return name, secret
 
     def rotate(self, name: str, until: float) -> str:
-        now, secret = self._clock(), new_secret()
+        now, secret = self._clock(), self._make()
         kept = [
             {"secret": each["secret"], "until": until if each["until"] is None else min(each["until"], until)}
             for each in self._read(name)

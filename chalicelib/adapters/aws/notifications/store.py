@@ -30,7 +30,8 @@ from chalicelib.vocabulary import DeliveryStatus
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-_SETTINGS = "#settings"
+SETTINGS = "#settings"
+"""The sort key of a tenant's settings."""
 _DUE = "due"
 _OF_SETTINGS = "settings"
 SCHEMA = 1
@@ -67,7 +68,7 @@ class DynamoDbNotifications:
     # Settings
 
     def find(self, tenant: str) -> NotificationSettings | None:
-        item = self._item(tenant, _SETTINGS)
+        item = self._item(tenant, SETTINGS)
         return next(readable([item], _settings_of, "tenant", "id"), None) if item else None
 
     def all(self) -> list[NotificationSettings]:
@@ -77,7 +78,7 @@ class DynamoDbNotifications:
     def put(self, settings: NotificationSettings, expected_version: int) -> None:
         record = {
             "tenant": settings.tenant,
-            "id": _SETTINGS,
+            "id": SETTINGS,
             "shard": _OF_SETTINGS,
             "dueAt": 0,
             "settings": _record_of(settings),
@@ -87,7 +88,7 @@ class DynamoDbNotifications:
 
     def delete(self, tenant: str, version: int) -> None:
         with _same(version):
-            key = to_item({"tenant": tenant, "id": _SETTINGS})
+            key = to_item({"tenant": tenant, "id": SETTINGS})
             self._client.delete_item(TableName=self._table, Key=key, **_version(version))
 
     # Notifications

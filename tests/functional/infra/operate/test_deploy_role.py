@@ -14,6 +14,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from botocore.client import BaseClient
 
+from chalicelib.domain.notifications.signature import new_secret
 from chalicelib.entry.services import Services
 from infra.local.processes import ROOT
 from tests.functional.connection_cases import failed
@@ -131,6 +132,7 @@ def test_operator_is_granted_exactly_what_the_commands_call(
     add_driver(services, "company:sensor:1")
     add_flow(services, made.id, driver="company:sensor:1")
     lose_record(services, "other", lost.id)
+    services.notifications.replace("demo", {"url": "https://hooks.example.com/iot"}, None)
     make_api_of("iot-flow-amqp-test")
 
     # When: every command runs
@@ -187,6 +189,7 @@ def change(file: Path) -> None:
     document["applicationServers"][0]["asKey"] = "another key"
     document["drivers"][0]["code"] += "// changed"
     document["flows"][0]["name"] = "changed"
+    document["notifications"][0]["secret"] = new_secret()
     file.write_text(json.dumps(document))
 
 
