@@ -23,7 +23,8 @@ T = TypeVar("T", bound=Document)
 def read_stored(model: type[T], fields: Mapping[str, Any]) -> T:
     """Return the document of stored ``fields``, named as in JSON. Raises ValidationError if a field is unreadable.
 
-    Limits are not checked, unknown fields are ignored, and an unknown member of an enumeration reads as the default.
+    Limits are not checked, unknown fields are ignored, and an unknown member of an enumeration reads as the default; in
+    an optional list, it is left out.
     """
     try:
         return model.model_validate(fields)
@@ -48,11 +49,18 @@ def _tolerant_field(field: FieldInfo) -> tuple[Any, Any]:
     kind = _unlimited(Annotated[field.annotation, *field.metadata]) if field.metadata else _unlimited(field.annotation)
     if isinstance(kind, EnumType) and not field.is_required():
         kind = Annotated[kind, BeforeValidator(partial(_member_or, field.default))]
+    elif get_origin(kind) is list and isinstance(get_args(kind)[0], EnumType) and not field.is_required():
+        kind = Annotated[kind, BeforeValidator(partial(_members, get_args(kind)[0]))]
     return kind, Field(default=... if field.is_required() else field.default, alias=field.alias, exclude=field.exclude)
 
 
 def _member_or(default: Enum, value: Any) -> Any:
     return value if value in [member.value for member in type(default)] else default
+
+
+def _members(enumeration: type[Enum], values: Any) -> Any:
+    known = [member.value for member in enumeration]
+    return [value for value in values if value in known] if isinstance(values, list) else values
 
 
 def _unlimited(kind: Any) -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.aws.devices.minutes import MOST
 from chalicelib.adapters.aws.drivers.codec import LambdaCodec
-from chalicelib.domain.work_items import DownlinkJob, PollJob, Wake
+from chalicelib.domain.work_items import DownlinkJob, PollJob, read_wake
 from chalicelib.entry.services import Services
 from chalicelib.kernel.ids import last_id
 from chalicelib.kernel.times import iso_time
@@ -21,6 +22,7 @@ from tests.golden.samples import (
     FOLDER,
     ID,
     INACTIVE_ID,
+    LOG,
     NOW,
     POLL_JOB,
     TENANT,
@@ -57,10 +59,14 @@ def restore(services: Services, folder: Path) -> None:
     """Put the items of a release into the tables."""
     for table, items in content(folder, "items").items():
         for item in items:
-            values = {
-                name: {"B": base64.b64decode(value["B"])} if "B" in value else value for name, value in item.items()
-            }
+            values = {name: sdk_value(value) for name, value in item.items()}
             services.dynamodb.put_item(TableName=services.settings.table(table), Item=values)
+
+
+def sdk_value(value: dict[str, Any]) -> dict[str, Any]:
+    if "BS" in value:
+        return {"BS": [base64.b64decode(each) for each in value["BS"]]}
+    return {"B": base64.b64decode(value["B"])} if "B" in value else value
 
 
 @release
@@ -94,16 +100,30 @@ def test_items_of_the_release_are_read(services: Services, caplog: pytest.LogCap
     ]
     statistics = services.statistics
     assert statistics.counters(TENANT, ID, minute, minute) == {minute: {"uplinksDelivered": 2, "uplinksFailed": 1}}
-    assert statistics.active_devices(TENANT, ID, minute, minute) == 1
+    devices = 1 if "devices" not in counters_of(folder) else MOST + 2
+    assert statistics.active_devices(TENANT, ID, minute, minute) == devices
+    log = [] if "log" not in counters_of(folder) else LOG
+    assert sorted(services.message_log.entries(TENANT, ID, minute, minute), key=repr) == sorted(log, key=repr)
+    totals = {minute: {"uplinksDelivered": 2, "uplinksFailed": 1}} if log else {}
+    assert statistics.totals(TENANT, minute, minute) == totals
     assert [server.as_id for server in services.application_server_store.of_tenant(TENANT)] == ["as"]
     assert services.ledger.was_sent("message")
     assert not [line for line in caplog.records if line.levelname == "ERROR"]
 
 
+def counters_of(folder: Path) -> dict[str, Any]:
+    """Return the item of a minute's counters."""
+    items = content(folder, "items")["statistics"]
+    return next(item for item in items if item["connection"]["S"] == f"{TENANT}#{ID}")
+
+
 @release
 def test_queue_bodies_of_the_release_are_read(services: Services, folder: Path) -> None:
-    wakes = [Wake.model_validate_json(body) for body in bodies(folder, "wakes")]
-    assert sorted(wakes, key=repr) == sorted(WAKES, key=repr)
+    messages = content(folder, "messages")["wakes"]
+    reports = [each.get("MessageAttributes", {}).get("report", {}).get("StringValue", "") for each in messages]
+    wakes = [read_wake(each["Body"], report) for each, report in zip(messages, reports, strict=True)]
+    expected = [wake if any(reports) else wake.model_copy(update={"report": None}) for wake in WAKES]
+    assert sorted(wakes, key=repr) == sorted(expected, key=repr)
     assert [PollJob.model_validate_json(body) for body in bodies(folder, "polls")] == [POLL_JOB]
     assert [DownlinkJob.model_validate_json(body) for body in bodies(folder, "downlinks.fifo")] == [DOWNLINK_JOB]
     services.uplink_queues.create(ID)
@@ -191,11 +211,19 @@ def assert_needed(needed: Any, written: Any, *, strict: bool, place: str) -> Non
         assert needed == written, place
 
 
+def kind(item: dict[str, Any]) -> str:
+    """Return the kind of an item by its partition: a later release may add kinds to a table of its predecessor."""
+    name = item.get("connection", {}).get("S", "").split("#", 1)[-1]
+    return "totals" if name.startswith("*") else name
+
+
 @release
 def test_items_of_this_release_have_what_the_earlier_release_needs(folder: Path, golden: dict[str, Any]) -> None:
     for table, items in content(folder, "items").items():
-        assert len(items) == len(golden["items"][table]), table
-        for old, new in zip(items, golden["items"][table], strict=True):
+        kinds = {kind(item) for item in items}
+        written = [item for item in golden["items"][table] if kind(item) in kinds]
+        assert len(items) == len(written), table
+        for old, new in zip(items, written, strict=True):
             # An attribute of an item is no field of a strict document.
             assert_needed(shape(old), shape(new), strict=False, place=table)
             if "configuration" in old:
@@ -210,7 +238,10 @@ def test_messages_of_this_release_have_what_the_earlier_release_needs(folder: Pa
     for queue, messages in content(folder, "messages").items():
         for old, new in zip(messages, golden["messages"][queue], strict=True):
             assert_needed(
-                shape(old.get("MessageAttributes")), shape(new.get("MessageAttributes")), strict=False, place=queue
+                shape(old.get("MessageAttributes", {})),
+                shape(new.get("MessageAttributes", {})),
+                strict=False,
+                place=queue,
             )
             if queue != UPLINKS:
                 documents = [shape(json.loads(message["Body"])) for message in (old, new)]

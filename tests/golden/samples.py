@@ -1,4 +1,4 @@
-"""Samples of what a release stores and sends: DynamoDB items, SQS bodies and message attributes, calls of the codec.
+"""Samples of what a release stores and sends: DynamoDB items, SQS bodies and message attributes, calls of functions.
 
 ``python -m tests.golden.samples NAME`` writes those of the checked-out release to ``tests/golden/NAME``: ``unreleased``
 before a release, which names the folder by its version.
@@ -15,6 +15,8 @@ from moto import mock_aws
 
 from chalicelib.adapters.aws.devices.minutes import MOST
 from chalicelib.adapters.aws.drivers.codec import LambdaCodec
+from chalicelib.adapters.aws.notifications.function import LambdaNotifyFunction
+from chalicelib.adapters.aws.notifications.secrets import SecretsManagerWebhookSecrets
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Alarm, Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration
@@ -22,12 +24,16 @@ from chalicelib.domain.drivers.driver import Driver, Model, Operation, Signature
 from chalicelib.domain.event import Event, Level
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.domain.flows.flow import Flow, FlowConnector, Matcher
-from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake
+from chalicelib.domain.messages.entries import LogEntry, Step, reference_of
+from chalicelib.domain.notifications.notification import TEST, Notification
+from chalicelib.domain.notifications.settings import NotificationRequest, NotificationSettings, QuietHours
+from chalicelib.domain.work_items import DownlinkJob, PollJob, PollTarget, Wake, WakeReport
 from chalicelib.entry.services import Services
-from chalicelib.kernel.ids import new_id
+from chalicelib.kernel.ids import id_of, new_id
 from chalicelib.kernel.times import iso_time
 from chalicelib.ports.drivers import COMPILE, CodecJob
-from chalicelib.vocabulary import ConnectionState, EventType, FailureReason
+from chalicelib.ports.notifications import SendJob
+from chalicelib.vocabulary import ConnectionState, DeliveryStatus, EventType, FailureReason, NotificationKind
 from infra.local.aws import data_stack
 from tests.functional.doubles import CodecFunction
 
@@ -189,7 +195,12 @@ def event(number: int, connection_id: str | None) -> Event:
 
 
 WAKES = (
-    Wake(tenant=TENANT, connection_id=ID, message_id="m"),
+    Wake(
+        tenant=TENANT,
+        connection_id=ID,
+        message_id="m",
+        report=WakeReport(device=DEVICE, frame_counter=7, type="DevEUI_uplink", accepted_at=NOW),
+    ),
     Wake(tenant=TENANT, connection_id=ID, probe=4),
     Wake(tenant=TENANT, connection_id=ID, helper=2),
 )
@@ -202,6 +213,76 @@ DOWNLINK_JOB = DownlinkJob(
     received_at=NOW,
     deduplication_id="d",
 )
+LOG = (
+    LogEntry(
+        reference_of("m"),
+        Step.DELIVERED,
+        NOW,
+        NOW - 1.5,
+        dev_eui=DEVICE,
+        frame_counter=7,
+        attempts=2,
+        type="DevEUI_uplink",
+        routing_key=f"up.{DEVICE}",
+    ),
+    LogEntry(reference_of("m"), Step.ATTEMPTED, NOW - 1, NOW - 1.5, dev_eui=DEVICE, attempts=1, reason="NACKED"),
+    LogEntry(
+        reference_of("m1"),
+        Step.FAILED,
+        NOW - 2,
+        NOW - 3,
+        direction=Direction.DOWNLINK,
+        attempts=3,
+        reason=FailureReason.UNROUTABLE,
+        detail="no queue is bound",
+        failed_id=ID,
+    ),
+    *(LogEntry(reference_of(f"m{each}"), each, NOW - 4, NOW - 5) for each in (Step.WAITING, Step.LOST, Step.REPLAYED)),
+)
+SECRET_ID = f"iot-flow/{TENANT}/notifications/{ID}"
+WEBHOOK_SECRETS = ("whsec_" + "QUJD" * 8, "whsec_" + "REVG" * 8)
+"""The newest secret, and the one before its rotation."""
+TOPIC_TENANT = "topic"
+
+
+def notification_settings() -> list[NotificationSettings]:
+    """Return settings with a webhook and with a topic."""
+    quiet = QuietHours(start_time="22:00", end_time="06:00", timezone="Europe/Paris")
+    kinds = [NotificationKind.FAULTY, NotificationKind.RECOVERED]
+    webhook = NotificationRequest(url="https://hooks.example.com/x", kinds=kinds, faulty_after=9, quiet_hours=quiet)
+    first = NotificationSettings(
+        tenant=TENANT,
+        wanted=webhook,
+        secret_id=SECRET_ID,
+        active_since=NOW,
+        version=2,
+        created_at=iso_time(NOW),
+        updated_at=iso_time(NOW),
+    )
+    topic = NotificationRequest(topic_arn="arn:aws:sns:eu-west-1:123456789012:golden-news", active=False)
+    return [first, first.model_copy(update={"tenant": TOPIC_TENANT, "wanted": topic, "secret_id": None})]
+
+
+def notifications() -> list[Notification]:
+    """Return one notification of each status, the last one a test that no function has sent yet."""
+    body = json.dumps({"type": "connection.faulty", "timestamp": iso_time(NOW), "data": {"message": "é"}})
+    new = Notification(tenant=TENANT, id="", kind="connection.faulty", time=iso_time(NOW), connection_id=ID, body=body)
+    tried = {"attempts": 1, "first_attempt": NOW, "last_attempt": NOW, "milliseconds": 12}
+    changes: list[dict[str, Any]] = [
+        tried | {"due_at": NOW + 60, "http_status": 500, "detail": "The webhook answered 500."},
+        tried | {"status": DeliveryStatus.DELIVERED, "http_status": 204},
+        tried | {"status": DeliveryStatus.FAILED, "http_status": None, "detail": "The settings were deleted."},
+        {"kind": TEST, "connection_id": None},
+    ]
+    return [
+        new.model_copy(update={"id": id_of(NOW + number, "golden", str(number)), **change})
+        for number, change in enumerate(changes)
+    ]
+
+
+def send_jobs() -> list[SendJob]:
+    first, *_, test = notifications()
+    return [SendJob(TENANT, [first.id]), SendJob(TENANT, [test.id], test=True)]
 
 
 def samples(services: Services) -> dict[str, Any]:
@@ -216,11 +297,13 @@ def samples(services: Services) -> dict[str, Any]:
     services.event_log.add(TENANT, event(1, None))
     messages = [failed(0, Direction.UPLINK, '{"DevEUI_uplink": {}}'), failed(1, Direction.DOWNLINK, "x" * 2000)]
     services.failed_messages.add(TENANT, ID, messages)
-    services.statistics.add(TENANT, ID, {"uplinksDelivered": 2, "uplinksFailed": 1}, {DEVICE})
+    services.statistics.add(TENANT, ID, {"uplinksDelivered": 2, "uplinksFailed": 1}, {DEVICE}, LOG)
+    services.statistics.flush()
     # More devices than a minute's counters hold are in a sketch, as all devices of the first release.
     services.statistics.add(TENANT, ID, {}, {DEVICE, *(f"{number:016X}" for number in range(MOST + 1))})
     services.statistics.mark_waiting(TENANT, ID, ["waiting"])
     services.application_server_store.put(TENANT, "as", "key")
+    _store_notifications(services)
     services.ledger.record("message")
     services.uplink_queues.create(ID)
     services.uplink_queues.send(
@@ -237,14 +320,57 @@ def samples(services: Services) -> dict[str, Any]:
     services.downlink_queue.send([(DOWNLINK_JOB, "d")])
     tables = (
         *("connections", "flows", "drivers", "events", "failed-messages", "statistics", "application-servers"),
-        "coordination",
+        *("coordination", "notifications"),
     )
     queues = (f"uplinks-{ID}.fifo", "wakes", "polls", "downlinks.fifo")
     return {
         "items": {table: _items(services, table) for table in tables},
         "messages": {queue: _messages(services, queue) for queue in queues},
         "codec": codec_calls(),
+        "notify": {"requests": notify_requests(), "secret": webhook_secret(services)},
     }
+
+
+def _store_notifications(services: Services) -> None:
+    """Write settings and notifications by the steps that functions take."""
+    store = services.notification_store
+    for settings in notification_settings():
+        store.put(settings, 0)
+    for each in notifications():
+        is_test = each.kind == TEST
+        unsent = {"attempts": 0, "first_attempt": None, "last_attempt": None, "status": DeliveryStatus.PENDING}
+        store.add(each.model_copy(update={} if is_test else unsent | {"due_at": NOW}))
+        if not is_test:
+            store.take(TENANT, each.id, NOW, NOW + 60)
+            store.finish(each)
+
+
+def notify_requests() -> list[Any]:
+    """Return the requests to the function that sends notifications: of the reconciler, and of a test."""
+
+    class Client:
+        def __init__(self) -> None:
+            self.requests: list[Any] = []
+
+        def invoke(self, *, FunctionName: str, InvocationType: str, Payload: bytes) -> Any:  # noqa: ARG002, N803
+            self.requests.append(json.loads(Payload))
+            return {}
+
+    client = Client()
+    function = LambdaNotifyFunction(client, "notify")
+    scheduled, test = send_jobs()
+    function.start([scheduled])
+    function.run(test)
+    return client.requests
+
+
+def webhook_secret(services: Services) -> Any:
+    """Return the text of a webhook's secret after a rotation."""
+    made = iter(reversed(WEBHOOK_SECRETS))
+    secrets = SecretsManagerWebhookSecrets(services.secretsmanager, "golden", lambda: NOW, make=lambda: next(made))
+    name, _ = secrets.create(TENANT)
+    secrets.rotate(name, NOW + 86400)
+    return json.loads(services.secretsmanager.get_secret_value(SecretId=name)["SecretString"])
 
 
 def codec_calls() -> list[dict[str, Any]]:
@@ -264,6 +390,8 @@ def _items(services: Services, table: str) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if "BS" in value:
+        return {"BS": sorted(base64.b64encode(bytes(each)).decode() for each in value["BS"])}
     return {"B": base64.b64encode(bytes(value["B"])).decode()} if "B" in value else value
 
 

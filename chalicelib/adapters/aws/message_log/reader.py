@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 
+_BLOCK = "block"
+
+
 class DynamoDbMessageLog:
     """The message log of all connections, in the items of the statistics."""
 
@@ -30,14 +33,21 @@ class DynamoDbMessageLog:
         )
 
         def entries_of(item: Mapping[str, Any]) -> list[LogEntry]:
-            return [entry for block in item[ATTRIBUTE] for entry in decode(block, device)]
+            return list(decode(item[_BLOCK], device))
 
         return [
             entry
             for connection, first, last in ranges
-            for entries in readable(self._items(connection, first, last), entries_of, "connection", "sort")
+            for entries in readable(self._blocks(connection, first, last), entries_of, "connection", "sort")
             for entry in entries
         ]
+
+    def _blocks(self, connection: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+        """Yield the blocks, each with its item's key: drains of two releases may have written to one item."""
+        for item in self._items(connection, first, last):
+            log = item[ATTRIBUTE]
+            for block in log if isinstance(log, frozenset) else [log]:
+                yield {"connection": item["connection"], "sort": item["sort"], _BLOCK: block}
 
     def _items(self, connection: str, first: int, last: int) -> Iterator[dict[str, Any]]:
         return query(

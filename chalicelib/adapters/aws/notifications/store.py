@@ -55,6 +55,9 @@ _NAMES = {
     "milliseconds": "milliseconds",
 }
 """The fields of a notification that are attributes of the same value, with the attributes' names."""
+_RECORD = {"schema", "wanted", "activeSince", "version", "createdAt", "updatedAt", "secretId"}
+_WANTED = {field.alias or name for name, field in NotificationRequest.model_fields.items()}
+"""The fields of stored settings that this release knows."""
 
 
 class DynamoDbNotifications:
@@ -76,12 +79,13 @@ class DynamoDbNotifications:
         return list(readable(items, _settings_of, "tenant", "id"))
 
     def put(self, settings: NotificationSettings, expected_version: int) -> None:
-        record = {
+        stored = self._item(settings.tenant, SETTINGS) if expected_version else {}
+        record = stored | {
             "tenant": settings.tenant,
             "id": SETTINGS,
             "shard": _OF_SETTINGS,
             "dueAt": 0,
-            "settings": _record_of(settings),
+            "settings": _record_of(settings, stored.get("settings", {})),
         }
         with _same(expected_version):
             self._client.put_item(TableName=self._table, Item=to_item(record), **_version(expected_version))
@@ -219,10 +223,13 @@ def _version(expected: int) -> dict[str, Any]:
     }
 
 
-def _record_of(settings: NotificationSettings) -> dict[str, Any]:
+def _record_of(settings: NotificationSettings, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of settings, with the fields of ``stored`` that only another release knows."""
+    wanted = settings.wanted.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {
+        **{name: value for name, value in stored.items() if name not in _RECORD},
         "schema": SCHEMA,
-        "wanted": settings.wanted.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "wanted": {name: value for name, value in stored.get("wanted", {}).items() if name not in _WANTED} | wanted,
         "activeSince": settings.active_since,
         "version": settings.version,
         "createdAt": settings.created_at,
@@ -257,4 +264,8 @@ def _item_of(notification: Notification) -> dict[str, Any]:
 
 def _notification_of(item: Mapping[str, Any]) -> Notification:
     fields = {name: item[attribute] for name, attribute in _NAMES.items() if attribute in item}
-    return Notification(tenant=item["tenant"], id=item["id"], status=item["status"], **fields)
+    notification = Notification(tenant=item["tenant"], id=item["id"], status=item["status"], **fields)
+    # Read here, so that a body without it is an unreadable record and not a fault of the list.
+    if not notification.message:
+        raise ValueError("the body has no message")
+    return notification
