@@ -20,15 +20,17 @@ _COLUMNS = ("connection", "name", "state", "last_delivered", "failed", "last_fai
 _DEV_EUI = re.compile(r"[0-9A-F]{16}")
 _UNKNOWN = (
     "Not known: messages that wait in a queue (SQS cannot be searched; backlog is the number of all devices' reports), "
-    "deliveries more than 8 days ago, and failed messages more than 30 days ago."
+    "failed messages more than 30 days ago, deliveries more than 60 days ago, and, in minutes of more than 64 devices, "
+    "those of the others more than 8 days ago."
 )
 _SAMPLED = "no, or not in the sample"
 
 
 def find_device(stage: Stage, arguments: argparse.Namespace) -> int:
-    """Show the connections that delivered an uplink of a device in the last 8 days, or have a failed message of it.
+    """Show the connections that delivered an uplink of a device in the last 60 days, or have a failed message of it.
 
-    Return 1 when there are none.
+    Devices beyond the 64 of a minute's counters are in the sketches of the last 8 days only. Return 1 when there is no
+    connection.
     """
     device = re.sub(r"[-: ]", "", arguments.deveui).upper()
     if not _DEV_EUI.fullmatch(device):

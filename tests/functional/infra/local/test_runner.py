@@ -61,6 +61,11 @@ def reconcile(event):
 CONFIG = {"version": "2.0", "app_name": "tests", "stages": {"local": {"environment_variables": {"FROM_STAGE": "yes"}}}}
 
 
+START = 180
+"""Seconds for the start of a runner. It imports boto3, Chalice and pydantic first: one second of an idle core, and half
+a minute on a machine whose cores other tests use. An end of the runner is noticed at once."""
+
+
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -110,7 +115,12 @@ class Running:
             stdout=self.log,
             stderr=subprocess.STDOUT,
         )
-        wait_for(lambda: len(self.pids()) == 6, "six workers")
+        wait_for(self._complete, "six workers", seconds=START)
+
+    def _complete(self) -> bool:
+        """Return whether all workers were started. Fails at once when the runner has ended."""
+        assert self.process.poll() is None, (self.directory / "runner.log").read_text()
+        return len(self.pids()) == 6
 
     def notes(self, function: str) -> list[dict[str, Any]]:
         path = self.directory / "out"

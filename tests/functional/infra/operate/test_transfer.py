@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.aws import failed_messages, statistics
+from chalicelib.adapters.aws.devices import minutes, sketches
 from chalicelib.adapters.aws.sqs import uplink_queue_attributes
 from chalicelib.entry.services import Services
 from tests.functional.connection_cases import failed
@@ -111,6 +113,9 @@ def test_device_is_found_by_deliveries_and_by_failed_messages(services: Services
     assert rows["delivered"]["last_delivered"].endswith(":00.000Z")
     assert (rows["refused"]["failed"], rows["refused"]["reason"]) == (2, "UNROUTABLE")
     assert "SQS cannot be searched" in found["notKnown"]
+    kept = (statistics._KEPT, sketches._KEPT, failed_messages._KEPT)
+    assert [f"more than {seconds // 86400} days ago" in found["notKnown"] for seconds in kept] == [True] * 3
+    assert f"more than {minutes.MOST} devices" in found["notKnown"]
     assert operate.json("find", "0000000000000000", code=1)["connections"] == []
     assert "16 hexadecimal digits" in operate("find", "xyz", code=1).err
 
