@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 
 from tests.e2e.client import Stack
 
-TIMEOUT = 15_000
-"""Milliseconds until a failing test gives up."""
+TIMEOUT = 60_000
+"""Milliseconds until a failing test gives up. On a busy machine, the first answers of a stack take more than 15 s."""
 expect.set_options(timeout=TIMEOUT)
 _LOG_VIOLATIONS = """addEventListener("securitypolicyviolation",
     (event) => console.error("CSP", event.violatedDirective, event.blockedURI))"""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from infra.local.browser.console_views import PROVOKED, Walk
 from infra.local.demo import showcase
@@ -50,6 +50,23 @@ def test_every_view_is_accessible_and_fits_its_window(
                 found[name] = (width, faults)
         assert found == {}
         assert seen == VIEWS
+
+
+def test_details_are_accessible_before_their_numbers_arrive(browser: Browser, stack: Stack) -> None:
+    connection = stack.connect("Slow statistics", stack.configuration())
+    with console_in(browser, stack, viewport=WIDE) as console:
+        console.open()
+        held: list[Route] = []
+        console.page.route("**/statistics?*", lambda route: held.append(route))  # noqa: PLW0108  # no built-in
+        console.show(connection["id"])
+        expect(console.page.locator("svg.ring").first).to_be_visible()
+        assert console.accessibility_faults() == []
+        assert len(held) > 0
+        for route in held:
+            route.continue_()
+        expect(console.page.locator("svg.ring .track").first).to_be_attached()
+        console.page.unroute("**/statistics?*")
+    stack.api("DELETE", f"/connections/{connection['id']}")
 
 
 def test_checks_find_faults(browser: Browser, stack: Stack) -> None:

@@ -11,15 +11,19 @@ const BULLETS = { pending: "busy", delivered: "good", failed: "bad" };
 
 export function deliveriesSection() {
   const list = h("div", {}, h("p.muted", {}, T.loading));
+  let asked = 0;
 
   async function load() {
+    const number = ++asked;
     try {
       const { json } = await get("notifications/deliveries");
+      // An answer that a later one has overtaken lacks the last notifications.
+      if (number !== asked) return;
       const deliveries = /** @type {Delivery[]} */ (json);
       const none = h("p.muted", {}, N.noDeliveries);
       put(list, deliveries.length ? stackedTable(N.table, N.columns, deliveries.map(row)) : none);
     } catch (problem) {
-      put(list, h("p.error", {}, problem.message));
+      if (number === asked) put(list, h("p.error", {}, problem.message));
     }
   }
 

@@ -15,7 +15,7 @@ const MARGIN = { top: 12, right: 12, bottom: 26, left: 44 };
 
 /** A ring of delivered, failed, lost and waiting messages, with their numbers. @param {string} title */
 export function ring(title) {
-  const figure = s("svg.ring", { viewBox: "0 0 128 128", width: 128, height: 128, role: "img" });
+  const figure = s("svg.ring", { viewBox: "0 0 128 128", width: 128, height: 128, role: "img", "aria-label": title });
   const legend = h("dl.legend", {});
   const element = h("section.card.ring-card", {}, h("h3", {}, title), h("div.ring-row", {}, figure, legend));
 
@@ -80,7 +80,7 @@ function summaryOf(points) {
 
 /** Messages over time. A table has the same values for users who read or hear them. */
 export function chart() {
-  const svg = s("svg.chart", { role: "img", height: HEIGHT });
+  const svg = s("svg.chart", { role: "img", height: HEIGHT, "aria-label": T.statistics.chart });
   const readout = h("p.readout.muted", {});
   const table = pointsTable();
   const key = h("ul.key", {}, SERIES.map((name) => h("li", {}, swatch(name), T.statistics.series[name])));

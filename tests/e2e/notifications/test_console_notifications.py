@@ -1,14 +1,13 @@
 """Notifications in a browser and on the local stack: set up, tested, received with a signature, rotated, deleted."""
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import APIResponse, Browser, Route, expect
 from standardwebhooks import Webhook
 
 from tests.e2e.client import Stack, eventually
@@ -43,6 +42,10 @@ class Receiver:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def tests(self) -> list[tuple[dict[str, str], str]]:
+        """Return the received tests. Connections of other tests may open or recover meanwhile."""
+        return [each for each, kind in zip(self.received, self.kinds(), strict=False) if kind == "test"]
 
     def kinds(self) -> list[str]:
         return [json.loads(body)["type"] for _, body in self.received]
@@ -87,9 +90,9 @@ def test_notifications_are_set_up_tested_and_received(browser: Browser, stack: S
         # A test arrives, and its signature verifies.
         console.button("Send a test").click()
         expect(console.page.get_by_text("The target accepted the test")).to_be_visible()
-        [(headers, body)] = receiver.received
+        [(headers, body)] = receiver.tests()
         assert Webhook(secret).verify(body, headers)["type"] == "test"
-        row = console.page.get_by_role("row", name=re.compile("Test"))
+        row = console.page.get_by_role("row").filter(has_text="This is a test of the notifications.")
         expect(row).to_contain_text("delivered")
         expect(row).to_contain_text("HTTP 204")
 
@@ -110,7 +113,7 @@ def test_notifications_are_set_up_tested_and_received(browser: Browser, stack: S
         assert other != secret
         console.button("Send a test").click()
         expect(console.page.get_by_text("The target accepted the test")).to_be_visible()
-        headers, body = receiver.received[-1]
+        headers, body = receiver.tests()[-1]
         for each in (secret, other):
             Webhook(each).verify(body, headers)
 
@@ -119,6 +122,37 @@ def test_notifications_are_set_up_tested_and_received(browser: Browser, stack: S
         console.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         console.expect_notification("The notifications have been deleted.")
         expect(console.page.get_by_text("No notifications are set up yet")).to_be_visible()
+
+
+def test_late_answer_does_not_hide_newer_deliveries(browser: Browser, stack: Stack, receiver: Receiver) -> None:
+    with console_in(browser, stack) as console:
+        # Given: the answer to the list of before the test is on its way until after the test
+        console.allow("404")
+        page, address = console.page, "**/notifications/deliveries"
+        with page.expect_response(address):
+            show(console)
+        late: list[tuple[Route, APIResponse]] = []
+
+        def hold_first(route: Route) -> None:
+            if late:
+                route.continue_()
+            else:
+                late.append((route, route.fetch()))
+
+        page.route(address, hold_first)
+        sent = sum(each["kind"] == "test" for each in stack.api("GET", "/notifications/deliveries").json)
+        set_up(console, receiver)
+        console.button("Send a test").click()
+        tests = page.get_by_role("row").filter(has_text="This is a test of the notifications.")
+        expect(tests).to_have_count(sent + 1)
+        # When
+        [(route, answer)] = late
+        with page.expect_response(address):
+            route.fulfill(response=answer)
+        page.evaluate("() => new Promise((done) => setTimeout(done))")
+        # Then
+        expect(tests).to_have_count(sent + 1)
+        page.unroute(address)
 
 
 def test_errors_are_shown_at_their_fields(browser: Browser, stack: Stack) -> None:
