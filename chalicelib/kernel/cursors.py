@@ -26,10 +26,15 @@ def decode(scope: str, cursor: str) -> str:
     # The check only detects cursors of other lists. Every query is bound to the caller's tenant, so no signature is
     # needed.
     if check != _check(scope, position) or encode(scope, position) != cursor:
-        raise InvalidRequest(
-            [Violation("/cursor", "This cursor does not belong to this list. Take it from the Link header, rel=next.")]
-        )
+        raise foreign()
     return position
+
+
+def foreign() -> InvalidRequest:
+    """Return the error for a cursor that the list did not issue."""
+    return InvalidRequest(
+        [Violation("/cursor", "This cursor does not belong to this list. Take it from the Link header, rel=next.")]
+    )
 
 
 def _check(scope: str, position: str) -> bytes:

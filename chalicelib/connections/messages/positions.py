@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from chalicelib.kernel import cursors
 
+_LATEST = 1e11
+"""Unix seconds that no time reaches. A forged cursor may have infinity, or no number."""
 MOST_DECIDED = 150
 """Messages that a cursor names. If more of them wait for long, an earlier step of one may be listed again."""
 
@@ -36,7 +38,10 @@ def position_of(scope: str, cursor: str | None) -> Position | None:
     try:
         moment, connection, reference, connections, decided = json.loads(cursors.decode(scope, cursor))
         named = tuple((str(connections[index]), str(name)) for index, name in decided)
-        return Position(float(moment), (str(connection), str(reference)), named)
-    except (ValueError, TypeError, LookupError):
+        position = Position(float(moment), (str(connection), str(reference)), named)
+    except (ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
         # The check value of a cursor is not a signature, so a forged one may have any content.
-        return Position(0.0, ("", ""))
+        raise cursors.foreign() from error
+    if not 0 <= position.time < _LATEST:
+        raise cursors.foreign()
+    return position
