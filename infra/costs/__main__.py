@@ -18,7 +18,8 @@ def main() -> None:
     from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory  # noqa: PLC0415
     from chalicelib.config import Settings  # noqa: PLC0415
     from infra.bench.broker import bench_broker, bench_connection  # noqa: PLC0415
-    from infra.costs import idle, measured, tables  # noqa: PLC0415
+    from infra.costs import idle, measured, message_log, tables  # noqa: PLC0415
+    from infra.costs.notifications import NotificationPath  # noqa: PLC0415
     from infra.costs.polls import IdlePolls  # noqa: PLC0415
     from infra.costs.uplinks import UplinkPath  # noqa: PLC0415
     from infra.local.aws.emulation import emulation  # noqa: PLC0415
@@ -51,7 +52,16 @@ def main() -> None:
             prefix = f"{_STAGE}-{connections}-{tenants}"
             group = settings.model_copy(update={"resource_prefix": prefix})
             idle_minutes.append((tenants, IdlePolls(group, connections, tenants).minute()))
-    for table in (tables.of_reports(used), tables.of_idle_connections(idle_minutes)):
+        logs = [message_log.usage(settings.model_copy(update={"resource_prefix": f"{_STAGE}-log"}), 1)]
+        logs.append(message_log.usage(settings.model_copy(update={"resource_prefix": f"{_STAGE}-log-10"}), 10))
+        notified = NotificationPath(settings.model_copy(update={"resource_prefix": f"{_STAGE}-notifications"}))
+        notices = notified.minute(), notified.sent()
+    for table in (
+        tables.of_reports(used),
+        tables.of_message_log(used, logs),
+        tables.of_idle_connections(idle_minutes),
+        tables.of_notifications(*notices),
+    ):
         print("\n".join(table), end="\n\n")
     for name, seconds in cpu.items():
         print(f"CPU, {name}: {1000 * seconds:.1f} ms on this machine, {1000 * measured.CPU[name]:.1f} ms in the table")

@@ -106,7 +106,7 @@ class IdlePolls:
             generation = {"tenant": f"tenant{number}", "id": GENERATION, "generation": 1, "connections": connections}
             plain.dynamodb.put_item(TableName=settings.table("connections"), Item=to_item(generation))
         for number in range(connections):
-            made = _connection(f"tenant{number % tenants}", self._now)
+            made = idle_connection(f"tenant{number % tenants}", self._now)
             # Not by the store: the emulation's transactions copy the whole table.
             plain.dynamodb.put_item(TableName=settings.table("connections"), Item=to_item(record_of(made)))
             self._targets.append(PollTarget(tenant=made.tenant, connection_id=made.id))
@@ -188,7 +188,7 @@ class IdlePolls:
                 self._turn(poll)
 
 
-def _connection(tenant: str, now: float) -> Connection:
+def idle_connection(tenant: str, now: float) -> Connection:
     """Return a connection whose downlinks were consumed before."""
     return Connection(
         tenant=tenant,

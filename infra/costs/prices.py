@@ -21,6 +21,7 @@ class Unit(StrEnum):
     SECRET_MONTH = "secret and month"  # noqa: S105  # a unit, not a secret
     SECRET_CALL = "Secrets Manager call"  # noqa: S105
     LOG_BYTE = "CloudWatch Logs byte"
+    STORED_BYTE = "DynamoDB byte and month"
     METRIC_MONTH = "CloudWatch metric and month"
     ALARM_MONTH = "CloudWatch alarm and month"
 
@@ -37,6 +38,7 @@ PRICES: Mapping[Unit, float] = {
     Unit.SECRET_MONTH: 0.40,
     Unit.SECRET_CALL: 5e-6,
     Unit.LOG_BYTE: 0.50 / (1 << 30),
+    Unit.STORED_BYTE: 0.25 / (1 << 30),
     Unit.METRIC_MONTH: 0.30,
     Unit.ALARM_MONTH: 0.10,
 }

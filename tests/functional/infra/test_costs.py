@@ -7,7 +7,9 @@ import pytest
 
 from chalicelib.config import Settings
 from chalicelib.entry import services as wiring
-from infra.costs import idle, tables
+from infra.costs import idle, message_log, tables
+from infra.costs.message_log import LogUsage
+from infra.costs.notifications import NotificationPath, NotificationUsage
 from infra.costs.polls import IdlePolls, Minute
 from infra.costs.prices import Unit
 from infra.costs.uplinks import UplinkPath, Usage
@@ -101,10 +103,67 @@ def test_idle_connection_costs_little_more_than_one_write_and_two_reads(
         assert minute.calls["dynamodb.PutItem"] == minute.connections + 1
 
 
-def test_readme_shows_the_tables_of_this_code(used: Used, idle_minutes: list[tuple[int, Minute]]) -> None:
+@pytest.fixture(scope="module")
+def logs() -> list[LogUsage]:
+    found = []
+    for reports in (1, 10):
+        with pytest.MonkeyPatch.context() as patch, mock_aws():
+            emulated(patch)
+            found.append(message_log.usage(Settings(resource_prefix="iot-flow-test"), reports))
+    return found
+
+
+def test_message_log_adds_no_write_and_few_bytes(logs: list[LogUsage], used: Used) -> None:
+    for log in logs:
+        assert log.units == log.units_without
+        assert 0 < (log.bytes - log.bytes_without) / (message_log.DRAINS * log.reports) < 80
+    shares = [line for line in tables.of_message_log(used, logs) if "share" in line]
+    percents = [float(cell.strip(" *")) for cell in shares[0].split("|")[2:-1]]
+    assert max(percents) <= message_log.GOAL
+
+
+@pytest.fixture(scope="module")
+def notices() -> tuple[NotificationUsage, NotificationUsage]:
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        emulated(patch)
+        path = NotificationPath(Settings(resource_prefix="iot-flow-test"))
+        return path.minute(), path.sent()
+
+
+def test_notification_costs_three_writes_a_read_and_a_secret(
+    notices: tuple[NotificationUsage, NotificationUsage],
+) -> None:
+    minute, sent = notices
+    # The settings of all tenants, and the notifications that are due.
+    assert minute.calls == {"dynamodb.Query": 2}
+    assert minute.units == {Unit.READ: 1}
+    assert sent.calls == {
+        "dynamodb.PutItem": 1,
+        "dynamodb.GetItem": 1,
+        "dynamodb.UpdateItem": 2,
+        "secretsmanager.GetSecretValue": 1,
+    }
+    # The first two writes have one unit more for the index.
+    assert sent.units == {Unit.READ: 1, Unit.WRITE: 5, Unit.SECRET_CALL: 1}
+
+
+def emulated(patch: pytest.MonkeyPatch) -> None:
+    patch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        patch.setenv(name, "test")
+    patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+
+def test_readme_shows_the_tables_of_this_code(
+    used: Used,
+    idle_minutes: list[tuple[int, Minute]],
+    logs: list[LogUsage],
+    notices: tuple[NotificationUsage, NotificationUsage],
+) -> None:
     readme = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
     shown = [line for line in readme.splitlines() if line.startswith("|")]
-    for line in tables.of_reports(used) + tables.of_idle_connections(idle_minutes):
+    lines = tables.of_reports(used) + tables.of_idle_connections(idle_minutes)
+    for line in lines + tables.of_message_log(used, logs) + tables.of_notifications(*notices):
         assert any(_equal(line, each) for each in shown), line
 
 
