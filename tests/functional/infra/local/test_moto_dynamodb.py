@@ -200,3 +200,45 @@ def test_queries_give_what_moto_gives(table: Any) -> None:
         ExpressionAttributeValues={":a": "x", ":k": "k4"},
     )
     assert ([each["b"] for each in odd["Items"]], odd["ScannedCount"]) == (["04"], 30)
+
+
+def test_query_returns_attributes_of_every_type(table: Any) -> None:
+    item = {
+        "a": "x",
+        "b": "types",
+        "number": 7,
+        "yes": True,
+        "none": None,
+        "texts": {"p", "q"},
+        "numbers": {1, 2},
+        "bytes": b"\x00\xff",
+        "map": {"inner": [1, {"deep": "text", "bytes": b"\x01"}]},
+    }
+    table.put_item(Item=item)
+    [found] = table.query(KeyConditionExpression="a = :a", ExpressionAttributeValues={":a": "x"})["Items"]
+    assert found == item
+
+
+def test_pages_of_an_index_end_by_the_size_of_what_it_has(table: Any) -> None:
+    table.meta.client.update_table(
+        TableName=table.name,
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("a", "b")],
+        GlobalSecondaryIndexUpdates=[
+            {
+                "Create": {
+                    "IndexName": "keys",
+                    "KeySchema": [
+                        {"AttributeName": "a", "KeyType": "HASH"},
+                        {"AttributeName": "b", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            }
+        ],
+    )
+    for number in range(4):
+        table.put_item(Item={"a": "x", "b": str(number), "large": "l" * 300_000})
+    wanted: Any = {"KeyConditionExpression": "a = :a", "ExpressionAttributeValues": {":a": "x"}}
+    of_table, of_index = table.query(**wanted), table.query(IndexName="keys", **wanted)
+    assert (of_table["Count"], "LastEvaluatedKey" in of_table) == (3, True)
+    assert (of_index["Count"], "LastEvaluatedKey" in of_index) == (4, False)
