@@ -125,3 +125,40 @@ def test_protocol_changes_from_tcp_to_ssl(console: Console, three: list[dict[str
     expect(console.page.locator(".state-line")).to_contain_text(re.compile("Opened", re.IGNORECASE))
     read = console.stack.api("GET", f"/connections/{connection_id}").json["configuration"]
     assert (read["protocol"], read["privateKey"]) == ("SSL", "*****")
+
+
+@pytest.mark.usefixtures("three")
+def test_rows_of_earlier_filters_are_marked_until_the_answer_arrives(console: Console) -> None:
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    console.page.route(re.compile(r"[?&]q=sorted\+a(&|$)"), hold)
+    console.field("Search").fill("sorted")
+    names = console.page.locator("td.name a")
+    part = console.page.locator(".list")
+    expect(names).to_have_count(3)
+    expect(part).not_to_have_attribute("aria-busy", "true")
+    with console.page.expect_request(re.compile("q=sorted.a")):
+        console.field("Search").fill("sorted a")
+    expect(part).to_have_attribute("aria-busy", "true")
+    expect(console.page.locator(".count")).to_have_css("opacity", "0.5")
+    # The answer of a filter that was replaced changes nothing, whenever it arrives.
+    console.field("Search").fill("sorted b")
+    expect(names).to_have_text(["Sorted B"])
+    expect(part).not_to_have_attribute("aria-busy", "true")
+    [late] = held
+    with console.page.expect_response(re.compile("q=sorted")):
+        late.continue_()
+    console.page.evaluate("() => new Promise((done) => setTimeout(done))")
+    expect(names).to_have_text(["Sorted B"])
+
+
+@pytest.mark.usefixtures("three")
+def test_failed_search_is_no_longer_marked_as_waiting(console: Console) -> None:
+    console.allow("500")
+    console.page.route(re.compile("q=sorted"), lambda route: route.fulfill(status=500, json={}))
+    console.field("Search").fill("sorted")
+    expect(console.page.get_by_role("button", name="Try again")).to_be_visible()
+    expect(console.page.locator(".list")).not_to_have_attribute("aria-busy", "true")

@@ -62,7 +62,7 @@ export function listSection(level, shown) {
   let turn = 0;
   const title = h(level, { tabindex: "-1" }, T.list.title);
   const top = h("div.title-row", {}, title);
-  const tools = listTools(wanted, () => ((wanted.page = 0), load()), () => readAll(wanted));
+  const tools = listTools(wanted, { typed: wait, changed: () => ((wanted.page = 0), change()) }, () => readAll(wanted));
   const count = h("p.muted.count", { "aria-live": "polite" });
   const table = connectionsTable(sort, selected, () => bulk.update());
   const bulk = bulkBar(() => (table.mark(), load()), () => (table.mark(), bulk.update()));
@@ -70,7 +70,7 @@ export function listSection(level, shown) {
   const noMatch = h("p.nothing", { hidden: true }, T.list.noMatch, " ", clear);
   const pager = listPager(shown, (step) => {
     wanted.page += step;
-    load().then(() => table.element.scrollIntoView({ block: "nearest" }));
+    change().then(() => table.element.scrollIntoView({ block: "nearest" }));
     if (!pager.keepsFocus()) title.focus();
   });
   const filled = h("div.filled", { hidden: true }, count, bulk.element, table.element, noMatch, pager.element);
@@ -82,12 +82,16 @@ export function listSection(level, shown) {
 
   /** @param {string} name */
   function sort(name) {
-    if (wanted.sort !== name) Object.assign(wanted, { sort: name, descending: false });
-    else if (!wanted.descending) wanted.descending = true;
-    else Object.assign(wanted, { sort: WORST_FIRST, descending: false });
-    wanted.page = 0;
-    load();
+    Object.assign(wanted, orderAfter(wanted, name), { page: 0 });
+    change();
   }
+
+  /** Shows that the rows are those of earlier filters, and stops refreshes until the list has been read. */
+  function wait() {
+    element.setAttribute("aria-busy", "true");
+  }
+
+  const change = () => (wait(), load());
 
   /** @param {Connection[]} rows */
   function draw(rows) {
@@ -110,31 +114,47 @@ export function listSection(level, shown) {
     const mine = turn;
     if (element.isConnected) writeAddress(wanted);
     try {
-      const { json, headers } = await first(pathFor(wanted, shown));
+      const found = await readPage(wanted, shown);
       // A later call has begun, or another view is open.
       if (mine !== turn || !element.isConnected) return;
-      total = Number(headers.get("Total-Count") ?? json.length);
-      const last = Math.max(0, Math.ceil(total / shown) - 1);
-      if (wanted.page > last) {
-        wanted.page = last;
-        await load();
-        return;
-      }
-      draw(json);
+      total = found.total;
+      wanted.page = found.page;
+      writeAddress(wanted);
+      draw(found.rows);
       trouble.show("");
     } catch (problem) {
       if (mine !== turn || !element.isConnected) return;
       trouble.show(problem.message);
       trouble.element.append(button(T.retry, { kind: "small", onclick: load }));
     }
+    element.removeAttribute("aria-busy");
     waiting.remove();
   }
 
-  function start() {
-    load();
-    return every(() => SECONDS, element, load);
-  }
+  const start = () => (load(), every(() => SECONDS, element, load));
   return { element, start, load };
+}
+
+/**
+ * The order after a click on the head of a column: upwards, downwards, then the worst first.
+ * @param {Wanted} wanted @param {string} name
+ */
+function orderAfter({ sort, descending }, name) {
+  if (sort !== name) return { sort: name, descending: false };
+  return descending ? { sort: WORST_FIRST, descending: false } : { sort, descending: true };
+}
+
+/**
+ * The rows of a page, or of the last page if there are fewer.
+ * @param {Wanted} wanted @param {number} shown
+ * @returns {Promise<{rows: Connection[], total: number, page: number}>}
+ */
+async function readPage(wanted, shown) {
+  const { json, headers } = await first(pathFor(wanted, shown));
+  const total = Number(headers.get("Total-Count") ?? json.length);
+  const last = Math.max(0, Math.ceil(total / shown) - 1);
+  if (wanted.page > last) return readPage({ ...wanted, page: last }, shown);
+  return { rows: json, total, page: wanted.page };
 }
 
 /** @param {Wanted} wanted */

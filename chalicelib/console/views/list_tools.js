@@ -14,10 +14,10 @@ const PAUSE = 250;
 
 /**
  * @param {Wanted} wanted is changed by the user
- * @param {() => void} changed
+ * @param {{typed: () => void, changed: () => void}} on `typed` is called at once, `changed` when the list must be read
  * @param {() => Promise<Connection[]>} readAll reads the connections of the CSV file
  */
-export function listTools(wanted, changed, readAll) {
+export function listTools(wanted, { typed, changed }, readAll) {
   const searchId = newId("search");
   const search = h("input", {
     id: searchId, type: "search", placeholder: T.list.searchHint, autocomplete: "off", "data-key": "/",
@@ -26,6 +26,7 @@ export function listTools(wanted, changed, readAll) {
   let timer = 0;
   search.addEventListener("input", () => {
     wanted.q = search.value;
+    typed();
     window.clearTimeout(timer);
     timer = window.setTimeout(changed, PAUSE);
   });
