@@ -24,12 +24,15 @@ export function settingsSection(current, changed, reload) {
     const wanted = rows.filter(({ definition }) => (definition.group === "more") === more);
     return h("div.settings", {}, wanted.map(({ row }) => row.element));
   };
+  // Open if a setting has another value than its default: it can be the cause of a fault.
+  const isSet = (/** @type {Field} */ each) => ![each.initial ?? "", each.example].includes(textOf(current(), each));
+  const open = FIELDS.some((each) => each.group === "more" && isSet(each));
   const element = h(
     "section.panel",
     {},
     h("h2", {}, T.details.settings),
     list(false),
-    h("details.group", {}, h("summary", {}, T.details.more), list(true)),
+    h("details.group", { open }, h("summary", {}, T.details.more), list(true)),
   );
   const update = () => {
     for (const { row } of rows) row.update();
