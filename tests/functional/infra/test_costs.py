@@ -107,7 +107,7 @@ def test_idle_connection_costs_little_more_than_one_write_and_two_reads(
 def logs() -> list[LogUsage]:
     found = []
     for reports in (1, 10):
-        with pytest.MonkeyPatch.context() as patch, mock_aws():
+        with pytest.MonkeyPatch.context() as patch, emulated_aws():
             emulated(patch)
             found.append(message_log.usage(Settings(resource_prefix="iot-flow-test"), reports))
     return found
@@ -124,7 +124,7 @@ def test_message_log_adds_no_write_and_few_bytes(logs: list[LogUsage], used: Use
 
 @pytest.fixture(scope="module")
 def notices() -> tuple[NotificationUsage, NotificationUsage]:
-    with pytest.MonkeyPatch.context() as patch, mock_aws():
+    with pytest.MonkeyPatch.context() as patch, emulated_aws():
         emulated(patch)
         path = NotificationPath(Settings(resource_prefix="iot-flow-test"))
         return path.minute(), path.sent()
