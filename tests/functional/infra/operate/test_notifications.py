@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from standardwebhooks import Webhook
 
+from chalicelib.connections.notifications.dispatch import Dispatcher
+from chalicelib.connections.notifications.outbox import Subscriptions
 from chalicelib.entry.services import Services
 from chalicelib.errors import NotFound
 from infra.deploy.operate import tables
@@ -118,7 +120,9 @@ def test_pending_notification_is_sent_after_the_restore_and_an_expired_one_is_no
     world.lose()
     # When
     assert operate.json("restore", str(directory), "--yes")["deliveries"] == 1
-    services.dispatcher.run()
+    # The first run of a process reads the settings.
+    again = Subscriptions(services.notification_store, services.clock, period=0)
+    Dispatcher(again, services.notification_store, services.notify_function, services.clock).run()
     # Then
     [sent] = [each for each in services.notifications.log("demo") if each.id == waiting.id]
     assert (sent.status.value, sent.attempts) == ("delivered", 2)
