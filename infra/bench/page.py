@@ -1,106 +1,153 @@
-"""``python -m infra.bench.page``: time until the web page is usable for a tenant with 1,000 connections.
+"""``python -m infra.bench.page``: time until the web page is usable for a tenant with 10,000 connections.
 
-It starts a local stack unless ``--stack DIRECTORY`` names a running one. It creates inactive connections of the tenant
-``other`` over the API, and does not delete them.
+It starts a local stack unless ``--stack DIRECTORY`` names a running one. It writes records of the tenant ``other`` into
+the stack's DynamoDB, and does not delete them. Few of them are active: ``make scale`` measures the reconciler.
 """
 
 import argparse
+import re
 import statistics
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from infra.local.browser.chromium import ARGUMENTS, ChromiumMissing, ensure_installed, program
 from infra.local.browser.screenshots import stack_for
-from infra.local.demo.api_client import ApiClient
+from infra.local.demo.fleet import healthy, write
 from infra.local.errors import StackFailed
 
-CONNECTIONS = 1000
+CONNECTIONS = 10_000
 GOAL = 1.0
-"""Seconds from the click on *Sign in* to a usable list."""
+"""Seconds until a view is usable."""
+_ACTIVE = 300
 _ROUNDS = 5
-_AT_ONCE = 4
 _PATIENCE = 120_000
-_CONFIGURATION = {
-    "hostName": "amqp.example.com",
-    "protocol": "TCP",
-    "uplinkTopicPattern": "sites.{DevEUI}.uplink",
-    "downlinkTopicPattern": "sites.{DevEUI}.downlink",
-}
+_QUIET = 300
+"""Milliseconds."""
+_TENANT = "other"
+_IDS = re.compile(r"ids=[^&]*")
+
+
+@dataclass
+class Visit:
+    """Seconds of each step, the calls of each step with their bytes, and the bytes of the page's files."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    weight: int = 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m infra.bench.page", description=__doc__)
     parser.add_argument("--stack", type=Path, help="the directory of a running stack")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    arguments = parser.parse_args()
     try:
-        run(parser.parse_args().stack)
+        run(arguments.stack, arguments.connections)
     except (StackFailed, ChromiumMissing) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def run(directory: Path | None = None) -> None:
+def run(directory: Path | None = None, connections: int = CONNECTIONS) -> None:
     """Measure at the stack in a directory, or at a new one. Raises StackFailed or ChromiumMissing."""
     ensure_installed()
-    with stack_for(directory) as stack, sync_playwright() as playwright:
-        _fill(stack)
+    with stack_for(directory, TIME_SCALE="1") as stack, sync_playwright() as playwright:
+        print(f"Writing {connections:,} connections ...", flush=True)
+        active = min(_ACTIVE, connections)
+        write(stack, _TENANT, healthy(_TENANT, range(active)))
+        write(stack, _TENANT, healthy(_TENANT, range(active, connections), active=False))
         with playwright.chromium.launch(executable_path=program(), args=list(ARGUMENTS)) as browser:
-            measure(browser, stack)
+            visits = [visit(browser, stack, connections) for _ in range(_ROUNDS)]
+    print("\n".join(report(visits, connections)))
 
 
-def measure(browser: Browser, stack: dict[str, Any]) -> float:
-    """Prints and returns the median of the seconds until the first view is usable."""
-    rounds = [_visit(browser, stack) for _ in range(_ROUNDS)]
-    usable = statistics.median(each[0] for each in rounds)
-    complete = statistics.median(each[1] for each in rounds)
-    weight = rounds[0][2]
-    print(f"first view with {CONNECTIONS} connections: usable after {usable:.2f} s (goal {GOAL:.0f} s), ", end="")
-    print(f"all rows after {complete:.1f} s; size of the page {weight / 1000:.0f} KB")
-    return usable
-
-
-def _visit(browser: Browser, stack: dict[str, Any]) -> tuple[float, float, int]:
-    """Seconds until the first rows and *Create* are usable, seconds until all rows are loaded, bytes of the page."""
+def visit(browser: Browser, stack: Mapping[str, Any], connections: int) -> Visit:
+    """Sign in, open the list and search, each in the page of a new browser context."""
+    made = Visit()
+    wanted = f"Site {connections // 2:05}"
     with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
         page = context.new_page()
         page.set_default_timeout(_PATIENCE)
-        sizes: list[int] = []
-        page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
-        page.goto(stack["consoleUrl"])
+        finished: list[Request] = []
+        begun: list[Request] = []
+        page.on("request", lambda request: begun.extend((request,)))
+        page.on("requestfinished", lambda request: finished.extend((request,)))
+
+        def step(name: str, act: Callable[[], object], usable: Callable[[], object]) -> None:
+            begun.clear()
+            finished.clear()
+            began = time.perf_counter()
+            act()
+            usable()
+            made.seconds[name] = time.perf_counter() - began
+            _settle(page, begun, finished)
+            calls = [each for each in finished if not each.url.startswith(stack["consoleUrl"])]
+            made.calls[name] = [(_path(each, stack), each.sizes()["responseBodySize"]) for each in calls]
+            made.weight += sum(each.sizes()["responseBodySize"] for each in finished if each not in calls)
+
+        first = page.locator("tr[data-id]").first
+        sign_in = page.get_by_role("button", name="Sign in")
+        step("open the page", lambda: page.goto(stack["consoleUrl"]), sign_in.wait_for)
         page.get_by_label("Token", exact=True).fill(stack["otherTenantToken"])
-        weight = sum(sizes)
-        began = time.perf_counter()
-        page.get_by_role("button", name="Sign in").click()
-        page.locator("tr[data-id]").first.wait_for()
-        page.get_by_role("button", name="Create").click(trial=True)
-        usable = time.perf_counter() - began
-        page.wait_for_function(
-            "count => document.querySelector('.count').textContent === `${count.toLocaleString('en')} connections`",
-            arg=CONNECTIONS,
+        step("sign in: overview", sign_in.click, lambda: _overview(page, connections))
+        step("open the list", page.get_by_role("link", name="Connections", exact=True).click, first.wait_for)
+        names = page.locator("td.name a")
+        step(
+            "search",
+            lambda: page.get_by_label("Search", exact=True).fill(wanted.lower()),
+            lambda: names.and_(page.get_by_text(wanted, exact=True)).and_(names.last).wait_for(),
         )
-        return usable, time.perf_counter() - began, weight
+        assert names.all_text_contents() == [wanted]  # noqa: S101
+        step("sort by name", lambda: _sort_all(page), lambda: names.get_by_text("Site 00049", exact=True).wait_for())
+    return made
 
 
-def _fill(stack: dict[str, Any]) -> None:
-    api = ApiClient(stack["apiUrl"], stack["otherTenantToken"])
+def _overview(page: Page, connections: int) -> None:
+    """Wait until the overview has counted all connections and shows the first of them."""
+    states = page.get_by_role("list", name="Connections by state")
+    states.get_by_role("link", name="All").filter(has_text=f"{connections:,}").wait_for()
+    page.locator("tr[data-id]").first.wait_for()
 
-    def create(number: int) -> None:
-        document = {
-            "connectorId": "actility-amqp-0.9.1-iot",
-            "name": f"Site {number:04}",
-            "active": False,
-            "configuration": _CONFIGURATION,
-        }
-        api.call("POST", "/connections", document)
 
-    print(f"Creating {CONNECTIONS} connections ...", flush=True)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(create, range(CONNECTIONS)))
+def _settle(page: Page, begun: Sequence[Request], finished: Sequence[Request]) -> None:
+    """Wait until all calls have ended and no other one has begun for a while."""
+    number = -1
+    while number < len(begun) or len(finished) < len(begun):
+        number = len(begun)
+        page.wait_for_timeout(_QUIET)
+
+
+def _sort_all(page: Page) -> None:
+    page.get_by_label("Search", exact=True).fill("")
+    page.get_by_role("columnheader", name="Name").get_by_role("button").click()
+
+
+def _path(request: Request, stack: Mapping[str, Any]) -> str:
+    return _IDS.sub("ids=...", f"{request.method} {request.url.removeprefix(stack['apiUrl'])}")
+
+
+def report(visits: Sequence[Visit], connections: int) -> list[str]:
+    """Return the lines of two tables: seconds of each step, and the calls of a visit. The first visit is a cold one."""
+    lines = [f"The page with {connections:,} connections, {len(visits)} visits (goal {GOAL:.0f} s)"]
+    lines += ["", f"{'step':24}{'first':>9}{'median':>9}{'slowest':>9}"]
+    for name in visits[0].seconds:
+        seconds = [each.seconds[name] for each in visits]
+        lines.append(f"{name:24}{seconds[0]:8.2f}s{statistics.median(seconds):8.2f}s{max(seconds):8.2f}s")
+    lines += ["", f"{'call':76}{'times':>6}{'bytes':>9}"]
+    for name, calls in visits[-1].calls.items():
+        sizes: defaultdict[str, list[int]] = defaultdict(list)
+        for path, size in calls:
+            sizes[path].append(size)
+        lines += [f"{name}:", *(f"  {path:74}{len(own):6}{sum(own):9,}" for path, own in sizes.items())]
+    return [*lines, "", f"files of the page: {visits[0].weight:,} bytes"]
 
 
 if __name__ == "__main__":

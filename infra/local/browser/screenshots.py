@@ -105,8 +105,8 @@ def _take_for_readme(browser: Browser, stack: dict[str, Any], ids: dict[str, str
 
 
 @contextmanager
-def stack_for(directory: Path | None) -> Iterator[dict[str, Any]]:
-    """Yield the content of ``stack.json``: of the stack in the directory, or of a new stack."""
+def stack_for(directory: Path | None, **settings: str) -> Iterator[dict[str, Any]]:
+    """Yield the content of ``stack.json``: of the stack in the directory, or of a new stack with these settings."""
     if directory is not None:
         yield json.loads((directory / STACK_FILE).read_text(encoding="utf-8"))
         return
@@ -114,6 +114,7 @@ def stack_for(directory: Path | None) -> Iterator[dict[str, Any]]:
         where = Path(temporary) / "stack"
         environment = {
             **os.environ, "LOCAL_DIR": str(where), "PORT_BASE": str(free_range(SPAN)), "DEMO": "0", "TIME_SCALE": "60",
+            **settings,
         }  # fmt: skip
         child = Child("stack", [sys.executable, "-m", "infra.local.stack"], Path(temporary) / "stack.log", environment)
         try:
