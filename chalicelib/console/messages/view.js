@@ -1,8 +1,10 @@
 /** What became of messages: a search, a history of each message, and replay. */
 
 import { get, nextPage } from "../parts/api.js";
+import { curlButton } from "../calls/curl.js";
 import { errorLine } from "../parts/dialog.js";
 import { button, every, h, icon, put } from "../parts/dom.js";
+import { C } from "../texts/curl.js";
 import { M } from "../texts/messages.js";
 import { bulkPanel } from "./bulk.js";
 import { filterForm } from "./filters.js";
@@ -31,7 +33,7 @@ function messagesView(place, query, names) {
   const results = searchResults(names, filters.values);
   put(
     place,
-    h("h1", {}, M.title),
+    h("div.title-row", {}, h("h1", {}, M.title), curlButton(C.title, () => searchCall(filters.values()))),
     h("p.muted", {}, M.intro),
     filters.element,
     results.element,
@@ -39,6 +41,12 @@ function messagesView(place, query, names) {
   );
   results.start();
   return every(() => SECONDS, results.element, results.refresh);
+}
+
+/** @param {URLSearchParams} wanted */
+function searchCall(wanted) {
+  wanted.set("limit", String(SHOWN));
+  return { method: "GET", path: `messages?${wanted}` };
 }
 
 /** Loads the style sheet of this view once. */
@@ -74,10 +82,8 @@ function searchResults(names, filters) {
   /** Reads the newest messages. @param {boolean} first whether the older pages are unknown */
   async function load(first) {
     const asked = search;
-    const wanted = filters();
-    wanted.set("limit", String(SHOWN));
     try {
-      const { json, headers } = await get(`messages?${wanted}`);
+      const { json, headers } = await get(searchCall(filters()).path);
       if (asked !== search) return;
       if (first) older = nextPage(headers);
       list.show(json);

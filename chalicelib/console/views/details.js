@@ -6,6 +6,7 @@ import { button, crumb, every, h, newId, put, whileRemoving } from "../parts/dom
 import { isPassing } from "../parts/state.js";
 import { flowLink, flowsOf } from "../flows/routing.js";
 import { alarmsSection } from "./alarms.js";
+import { callsSection } from "../calls/section.js";
 import { eventsSection } from "./events.js";
 import { headSection } from "./head.js";
 import { messagesSection } from "./messages.js";
@@ -73,6 +74,7 @@ export function detailsView(place, id) {
       h("div.columns", {}, settings.element, history.element),
       messages.element,
       alarms.element,
+      callsSection(current, path),
       removal(current, path, rest),
     );
     return [head, settings, alarms];
