@@ -8,6 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
+from infra.local.browser.message_views import message_views
 from infra.local.browser.overview_views import list_views, overview_views
 from infra.local.demo.showcase import DRIVER, MAIN, METERS
 
@@ -48,6 +49,7 @@ class Walk:
         yield from self._signing_in()
         yield from overview_views(self._page)
         yield from list_views(self._page, self._window)
+        yield from message_views(self._page)
         yield from self._creating()
         yield from self._details()
         yield from self._windows()

@@ -49,6 +49,8 @@ function encodeDownlink(input) {
 }
 """
 _DEVICES = [f"70B3D5E75E00{number:04X}" for number in range(1, 13)]
+DEVICE = _DEVICES[0]
+"""A device whose uplinks reach several connections."""
 _UNBOUND = _DEVICES[-1]
 """No queue is bound for this device's uplinks, so the broker returns them and they fail."""
 _UPLINKS_PER_DEVICE = 4
