@@ -26,6 +26,7 @@ DISCOVERED = {
 
 FOLDERS = (
     "",
+    "calls/",
     "drivers/",
     "flows/",
     "messages/",

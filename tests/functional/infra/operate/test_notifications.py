@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 URL = "https://hooks.example.com/{}"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:iot-flow-test-news"
-WANTED = {"faultyAfter": 9, "kinds": ["connection.faulty"], "quietHours": {"startTime": "22:00", "endTime": "06:00"}}
+LATER = (time.gmtime().tm_hour + 12) % 24
+WANTED = {
+    "faultyAfter": 9,
+    "kinds": ["connection.faulty"],
+    # Half a day from now, so that these tests can send at any time of the day.
+    "quietHours": {"startTime": f"{LATER:02}:00", "endTime": f"{LATER:02}:30"},
+}
 
 
 class Notified(World):
