@@ -84,7 +84,10 @@ class NotificationService:
         return settings, secret
 
     def delete(self, tenant: str, allowed_versions: frozenset[str] | None) -> None:
-        """Delete the settings and the secret; what was not sent yet fails. Raises NotFound, PreconditionFailed."""
+        """Delete the settings and the secret. What was not sent yet waits for new settings, at most 30 days.
+
+        Raises NotFound, PreconditionFailed.
+        """
         stored = self.get(tenant)
         _check_version(stored, allowed_versions)
         self._context.settings.delete(tenant, stored.version)

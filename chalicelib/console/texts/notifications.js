@@ -47,7 +47,7 @@ export const N = {
   copied: "The secret has been copied.",
   remove: "Delete",
   removeTitle: "Delete the notifications?",
-  removeText: "Changes are not reported any more. Queued notifications fail, and the secret is deleted.",
+  removeText: "Changes are not reported any more. Queued notifications are not sent, and the secret is deleted.",
   removed: "The notifications have been deleted.",
   deliveries: "Deliveries",
   noDeliveries: "No notification has been sent yet.",

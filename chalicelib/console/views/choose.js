@@ -17,7 +17,7 @@ export function chooseView(place) {
   );
   put(
     place,
-    crumb("#/", T.connections),
+    crumb("#/connections", T.connections),
     h("h1", {}, T.choose.title),
     h("p.muted", {}, T.choose.intro),
     h("div.choices", {}, amqp),

@@ -84,7 +84,7 @@ export function detailsView(place, id) {
     for (const stop of stops) stop();
   }
 
-  put(place, crumb("#/", T.connections), title, trouble.element, rest);
+  put(place, crumb("#/connections", T.connections), title, trouble.element, rest);
   title.focus({ preventScroll: true });
   load();
   stops.push(every(() => (connection && isPassing(connection) ? 1 : 5), rest, load));

@@ -229,4 +229,4 @@ def test_secret_that_was_deleted_is_a_fault_of_the_settings(world: World) -> Non
     world.reconcile(1)
     [pending] = world.notifications.newest("demo", 100)
     assert pending.status is DeliveryStatus.PENDING
-    assert "Rotate the secret" in (pending.detail or "")
+    assert "set them up again" in (pending.detail or "")
