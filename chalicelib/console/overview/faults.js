@@ -48,6 +48,12 @@ function fine(healthy, states) {
   return h("li.healthy", {}, icon(healthy && states.OPENED ? "check" : "info"), h("p", {}, text));
 }
 
+/** @param {string | null | undefined} time */
+function next(time) {
+  if (!time) return T.overview.noNext;
+  return Date.parse(time) > Date.now() ? [`${T.overview.next} `, ago(time)] : T.overview.due;
+}
+
 /** @param {FaultGroup} group @param {() => Promise<unknown>} reload */
 function groupRow(group, reload) {
   const { cause, direction, level, count, since, nextAttempt, waiting, waitingIsExact, connectionIds } = group;
@@ -59,7 +65,7 @@ function groupRow(group, reload) {
   const facts = [
     since && h("span", {}, `${ends ? T.overview.ends : T.overview.since} `, ago(since)),
     !ends && h("span", { class: waiting ? "busy" : "" }, T.overview.waiting(waiting, waitingIsExact)),
-    !ends && h("span", {}, nextAttempt ? [`${T.overview.next} `, ago(nextAttempt)] : T.overview.noNext),
+    !ends && h("span", {}, next(nextAttempt)),
     T.overview.directions[direction] && h("span.tag", {}, T.overview.directions[direction]),
   ];
   const label = count === 1 ? T.overview.restart : T.overview.restartSome(count);

@@ -20,6 +20,7 @@ export const overview = {
     since: "since",
     ends: "first one",
     next: "next attempt",
+    due: "next attempt due now",
     noNext: "no attempt scheduled",
     waiting: (/** @type {number} */ n, /** @type {boolean} */ exact) =>
       `${exact ? "" : "at least "}${count(n, "message", "messages")} waiting`,
