@@ -214,6 +214,8 @@ class Drain:
         """Decode and publish reports, and settle those that need or allow no publish."""
         if self._window.is_outdated(self._connection):
             self._await_confirms()
+        if reports is self._undecoded:
+            self._settler.begin_deletes()
         decoded = self._context.decoder.decode(self._connection, reports, self._stop_at)
         # A driver that takes long must not occupy the fast lane either.
         self.lane.confirmed(0, decoded.seconds)

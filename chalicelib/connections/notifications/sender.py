@@ -106,7 +106,8 @@ class NotificationSender:
         try:
             keys = self._context.secrets.keys(settings.secret_id or "", self._context.clock())
         except NotFound as error:
-            raise NotDelivered("The webhook's secret was deleted. Delete the settings and set them up again.") from error
+            detail = "The webhook's secret was deleted. Delete the settings and set them up again."
+            raise NotDelivered(detail) from error
         headers = signed_headers(keys, taken.id, timestamp, taken.body)
         return self._context.webhooks.send(wanted.url or "", headers, taken.body)
 

@@ -87,14 +87,21 @@ class ReportSettler:
             self._state.drop(reports)
             self._state.plan_wake(self._context.clock())
 
+    def begin_deletes(self) -> None:
+        """Delete the confirmed reports that wait for a full call, because the drain may wait for long now.
+
+        A report that became visible again meanwhile would be published twice.
+        """
+        if self._delivered:
+            self._start_delete(len(self._delivered))
+
     def finish(self) -> None:
         """Delete the remaining reports, and wait for all deletes."""
         if self._delivered and not self._deletes:
             # Nothing runs beside it, so it needs no thread.
             reports, self._delivered = self._delivered, []
             self._deleted(reports, self._call(reports))
-        elif self._delivered:
-            self._start_delete(len(self._delivered))
+        self.begin_deletes()
         while self._deletes:
             call, reports = self._deletes.popitem()
             self._deleted(reports, call.result())

@@ -9,6 +9,7 @@ import pytest
 from chalicelib.domain.delivery import Outcome, Result
 from chalicelib.network_servers.thingpark.reports import parse_report
 from chalicelib.vocabulary import FailureReason
+from infra.local.waiting import wait_until
 from tests.unit.domain.flows.cases import flow, key
 from tests.unit.flow import TENANT, Flow
 
@@ -425,6 +426,24 @@ def test_reports_that_the_time_did_not_suffice_for_are_sent_later_in_order(scene
     order = [report["FCntUp"] for report in published(scene) if report["DevEUI"].endswith("2")]
     assert order == sorted(order)
     assert len(published(scene)) == 5
+
+
+def test_confirmed_reports_are_deleted_while_the_codec_works(scene: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given: a first chunk whose number is no multiple of ten
+    left: list[bool] = []
+    scene.codec.on_call = lambda: left.append(wait_until(lambda: sum(scene.queues.depth("c1")) <= 7, 2, 0.01))
+    receive = scene.queues.receive
+    monkeypatch.setattr(scene.queues, "receive", lambda name, number, seconds: receive(name, min(number, 7), seconds))
+    for device in range(112):
+        scene.post(device, **UPLINK)
+
+    # When
+    scene.forward()
+
+    # Then: a codec that takes longer than their visibility timeout does not make them visible again
+    assert scene.codec.calls == [105, 7]
+    assert left == [False, True]
+    assert len(published(scene)) == 112
 
 
 def test_slow_driver_moves_its_connection_to_the_slow_lane(scene: Flow) -> None:
