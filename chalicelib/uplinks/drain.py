@@ -87,7 +87,8 @@ class Drain:
         """Drain the queue; return False if the wakes may be let go without a look at their reports."""
         try:
             self._drain(probe)
-        except (OutOfTime, NoSlot):
+        except (OutOfTime, NoSlot) as reason:
+            log.info("drain postponed", extra={"connection": self.id, "reason": type(reason).__name__})
             self._plan_wake(0)
         except TooSlow:
             # Nothing was published to the new connection: the slow lane starts again.
@@ -133,6 +134,7 @@ class Drain:
 
     def _stream(self, probe: bool) -> None:
         """Receive, publish and settle side by side until the queue has no more, or the time is over."""
+        self._window.reserve(self._connection)
         if probe:
             # A probe connects before it receives: otherwise a slow queue could use up the time of every probe.
             self._window.open(self._connection)

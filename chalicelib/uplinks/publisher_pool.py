@@ -92,8 +92,10 @@ class PublisherPool:
             return warm is not None and warm.publisher.usable and warm.version == connection.version
 
     def rest(self, connection_id: str) -> None:
-        """Close the connection's publisher after a drain if its slot is needed for other functions."""
-        if not self._slots.may_stay(connection_id):
+        """Give a slot back after a drain if no publisher uses it, or close the publisher if other functions need it."""
+        with self._lock:
+            is_used = connection_id in self._warm
+        if not is_used or not self._slots.may_stay(connection_id):
             self.close(connection_id)
 
     def hand_over(self, connection_id: str) -> None:

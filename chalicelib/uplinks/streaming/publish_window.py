@@ -50,6 +50,14 @@ class PublishWindow:
         if publisher is not None:
             publisher.wake()
 
+    def reserve(self, connection: Connection) -> None:
+        """Take a slot at the broker, unless a publisher is open. Raises NoSlot, Unavailable.
+
+        Call it before a receive: a drain that waits for a slot must not hide reports from those that have one."""
+        if not self._context.pool.is_warm(connection):
+            deadline = min(self._context.monotonic() + self._context.timing.connect_budget, self.abort_at)
+            self._context.pool.reserve(connection, deadline)
+
     def open(self, connection: Connection) -> Publisher:
         """Return an open publisher. Raises BrokerFault, TooSlow, NoSlot, OutOfTime (too little is left to connect).
 

@@ -5,12 +5,13 @@ import time
 import pytest
 
 from chalicelib.domain.connection import Connection
+from chalicelib.domain.work_items import Wake
 from chalicelib.errors import BrokerUnreachable
 from chalicelib.uplinks.publisher_pool import IDLE, PublisherPool
 from chalicelib.uplinks.socket_slots import NoSlot, SocketSlots, publishers_of
 from chalicelib.vocabulary import EventType
 from infra.local.in_memory import MemorySlots
-from tests.unit.flow import Flow
+from tests.unit.flow import TENANT, Flow
 
 HOLD = 120.0
 
@@ -137,6 +138,33 @@ def test_drain_without_a_slot_leaves_a_pending_wake_up(flow: Flow) -> None:
     assert not flow.state().breaker_open
     assert flow.state().wake_at == flow.now
     assert flow.queues.depth("c1") == (1, 0)
+
+
+def test_drain_that_waits_for_a_slot_hides_no_report_from_others(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given
+    for owner in ("a", "b", "c"):
+        flow.slots.take("c1", owner, 3, HOLD)
+    flow.post()
+    take, seen = flow.slots.take, set()
+
+    def observed(key: str, owner: str, limit: int, seconds: float) -> list[str] | None:
+        seen.add(flow.queues.depth("c1"))
+        return take(key, owner, limit, seconds)
+
+    monkeypatch.setattr(flow.slots, "take", observed)
+
+    # When
+    flow.forward()
+
+    # Then
+    assert seen == {(1, 0)}
+
+
+def test_drain_without_a_report_gives_its_slot_back(flow: Flow) -> None:
+    flow.wakes.send([Wake(tenant=TENANT, connection_id="c1")])
+    flow.forward()
+    assert flow.slots.holders["c1"] == {}
+    assert flow.broker.opened == 0
 
 
 def test_busy_function_keeps_the_slot_that_a_seldom_used_one_gives_back(
