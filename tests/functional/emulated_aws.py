@@ -16,7 +16,7 @@ _one_call = threading.RLock()
 
 @cache
 def _session() -> boto3.Session:
-    """Return the session of all tests: a new one reads the descriptions of all services again, for half a second."""
+    """Return the session of all tests: reading the descriptions of all services takes a new one half a second."""
     return boto3.Session()
 
 

@@ -13,7 +13,7 @@ import struct
 import sys
 
 _ADDRESS_SPACE = 512 << 20
-"""Bytes, for whatever the engine's own limit misses."""
+"""Bytes. It ends a process whose memory the engine's own limit misses."""
 _LIMITS = {
     resource.RLIMIT_AS: _ADDRESS_SPACE,
     resource.RLIMIT_CORE: 0,

@@ -98,7 +98,7 @@ def test_idle_connection_costs_little_more_than_one_write_and_two_reads(
 ) -> None:
     for tenants, minute in idle_minutes[1:]:
         assert minute.units[Unit.WRITE] / minute.connections < 1.4
-        # A tenant's generation is read every five seconds, for half a unit.
+        # A tenant's generation is read every five seconds; a read costs half a unit.
         assert (minute.units[Unit.READ] - 6.5 * tenants) / minute.connections < 2.5
         assert minute.calls["dynamodb.PutItem"] == minute.connections + 1
 
