@@ -49,7 +49,7 @@ def copied(console: Console, button: str) -> str:
 
 
 def run_in_shell(command: str, token: str, directory: Path) -> Any:
-    """Run the command as a user does who has set TOKEN, and return the JSON of the answer."""
+    """Run the command in a shell with TOKEN set, and return the JSON of the answer."""
     run = subprocess.run(
         ["sh", "-c", command], cwd=directory, env={"PATH": "/usr/bin:/bin", "TOKEN": token}, capture_output=True,
         text=True, check=False, timeout=60,

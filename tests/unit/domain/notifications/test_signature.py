@@ -12,7 +12,7 @@ BODY = '{"type":"connection.opened","data":{"message":"Käse is open"}}'
 
 @pytest.fixture
 def now() -> int:
-    """The receiver compares with the time of its own clock, and refuses what is older than five minutes."""
+    """The time in Unix seconds. The receiver refuses a signature that is older than five minutes."""
     return int(time.time())
 
 
