@@ -49,7 +49,7 @@ function driverFields(driver) {
   return fields;
 }
 
-/** @param {Driver | undefined} driver @param {() => void} reload */
+/** @param {Driver | undefined} driver @param {() => Promise<void>} reload */
 function driverForm(driver, reload) {
   const fields = driverFields(driver);
   const { id, name, description, signature } = fields;

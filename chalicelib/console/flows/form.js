@@ -43,7 +43,7 @@ function flowFields(flow, drivers) {
   return fields;
 }
 
-/** @param {Flow | undefined} flow @param {Known} known @param {() => void} reload */
+/** @param {Flow | undefined} flow @param {Known} known @param {() => Promise<void>} reload */
 function flowForm(flow, { flows, connections, drivers }, reload) {
   const fields = flowFields(flow, drivers);
   const { name, description, active, driver } = fields;

@@ -54,7 +54,7 @@ export function stackedTable(caption, columns, rows) {
 /**
  * The view of one document.
  * @param {HTMLElement} place @param {[string, string]} above address and title of the list
- * @param {(reload: () => void) => Promise<{title: string, form: HTMLElement}>} read
+ * @param {(reload: () => Promise<void>) => Promise<{title: string, form: HTMLElement}>} read
  */
 export function documentView(place, above, read) {
   const title = heading(T.loading);
@@ -88,7 +88,7 @@ export function documentView(place, above, read) {
  * @property {() => boolean[]} check checks all fields and shows their errors; returns which are good
  * @property {() => unknown} body the document to send
  * @property {(fault: Fault) => boolean} refuse shows an error of the API at its field, if there is one
- * @property {() => void} reload shows the current values of the server
+ * @property {() => Promise<void>} reload shows the current values of the server
  * @property {string} deleteText
  * @property {(problem: Problem) => Promise<void>} [used] is called if other documents prevent the deletion
  */
@@ -109,9 +109,10 @@ export function documentForm({ kind, stored, parts, check, body, refuse, reload,
     save.disabled = true;
     try {
       const { json } = await call(stored ? "PUT" : "POST", path, { body: body(), headers });
+      // Whoever reads that the document is saved has its stored values in front of them, not a form about to be replaced.
+      if (stored) await reload();
       notify(stored ? T.documents.saved(kind, json.name) : T.documents.created(kind, json.name));
-      if (stored) reload();
-      else location.hash = `${list}/${encodeURIComponent(json.id)}`;
+      if (!stored) location.hash = `${list}/${encodeURIComponent(json.id)}`;
     } catch (problem) {
       explain(problem);
     } finally {
