@@ -1,5 +1,7 @@
 """For all tests."""
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
@@ -15,6 +17,12 @@ TOGETHER = ("tests/e2e", "tests/broker")
 BY_FILE = "tests/functional/infra/"
 """Folder whose files stay with one process: they share deployed stages and measured calls."""
 
+UNCOVERED = tuple(
+    f"tests/{folder}/" for folder in ("e2e", "broker/bench", "functional/infra", "functional/monitoring", "rules")
+)
+"""Folders whose tests run without the tracer that measures coverage: it makes code 1.7 times slower. What these tests
+execute of chalicelib, tests of other folders execute, too, or it runs in other processes."""
+
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out the folders and files above as a whole, the largest first, and every other test by itself."""
@@ -28,3 +36,17 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 @pytest.hookimpl(optionalhook=True)  # there is nothing to hand out when everything runs in this process
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
     return ByFolder(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Stop the tracer for the set-up, too, which may deploy a stage: the plugin's marker spares only the call."""
+    plugin = item.config.pluginmanager.get_plugin("_cov")
+    controller = plugin.cov_controller if plugin and item.nodeid.startswith(UNCOVERED) else None
+    if controller:
+        controller.pause()
+    try:
+        return (yield)
+    finally:
+        if controller:
+            controller.resume()
