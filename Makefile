@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAGE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench costs scale lint-deploy chaos isolation unkind outage downlink-delay catalogue fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
+.PHONY: help run test check bench costs scale lint-deploy chaos isolation unkind outage downlink-delay webhook-outage catalogue fuzz schemathesis screenshots token lock deploy undeploy operate verify-aws clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -73,6 +73,9 @@ outage: $(BIN)/.installed ## stop a broker for a scaled day, check every report 
 
 downlink-delay: $(BIN)/.installed ## measure the delay of downlinks from the broker to the network server, for five minutes
 	@exec $(BIN)/python -m infra.measurements.downlink_delay
+
+webhook-outage: $(BIN)/.installed ## let a webhook fail for an hour, check every notification and the delays beside it (OUTAGE=3600)
+	@exec $(BIN)/python -m infra.measurements.webhook_outage $(if $(OUTAGE),--seconds $(OUTAGE))
 
 catalogue: $(BIN)/.installed ## run the drivers of a device catalogue with their own examples: make catalogue DIR=folder
 	@exec $(BIN)/python -m infra.measurements.catalogue $(DIR)
