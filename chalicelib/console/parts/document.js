@@ -109,7 +109,7 @@ export function documentForm({ kind, stored, parts, check, body, refuse, reload,
     save.disabled = true;
     try {
       const { json } = await call(stored ? "PUT" : "POST", path, { body: body(), headers });
-      // Whoever reads that the document is saved has its stored values in front of them, not a form about to be replaced.
+      // Before the message: a click after it must not go to a form that is about to be replaced.
       if (stored) await reload();
       notify(stored ? T.documents.saved(kind, json.name) : T.documents.created(kind, json.name));
       if (!stored) location.hash = `${list}/${encodeURIComponent(json.id)}`;
