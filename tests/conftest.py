@@ -17,13 +17,11 @@ TOGETHER = ("tests/e2e", "tests/broker")
 BY_FILE = "tests/functional/infra/"
 """Folder whose files stay with one process: they share deployed stages and measured calls."""
 
-UNCOVERED = (
-    *(f"tests/{folder}/" for folder in ("e2e", "broker/bench", "functional/infra", "functional/monitoring", "rules")),
-    *(f"tests/functional/http_api/test_{name}.py" for name in ("routes", "tenants", "console_api", "openapi")),
-    *(f"tests/functional/adapters/aws/test_{name}.py" for name in ("stored_records", "message_log_cost")),
+UNCOVERED = tuple(
+    f"tests/{folder}/" for folder in ("e2e", "broker/bench", "functional/infra", "functional/monitoring", "rules")
 )
-"""Tests that run without the tracer that measures coverage: it makes code 1.7 times slower. What they execute of
-chalicelib, other tests execute, too, or it runs in other processes."""
+"""Folders whose tests run without the tracer that measures coverage: it makes code 1.7 times slower. What these tests
+execute of chalicelib, tests of other folders execute, too, or it runs in other processes."""
 
 
 class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
