@@ -15,7 +15,7 @@ export function notificationsView(place) {
   const secret = h("div", { "aria-live": "polite" });
   const deliveries = deliveriesSection();
 
-  async function load() {
+  async function loadSettings() {
     try {
       const stored = await read();
       trouble.show("");
@@ -24,13 +24,12 @@ export function notificationsView(place) {
       put(body);
       trouble.show(problem.message);
     }
-    await deliveries.load();
   }
 
   /** @param {NotificationSettings | undefined} stored */
   function panel(stored) {
     const form = settingsForm(stored, save);
-    const result = h("p.hint", { "aria-live": "polite" });
+    const result = h("p.hint.sent", { "aria-live": "polite" });
     const tools = stored && [
       button(N.test, { onclick: () => test(result) }),
       stored.secret && button(N.rotate, { onclick: rotate }),
@@ -44,9 +43,10 @@ export function notificationsView(place) {
   async function save(document, version) {
     const headers = { "If-Match": `"${version}"` };
     const { json } = await call("PUT", "notifications", { body: document, headers });
-    notify(N.saved);
     if (json.secret?.startsWith("whsec_")) showSecret(secret, json.secret);
-    await load();
+    await loadSettings();
+    notify(N.saved);
+    await deliveries.load();
   }
 
   /** @param {HTMLElement} result */
@@ -76,9 +76,10 @@ export function notificationsView(place) {
     if (!(await confirm(N.removeTitle, N.removeText, { action: N.remove, danger: true }))) return;
     try {
       await remove("notifications", { headers: { "If-Match": `"${version}"` } });
-      notify(N.removed);
       put(secret);
-      await load();
+      await loadSettings();
+      notify(N.removed);
+      await deliveries.load();
     } catch (problem) {
       notify(problem.message, "bad");
     }
@@ -86,7 +87,8 @@ export function notificationsView(place) {
 
   const heading = h("h1", { tabindex: "-1" }, T.notifications);
   put(place, heading, h("p.muted", {}, N.intro), trouble.element, secret, body, deliveries.element);
-  load();
+  loadSettings();
+  deliveries.load();
 }
 
 /** The settings, undefined if there are none. @returns {Promise<NotificationSettings | undefined>} */
@@ -109,6 +111,6 @@ function showSecret(place, text) {
   const hint = h("p.hint", {}, N.secretHint);
   const code = h("pre.mono", { tabindex: "0", "aria-label": N.secret }, text);
   const copier = button(N.copy, { icon: "copy", onclick: copy });
-  put(place, h("section.panel", {}, h("h2", {}, N.secret), hint, code, copier));
+  put(place, h("section.panel.secret", {}, h("h2", {}, N.secret), hint, code, copier));
   place.scrollIntoView({ block: "nearest" });
 }
