@@ -30,7 +30,7 @@ export function listTools(wanted, { typed, changed }, readAll) {
     window.clearTimeout(timer);
     timer = window.setTimeout(changed, PAUSE);
   });
-  const names = (/** @type {string} */ state) => state.replaceAll("_", " ");
+  const names = (/** @type {string} */ state) => state[0] + state.slice(1).toLowerCase().replaceAll("_", " ");
   const state = choices(T.list.state, T.list.allStates, STATES, names, () => wanted.state, (value) => {
     wanted.state = value;
     changed();
@@ -90,7 +90,8 @@ function choices(label, none, values, name, chosen, choose) {
     several,
     h("option", { value: "*" }, T.list.several),
   );
-  const boxes = h("fieldset.boxes", { hidden: true }, h("legend.spoken", {}, label));
+  // It takes the focus when its text is clicked, so that it stays open then.
+  const boxes = h("fieldset.boxes", { hidden: true, tabindex: "-1" }, h("legend.spoken", {}, label));
   for (const value of values) {
     const box = h("input", { type: "checkbox", value, onchange: collect });
     boxes.append(h("label.check", {}, box, h("span", {}, name(value))));
@@ -108,8 +109,6 @@ function choices(label, none, values, name, chosen, choose) {
     several.textContent = value.split(",").map(name).join(", ");
     select.value = value;
     for (const box of boxes.querySelectorAll("input")) box.checked = value.split(",").includes(box.value);
-    if (value.includes(",")) boxes.hidden = false;
-    else if (!value) boxes.hidden = true;
   }
   select.addEventListener("change", () => {
     if (select.value === "*") {
@@ -118,11 +117,18 @@ function choices(label, none, values, name, chosen, choose) {
       boxes.querySelector("input")?.focus();
       return;
     }
-    boxes.hidden = !select.value.includes(",");
     choose(select.value);
   });
   update();
-  return { element: h("div.tool", {}, h("label", { for: id }, label), select, boxes), update };
+  const element = h("div.tool.several", {}, h("label", { for: id }, label), select, boxes);
+  boxes.addEventListener("focusout", (event) => {
+    const to = /** @type {FocusEvent} */ (event).relatedTarget;
+    if (!(to instanceof Node && boxes.contains(to))) boxes.hidden = true;
+  });
+  boxes.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") select.focus();
+  });
+  return { element, update };
 }
 
 /** @param {() => Promise<Connection[]>} readAll */

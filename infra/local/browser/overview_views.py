@@ -33,7 +33,7 @@ def list_views(page: Page, window: Callable[..., Iterator[str]]) -> Iterator[str
     yield "list-no-match"
     page.get_by_role("button", name="Clear the filter").click()
     page.get_by_label("State", exact=True).select_option(label="Several …")
-    for state in ("UNREACHABLE", "OPENED"):
+    for state in ("Unreachable", "Opened"):
         page.get_by_role("group", name="State").get_by_label(state, exact=True).check()
     expect(page.locator("tr[data-id]")).to_have_count(4)
     page.get_by_role("checkbox", name="Select all").check()
