@@ -36,6 +36,8 @@ def list_views(page: Page, window: Callable[..., Iterator[str]]) -> Iterator[str
     for state in ("Unreachable", "Opened"):
         page.get_by_role("group", name="State").get_by_label(state, exact=True).check()
     expect(page.locator("tr[data-id]")).to_have_count(4)
+    yield "list-states"
+    page.keyboard.press("Escape")
     page.get_by_role("checkbox", name="Select all").check()
     yield "list-selection"
     page.get_by_role("group", name="Selected connections").get_by_role("button", name="Delete").click()
