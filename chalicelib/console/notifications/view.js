@@ -2,6 +2,7 @@
 
 import { call, get, post, remove } from "../parts/api.js";
 import { confirm, errorLine, notify } from "../parts/dialog.js";
+import { heading } from "../parts/document.js";
 import { button, h, put } from "../parts/dom.js";
 import { deliveriesSection } from "./deliveries.js";
 import { settingsForm } from "./form.js";
@@ -85,8 +86,7 @@ export function notificationsView(place) {
     }
   }
 
-  const heading = h("h1", { tabindex: "-1" }, T.notifications);
-  put(place, heading, h("p.muted", {}, N.intro), trouble.element, secret, body, deliveries.element);
+  put(place, heading(T.notifications), h("p.muted", {}, N.intro), trouble.element, secret, body, deliveries.element);
   loadSettings();
   deliveries.load();
 }

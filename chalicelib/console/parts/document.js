@@ -8,7 +8,7 @@ import { T } from "../texts.js";
 /** @typedef {import("./api.js").Problem} Problem */
 
 const waiting = () => h("p.muted", {}, h("span.spinner", { "aria-hidden": "true" }), T.loading);
-const heading = (/** @type {string} */ text) => h("h1", { tabindex: "-1" }, text);
+export const heading = (/** @type {string} */ text) => h("h1", { tabindex: "-1" }, text);
 
 /**
  * A list of documents with the button that creates one.
