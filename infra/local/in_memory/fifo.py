@@ -1,6 +1,7 @@
 """A FIFO queue like SQS's, with groups, visibility, receipts, deduplication and retention."""
 
 import itertools
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -44,8 +45,12 @@ class Fifo:
         self._messages: dict[int, _Stored] = {}
         """By sequence number, therefore in order."""
         self._groups: dict[str, dict[int, None]] = defaultdict(dict)
+        self._free: dict[str, None] = {}
+        """The groups without a message in flight. A receive looks at no other one."""
         self._blocked: dict[str, float] = {}
-        """Time until which a group has a message in flight, for groups that did not change since the last receive."""
+        """Time until which a group has a message in flight."""
+        self._next_free = math.inf
+        """Time from which a blocked group may be free."""
         self._seen: dict[tuple[str, str], float] = {}
         self._receipts: dict[str, int] = {}
         self._numbers = itertools.count(1)
@@ -68,21 +73,38 @@ class Fifo:
             held = Held("", f"m{number}", group, body, message_id, now, 0, attributes or {})
             self._messages[number] = _Stored(held)
             self._groups[group][number] = None
+            if group not in self._blocked:
+                self._free[group] = None
 
     def receive(self, limit: int) -> list[Held]:
         with self._lock:
             now = self._forget_old()
-            received: list[Held] = []
-            for name, group in list(self._groups.items()):
-                if name not in self._blocked:
-                    self._blocked[name] = max(self._messages[number].visible_at for number in group)
-                if self._blocked[name] > now:
-                    continue
-                for number in group:
-                    if len(received) == min(limit, 10):
-                        return received
-                    received.append(self._give(number, now))
-            return received
+            if self._next_free <= now:
+                for name in [name for name, until in self._blocked.items() if until <= now]:
+                    self._place(name, now)
+                self._next_free = min(self._blocked.values(), default=math.inf)
+            visible = ((name, number) for name in self._free for number in self._groups[name])
+            taken = list(itertools.islice(visible, min(limit, 10)))
+            for name, _ in taken:
+                self._free.pop(name, None)
+            return [self._give(number, now) for _, number in taken]
+
+    def _place(self, name: str, now: float) -> None:
+        """Note whether a group is free now, or until when it is blocked."""
+        self._blocked.pop(name, None)
+        self._free.pop(name, None)
+        if not self._groups[name]:
+            del self._groups[name]
+            return
+        until = max(self._messages[number].visible_at for number in self._groups[name])
+        if until <= now:
+            self._free[name] = None
+        else:
+            self._block(name, until)
+
+    def _block(self, name: str, until: float) -> None:
+        self._blocked[name] = until
+        self._next_free = min(self._next_free, until)
 
     def _give(self, number: int, now: float) -> Held:
         stored = self._messages[number]
@@ -93,7 +115,7 @@ class Fifo:
         )
         self._receipts.pop(old.receipt, None)
         stored.visible_at = now + self._visibility
-        self._blocked[stored.message.group] = stored.visible_at
+        self._block(old.group, stored.visible_at)
         self._receipts[receipt] = number
         return stored.message
 
@@ -113,9 +135,7 @@ class Fifo:
         message = self._messages.pop(number).message
         self._receipts.pop(message.receipt, None)
         del self._groups[message.group][number]
-        self._blocked.pop(message.group, None)
-        if not self._groups[message.group]:
-            del self._groups[message.group]
+        self._place(message.group, self._clock())
 
     def change_visibility(self, receipts: Sequence[str], seconds: float) -> None:
         with self._lock:
@@ -124,7 +144,7 @@ class Fifo:
                 if number is not None:
                     stored = self._messages[number]
                     stored.visible_at = self._clock() + seconds
-                    self._blocked.pop(stored.message.group, None)
+                    self._place(stored.message.group, self._clock())
 
     def depth(self) -> tuple[int, int]:
         """(visible, in flight)."""
