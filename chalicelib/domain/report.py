@@ -1,7 +1,7 @@
 """Reports, independent of the network server that sent them."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 NO_DEVICE = "-"
 """The SQS message group of reports without a DevEUI."""
@@ -29,8 +29,7 @@ class UplinkPayload:
         return {name: value for name, value in given.items() if value is not None}
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """A report received from a network server: its unchanged document and the fields that the connector reads.
 
     ``text`` is the whole document, ``root`` its type, and ``fields`` the object that topic patterns read. ``time`` is

@@ -1,8 +1,9 @@
 """Publishing to a broker with confirms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.delivery import Outcome
@@ -19,8 +20,7 @@ FIXED_PROPERTIES: Mapping[str, Any] = {
 """The AMQP properties that all published messages share. Delivery mode 2: persistent."""
 
 
-@dataclass(frozen=True)
-class OutgoingMessage:
+class OutgoingMessage(NamedTuple):
     """One ``basic.publish``. Messages of the same ``group`` are published one after the other, in order."""
 
     key: str
@@ -33,7 +33,7 @@ class OutgoingMessage:
     uplink: bool = False
     """True if a confirm of the message shows that its device is active."""
     timestamp: int | None = None
-    headers: Mapping[str, str | int] = field(default_factory=dict)
+    headers: Mapping[str, str | int] = MappingProxyType({})
 
 
 def amqp_properties(message: OutgoingMessage) -> dict[str, Any]:

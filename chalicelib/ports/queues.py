@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from chalicelib.domain.report import DEFAULT_FORMAT
 from chalicelib.domain.work_items import DownlinkJob, PollJob, Wake
@@ -31,8 +31,7 @@ class QueueRecord:
     """The message attribute of a wake that describes its report."""
 
 
-@dataclass(frozen=True)
-class ReceivedReport:
+class ReceivedReport(NamedTuple):
     """A report received from a connection's queue.
 
     ``group``: the device. ``format``: the name of the report format of ``body``. ``sent_at``: Unix seconds.

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from chalicelib.domain.failed_message import Direction, FailedMessage
 from chalicelib.kernel.times import parse_time
@@ -33,8 +33,7 @@ class Step(StrEnum):
     REPLAYED = "replayed"
 
 
-@dataclass(frozen=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One step of one message.
 
     ``reference``: the message, see ``reference_of``. ``time`` and ``accepted_at``: Unix seconds; a replay begins a new
@@ -99,4 +98,4 @@ def _frame_counter(body: str) -> int | None:
 def replayed_entry(message: FailedMessage, now: float) -> LogEntry:
     """Return the entry of a failed message that was put back into its queue at ``now`` (Unix seconds)."""
     failed = failed_entry(message)
-    return replace(failed, step=Step.REPLAYED, time=now, attempts=0, reason=None, detail=None)
+    return failed._replace(step=Step.REPLAYED, time=now, attempts=0, reason=None, detail=None)

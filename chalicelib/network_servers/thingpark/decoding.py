@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from chalicelib.domain.report import Report, UplinkPayload
@@ -87,4 +86,4 @@ def _with(report: Report, name: str, text: str, value: Any) -> Report:
     else:
         comma = "," if report.fields else ""
         changed = f"{whole[: end - 1]}{comma}{json.dumps(name)}:{text}{whole[end - 1 :]}"
-    return replace(report, text=changed, fields=report.fields | {name: value})
+    return report._replace(text=changed, fields=report.fields | {name: value})

@@ -1,7 +1,6 @@
 """Reports with a summary from ingress: the drain publishes the same as from the whole body."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -81,7 +80,7 @@ def test_simple_patterns_need_no_second_parse_of_the_body(
 ) -> None:
     body = '{"DevEUI_uplink": {"DevEUI": "70b3d50000000001", "FPort": 1, "FCntUp": 2, "more": {"a": [1]}}}'
     report = received(body, DEFAULT.summary(DEFAULT.parse(body.encode())))
-    expected = prepare(replace(report, summary=None), connection, NOW)
+    expected = prepare(report._replace(summary=None), connection, NOW)
 
     def parse(*_: object) -> None:
         raise AssertionError("parsed again")
@@ -101,4 +100,4 @@ def test_pattern_with_an_error_fails_as_without_a_summary(connection: Connection
     broken = connection.model_copy(update={"configuration": configuration})
     body = '{"DevEUI_uplink": {"DevEUI": "70b3d50000000001"}}'
     report = received(body, DEFAULT.summary(DEFAULT.parse(body.encode())))
-    assert prepare(report, broken, NOW) == prepare(replace(report, summary=None), broken, NOW)
+    assert prepare(report, broken, NOW) == prepare(report._replace(summary=None), broken, NOW)
