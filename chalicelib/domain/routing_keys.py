@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
@@ -48,18 +48,25 @@ class Pattern:
     """A compiled topic pattern."""
 
     parts: tuple[str | Placeholder, ...]
-    limited: Callable[[], AbstractContextManager[None]]
-    """Return a context manager that bounds the cost of the evaluations inside it."""
+    limited: Callable[[], AbstractContextManager[None]] | None
+    """Returns a context manager that bounds the cost of the evaluations inside it; None for a pattern without JSONPath.
+    """
     names: frozenset[str] | None = None
     """The fields that the pattern reads, if it reads only fields by their names; None for any other pattern."""
 
     def key(self, fields: Mapping[str, Any]) -> str:
         """Return the routing key for a report's fields. Raises Unresolved or TooLong."""
-        with self.limited():
-            key = "".join(part if isinstance(part, str) else part.resolve(fields) for part in self.parts)
-        if len(key.encode("utf-8")) > MAX_SHORT_STRING:
+        if self.limited is None:
+            key = self._joined(fields)
+        else:
+            with self.limited():
+                key = self._joined(fields)
+        if len(key if key.isascii() else key.encode("utf-8")) > MAX_SHORT_STRING:
             raise TooLong(f"the routing key has more than {MAX_SHORT_STRING} bytes: {key[:60]}...")
         return key
+
+    def _joined(self, fields: Mapping[str, Any]) -> str:
+        return "".join([part if isinstance(part, str) else part.resolve(fields) for part in self.parts])
 
 
 @lru_cache(maxsize=1024)
@@ -69,7 +76,7 @@ def compile_pattern(text: str) -> Pattern:
         raise PatternError("the pattern has a lone surrogate, which UTF-8 cannot express; remove it", 0)
     parts: list[str | Placeholder] = []
     names: set[Step | None] = set()
-    limited: Callable[[], AbstractContextManager[None]] = nullcontext
+    limited: Callable[[], AbstractContextManager[None]] | None = None
     for part in parse_pattern(text):
         if isinstance(part, str):
             parts.append(part)

@@ -12,6 +12,8 @@ _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 def is_utf8(text: str) -> bool:
     """Return whether UTF-8 can encode ``text``: JSON escapes can write lone surrogates, which UTF-8 cannot."""
+    if text.isascii():
+        return True
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

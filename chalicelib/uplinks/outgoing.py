@@ -52,14 +52,17 @@ def report_of(received: ReceivedReport, configuration: AmqpConfiguration) -> Rep
 
 def amqp_headers(report: Report, connection_id: str) -> dict[str, str | int]:
     """Return the message's headers, without those that the report has no value for."""
-    headers: dict[str, str | int | None] = {
-        "devEUI": report.dev_eui,
-        "fPort": report.f_port,
-        "fCntUp": report.f_cnt_up,
-        "customerId": report.customer_id,
-        "connectionId": connection_id,
-    }
-    return {name: value for name, value in headers.items() if value is not None}
+    headers: dict[str, str | int] = {}
+    if report.dev_eui is not None:
+        headers["devEUI"] = report.dev_eui
+    if report.f_port is not None:
+        headers["fPort"] = report.f_port
+    if report.f_cnt_up is not None:
+        headers["fCntUp"] = report.f_cnt_up
+    if report.customer_id is not None:
+        headers["customerId"] = report.customer_id
+    headers["connectionId"] = connection_id
+    return headers
 
 
 def is_sent(report: Report, configuration: AmqpConfiguration) -> bool:

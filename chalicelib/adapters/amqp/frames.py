@@ -31,7 +31,9 @@ _ORDER = (
 """The properties in the order of their flags, the highest bit first, and of their values."""
 _PUBLISH = struct.pack(">HHH", _BASIC, 40, 0)
 _END = bytes([spec.FRAME_END])
-_FLAG_WORD = struct.Struct(">H")
+_MANDATORY_END = b"\x01" + _END
+_CONTENT_FRAME = struct.Struct(">BHIHHQH")
+"""Header of a content header's frame, and its fields before the properties: class, weight, size of the body, flags."""
 _SIZE = struct.Struct(">I")
 _TIMESTAMP = struct.Struct(">Q")
 _TEXT = struct.Struct(">cI")
@@ -162,19 +164,15 @@ class PublishEncoder:
 
         Raises UnicodeError, struct.error, ShortStringTooLong, UnsupportedAMQPFieldException."""
         channel, body, timestamp = self._channel, message.body, message.timestamp
-        method = b"".join((self._method, _short(message.routing_key), b"\x01"))
-        flags = _FLAGS if timestamp is None else _FLAGS | _TIMESTAMP_FLAG
-        table = b"".join([_name(name) + _value(value) for name, value in message.headers.items()])
-        header = b"".join(
-            (
-                _CONTENT.pack(_BASIC, 0, len(body)), _FLAG_WORD.pack(flags), _CONTENT_KIND,
-                _SIZE.pack(len(table)), table, _DELIVERY_MODE, _short(message.message_id),
-                b"" if timestamp is None else _TIMESTAMP.pack(timestamp), _short(message.type), _APP_ID,
-            )
-        )  # fmt: skip
+        key, name, kind = _short(message.routing_key), _short(message.message_id), _short(message.type)
+        table = b"".join([_name(header) + _value(value) for header, value in message.headers.items()])
+        flags, moment = (_FLAGS, b"") if timestamp is None else (_FLAGS | _TIMESTAMP_FLAG, _TIMESTAMP.pack(timestamp))
+        properties = len(table) + len(name) + len(moment) + len(kind) + _FIXED_SIZE
         frames = [
-            _HEADER.pack(spec.FRAME_METHOD, channel, len(method)), method, _END,
-            _HEADER.pack(spec.FRAME_HEADER, channel, len(header)), header, _END,
+            _HEADER.pack(spec.FRAME_METHOD, channel, len(self._method) + len(key) + 1), self._method, key,
+            _MANDATORY_END,
+            _CONTENT_FRAME.pack(spec.FRAME_HEADER, channel, properties, _BASIC, 0, len(body), flags), _CONTENT_KIND,
+            _SIZE.pack(len(table)), table, _DELIVERY_MODE, name, moment, kind, _APP_ID_END,
         ]  # fmt: skip
         for begin in range(0, len(body), self._largest):
             part = body[begin : begin + self._largest]
@@ -210,6 +208,8 @@ def _flag(name: str) -> int:
 
 _CONTENT_KIND = _short(FIXED_PROPERTIES["content_type"]) + _short(FIXED_PROPERTIES["content_encoding"])
 _DELIVERY_MODE = bytes([FIXED_PROPERTIES["delivery_mode"]])
-_APP_ID = _short(FIXED_PROPERTIES["app_id"])
+_APP_ID_END = _short(FIXED_PROPERTIES["app_id"]) + _END
+_FIXED_SIZE = _CONTENT.size + 2 + len(_CONTENT_KIND) + _SIZE.size + len(_DELIVERY_MODE) + len(_APP_ID_END) - len(_END)
+"""Size of what all content headers contain: the fields before the properties, and the properties that are the same."""
 _FLAGS = sum(_flag(name) for name in (*FIXED_PROPERTIES, "headers", "message_id", "type"))
 _TIMESTAMP_FLAG = _flag("timestamp")

@@ -30,6 +30,7 @@ _MAX_CUSTOMER_ID = 255
 _SUMMARISED = ("DevEUI", "FPort", "FCntUp", "CustomerID", "Time")
 """The fields that headers, the expiry and most topic patterns read."""
 _NAMES = frozenset(_SUMMARISED)
+_decode = json.JSONDecoder().raw_decode
 _MAX_SUMMARISED = 255
 """The maximum length of a text in a summary, in characters."""
 
@@ -53,7 +54,7 @@ def _report(text: str, document: Any) -> Report:
     root, fields = next(iter(document.items()))
     if root == DOWNLINK:
         raise _invalid(_pointer(root), "DevEUI_downlink is not a report; publish it to the broker of a connection")
-    if not _ROOT.fullmatch(root):
+    if root != UPLINK and not _ROOT.fullmatch(root):
         raise _invalid(
             _pointer(root), "the root does not name a report; use DevEUI_uplink, another DevEUI_* or BS_alarm"
         )
@@ -109,8 +110,12 @@ def parse_summary(summary: str, body: str) -> Report | None:
     None if the summary is not one of this release.
     """
     try:
-        report = _report(body, json.loads(summary))
+        # json.loads would look for white space around it first.
+        document, end = _decode(summary)
+        report = _report(body, document)
     except (ValueError, InvalidRequest):
+        return None
+    if end != len(summary):
         return None
     return report if report.fields.keys() >= _NAMES else None
 
@@ -139,12 +144,12 @@ def parse_dev_eui(value: object) -> str | None:
 
 def integer(value: object, maximum: int) -> int | None:
     """Return ``value`` (a JSON number or a string of digits) as an integer from 0 to ``maximum``, else None."""
-    if isinstance(value, str):
+    if type(value) is int:
+        number = value
+    elif isinstance(value, str):
         number = int(value) if _INTEGER.fullmatch(value) else -1
     elif isinstance(value, float):
         number = int(value) if value.is_integer() else -1
-    elif isinstance(value, int) and not isinstance(value, bool):
-        number = value
     else:
         number = -1
     return number if 0 <= number <= maximum else None
