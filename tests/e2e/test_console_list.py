@@ -65,6 +65,31 @@ def test_list_is_filtered_by_state_and_saved_as_csv(console: Console) -> None:
     assert [line.split(",")[1:3] for line in lines[1:]] == [["Sorted C", "DEACTIVATED"]]
 
 
+@pytest.mark.usefixtures("three")
+def test_several_states_are_chosen_over_the_list(console: Console) -> None:
+    console.field("Search").fill("sorted")
+    names, choice = console.page.locator("td.name a"), console.page.get_by_role("group", name="State")
+    console.field("State").select_option(label="Several …")
+    choice.get_by_text("Opened", exact=True).click()
+    choice.get_by_text("Deactivated", exact=True).click()
+    expect(names).to_have_text(["Sorted A", "Sorted B", "Sorted C"])
+    # The other filters did not move, and the choice is open until it loses the focus.
+    search, state = console.field("Search").bounding_box(), console.field("State").bounding_box()
+    assert search
+    assert state
+    assert search["y"] == state["y"]
+    choice.get_by_text("Opened", exact=True).click()
+    expect(names).to_have_text(["Sorted C"])
+    expect(choice).to_be_visible()
+    console.page.keyboard.press("Escape")
+    expect(choice).to_be_hidden()
+    expect(console.field("State")).to_be_focused()
+    console.field("State").select_option(label="Several …")
+    console.page.get_by_role("heading", level=1).click()
+    expect(choice).to_be_hidden()
+    assert console.page.url.endswith("state=DEACTIVATED")
+
+
 def test_events_are_filtered_by_level_and_refreshed(console: Console, three: list[dict[str, Any]]) -> None:
     console.show(three[0]["id"])
     events = console.page.get_by_role("list", name="Events")
