@@ -13,7 +13,7 @@ from tests.e2e.console import Console, console_in, pem_files, tcp_form
 from tests.e2e.test_console_texts import NARROW, NAUGHTY, REFUSED
 
 WIDE = {"width": 1440, "height": 900}
-VIEWS = 55
+VIEWS = 56
 
 
 @pytest.fixture(scope="module")
