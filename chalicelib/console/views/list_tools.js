@@ -30,7 +30,7 @@ export function listTools(wanted, { typed, changed }, readAll) {
     window.clearTimeout(timer);
     timer = window.setTimeout(changed, PAUSE);
   });
-  const names = (/** @type {string} */ state) => state[0] + state.slice(1).toLowerCase().replaceAll("_", " ");
+  const names = (/** @type {string} */ state) => state.charAt(0) + state.slice(1).toLowerCase().replaceAll("_", " ");
   const state = choices(T.list.state, T.list.allStates, STATES, names, () => wanted.state, (value) => {
     wanted.state = value;
     changed();
