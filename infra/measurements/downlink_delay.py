@@ -20,9 +20,9 @@ import urllib3
 from infra.chaos.downlink_publisher import payload_of
 from infra.chaos.plan import PlaceOf
 from infra.chaos.stage import Stage, running_stage
-from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
+from infra.measurements.results import exit_code
 
 GOAL = 2.0
 """Seconds."""
@@ -91,12 +91,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, default=Path(".measured/downlink-delay"))
     parser.add_argument("--seconds", type=int, default=_SECONDS, help="the number of downlinks, one a second")
     arguments = parser.parse_args()
-    try:
-        ensure_installed()
-        return 0 if measure(arguments.directory.absolute(), arguments.port_base, arguments.seconds) else 1
-    except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: measure(arguments.directory.absolute(), arguments.port_base, arguments.seconds))
 
 
 if __name__ == "__main__":

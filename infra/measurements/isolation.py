@@ -24,11 +24,10 @@ from infra.chaos.poster import device_of, report
 from infra.chaos.records import Arrival, read
 from infra.chaos.run import child_of
 from infra.chaos.stage import Stage, running_stage
-from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.network_server.lrc import Lrc
 from infra.local.waiting import wait_until
-from infra.measurements.results import goal, percentile
+from infra.measurements.results import exit_code, goal, percentile
 
 NEIGHBOURS = 19
 PAIRS = 3
@@ -205,12 +204,7 @@ def main() -> int:
     print(f"{NEIGHBOURS} connections and a frozen one, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
     # The forwarders log the duration of each drain at this level.
     os.environ["LOG_LEVEL"] = "DEBUG"
-    try:
-        ensure_installed()
-        return 0 if measure(arguments.directory.absolute(), arguments.port_base) else 1
-    except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: measure(arguments.directory.absolute(), arguments.port_base))
 
 
 if __name__ == "__main__":

@@ -28,11 +28,11 @@ from infra.chaos.poster import device_of, report
 from infra.chaos.records import Arrival, read
 from infra.chaos.run import child_of
 from infra.chaos.stage import Stage, running_stage
-from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.network_server.lrc import Lrc
 from infra.local.stack_config import REGION
 from infra.local.waiting import wait_until
+from infra.measurements.results import exit_code
 
 TIME_SCALE = 1440
 DAY = 86400 / TIME_SCALE
@@ -196,13 +196,9 @@ def main() -> int:
     parser.add_argument("--port-base", type=int, default=_PORT_BASE, help="the first of 20 ports")
     parser.add_argument("--directory", type=Path, default=Path(".measured/outage"))
     arguments = parser.parse_args()
-    try:
-        ensure_installed()
-        met = measure(arguments.directory.absolute(), arguments.port_base, arguments.reports, arguments.devices)
-    except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
-        return 2
-    return 0 if met else 1
+    return exit_code(
+        lambda: measure(arguments.directory.absolute(), arguments.port_base, arguments.reports, arguments.devices)
+    )
 
 
 if __name__ == "__main__":

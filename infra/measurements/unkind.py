@@ -22,10 +22,9 @@ from infra.chaos.poster import device_of, report
 from infra.chaos.records import Arrival, read
 from infra.chaos.run import child_of
 from infra.chaos.stage import Stage, running_stage
-from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
-from infra.measurements.results import goal, percentile
+from infra.measurements.results import exit_code, goal, percentile
 
 WAITING, WITHIN = 500, 30.0
 SINGLE, SINGLE_WITHIN = 200, 3.0
@@ -129,12 +128,7 @@ def main() -> int:
     arguments = parser.parse_args()
     print(f"An SQS that answers short, late, empty or not at all, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", flush=True)
     os.environ["SQS_UNKIND"] = "1"
-    try:
-        ensure_installed()
-        return 0 if measure(arguments.directory.absolute(), arguments.port_base) else 1
-    except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: measure(arguments.directory.absolute(), arguments.port_base))
 
 
 if __name__ == "__main__":

@@ -24,11 +24,10 @@ from infra.chaos.poster import device_of
 from infra.chaos.records import Arrival, read
 from infra.chaos.run import child_of
 from infra.chaos.stage import Place, Stage, running_stage
-from infra.local.broker.installation import BrokerFailed, ensure_installed
 from infra.local.errors import StackFailed
 from infra.local.waiting import wait_until
 from infra.measurements.neighbours import Load
-from infra.measurements.results import goal, percentile
+from infra.measurements.results import exit_code, goal, percentile
 
 OUTAGE, BETWEEN = 3600.0, 180.0
 """Seconds that the webhook fails, and between two changes."""
@@ -43,7 +42,7 @@ _PORT_BASE = 9300
 
 
 class Receiver:
-    """A webhook that answers 503 while ``failing``. ``accepted``: by id, the moments of its 204s."""
+    """A webhook that answers 503 while ``failing``. ``accepted``: when it answered 204, by id."""
 
     def __init__(self, *, failing: bool) -> None:
         self.secret = ""
@@ -176,12 +175,7 @@ def main() -> int:
     parser.add_argument("--directory", type=Path, default=Path(".measured/webhook-outage"))
     parser.add_argument("--seconds", type=float, default=OUTAGE, help="how long the webhook fails")
     arguments = parser.parse_args()
-    try:
-        ensure_installed()
-        return 0 if measure(arguments.directory.absolute(), arguments.port_base, arguments.seconds) else 1
-    except (StackFailed, BrokerFailed) as error:
-        print(f"\nThe run failed to start or to finish: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: measure(arguments.directory.absolute(), arguments.port_base, arguments.seconds))
 
 
 if __name__ == "__main__":
