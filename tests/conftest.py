@@ -1,11 +1,15 @@
 """For all tests."""
 
+import pkgutil
 from collections.abc import Generator
+from importlib import import_module
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+import chalicelib
 
 # The duration of an example depends on the machine rather than the code.
 # A slow machine fails no test, neither by the time of an example nor by that of its data.
@@ -36,6 +40,12 @@ class ByFolder(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 @pytest.hookimpl(optionalhook=True)  # there is nothing to hand out when everything runs in this process
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFolder:
     return ByFolder(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Import what would be loaded late, so that the tracer sees it whichever test a process runs first."""
+    for module in pkgutil.walk_packages(chalicelib.__path__, "chalicelib."):
+        import_module(module.name)
 
 
 @pytest.hookimpl(wrapper=True)
