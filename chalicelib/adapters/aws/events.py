@@ -114,7 +114,8 @@ class DynamoDbEventLog:
             ScanIndexForward=False,
             **parameters,
         )
-        events = list(readable(found.items, _event_of, "tenant", "id"))
+        # A counted event's id is older than its time.
+        events = sorted(readable(found.items, _event_of, "tenant", "id"), key=lambda event: event.time, reverse=True)
         return events, None if found.last_id is None else cursors.encode(scope, found.last_id)
 
 

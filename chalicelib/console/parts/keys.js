@@ -9,7 +9,8 @@ const PAUSE = 1000;
 
 /** @type {Record<string, string>} */
 const ADDRESSES = {
-  c: "#/create", "g o": "#/", "g c": "#/connections", "g f": "#/flows", "g d": "#/drivers", "g i": "#/configuration",
+  c: "#/create", "g o": "#/", "g c": "#/connections", "g m": "#/messages", "g f": "#/flows", "g d": "#/drivers",
+  "g n": "#/notifications", "g i": "#/configuration",
 };
 
 /** Shows the shortcuts. */

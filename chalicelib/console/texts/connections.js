@@ -18,7 +18,7 @@ export const connections = {
     never: "never",
     create: "Create", csv: "Download CSV", csvName: "connections.csv",
     columns: {
-      state: "State", name: "Name", host: "Broker", devices: "Devices", uplinks: "Uplinks, 1 h",
+      "state-cell": "State", name: "Name", host: "Broker", devices: "Devices", uplinks: "Uplinks, 1 h",
       "waiting-number": "Waiting", "failed-number": "Failed, 1 h", last: "Last message", since: "Since",
     },
     table: "Connections to AMQP brokers",

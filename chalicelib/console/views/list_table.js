@@ -6,7 +6,7 @@ import { stateBadge } from "../parts/state.js";
 import { T } from "../texts.js";
 
 /** The columns that the API sorts, with its names of the orders. @type {Record<string, string>} */
-const SORTED = { state: "state", name: "name", host: "host", since: "since" };
+const SORTED = { "state-cell": "state", name: "name", host: "host", since: "since" };
 /** @typedef {import("../overview/numbers.js").Cells} Cells */
 
 /**

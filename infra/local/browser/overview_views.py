@@ -14,6 +14,7 @@ def overview_views(page: Page) -> Iterator[str]:
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_text("Login refused").first).to_be_visible()
     expect(page.locator(".day .line").first).to_be_visible()
+    _show_numbers(page)
     yield "overview"
 
 
@@ -22,10 +23,7 @@ def list_views(page: Page, window: Callable[..., Iterator[str]]) -> Iterator[str
     page.get_by_role("link", name="Connections", exact=True).click()
     expect(page.get_by_role("heading", level=1, name="Connections")).to_be_visible()
     expect(page.locator("tr[data-id]").first).to_be_visible()
-    # The page loads the last hour of a row when the row becomes visible.
-    page.locator("td.uplinks").last.scroll_into_view_if_needed()
-    expect(page.locator("td.uplinks svg")).to_have_count(page.locator("tr[data-id]").count())
-    page.evaluate("window.scrollTo(0, 0)")
+    _show_numbers(page)
     page.mouse.move(0, 0)
     yield "list"
     page.get_by_label("Search", exact=True).fill("nowhere")
@@ -71,3 +69,10 @@ def _transfer(page: Page) -> Iterator[str]:
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("1 to create")).to_be_visible()
     yield "import"
+
+
+def _show_numbers(page: Page) -> None:
+    """Show the numbers of all rows, which the page reads when a row becomes visible, then scroll back."""
+    page.locator("td.uplinks").last.scroll_into_view_if_needed()
+    expect(page.locator("td.uplinks svg")).to_have_count(page.locator("tr[data-id]").count())
+    page.evaluate("window.scrollTo(0, 0)")

@@ -237,6 +237,10 @@ def test_keyboard_shortcuts_open_views_and_a_list_of_them(console: Console) -> N
     console.page.keyboard.press("g")
     console.page.keyboard.press("f")
     expect(console.heading("Flows")).to_be_visible()
+    for key, heading in (("m", "Messages"), ("n", "Notifications")):
+        console.page.keyboard.press("g")
+        console.page.keyboard.press(key)
+        expect(console.page.get_by_role("heading", level=1, name=heading)).to_be_visible()
     console.page.keyboard.press("g")
     console.page.keyboard.press("c")
     expect(console.field("Search")).to_be_visible()

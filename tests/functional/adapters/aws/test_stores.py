@@ -126,6 +126,29 @@ def test_event_of_many_occurrences_keeps_its_first_example_and_counts_all(servic
         assert log.page("demo", connection_id, since=NOW + 6, limit=5, cursor=None)[0] == []
 
 
+def test_event_of_many_occurrences_is_listed_at_the_time_of_the_first_one(services: Services) -> None:
+    log = services.event_log
+    ids = {
+        EventType.CREATED: new_id(NOW + 1),
+        EventType.DOWNLINK_INVALID: id_of(NOW // 60 * 60, "01A", EventType.DOWNLINK_INVALID),
+        EventType.OPENED: new_id(NOW + 3),
+    }
+    for second, (kind, event_id) in enumerate(ids.items(), start=1):
+        event = Event(
+            id=event_id,
+            time=iso_time(NOW + second),
+            level=Level.INFO,
+            type=kind,
+            connection_id="01A",
+            message=kind.value,
+        )
+        add = log.add_up if kind is EventType.DOWNLINK_INVALID else lambda tenant, event, _: log.add(tenant, event)
+        add("demo", event, 1)
+    for connection_id in (None, "01A"):
+        found, _ = log.page("demo", connection_id, limit=5, cursor=None)
+        assert [event.type for event in found] == list(ids)[::-1]
+
+
 def test_counters_add_up_per_minute(services: Services) -> None:
     services.statistics.add("demo", "01A", {"uplinksDelivered": 2, "uplinksFailed": 0})
     services.statistics.add("demo", "01A", {"uplinksDelivered": 3})
