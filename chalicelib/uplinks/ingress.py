@@ -124,7 +124,7 @@ class Ingress:
                 frame_counter=report.f_cnt_up,
                 type=report.root,
                 accepted_at=self._context.clock(),
-            ),
+            ).model_dump_json(by_alias=True, exclude_none=True),
         )
 
     def _send(self, connection: Connection, report: Report, match: FlowMatch | None) -> str | None:

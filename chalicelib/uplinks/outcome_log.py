@@ -7,7 +7,7 @@ from chalicelib.domain.delivery import Outcome, Result
 from chalicelib.domain.failed_message import FailedMessage
 from chalicelib.domain.messages.entries import LogEntry, Step, failed_entry, reference_of
 from chalicelib.domain.report import NO_DEVICE
-from chalicelib.domain.work_items import Wake
+from chalicelib.domain.work_items import Wake, report_of_wake
 from chalicelib.errors import BrokerFault
 from chalicelib.ports.publishing import OutgoingMessage
 from chalicelib.ports.queues import ReceivedReport
@@ -65,14 +65,14 @@ def waiting_entries(wakes: Sequence[Wake], connection: Connection, now: float) -
             reference=reference_of(wake.message_id),
             step=Step.WAITING,
             time=now,
-            accepted_at=wake.report.accepted_at,
-            dev_eui=wake.report.device,
-            frame_counter=wake.report.frame_counter,
-            type=wake.report.type,
+            accepted_at=report.accepted_at,
+            dev_eui=report.device,
+            frame_counter=report.frame_counter,
+            type=report.type,
             detail=connection.state_reason,
         )
         for wake in wakes
-        if wake.message_id and wake.report is not None
+        if wake.message_id and (report := report_of_wake(wake)) is not None
     ]
 
 

@@ -199,7 +199,9 @@ WAKES = (
         tenant=TENANT,
         connection_id=ID,
         message_id="m",
-        report=WakeReport(device=DEVICE, frame_counter=7, type="DevEUI_uplink", accepted_at=NOW),
+        report=WakeReport(device=DEVICE, frame_counter=7, type="DevEUI_uplink", accepted_at=NOW).model_dump_json(
+            by_alias=True, exclude_none=True
+        ),
     ),
     Wake(tenant=TENANT, connection_id=ID, probe=4),
     Wake(tenant=TENANT, connection_id=ID, helper=2),

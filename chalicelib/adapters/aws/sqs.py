@@ -130,8 +130,7 @@ class SqsDownlinkQueue(SharedQueue):
 def _wake_entry(wake: Wake) -> dict[str, Any]:
     entry: dict[str, Any] = {"MessageBody": wake.model_dump_json(by_alias=True)}
     if wake.report:
-        report = wake.report.model_dump_json(by_alias=True, exclude_none=True)
-        entry["MessageAttributes"] = {"report": {"DataType": "String", "StringValue": report}}
+        entry["MessageAttributes"] = {"report": {"DataType": "String", "StringValue": wake.report}}
     return entry
 
 

@@ -112,8 +112,7 @@ class MemoryWakeQueue:
             self.sent += len(wakes)
             for wake in wakes:
                 name = f"w{next(self._numbers)}"
-                report = wake.report.model_dump_json(by_alias=True) if wake.report else ""
-                self._waiting[name] = _Wake(name, wake.model_dump_json(by_alias=True), report)
+                self._waiting[name] = _Wake(name, wake.model_dump_json(by_alias=True), wake.report or "")
 
     def take(
         self, limit: int | None = None, choose: Callable[[list[str]], list[str]] = lambda names: names
