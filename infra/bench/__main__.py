@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from infra.bench import cold_start, decoding, memory, metrics, page, routing
+from infra.bench import cold_start, decoding, drain, memory, metrics, page, routing
 from infra.bench.broker import bench_broker
 from infra.bench.peers import measure as peers
 from infra.deploy.packaging.runtime import PackageFailed
@@ -56,8 +56,13 @@ def _memory(broker: Broker, _directory: Path, _rounds: int) -> None:
     memory.drain_memory(broker.config.port, broker.config.password)
 
 
+def _drain(broker: Broker, _directory: Path, _rounds: int) -> None:
+    drain.drain_rates(broker.config.port, broker.config.password)
+
+
 _AT_BROKER: Mapping[str, Callable[[Broker, Path, int], None]] = {
     "peers": _peers,
+    "drain": _drain,
     "metrics": _metrics,
     "memory": _memory,
 }

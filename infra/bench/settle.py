@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
+from chalicelib.domain.work_items import Wake
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports.clock import Clock
+from chalicelib.ports.queues import QueueRecord
 from chalicelib.uplinks.drain_context import DrainContext
 from chalicelib.uplinks.forwarder import Forwarder
 from chalicelib.uplinks.ingress import Ingress, IngressContext
@@ -40,15 +42,18 @@ PATIENCE = 60.0
 class ForwarderBench:
     """Ingress and a forwarder with one connection. A round drains one new report of each device."""
 
-    def __init__(self, connection: Connection, secrets: ConnectionSecrets) -> None:
+    def __init__(
+        self, connection: Connection, secrets: ConnectionSecrets, queues: MemoryUplinkQueues | None = None
+    ) -> None:
         settings = Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"})
         store, secret_store = MemoryConnectionStore(), MemorySecretStore()
         version = secret_store.put(connection.tenant, connection.id, secrets)
         self._connection = connection.model_copy(update={"secret_version": version})
         store.create(self._connection, 1)
-        self._queues = MemoryUplinkQueues(clock=time.time)
+        self._queues = queues or MemoryUplinkQueues(clock=time.time)
         self._queues.create(connection.id)
         self._wakes = MemoryWakeQueue()
+        self._handled: list[QueueRecord] = []
         self._counters = itertools.count(1)
         self._executor = ThreadPoolExecutor(1)
         self._ingress = Ingress(
@@ -93,16 +98,28 @@ class ForwarderBench:
 
     def round(self, devices: int) -> Callable[[], None]:
         """Store a report of each device through ingress. Return the function that forwards them in one invocation."""
+        return self._forward(self._stored(devices))
+
+    def backlog(self, devices: int) -> Callable[[], None]:
+        """Store reports as ``round`` does. Return the function that drains them for a wake that names no report."""
+        self._wakes.delete([record.receipt for record in self._stored(devices)])
+        self._wakes.send([Wake(tenant=self._connection.tenant, connection_id=self._connection.id)])
+        return self._forward(self._wakes.take())
+
+    def _stored(self, devices: int) -> list[QueueRecord]:
+        """Store a report of each device; return their wakes."""
+        # Lambda deletes the wakes of an invocation. Its drain may have requested helper drains.
+        self._wakes.delete([record.receipt for record in (*self._handled, *self._wakes.take())])
         counter = next(self._counters)
-        # The last round's drain may have requested helper drains.
-        self._wakes.delete([record.receipt for record in self._wakes.take()])
         for device in range(devices):
             self._ingress.accept(self._connection.tenant, report_body(device, counter))
-        records = self._wakes.take()
+        return self._wakes.take()
+
+    def _forward(self, records: list[QueueRecord]) -> Callable[[], None]:
+        self._handled = records
 
         def forward() -> None:
             self._forwarder.handle(records, time.monotonic() + PATIENCE)
-            self._wakes.delete([record.receipt for record in records])
             if self._queues.depth(self._connection.id) != (0, 0):
                 raise RuntimeError("Not all reports were settled.")
 

@@ -6,26 +6,22 @@ from typing import cast
 
 import pytest
 
-from infra.bench.broker import bench_broker, bench_connection, control_channel
+from infra.bench.broker import bench_connection, control_channel
 from infra.bench.peers.installation import find_node, install_node_packages, install_python_packages
 from infra.bench.peers.job import QUEUE, Job, write_messages
 from infra.bench.peers.measure import job_at
 from infra.bench.peers.processes import contender
 from infra.bench.peers.reports import bench_messages
 from infra.bench.peers.scenes import CONTENDERS, DEVICES, HANDLER, SHOVEL, Place
-from infra.local.broker.installation import ensure_installed
 from infra.local.broker.node import Broker
 
 BATCH, BATCHES, WARM_UPS = 7, 2, 1
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    ensure_installed()
+@pytest.fixture(scope="module", autouse=True)
+def clients() -> None:
     install_python_packages()
     install_node_packages(cast("Path", find_node()))
-    with bench_broker(tmp_path_factory.mktemp("bench")) as running:
-        yield running
 
 
 @pytest.fixture
