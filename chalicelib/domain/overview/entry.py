@@ -1,8 +1,9 @@
 """Compact entries of connections for the overview and the sorted list. Pure functions.
 
-An entry is stored as three texts beside the connection, one for each kind of writer: the API's fields, the breaker's
-and the downlinks'. Each writer replaces its text together with its fields, so an entry is never older than the record.
-A tenant's 10,000 entries have 3 MB, a sixth of the records.
+An entry is stored as texts beside the connection, one for each kind of writer: the API's fields, the breaker's and, of
+a fault that concerns only downlinks, theirs. Each writer replaces its text together with its fields, so an entry is
+never older than the record. A tenant's 10,000 entries have 2.5 MB, an eighth of the records. The SDK needs most of the
+time of reading them, by the number of attributes.
 """
 
 import json
@@ -17,7 +18,8 @@ CERTIFICATE_NOTICE = 14 * 86400.0
 """Seconds before the end of a client certificate from which the overview shows it."""
 _STATE_FIELDS = 7
 _DOWNLINK_FIELDS = 4
-_OWN_FIELDS = 6
+_OWN_FIELDS = 7
+_NO_FAULT = "[null,null,null,null]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def listed(connection: Connection) -> str:
         getattr(configuration, "host_name", ""),
         connection.certificate_ends,
         connection.updated_at,
+        connection.created_at,
     )
 
 
@@ -98,8 +101,10 @@ def listed_state(connection: Connection) -> str:
     )
 
 
-def listed_downlinks(connection: Connection) -> str:
-    """Return the text of the fields of the downlinks' own fault."""
+def listed_downlinks(connection: Connection) -> str | None:
+    """Return the text of the fields of the downlinks' own fault, None without one."""
+    if connection.downlink_since is None and connection.downlink_reason is None:
+        return None
     return _text(
         connection.downlink_reason,
         connection.downlink_since,
@@ -108,24 +113,20 @@ def listed_downlinks(connection: Connection) -> str:
     )
 
 
-def entry_of(connection_id: str, created_at: str, own: Any, state: Any, downlinks: Any) -> Entry | None:
-    """Return the entry of three stored texts, None if one is absent or unreadable."""
+def entry_of(connection_id: str, own: Any, state: Any, downlinks: Any) -> Entry | None:
+    """Return the entry of stored texts, None if one is unreadable, or absent though every connection has it."""
     try:
-        parts = [
-            values[:number]
-            for text, number in ((own, _OWN_FIELDS), (state, _STATE_FIELDS), (downlinks, _DOWNLINK_FIELDS))
-            if len(values := json.loads(text)) >= number
-        ]
-        first, second, third = parts
-        return Entry(connection_id, created_at, *first, *second, *third)
+        # One parse for all, because a process reads up to 10,000 entries at its start.
+        first, second, third = json.loads(f"[{own},{state},{downlinks or _NO_FAULT}]")
+        *first, created_at = first[:_OWN_FIELDS]
+        return Entry(connection_id, created_at, *first, *second[:_STATE_FIELDS], *third[:_DOWNLINK_FIELDS])
     except (TypeError, ValueError):
         return None
 
 
 def entry_of_connection(connection: Connection) -> Entry:
     """Return the entry of a whole record."""
-    texts = (listed(connection), listed_state(connection), listed_downlinks(connection))
-    entry = entry_of(connection.id, connection.created_at, *texts)
+    entry = entry_of(connection.id, listed(connection), listed_state(connection), listed_downlinks(connection))
     assert entry is not None  # noqa: S101  # the texts were written by this release
     return entry
 

@@ -30,7 +30,7 @@ _OVERLAP = 60.0
 """Seconds before the last read from which changes are read again: clocks differ, and the index lags."""
 _WHOLE_AGAIN = 900.0
 """Seconds after which all entries are read again, because a release without entries may have written records."""
-_NAMES = ("id", "createdAt", "listed", "listedState", "listedDownlinks")
+_NAMES = ("id", "listed", "listedState", "listedDownlinks")
 
 
 @dataclass
@@ -147,5 +147,4 @@ class DynamoDbConnectionEntries:
 
 
 def _entry(item: Mapping[str, Any]) -> Entry | None:
-    texts = (item.get("listed"), item.get("listedState"), item.get("listedDownlinks"))
-    return entry_of(item["id"], str(item.get("createdAt", "")), *texts)
+    return entry_of(item["id"], item.get("listed"), item.get("listedState"), item.get("listedDownlinks"))
