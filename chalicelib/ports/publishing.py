@@ -91,6 +91,10 @@ class Publisher(Protocol):
         """True while the connection is open and may publish again."""
 
     @property
+    def is_quick(self) -> bool:
+        """Whether the broker has confirmed all that was sent so quickly that more may be sent before its confirms."""
+
+    @property
     def waiting_since(self) -> float:
         """Monotonic time since which the publisher waits for the broker; infinity if it does not. For any thread."""
 

@@ -143,7 +143,8 @@ class Drain:
                 return
             self._settler.collect()
             # Receive first and connect second: an empty queue opens no connection to the broker.
-            self._accept(self._receiver.next(further=not self._alone, idle=self._window.is_empty))
+            window = self._window
+            self._accept(self._receiver.next(further=not self._alone, idle=window.is_empty, quick=window.is_quick))
             if not self._window.is_empty:
                 self._progress()
             elif self._receiver.is_over:

@@ -57,6 +57,10 @@ class _WatchedPublisher:
         self._publisher.wake()
 
     @property
+    def is_quick(self) -> bool:
+        return self._publisher.is_quick
+
+    @property
     def waiting_since(self) -> float:
         return self._publisher.waiting_since
 

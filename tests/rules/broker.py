@@ -95,6 +95,7 @@ class Session:
     id: str
     usable: bool = True
     waiting_since: float = math.inf
+    is_quick: bool = False
     lost: bool = False
     waiting: dict[str, list[OutgoingMessage]] = field(default_factory=dict)
     """Submitted messages without an outcome, by device."""

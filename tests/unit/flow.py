@@ -61,6 +61,7 @@ class ScriptedBroker:
     fault: BrokerFault | None = None
     """Fault that ends the next publish before any confirm; it occurs once."""
     waiting_since: float = math.inf
+    is_quick: bool = False
     slowest: float = 0.0
     """Seconds that the slowest confirm of each publish is reported to take."""
     takes: float = 0.0
@@ -85,6 +86,10 @@ class ScriptedPublisher:
     broker: ScriptedBroker
     usable: bool = True
     submitted: list[OutgoingMessage] = field(default_factory=list)
+
+    @property
+    def is_quick(self) -> bool:
+        return self.broker.is_quick
 
     @property
     def waiting_since(self) -> float:

@@ -19,11 +19,37 @@ MESSAGES_A_TURN = 25
 """Messages published per turn of the loop. More would only fill a buffer while confirms wait to be read."""
 WINDOW_BYTES = 512 * 1024
 """Limit of unconfirmed bytes, so that a message does not spend its time to confirm in our own buffer."""
+WIDE_WINDOW_BYTES = 2 << 20
+"""Limit at a quick broker. Many brokers confirm only when they have read all that was sent; with a small window, they
+would then wait while the next reports are prepared."""
 
 ENDED = Outcome(Result.RETRY, RetryReason.DEADLINE, "This attempt ended before the message was sent.")
 _HELD_BACK = Outcome(
     Result.RETRY, RetryReason.HELD_BACK, "An earlier message of the same device must be confirmed first."
 )
+
+
+class SendWindow:
+    """Limit of a publisher's unconfirmed bytes, which grows while the broker confirms what fills it quickly.
+
+    ``confirm_seconds``: the time in which a message must be confirmed. A quick confirm takes an eighth of it, so that
+    twice as many bytes need at most half of it.
+    """
+
+    def __init__(self, confirm_seconds: float) -> None:
+        self.bytes = WINDOW_BYTES
+        self._quick = confirm_seconds / 8
+
+    @property
+    def is_wide(self) -> bool:
+        return self.bytes > WINDOW_BYTES
+
+    def confirmed(self, in_flight: int, seconds: float) -> None:
+        """Note a confirm that took ``seconds`` while ``in_flight`` bytes were unconfirmed."""
+        if seconds > 4 * self._quick:
+            self.bytes = WINDOW_BYTES
+        elif seconds <= self._quick and 2 * in_flight >= self.bytes:
+            self.bytes = min(2 * self.bytes, WIDE_WINDOW_BYTES)
 
 
 class Batch:
@@ -34,7 +60,8 @@ class Batch:
     outcomes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, window: SendWindow) -> None:
+        self._window = window
         self.outcomes: dict[str, Outcome] = {}
         self.progress = 0
         self.slowest = 0.0
@@ -45,7 +72,8 @@ class Batch:
         self._sent: dict[int, tuple[OutgoingMessage, float]] = {}
         self._bytes = 0
         self._returned: dict[str, str] = {}
-        self._window: float = math.inf
+        self._most: float = math.inf
+        """Limit of messages in flight, after the broker closed the channel."""
         self._suspects: list[tuple[OutgoingMessage, Outcome]] = []
 
     def add(self, messages: Sequence[OutgoingMessage]) -> None:
@@ -79,7 +107,7 @@ class Batch:
 
     @property
     def window_full(self) -> bool:
-        return self._bytes >= WINDOW_BYTES or len(self._sent) >= self._window
+        return self._bytes >= self._window.bytes or len(self._sent) >= self._most
 
     @property
     def can_send(self) -> bool:
@@ -129,6 +157,8 @@ class Batch:
         """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""
         tags = [*takewhile(lambda known: known <= tag, self._sent)] if multiple else [tag] if tag in self._sent else []
         now = time.monotonic()
+        if tags:
+            self._window.confirmed(self._bytes, now - self._sent[tags[0]][1])
         for known in tags:
             message, moment = self._sent.pop(known)
             self.slowest = max(self.slowest, now - moment)
@@ -149,7 +179,7 @@ class Batch:
             if ack and self._suspects:
                 self._refuse_suspects()
             if ack and not self._sent:
-                self._window *= 2
+                self._most *= 2
 
     def take_back(self) -> None:
         """Make the unconfirmed messages ready again: the channel on which they were sent is closed.
@@ -161,7 +191,7 @@ class Batch:
         self._sent.clear()
         self._returned.clear()
         self._bytes = 0
-        self._window = 1
+        self._most = 1
 
     def refuse(self, message: OutgoingMessage, detail: str) -> None:
         """Fail a ready message because of which the broker closed the channel. ``detail``: the broker's reason."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pika.exceptions
 from pika.channel import Channel
 
-from chalicelib.adapters.amqp.batch import ENDED, Batch
+from chalicelib.adapters.amqp.batch import ENDED, Batch, SendWindow
 from chalicelib.adapters.amqp.channel_closings import ChannelClosings
 from chalicelib.adapters.amqp.connection import AmqpConnection, Role, end
 from chalicelib.adapters.amqp.error_translation import translate
@@ -86,6 +86,7 @@ class AmqpPublisher:
         pattern = connection.configuration.uplink_topic_pattern
         self._common_key = None if "{" in pattern else pattern
         self._confirm_seconds = connection.configuration.action_timeout / 1000
+        self._window = SendWindow(self._confirm_seconds)
         self._channel: Channel | None = None
         self._encoder: PublishEncoder | None = None
         self._published = 0
@@ -121,6 +122,10 @@ class AmqpPublisher:
     def usable(self) -> bool:
         return not self._ended and self._failure is None and self._amqp.is_open
 
+    @property
+    def is_quick(self) -> bool:
+        return self._window.is_wide
+
     def publish(self, messages: Sequence[OutgoingMessage], deadline: float) -> PublishResult:
         """Publish messages and wait until each has an outcome, as ``submit`` and ``progress`` do."""
         self.submit(messages, deadline)
@@ -136,7 +141,7 @@ class AmqpPublisher:
         self._deadline = deadline
         self._last_start = deadline - min(self._confirm_seconds, (deadline - time.monotonic()) / 2)
         if self._batch is None:
-            self._batch = Batch()
+            self._batch = Batch(self._window)
         self._batch.add(messages)
 
     def progress(self) -> PublishResult:

@@ -40,6 +40,11 @@ class PublishWindow:
         """Whether every submitted message has its outcome."""
         return not self._messages
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether the broker answers so quickly that the drain may hold more reports."""
+        return self._publisher is not None and self._publisher.is_quick
+
     def is_outdated(self, connection: Connection) -> bool:
         """Return whether messages of an earlier configuration of the connection await confirms."""
         return self._publisher is not None and self._connection.version != connection.version

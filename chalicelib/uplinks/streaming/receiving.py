@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 HELD_REPORTS = 300
+HELD_AT_QUICK = 1000
 HELD_BYTES = 8 << 20
-"""Limits of what a drain holds in memory, with what its running calls may return."""
+"""Limits of what a drain holds in memory, with what its running calls may return: more reports at a quick broker, fewer
+at others, because held reports are hidden from other drains."""
 CALLS = 4
 """Receives of one drain at a time. With 8 ms a call, they return 5,000 reports a second."""
 CALLS_IN_TURN = 3
@@ -70,6 +72,7 @@ class ReportReceiver:
         self._resume_at: int | None = None
         """Number of deleted reports from which an empty receive is repeated while reports are held."""
         self._largest = 0
+        self._most = HELD_REPORTS
         self._depth: tuple[int, int] | None = None
 
     @property
@@ -81,13 +84,14 @@ class ReportReceiver:
         """Return whether the wakes need nothing more: their reports are settled, or the queue was found empty."""
         return self._own <= settled and (not self._exhaustive or self._depth == (0, 0))
 
-    def next(self, *, further: bool, idle: bool) -> list[ReceivedReport]:
+    def next(self, *, further: bool, idle: bool, quick: bool = False) -> list[ReceivedReport]:
         """Return what the calls have returned, and start ``further`` ones beside the publishing.
 
         ``idle``: the drain has nothing else to do, so wait for a report. Then an empty list means that the running
-        calls returned none; without any held report, that nothing more can be received. Raises NotFound and
-        Unavailable, the latter only if no report is held.
+        calls returned none; without any held report, that nothing more can be received. ``quick``: the broker answers
+        so quickly that more reports may be held. Raises NotFound and Unavailable, the latter only if no report is held.
         """
+        self._most = HELD_AT_QUICK if quick else HELD_REPORTS
         reports = self._ended_calls()
         if not reports and idle:
             if self._calls:
@@ -185,7 +189,7 @@ class ReportReceiver:
 
     def _has_room(self, more: int) -> bool:
         state = self._state
-        return len(state.held) + more <= HELD_REPORTS and state.held_bytes + more * self._largest <= HELD_BYTES
+        return len(state.held) + more <= self._most and state.held_bytes + more * self._largest <= HELD_BYTES
 
     def _receive_now(self) -> list[ReceivedReport]:
         """Receive in this thread, because nothing can run beside it. Empty at the end of the drain."""

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.domain.work_items import Wake
 from chalicelib.errors import Unavailable
-from chalicelib.ports.queues import ReceivedReport
-from chalicelib.uplinks.drain_context import CHUNK_REPORTS
+from chalicelib.ports.queues import BATCH, ReceivedReport
+from chalicelib.uplinks.drain_context import CHUNK_REPORTS, DrainState
 from chalicelib.uplinks.forwarder import Forwarder
+from chalicelib.uplinks.streaming.receiving import CALLS_IN_TURN, HELD_AT_QUICK, HELD_REPORTS, ReportReceiver
 from chalicelib.vocabulary import ConnectionState
 from infra.local.in_memory import MemoryUplinkQueues
 from tests.unit.flow import TENANT, Flow
@@ -134,3 +136,15 @@ def test_failed_receive_within_a_chunk_keeps_what_was_received(flow: Flow, queue
     # Then: everything is published, and the reports that the lost answer may hide get a pending wake-up
     assert len(flow.bodies()) == 10
     assert flow.state().wake_at == flow.now + flow.settings.timing.report_visibility
+
+
+@pytest.mark.parametrize(("quick", "most"), [(False, HELD_REPORTS), (True, HELD_AT_QUICK)])
+def test_drain_holds_more_reports_while_the_broker_is_quick(flow: Flow, quick: bool, most: int) -> None:
+    for number in range(HELD_AT_QUICK + 100):
+        flow.post(number)
+    state = DrainState()
+    receiver = ReportReceiver(flow.parts, "c1", [Wake(tenant=TENANT, connection_id="c1")], state, lambda: None)
+    receiver.next(further=True, idle=True, quick=quick)
+    while receiver.busy:
+        receiver.next(further=True, idle=True, quick=quick)
+    assert most - CALLS_IN_TURN * BATCH < len(state.held) <= most
