@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.config import settings
 from chalicelib.entry.apis import Apis
+from chalicelib.entry.collector import collect_less_often
 from chalicelib.monitoring import Monitoring, configure_logging
 from chalicelib.monitoring.request_ids import InheritingThreads
 
@@ -294,8 +295,9 @@ def services() -> Services:
 
 
 def start() -> None:
-    """Configure logging. ``app.py`` calls this once per process."""
+    """Configure logging and the collector. ``app.py`` calls this once per process."""
     configure_logging(settings().log_level)
+    collect_less_often()
 
 
 def use(replacement: Services) -> None:

@@ -15,6 +15,7 @@ from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
 from chalicelib.domain.connection import ConnectionSecrets
 from chalicelib.domain.work_items import Wake
+from chalicelib.entry.collector import collect_less_often
 from chalicelib.entry.services import Services
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports.queues import QueueRecord
@@ -36,6 +37,7 @@ from infra.local.in_memory import (
 
 
 def main() -> None:
+    collect_less_often()
     services = Services(Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"}))
     connection = bench_connection(int(sys.argv[1]))
     secrets = MemorySecretStore()

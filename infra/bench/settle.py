@@ -10,6 +10,7 @@ from chalicelib.adapters.amqp.publisher import AmqpPublisherFactory
 from chalicelib.config import Settings
 from chalicelib.domain.connection import Connection, ConnectionSecrets
 from chalicelib.domain.work_items import Wake
+from chalicelib.entry.collector import collect_less_often
 from chalicelib.monitoring import Monitoring
 from chalicelib.ports.clock import Clock
 from chalicelib.ports.queues import QueueRecord
@@ -45,6 +46,7 @@ class ForwarderBench:
     def __init__(
         self, connection: Connection, secrets: ConnectionSecrets, queues: MemoryUplinkQueues | None = None
     ) -> None:
+        collect_less_often()
         settings = Settings.model_validate({"allowed_private_networks": "127.0.0.0/8"})
         store, secret_store = MemoryConnectionStore(), MemorySecretStore()
         version = secret_store.put(connection.tenant, connection.id, secrets)
