@@ -12,6 +12,7 @@ import pika.adapters.blocking_connection
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.connectors.amqp091 import AmqpConfiguration, BrokerProtocol
 from chalicelib.vocabulary import ConnectionState
+from infra.bench.cores import BROKER_CORES, on_cores
 from infra.bench.peers.job import EXCHANGE, HOST, QUEUE, USER
 from infra.local.broker.node import Broker, BrokerConfig
 from infra.local.certificates import issue
@@ -79,7 +80,8 @@ def bench_broker(directory: Path) -> Iterator[Broker]:
     )
     guardian = guard(broker.directory, directory / "guardian.log", os.environ)
     try:
-        broker.start()
+        with on_cores(BROKER_CORES):
+            broker.start()
         with control_channel(port, broker.config.password) as channel:
             channel.exchange_declare(EXCHANGE, "topic", durable=True)
             channel.queue_declare(QUEUE, durable=True, arguments={"x-max-length": 10_000})

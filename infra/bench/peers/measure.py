@@ -16,6 +16,7 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel
 
 from infra.bench.broker import bench_connection, control_channel
+from infra.bench.cores import BROKER_CORES, CLIENT_CORES
 from infra.bench.peers.installation import find_node, install_node_packages, install_python_packages
 from infra.bench.peers.job import QUEUE, Job, TlsFiles, write_messages
 from infra.bench.peers.picture import draw
@@ -137,7 +138,7 @@ def _round(
 
 
 def machine() -> str:
-    """Return processor, cores, memory and kernel in one line."""
+    """Return processor, cores of the broker and of its clients, memory and kernel in one line."""
     model = platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -146,7 +147,8 @@ def machine() -> str:
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     memory = math.ceil(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
     cores = os.cpu_count()
-    return f"{names[0] if names else model}, {cores} cores, {memory} GB, {platform.system()} {platform.release()}"
+    apart = f"broker on {len(BROKER_CORES)}, clients on {len(CLIENT_CORES)} of {cores} cores"
+    return f"{names[0] if names else model}, {apart}, {memory} GB, {platform.system()} {platform.release()}"
 
 
 def _rounded(value: Any) -> Any:

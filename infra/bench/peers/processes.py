@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from infra.bench.cores import CLIENT_CORES, on_cores
 from infra.bench.peers.installation import NODE_PACKAGES, PYTHON_PACKAGES
 from infra.bench.peers.job import Job
 from infra.bench.peers.scenes import AMQPLIB, CONTENDERS
@@ -72,10 +73,12 @@ def contender(name: str, node: Path | None) -> Iterator[Process]:
         "NODE_PATH": str(NODE_PACKAGES / "node_modules"),
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
-    with subprocess.Popen(
-        bound_to_this_process(program, signal.SIGTERM), cwd=ROOT, env=environment, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as process:  # fmt: skip
+    with on_cores(CLIENT_CORES):
+        started = subprocess.Popen(
+            bound_to_this_process(program, signal.SIGTERM), cwd=ROOT, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+    with started as process:
         try:
             yield Process(name, process)
         finally:
