@@ -153,4 +153,4 @@ def console_in(browser: Browser, stack: Stack, **options: Any) -> Iterator[Conso
     with browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options}) as context:
         console = Console(context, stack)
         yield console
-        assert console.faults == []
+        assert console.faults == [], console.faults

@@ -229,7 +229,10 @@ def test_unusable_configuration_is_refused_with_the_reason(console: Console, tex
     expect(console.page.get_by_role("alert")).to_contain_text(complaint)
 
 
+@pytest.mark.usefixtures("broken")
 def test_keyboard_shortcuts_open_views_and_a_list_of_them(console: Console) -> None:
+    # The tenant has no settings of notifications yet.
+    console.allow("404")
     console.open()
     console.page.keyboard.press("?")
     expect(console.page.get_by_role("dialog")).to_contain_text("Search the list of connections")
