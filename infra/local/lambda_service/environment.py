@@ -114,7 +114,8 @@ class _Process:
 class Environment:
     """Keeps one process for one function and replaces it at once when it ends.
 
-    Only one thread may call ``invoke``. Any thread may call back ``changed`` when the pid changes.
+    Only one thread may call ``invoke``. Any thread may call back ``changed`` when the pid changes, from ``start`` on:
+    an owner that lists its pids in this call must know the environment before.
     """
 
     def __init__(self, function: Function, changed: Callable[[], None]) -> None:
@@ -124,6 +125,8 @@ class Environment:
         self._lock = threading.Condition()
         self._process: _Process | None = None
         self._keeper = threading.Thread(target=self._keep, name=f"keeper of {function.name}", daemon=True)
+
+    def start(self) -> None:
         self._keeper.start()
 
     @property

@@ -42,6 +42,7 @@ class Invocations:
             for _ in range(_ENVIRONMENTS):
                 environment = Environment(function, self._changed)
                 self._environments.append(environment)
+                environment.start()
                 free.put(environment)
             self._free[function.name] = free
         self._server = service(self._port, self._answer)

@@ -110,7 +110,7 @@ class QueueMapping:
         worker = _Worker(Environment(self._function, self._changed))
         with self._lock:
             self._workers.append(worker)
-        self._changed()
+        worker.environment.start()
         self._run(self._work, worker)
 
     def _grow(self) -> None:
@@ -223,6 +223,7 @@ class Schedule:
 
     def start(self) -> None:
         self._environment = Environment(self._function, self._changed)
+        self._environment.start()
         self._thread = threading.Thread(
             target=self._run, args=(self._environment,), name=f"schedule of {self._function.name}", daemon=True
         )

@@ -18,6 +18,7 @@ import boto3
 import pytest
 
 from infra.local.aws.server import Server
+from infra.local.lambda_service.environment import Environment, Function
 from infra.local.processes import ROOT
 
 APP = """
@@ -61,9 +62,9 @@ def reconcile(event):
 CONFIG = {"version": "2.0", "app_name": "tests", "stages": {"local": {"environment_variables": {"FROM_STAGE": "yes"}}}}
 
 
-START = 180
-"""Seconds for the start of a runner. It imports boto3, Chalice and pydantic first: one second of an idle core, and half
-a minute on a machine whose cores other tests use. An end of the runner is noticed at once."""
+START = 120
+"""Seconds for the start of a runner. It imports boto3, Chalice and pydantic first: one second of an idle core, several
+of a busy one. An end of the runner is noticed at once."""
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
@@ -159,6 +160,22 @@ def running(tmp_path: Path, endpoint: str) -> Iterator[Running]:
     if started.process.poll() is None:
         started.stop(signal.SIGTERM)
     assert not any(map(alive, started.pids()))
+
+
+def test_environment_starts_its_process_only_when_its_owner_knows_it(tmp_path: Path) -> None:
+    """The owner lists its pids when they change. A pid before ``start`` would be missing in this list for good."""
+    (tmp_path / "app.py").write_text(textwrap.dedent(APP))
+    told = threading.Event()
+    variables = {**os.environ, "OUT": str(tmp_path / "out")}
+    function = Function("reconcile", tmp_path, "app", 30, variables, tmp_path / "log")
+    environment = Environment(function, told.set)
+    assert "keeper of reconcile" not in {thread.name for thread in threading.enumerate()}
+    assert environment.pid is None
+
+    environment.start()
+    assert told.wait(START)
+    assert environment.pid is not None
+    environment.stop(5)
 
 
 def test_handler_gets_messages_as_lambda_event_and_runner_deletes_them(running: Running) -> None:
