@@ -51,6 +51,10 @@ class SendWindow:
         elif seconds <= self._quick and 2 * in_flight >= self.bytes:
             self.bytes = min(2 * self.bytes, WIDE_WINDOW_BYTES)
 
+    def refused(self) -> None:
+        """Note a negative confirm. Its time says nothing: a broker may refuse at once what it has no room for."""
+        self.bytes = WINDOW_BYTES
+
 
 class Batch:
     """Messages that await an outcome, in the order in which they were added; at most one of a group is unconfirmed.
@@ -157,8 +161,10 @@ class Batch:
         """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""
         tags = [*takewhile(lambda known: known <= tag, self._sent)] if multiple else [tag] if tag in self._sent else []
         now = time.monotonic()
-        if tags:
+        if tags and ack:
             self._window.confirmed(self._bytes, now - self._sent[tags[0]][1])
+        elif tags:
+            self._window.refused()
         for known in tags:
             message, moment = self._sent.pop(known)
             self.slowest = max(self.slowest, now - moment)
