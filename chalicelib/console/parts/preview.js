@@ -59,6 +59,8 @@ export function patternPreview() {
     } catch (problem) {
       if (problem.name === "AbortError") return;
       missing = Boolean(problem.missing);
+      // Asked again with the next change of any field: a server that was away may be back.
+      if (!problem.status) shown = null;
       show("", missing ? T.preview.missing : problem.errors?.[0]?.detail || problem.message, !missing);
     }
   }
