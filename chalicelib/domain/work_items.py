@@ -8,7 +8,6 @@ import json
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
-from pydantic_core import from_json
 
 from chalicelib.kernel.documents import StoredDocument
 
@@ -90,11 +89,13 @@ def read_wake(body: str, report: str = "") -> Wake | None:
     If only tenant and connection are readable, return their wake without a report.
     """
     try:
-        # One pass for both: the copy of a validated wake would take three times as long.
-        return Wake.model_validate(from_json(body) | {"report": report or None})
-    except (ValueError, TypeError):
+        wake = Wake.model_validate_json(body)
+    except ValidationError:
         target = read_target(body)
         return None if target is None else Wake(tenant=target.tenant, connection_id=target.connection_id)
+    # It needs no validation, and a copy of the wake would take as long as all the rest: a batch has 1,000 wakes.
+    vars(wake)["report"] = report or None
+    return wake
 
 
 def report_of_wake(wake: Wake) -> WakeReport | None:
