@@ -239,8 +239,7 @@ class Drain:
         """Wait until the broker has answered or a receive has ended, and settle what is confirmed."""
         ended, fault = self._window.progress()
         if ended:
-            outcomes = {message.key: (outcome, message) for message, outcome in ended}
-            self._settler.settle(self._connection, outcomes, fault)
+            self._settler.settle(self._connection, ended, fault)
         if fault is not None:
             raise fault
         if not self._state.helper_decided and self._state.shows_backlog:

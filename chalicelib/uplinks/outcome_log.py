@@ -1,6 +1,6 @@
 """Entries of the message log for the outcomes of one drain."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from chalicelib.domain.connection import Connection
 from chalicelib.domain.delivery import Outcome, Result
@@ -24,24 +24,20 @@ class OutcomeLog:
         self.entries: list[LogEntry] = []
 
     def published(
-        self,
-        ended: Iterable[tuple[ReceivedReport, OutgoingMessage, Outcome]],
-        fault: Exception | None,
-        now: float,
+        self, report: ReceivedReport, message: OutgoingMessage, outcome: Outcome, fault: Exception | None, now: float
     ) -> None:
-        """Note the delivered reports and the attempts. ``fault``: what ended the publish.
+        """Note a delivered report, or an attempt. ``fault``: what ended the publish.
 
         A report that was held back, or for which no time or socket was left, was not attempted.
         """
-        for report, message, outcome in ended:
-            if outcome.result is Result.DELIVERED:
-                self.entries.append(_entry(report, message, Step.DELIVERED, now))
-            elif outcome.result is Result.RETRY and outcome.reason is not RetryReason.HELD_BACK:
-                reason, detail = outcome.reason, outcome.detail
-                if isinstance(fault, BrokerFault):
-                    reason, detail = reason or fault.type, detail or str(fault)
-                if reason is not None:
-                    self.entries.append(_entry(report, message, Step.ATTEMPTED, now, reason, detail))
+        if outcome.result is Result.DELIVERED:
+            self.entries.append(_entry(report, message, Step.DELIVERED, now))
+        elif outcome.result is Result.RETRY and outcome.reason is not RetryReason.HELD_BACK:
+            reason, detail = outcome.reason, outcome.detail
+            if isinstance(fault, BrokerFault):
+                reason, detail = reason or fault.type, detail or str(fault)
+            if reason is not None:
+                self.entries.append(_entry(report, message, Step.ATTEMPTED, now, reason, detail))
 
     def given_up(
         self,

@@ -103,21 +103,22 @@ class PublishWindow:
         self._messages.update((message.key, message) for message in messages)
         self._publisher.submit(messages, self.abort_at)
 
-    def progress(self) -> tuple[list[tuple[OutgoingMessage, Outcome]], Exception | None]:
-        """Wait for outcomes, or for ``wake``; return them by message, and the fault that ended the drain, if any.
+    def progress(self) -> tuple[dict[str, tuple[Outcome, OutgoingMessage]], Exception | None]:
+        """Wait for outcomes, or for ``wake``; return them with their messages by key, and the fault that ended the
+        drain, if any.
 
         After a fault, every message has its outcome."""
         if self._publisher is None:
             # A reconnect ended in an unforeseen exception: no publisher can confirm these messages any more.
-            left, self._messages = list(self._messages.values()), {}
-            return [(message, Outcome(Result.RETRY)) for message in left], None
+            left, self._messages = self._messages, {}
+            return {key: (Outcome(Result.RETRY), message) for key, message in left.items()}, None
         result = self._publisher.progress()
         outcomes, fault = result.outcomes, result.fault
         delivered = sum(outcome.result is Result.DELIVERED for outcome in outcomes.values())
         self._lane.confirmed(delivered, result.slowest)
         if fault is not None:
             outcomes, fault = self._after_fault(result)
-        ended = [(self._messages.pop(key), outcome) for key, outcome in outcomes.items()]
+        ended = {key: (outcome, self._messages.pop(key)) for key, outcome in outcomes.items()}
         if not self._messages:
             self._lane.publishing(None)
             self._publisher = None

@@ -49,25 +49,24 @@ class ReportSettler:
 
         ``fault``: what ended the publish, if anything did.
         """
-        delivered: list[ReceivedReport] = []
-        failed: list[ReceivedReport] = []
-        retried: list[ReceivedReport] = []
-        lists = {Result.DELIVERED: delivered, Result.FAILED: failed, Result.RETRY: retried}
-        published: list[tuple[ReceivedReport, OutgoingMessage, Outcome]] = []
+        lists: dict[Result, list[ReceivedReport]] = {result: [] for result in Result}
+        state, now, confirmed = self._state, self._context.clock(), 0
         for receipt, (outcome, message) in outcomes.items():
-            report = self._state.held[receipt]
+            report = state.held[receipt]
             lists[outcome.result].append(report)
-            if message is not None:
-                published.append((report, message, outcome))
-                if message.uplink and outcome.result is Result.DELIVERED:
-                    self._state.devices.add(message.group)
-        confirmed = [report for report, _, outcome in published if outcome.result is Result.DELIVERED]
-        self._state.log.published(published, fault, self._context.clock())
+            if message is None:
+                continue
+            state.log.published(report, message, outcome, fault, now)
+            if outcome.result is Result.DELIVERED:
+                confirmed += 1
+                self._delay = max(self._delay, now - report.sent_at)
+                if message.uplink:
+                    state.devices.add(message.group)
+        failed, retried = lists[Result.FAILED], lists[Result.RETRY]
         # Delete confirmed reports first: a later failure must not cause duplicates.
-        self._delete_soon(delivered)
+        self._delete_soon(lists[Result.DELIVERED])
         if confirmed:
-            self._state.counts["uplinksDelivered"] += len(confirmed)
-            self._delay = max(self._delay, self._context.clock() - min(r.sent_at for r in confirmed))
+            state.counts["uplinksDelivered"] += confirmed
         try:
             if confirmed and connection.state != ConnectionState.OPENED:
                 self._on_confirm()
