@@ -11,7 +11,7 @@ from chalicelib.errors import BrokerFault, NotFound, Unavailable
 from chalicelib.monitoring import log
 from chalicelib.ports.queues import ReceivedReport
 from chalicelib.uplinks.breaker_recorder import BreakerRecorder
-from chalicelib.uplinks.drain_context import DrainContext, DrainState, is_full
+from chalicelib.uplinks.drain_context import DrainContext, DrainState, by_devices, is_full
 from chalicelib.uplinks.lanes import LaneKeeper, OutOfTime, TooSlow
 from chalicelib.uplinks.outcome_log import waiting_entries
 from chalicelib.uplinks.settlement import is_stuck, prepare_all, report_stuck, suspects, watched
@@ -21,6 +21,10 @@ from chalicelib.uplinks.streaming.receiving import ReportReceiver
 from chalicelib.uplinks.streaming.report_settler import Outcomes, ReportSettler
 from chalicelib.vocabulary import ConnectionState
 
+DEVICES_A_PART = 25
+"""Devices whose reports are published together: the broker works on them while the next ones are prepared."""
+BUSY_WITH = 100
+"""Unconfirmed messages with which a broker is busy anyway."""
 HELPERS = 3
 """Longest chain of helper drains after one drain with a backlog. They run in parallel and share the queue's devices."""
 
@@ -42,7 +46,7 @@ class Drain:
         self._wakes = wakes
         self._state = DrainState()
         self._receiver = ReportReceiver(context, connection_id, wakes, self._state, self._wake)
-        self._settler = ReportSettler(context, connection_id, self._state, self._close_breaker)
+        self._settler = ReportSettler(context, connection_id, self._state, self._close_breaker, self._deleted)
         self._breaker = BreakerRecorder(
             context.connections, context.monitoring, context.clock, context.random, context.timing
         )
@@ -211,7 +215,18 @@ class Drain:
                 self._await_confirms()
                 self._publish(self._undecoded)
         elif others:
-            self._publish(others)
+            self._publish_in_parts(others)
+
+    def _publish_in_parts(self, reports: list[ReceivedReport]) -> None:
+        """Publish the reports of some devices, and send them before those of the next devices are prepared."""
+        parts = by_devices(reports, DEVICES_A_PART)
+        for number, part in enumerate(parts, 1):
+            self._publish(part)
+            if number < len(parts) and 0 < self._window.unconfirmed < BUSY_WITH:
+                # No progress waits after this call, the next one neither: a receive may have ended meanwhile.
+                self._window.wake()
+                self._progress()
+                self._window.wake()
 
     def _publish(self, reports: list[ReceivedReport]) -> None:
         """Decode and publish reports, and settle those that need or allow no publish."""
@@ -280,6 +295,11 @@ class Drain:
 
     def _wake(self) -> None:
         self._window.wake()
+
+    def _deleted(self) -> None:
+        """Continue to receive in the room of deleted reports, instead of only after the next confirm."""
+        if self._receiver.lacks_room:
+            self._wake()
 
     def _close_breaker(self) -> None:
         # This drain and its helpers send the backlog. Reports that another forwarder holds are visible again when the

@@ -30,6 +30,18 @@ def is_full(reports: Sequence[ReceivedReport]) -> bool:
     return len(reports) >= CHUNK_REPORTS or sum(len(report.body) for report in reports) >= CHUNK_BYTES
 
 
+def by_devices(reports: Sequence[ReceivedReport], number: int) -> list[list[ReceivedReport]]:
+    """Split reports into parts of ``number`` devices. All reports of a device are in one part, in their order."""
+    positions: dict[str, int] = {}
+    parts: list[list[ReceivedReport]] = []
+    for report in reports:
+        part = positions.setdefault(report.group, len(positions)) // number
+        if part == len(parts):
+            parts.append([])
+        parts[part].append(report)
+    return parts
+
+
 @dataclass(frozen=True)
 class DrainContext:
     """Dependencies of ``Drain`` and ``Forwarder``. ``clock``: Unix seconds; ``random``: 0 to 1."""

@@ -41,6 +41,11 @@ class PublishWindow:
         return not self._messages
 
     @property
+    def unconfirmed(self) -> int:
+        """Number of submitted messages without an outcome."""
+        return len(self._messages)
+
+    @property
     def is_quick(self) -> bool:
         """Whether the broker answers so quickly that the drain may hold more reports."""
         return self._publisher is not None and self._publisher.is_quick

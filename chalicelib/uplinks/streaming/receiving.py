@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 HELD_REPORTS = 300
-HELD_AT_QUICK = 1000
+HELD_AT_QUICK = 1500
 HELD_BYTES = 8 << 20
-"""Limits of what a drain holds in memory, with what its running calls may return: more reports at a quick broker, fewer
-at others, because held reports are hidden from other drains."""
+"""Limits of what a drain holds in memory, with what its running calls may return: at a quick broker as many reports as
+may be unconfirmed there, fewer at others, because held reports are hidden from other drains."""
 CALLS = 4
 """Receives of one drain at a time. With 8 ms a call, they return 5,000 reports a second."""
 CALLS_IN_TURN = 3
@@ -79,6 +79,11 @@ class ReportReceiver:
     def busy(self) -> bool:
         """Whether calls are running."""
         return bool(self._calls)
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether the held reports leave no room for another call. For any thread."""
+        return not self._has_room((len(self._calls) + 1) * CALLS_IN_TURN * BATCH)
 
     def proves(self, settled: set[str]) -> bool:
         """Return whether the wakes need nothing more: their reports are settled, or the queue was found empty."""

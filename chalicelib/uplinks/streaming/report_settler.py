@@ -28,15 +28,22 @@ class ReportSettler:
     """Settles reports by their outcomes, and deletes them ten at a time beside the publishing.
 
     ``on_confirm``: called after the first deletes of confirmed reports were started, if the connection is not open.
+    ``on_delete``: called in any thread when a call that deletes reports has ended.
     """
 
     def __init__(
-        self, context: DrainContext, connection_id: str, state: DrainState, on_confirm: Callable[[], None]
+        self,
+        context: DrainContext,
+        connection_id: str,
+        state: DrainState,
+        on_confirm: Callable[[], None],
+        on_delete: Callable[[], None],
     ) -> None:
         self._context = context
         self._id = connection_id
         self._state = state
         self._on_confirm = on_confirm
+        self._on_delete = on_delete
         self._delivered: list[ReceivedReport] = []
         """Reports to delete, fewer than one call may have."""
         self._deletes: dict[Future[list[str]], list[ReceivedReport]] = {}
@@ -128,7 +135,9 @@ class ReportSettler:
 
     def _start_delete(self, number: int) -> None:
         reports, self._delivered = self._delivered[:number], self._delivered[number:]
-        self._deletes[self._context.calls.submit(self._call, reports)] = reports
+        call = self._context.calls.submit(self._call, reports)
+        self._deletes[call] = reports
+        call.add_done_callback(lambda _: self._on_delete())
 
     def _call(self, reports: Sequence[ReceivedReport]) -> list[str]:
         return self._context.queues.delete_messages(self._id, [report.receipt for report in reports])

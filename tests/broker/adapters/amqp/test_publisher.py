@@ -78,6 +78,17 @@ def test_messages_are_confirmed_in_order_per_device(site: Site) -> None:
         assert of_device == sorted(of_device)
 
 
+def test_woken_progress_sends_what_was_submitted(site: Site) -> None:
+    key = unique("key")
+    queue = bound_queue(site, key)
+    with site.publisher() as publisher, site.channel() as channel:
+        publisher.submit([outgoing("1", routing_key=key)], soon(20))
+        publisher.wake()
+        publisher.progress()
+        # No further call sends it.
+        assert wait_until(lambda: channel.queue_declare(queue, passive=True).method.message_count == 1, 20)
+
+
 def test_unroutable_message_fails_and_does_not_hold_back_its_device(site: Site) -> None:
     key = unique("key")
     queue = bound_queue(site, key)
