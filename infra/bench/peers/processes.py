@@ -18,6 +18,10 @@ from infra.bench.peers.scenes import AMQPLIB, CONTENDERS
 from infra.local.errors import StackFailed
 from infra.local.processes import ROOT, bound_to_this_process
 
+PAUSE = 0.001
+PAUSE_A_MESSAGE = 0.00015
+"""Seconds before each batch, and those for each of its messages. Ingress needs them to store the next reports for our
+handler. All contenders pause as long, because a broker that has just worked answers sooner than one that has slept."""
 _END_SECONDS = 20.0
 
 
@@ -43,7 +47,8 @@ class Process:
 
     def measure(self, batch: int, batches: int, warm_ups: int) -> Sample:
         """Publish and confirm ``batches`` batches after ``warm_ups`` others. Raises StackFailed."""
-        command = {"batch": batch, "batches": batches, "warmUps": warm_ups}
+        pause = PAUSE + PAUSE_A_MESSAGE * batch
+        command = {"batch": batch, "batches": batches, "warmUps": warm_ups, "pause": pause}
         answer = self._ask(json.dumps(command))
         messages = batch * batches
         return Sample(messages / answer["seconds"], answer["processor"] / messages * 1e6)

@@ -7,6 +7,7 @@ const path = require("node:path");
 const readline = require("node:readline");
 const amqp = require("amqplib");
 
+const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
 async function connect(job) {
@@ -69,12 +70,18 @@ async function main() {
   for await (const line of lines) {
     const command = JSON.parse(line);
     for (let n = 0; n < command.warmUps; n += 1) await publish(command.batch);
-    const used = process.cpuUsage();
-    const began = performance.now();
-    for (let n = 0; n < command.batches; n += 1) await publish(command.batch);
-    const seconds = (performance.now() - began) / 1000;
-    const { user, system } = process.cpuUsage(used);
-    say({ seconds, processor: (user + system) / 1e6 });
+    let seconds = 0;
+    let processor = 0;
+    for (let n = 0; n < command.batches; n += 1) {
+      await sleep(command.pause * 1000);
+      const used = process.cpuUsage();
+      const began = performance.now();
+      await publish(command.batch);
+      seconds += (performance.now() - began) / 1000;
+      const { user, system } = process.cpuUsage(used);
+      processor += (user + system) / 1e6;
+    }
+    say({ seconds, processor });
   }
   await connection.close();
 }

@@ -1,4 +1,7 @@
-"""Loop of a contender's process: reads a job and commands on standard input, publishes, answers with times."""
+"""Loop of a contender's process: reads a job and commands on standard input, publishes, answers with times.
+
+``pause`` in a command: seconds before each measured batch, in which it is prepared.
+"""
 
 import json
 import sys
@@ -38,7 +41,9 @@ def serve(connect: Callable[[Job], Contender]) -> None:
                 contender.prepare(command["batch"])()
             seconds = processor = 0.0
             for _ in range(command["batches"]):
+                begin = time.monotonic() + command["pause"]
                 publish = contender.prepare(command["batch"])
+                time.sleep(max(0.0, begin - time.monotonic()))
                 used, began = time.process_time(), time.perf_counter()
                 publish()
                 seconds += time.perf_counter() - began
