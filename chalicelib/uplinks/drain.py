@@ -219,14 +219,17 @@ class Drain:
 
     def _publish_in_parts(self, reports: list[ReceivedReport]) -> None:
         """Publish the reports of some devices, and send them before those of the next devices are prepared."""
-        parts = by_devices(reports, DEVICES_A_PART)
-        for number, part in enumerate(parts, 1):
+        *first, last = by_devices(reports, DEVICES_A_PART)
+        for part in first:
             self._publish(part)
-            if number < len(parts) and 0 < self._window.unconfirmed < BUSY_WITH:
-                # No progress waits after this call, the next one neither: a receive may have ended meanwhile.
+            if 0 < self._window.unconfirmed < BUSY_WITH:
+                # With this call, the progress waits for nothing.
                 self._window.wake()
                 self._progress()
-                self._window.wake()
+        self._publish(last)
+        if first:
+            # The next progress must not wait either: a receive may have ended meanwhile.
+            self._window.wake()
 
     def _publish(self, reports: list[ReceivedReport]) -> None:
         """Decode and publish reports, and settle those that need or allow no publish."""
