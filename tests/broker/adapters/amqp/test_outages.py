@@ -245,5 +245,5 @@ def test_timeout_drops_unsent_data(site: Site) -> None:
             # Then
             assert isinstance(result.fault, BrokerUnreachable)
             assert result.fault.type == "CONFIRM_TIMEOUT"
-            assert passage.reset.wait(5)
+            assert passage.reset.wait(30)
             assert passage.passed < len(body)

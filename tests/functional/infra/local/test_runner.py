@@ -229,7 +229,7 @@ def test_handler_beyond_its_timeout_is_killed_and_its_messages_come_back(running
 def test_killed_worker_is_replaced_at_once(running: Running) -> None:
     victim = running.pids()[0]
     os.kill(victim, signal.SIGKILL)
-    wait_for(lambda: victim not in running.pids() and len(running.pids()) == 6, "another worker", seconds=5)
+    wait_for(lambda: victim not in running.pids() and len(running.pids()) == 6, "another worker")
 
     running.client.send_message(QueueUrl=running.work, MessageBody="after")
     wait_for(lambda: running.left() == 0, "an empty queue")
@@ -265,7 +265,7 @@ def test_no_worker_survives_a_runner_killed_during_a_handler(running: Running) -
     workers = running.pids()
 
     running.stop(signal.SIGKILL)
-    wait_for(lambda: not any(map(alive, workers)), "the workers' end", seconds=5)
+    wait_for(lambda: not any(map(alive, workers)), "the workers' end")
 
 
 def test_long_invocations_get_more_workers_up_to_the_maximum(running: Running) -> None:
