@@ -23,6 +23,8 @@ from tests.unit.flow import TENANT
 QUEUE = "iot-flow.c1.downlink"
 TIMING = Timing.model_validate({**Timing.scaled(60).model_dump(), "poll": 9.0, "poll_close": 8.0, "poll_timeout": 12})
 """Long enough for the steps of a test within one poll on a busy machine."""
+MORE_POLLS = 5
+"""Polls that a busy machine may need in addition for 3,000 downlinks."""
 
 
 class Polls:
@@ -306,10 +308,12 @@ def test_valid_downlink_is_queued_soon_after_thousands_of_invalid_ones(polls: Po
                     "amq.topic", f"{polls.downlink_key}.{number % 3 + 1:016X}", b"garbage %d" % number
                 )
         polls.publish(0, 1)
-        assert wait_until(lambda: sum(polls.queue.depth()) == 1, 30)
 
     # When
     polls.during(polls.is_consumed, publish)
+    for _ in range(MORE_POLLS):
+        if not sum(polls.queue.depth()):
+            polls.poll()
 
     # Then
     assert polls.payloads() == ["0000"]
