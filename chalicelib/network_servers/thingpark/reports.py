@@ -90,12 +90,17 @@ def _tags(fields: dict[str, Any]) -> tuple[str, ...]:
 
 
 def summary_of(report: Report) -> str | None:
-    """Return the report reduced to the fields of ``_SUMMARISED``, as ASCII JSON; null stands for a missing field.
+    """Return the report without its body as ASCII JSON: an array of its root, fields, DevEUI, time, port, counter and
+    customer id. ``fields`` has those of ``_SUMMARISED``; null stands for a missing value.
 
     None for a report with an unusual value in such a field: its drain parses the whole body.
     """
     fields = {name: report.fields.get(name) for name in _SUMMARISED}
-    return json.dumps({report.root: fields}) if all(map(_is_short, fields.values())) else None
+    if not all(map(_is_short, fields.values())):
+        return None
+    return json.dumps(
+        [report.root, fields, report.dev_eui, report.time, report.f_port, report.f_cnt_up, report.customer_id]
+    )
 
 
 def _is_short(value: object) -> bool:
@@ -107,17 +112,17 @@ def _is_short(value: object) -> bool:
 def parse_summary(summary: str, body: str) -> Report | None:
     """Return the report whose document is ``body``, with the fields of its summary only.
 
-    None if the summary is not one of this release.
+    None if the summary is not one of this release: another release's array has another length or other fields.
     """
     try:
         # json.loads would look for white space around it first.
         document, end = _decode(summary)
-        report = _report(body, document)
-    except (ValueError, InvalidRequest):
+        root, fields, dev_eui, time, f_port, f_cnt_up, customer_id = document
+    except (ValueError, TypeError):
         return None
-    if end != len(summary):
+    if end != len(summary) or not isinstance(fields, dict) or fields.keys() != _NAMES:
         return None
-    return report if report.fields.keys() >= _NAMES else None
+    return Report(FORMAT, root, fields, body, root == UPLINK, dev_eui, time, f_port, f_cnt_up, customer_id)
 
 
 def _customer_id(value: object) -> str | None:
