@@ -159,33 +159,36 @@ class Batch:
 
     def confirmed(self, tag: int, *, multiple: bool, ack: bool) -> None:
         """Settle a confirm of the broker. ``multiple``: it covers every tag up to ``tag``. Unknown tags are ignored."""
-        tags = [*takewhile(lambda known: known <= tag, self._sent)] if multiple else [tag] if tag in self._sent else []
-        now = time.monotonic()
-        if tags and ack:
-            self._window.confirmed(self._bytes, now - self._sent[tags[0]][1])
-        elif tags:
+        tags = [*takewhile(tag.__ge__, self._sent)] if multiple else [tag] if tag in self._sent else []
+        if not tags:
+            return
+        seconds = time.monotonic() - self._sent[tags[0]][1]  # of the message that was sent first
+        self.slowest = max(self.slowest, seconds)
+        if ack:
+            self._window.confirmed(self._bytes, seconds)
+        else:
             self._window.refused()
+        plain = ack and not self._returned
         for known in tags:
-            message, moment = self._sent.pop(known)
-            self.slowest = max(self.slowest, now - moment)
+            message, _moment = self._sent.pop(known)
             self._bytes -= len(message.body)
-            text = self._returned.pop(message.message_id, None)
-            if not ack:
-                self._settle(
-                    message, Outcome(Result.RETRY, RetryReason.NACKED, "The broker refused the message (basic.nack).")
-                )
-            elif text is not None:
-                detail = f"No queue is bound to the exchange for this routing key ({text}). Bind a queue, then replay."
-                self._settle(message, Outcome(Result.FAILED, FailureReason.UNROUTABLE, detail))
-            else:
-                self._settle(message, DELIVERED)
-        if tags:
-            self.progress += 1
-            self.acks += ack
-            if ack and self._suspects:
-                self._refuse_suspects()
-            if ack and not self._sent:
-                self._most *= 2
+            self._settle(message, DELIVERED if plain else self._outcome(message, ack=ack))
+        self.progress += 1
+        self.acks += ack
+        if ack and self._suspects:
+            self._refuse_suspects()
+        if ack and not self._sent:
+            self._most *= 2
+
+    def _outcome(self, message: OutgoingMessage, *, ack: bool) -> Outcome:
+        """Return the outcome of a confirmed message, which the broker may have returned before."""
+        text = self._returned.pop(message.message_id, None)
+        if not ack:
+            return Outcome(Result.RETRY, RetryReason.NACKED, "The broker refused the message (basic.nack).")
+        if text is None:
+            return DELIVERED
+        detail = f"No queue is bound to the exchange for this routing key ({text}). Bind a queue, then replay."
+        return Outcome(Result.FAILED, FailureReason.UNROUTABLE, detail)
 
     def take_back(self) -> None:
         """Make the unconfirmed messages ready again: the channel on which they were sent is closed.
