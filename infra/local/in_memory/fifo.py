@@ -5,7 +5,8 @@ import math
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from chalicelib.ports.clock import Clock
 
@@ -14,8 +15,7 @@ RETENTION = 14 * 86400.0
 """Both in seconds, with the values of SQS."""
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """A received message. ``attempts`` begins at 1."""
 
     receipt: str
@@ -26,7 +26,7 @@ class Held:
     message_id: str
     sent_at: float
     attempts: int
-    attributes: Mapping[str, str | None] = field(default_factory=dict)
+    attributes: Mapping[str, str | None]
     """Further attributes: driver, validity and summary of a report, deduplication_id of a downlink."""
 
 
@@ -119,32 +119,34 @@ class Fifo:
         self._receipts[receipt] = number
         return stored.message
 
-    def _held(self, receipt: str) -> int | None:
+    def _held(self, receipt: str, now: float) -> int | None:
         """The message's number while the receipt is valid, that is, until the message is visible again."""
         number = self._receipts.get(receipt)
-        return None if number is None or self._messages[number].visible_at <= self._clock() else number
+        return None if number is None or self._messages[number].visible_at <= now else number
 
     def delete(self, receipts: Sequence[str]) -> None:
         with self._lock:
+            now = self._clock()
             for receipt in receipts:
-                number = self._held(receipt)
+                number = self._held(receipt, now)
                 if number is not None:
-                    self._remove(number)
+                    self._remove(number, now)
 
-    def _remove(self, number: int) -> None:
+    def _remove(self, number: int, now: float) -> None:
         message = self._messages.pop(number).message
         self._receipts.pop(message.receipt, None)
         del self._groups[message.group][number]
-        self._place(message.group, self._clock())
+        self._place(message.group, now)
 
     def change_visibility(self, receipts: Sequence[str], seconds: float) -> None:
         with self._lock:
+            now = self._clock()
             for receipt in receipts:
-                number = self._held(receipt)
+                number = self._held(receipt, now)
                 if number is not None:
                     stored = self._messages[number]
-                    stored.visible_at = self._clock() + seconds
-                    self._place(stored.message.group, self._clock())
+                    stored.visible_at = now + seconds
+                    self._place(stored.message.group, now)
 
     def depth(self) -> tuple[int, int]:
         """(visible, in flight)."""
@@ -156,7 +158,7 @@ class Fifo:
     def _forget_old(self) -> float:
         now = self._clock()
         for number in list(itertools.takewhile(lambda n: self._is_old(n, now), self._messages)):
-            self._remove(number)
+            self._remove(number, now)
         return now
 
     def _is_old(self, number: int, now: float) -> bool:
