@@ -4,7 +4,7 @@ MACHINE = "2 cores of a virtual machine, Python 3.11"
 CPU = {"report": 0.0040, "drain of 1": 0.0080, "drain of 10": 0.0120}
 """Seconds of CPU of a warm invocation, on one core: of the API for a report, and of a forwarder for a drain.
 
-The highest of three runs on 2026-11-28, rounded up to half a millisecond. A third more is usual when the machine is busy.
+The highest of three runs on 2026-11-28, rounded up to half a millisecond. On a busy machine, a third more is usual.
 """
 CALL = 0.008
 """Assumed seconds of an AWS call inside a region."""
