@@ -1,6 +1,6 @@
 """Hypothesis settings of the rules.
 
-``make test`` runs 250 fixed examples. RULES_EXAMPLES=n runs n random examples instead. RULES_SHRINK=1 shrinks a failing
+``make test`` runs 150 fixed examples. RULES_EXAMPLES=n runs n random examples instead. RULES_SHRINK=1 shrinks a failing
 example, which takes minutes. RULES_HISTORY=file writes the calls of a failing example.
 """
 
@@ -19,7 +19,7 @@ _HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_
 
 settings.register_profile(
     "rules",
-    max_examples=_EXAMPLES or 250,
+    max_examples=_EXAMPLES or 150,
     stateful_step_count=60,
     deadline=None,
     derandomize=not _EXAMPLES,

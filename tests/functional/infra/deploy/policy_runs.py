@@ -339,9 +339,9 @@ def run_drains(world: World, handler: str, connection_id: str) -> None:
     world.call("POST", "/uplinks", uplink(1, payload_hex="01"))
     forward(ScriptedBroker(slowest=2.0))
     # A backlog large enough to start a helper drain.
+    ingress = world.function("api_handler").ingress
     for number in range(CHUNK_REPORTS):
-        report = json.dumps(uplink(number, DevEUI=f"{number:016X}"))
-        world.function("api_handler").ingress.accept(TENANT, report.encode())
+        ingress.accept(TENANT, json.dumps(uplink(number, DevEUI=f"{number:016X}")).encode())
     world.empty("wakes")
     world.plain.wake_queue.send([Wake(tenant=TENANT, connection_id=connection_id)])
     forward(ScriptedBroker())
