@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from chalicelib.adapters.codec import engine
 from chalicelib.adapters.codec.engine import ALTERED, OUT_OF_MEMORY, TIMED_OUT, Sandbox
 from tests.unit.adapters.codec.cases import HARMLESS, decoder, failure, message, run
 
@@ -51,7 +52,9 @@ def test_driver_that_never_ends_is_interrupted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MEMORY)
-def test_driver_that_takes_all_memory_is_stopped(name: str) -> None:
+def test_driver_that_takes_all_memory_is_stopped(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a slow machine, the memory takes longer than a message may.
+    monkeypatch.setattr(engine, "MESSAGE_SECONDS", 10.0)
     sandbox = Sandbox(decoder(MEMORY[name]))
     answer = sandbox.run(message(HARMLESS))
     assert answer["failure"]["message"] == OUT_OF_MEMORY
