@@ -288,7 +288,7 @@ class AmqpPublisher:
     def _serve(self, batch: Batch, limit: float) -> bool:
         """Send what was encoded and read confirms. False when ``limit`` (monotonic) passes without any.
 
-        It waits only if no message may be sent and nobody called ``wake``: confirms are then read between the turns."""
+        It waits only if no message may be sent and ``wake`` was not called: confirms are then read between turns."""
         if batch.can_send or self._woken:
             self._loop.turn()
             return time.monotonic() < limit

@@ -89,7 +89,15 @@ def test_simple_patterns_need_no_second_parse_of_the_body(
     assert prepare(report, connection, NOW) == expected
 
 
-@pytest.mark.parametrize("summary", ["", "{", "[]", '{"DevEUI_uplink": {}}', '{"DevEUI_uplink": {"FPort": 1}}'])
+@pytest.mark.parametrize(
+    "summary",
+    [
+        "", "{", "[]", "1", '"seven_c"', '{"DevEUI_uplink": {}}', '{"DevEUI_uplink": {"FPort": 1}}',
+        '{"DevEUI_uplink": {"DevEUI": "70b3d50000000002", "FPort": 2, "FCntUp": 2, "CustomerID": null, "Time": null}}',
+        '["DevEUI_uplink", {"FPort": 2}, "70B3D50000000002", null, 2, null, null]',
+        '["DevEUI_uplink", {"DevEUI": "70b3d50000000002"}, "70B3D50000000002", null, 2, null, null, 0]',
+    ],
+)  # fmt: skip
 def test_summary_of_another_release_with_other_fields_is_not_used(connection: Connection, summary: str) -> None:
     body = '{"DevEUI_uplink": {"DevEUI": "70b3d50000000001", "FPort": 1}}'
     assert prepare(received(body, summary), connection, NOW) == prepare(received(body, None), connection, NOW)
